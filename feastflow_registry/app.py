@@ -1,0 +1,217 @@
+"""The commands: each reads like its flow and hands the work to the rooms that know how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feastflow_registry import credentials, doctor, policy, report
+from feastflow_registry.authentication import Authenticator
+from feastflow_registry.buildx import Buildx
+from feastflow_registry.context import Context, RefKind
+from feastflow_registry.credentials import Credential
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.execute import Execution
+from feastflow_registry.git import Git
+from feastflow_registry.history import LayeredHistory
+from feastflow_registry.http import Client
+from feastflow_registry.plan import Outcome, Plan, Snapshot, plan_run
+from feastflow_registry.policy import Permission
+from feastflow_registry.ports import BuiltImage, History, Log
+from feastflow_registry.references import Reference
+from feastflow_registry.registry import RegistryClient
+from feastflow_registry.settings import Command, Service, Settings
+from feastflow_registry.survey import Surveyor
+from feastflow_registry.workspace import FileLedger
+
+if TYPE_CHECKING:
+    from feastflow_registry.engine import Engine
+
+DEPENDABOT = "dependabot[bot]"
+
+
+@dataclass
+class App:
+    """One run, wired. ``environ``: what children may see; ``reach``: the remote's history."""
+
+    settings: Settings
+    context: Context
+    services: tuple[Service, ...]
+    credential: Credential | None
+    workspace: Path
+    environ: Mapping[str, str]
+    git: Git
+    http: Client
+    reach: Callable[[], History]
+    log: Log
+    plan: Plan | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def run(self) -> bool:
+        """Carry the command out; says whether the registry holds the commit's images now."""
+        if self.settings.command is Command.DOCTOR:
+            self._examine()
+            return False
+        if self._publishes or self.settings.command is Command.PUSH:
+            self.git.ensure(self.context.checkout)
+        snapshot = self._survey() if self._publishes else {}
+        self.plan = plan_run(self.settings, self.context, self.permission, self.services, snapshot)
+        for line in report.plan_lines(self.plan):
+            self.log.say(line)
+        if self.settings.dry_run:
+            return False
+        execution = self._execution(self.plan)
+        for outcome in execution.run():
+            self.outcomes.append(outcome)
+            self.log.say(report.outcome_line(outcome))
+        if self.settings.command is Command.BUILD:
+            self._remember(execution.built)
+        return self._publishes
+
+    @cached_property
+    def permission(self) -> Permission:
+        """What this run may do. A push that is due without credentials is refused here."""
+        found = policy.permit(self.settings, self.context)
+        wants = found.push and self.settings.command in (Command.PUBLISH, Command.PUSH)
+        if not wants or self.credential or self.settings.dry_run:
+            return found
+        if self.context.actor == DEPENDABOT:
+            reason = "Dependabot's runs are given no secrets"
+            self.log.warning(f"Nothing is pushed: {reason}. The next run on main publishes.")
+            return Permission(False, False, reason)
+        raise credentials.missing(self.settings.registry)
+
+    @property
+    def _publishes(self) -> bool:
+        return self.permission.push and self.settings.command in (Command.PUBLISH, Command.PUSH)
+
+    @cached_property
+    def registry(self) -> RegistryClient:
+        """The registry, with a token for every repository of the run."""
+        write = self._publishes and not self.settings.dry_run
+        repositories = [each.repository for each in self.services]
+        auth = Authenticator(
+            self.http, self.settings.registry, self.credential, repositories, write
+        )
+        return RegistryClient(self.http, auth)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine; imported late, because a run that reuses everything needs none."""
+        from feastflow_registry.engine import Engine  # noqa: PLC0415
+
+        return Engine(
+            Buildx(
+                workspace=self.workspace,
+                environ=self.environ,
+                log=self.log,
+                sleep=self.http.sleep,
+                builder=self.settings.builder,
+                host=self.settings.registry,
+                credential=self.credential if self._publishes else None,
+            )
+        )
+
+    @cached_property
+    def surveyor(self) -> Surveyor:
+        """The eyes of the run."""
+        history = LayeredHistory(self.git, self.reach)
+        return Surveyor(
+            self.registry,
+            history,
+            self.context.commit,
+            self.context.source,
+            self.settings.sha_length,
+        )
+
+    def _survey(self) -> Snapshot:
+        shared = policy.shared_tags(self.settings, self.context, self.permission)
+        return self.surveyor.survey(self.services, shared)
+
+    def _execution(self, plan: Plan) -> Execution:
+        return Execution(
+            plan=plan,
+            branch=self._followed_branch(),
+            registry=self.registry,
+            builder=lambda: self.engine,
+            history=self.surveyor.history,
+            worktree=self.git,
+            surveyor=self.surveyor,
+            clock=self.http.clock,
+            built=self._recall(plan) if plan.command is Command.PUSH else {},
+        )
+
+    def _followed_branch(self) -> str:
+        """The branch whose newer commits take the moved tags over; none for a git tag."""
+        if self.context.ref.kind is RefKind.TAG:
+            return ""
+        if self.context.in_runner:
+            return self.context.ref.name
+        return self.settings.main if self.permission.shared else ""
+
+    def _recall(self, plan: Plan) -> Mapping[str, BuiltImage]:
+        built = FileLedger(self.git.folder()).read(plan.commit)
+        for push in plan.pushes:
+            if push.service.name not in built:
+                raise Failure(
+                    Kind.INPUT,
+                    f"no build of {push.service.name} at commit {plan.commit.short} is known.",
+                    "Run `feastflow-registry build` first; publish does both.",
+                )
+        return built
+
+    def _remember(self, built: Mapping[str, BuiltImage]) -> None:
+        kept = {name: image for name, image in built.items() if image.image_id}
+        for name in built.keys() - kept.keys():
+            self.log.notice(f"{name} has several platforms and stays in the cache: use publish.")
+        try:
+            self.git.ensure(self.context.checkout)
+        except Failure as failure:
+            self.log.warning(f"push will not take this build: {failure.problems[0].cause}")
+            return
+        FileLedger(self.git.folder()).write(self.context.commit, kept)
+
+    def _examine(self) -> None:
+        """Print what doctor finds; fail as the first thing that is wrong would fail a publish."""
+        found = list(doctor.examine(self._checks()))
+        for each in found:
+            self.log.say(f"{'✗' if each.problems else '✓'} {each.name}: {each.detail or 'no'}")
+            for problem in each.problems:
+                self.log.error(problem.cause, problem.fix)
+        wrong = next((each for each in found if each.kind), None)
+        if wrong and wrong.kind:
+            raise Failure.of(wrong.kind, wrong.problems)
+
+    def _checks(self) -> tuple[doctor.Check, ...]:
+        return (
+            doctor.Check("engine", lambda: self.engine.describe()),
+            doctor.Check("builder", lambda: self.engine.describe_builder()),
+            doctor.Check("names", lambda: ", ".join(str(each.repository) for each in self.services)),
+            doctor.Check("git", self._check_git),
+            doctor.Check("credentials", self._check_credentials),
+            *(
+                doctor.Check(f"push to {each.repository}", partial(self._check_scope, each))
+                for each in self.services
+            ),
+        )
+
+    def _check_git(self) -> str:
+        self.git.ensure(self.context.checkout)
+        depth = "shallow, so GitHub is asked" if self.git.is_shallow() else "whole"
+        return f"commit {self.context.commit.short}, nothing modified, history {depth}"
+
+    def _check_credentials(self) -> str:
+        if not self.credential:
+            raise credentials.missing(self.settings.registry)
+        tag = policy.commit_tag(self.context.commit, self.settings.sha_length)
+        self.registry.resolve(Reference(self.services[0].repository, tag))
+        return f"accepted by {self.settings.registry} as {self.credential.username}"
+
+    def _check_scope(self, service: Service) -> str:
+        if not self.permission.push or not self.credential:
+            return f"not tried: {self.permission.reason}"
+        self.registry.check_push(service.repository)
+        return "granted"

@@ -1,0 +1,113 @@
+"""Answering a registry's challenge: Basic, or a Bearer token from its token server.
+
+One token serves a whole run: it is asked for with every scope the run needs. The token
+server's address comes from the registry and is not trusted further than that.
+https://distribution.github.io/distribution/spec/auth/token/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit
+
+from feastflow_registry.credentials import Credential
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.http import Client, Response, redact
+from feastflow_registry.references import RegistryHost, Repository, is_loopback
+
+_PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
+_HUB_REALMS = frozenset({"auth.docker.io"})
+
+
+@dataclass(slots=True)
+class Authenticator:
+    """Keeps the ``Authorization`` header of one run. ``write``: ask for push as well as pull."""
+
+    http: Client
+    host: RegistryHost
+    credential: Credential | None
+    repositories: Sequence[Repository]
+    write: bool
+    header: str | None = field(default=None, repr=False)
+    tokens: int = 0
+
+    @property
+    def is_basic(self) -> bool:
+        """Whether the password itself is sent, which no new token can replace."""
+        return self.header is not None and self.header.startswith("Basic ")
+
+    def answer(self, challenge: Response) -> None:
+        """Take up a 401's challenge. Raises a refused failure if there is nothing to answer."""
+        text = challenge.headers.get("www-authenticate", "")
+        scheme, _, rest = text.partition(" ")
+        if scheme.lower() == "bearer":
+            self.header = f"Bearer {self._token(dict(_PARAMETER.findall(rest)))}"
+        elif scheme.lower() == "basic" and self.credential:
+            self.header = self.credential.basic
+        else:
+            raise self.refused()
+
+    def refused(self) -> Failure:
+        """The registry does not accept who we are."""
+        if self.credential is None:
+            return Failure(
+                Kind.REFUSED,
+                f"{self.host} does not let anyone in without credentials.",
+                "Give username and token, or run `docker login`.",
+            )
+        return Failure(
+            Kind.REFUSED,
+            f"{self.host} does not accept the user name and token.",
+            "Check that username is spelled right and that the token is neither expired nor "
+            "revoked; create a new one with read and write scope.",
+        )
+
+    def _token(self, challenge: dict[str, str]) -> str:
+        realm = challenge.get("realm", "")
+        self._check_realm(realm)
+        actions = "pull,push" if self.write else "pull"
+        query = [("service", challenge["service"])] if challenge.get("service") else []
+        query += [("scope", f"repository:{each.path}:{actions}") for each in self.repositories]
+        headers = {"Authorization": self.credential.basic} if self.credential else {}
+        joint = "&" if urlsplit(realm).query else "?"
+        response = self.http.send("GET", f"{realm}{joint}{urlencode(query)}", headers=headers)
+        if response.status in (400, 401, 403):
+            raise self.refused()
+        token = _read_token(response)
+        if not token:
+            raise Failure(
+                Kind.UNREACHABLE,
+                f"the token server {redact(realm)} answered {response.status} without a token.",
+                f"Check the status of {self.host}, then run again.",
+            )
+        self.tokens += 1
+        return token
+
+    def _check_realm(self, realm: str) -> None:
+        """Send the credential to no address that a hostile answer could have made up."""
+        parts = urlsplit(realm)
+        local = self.host.is_loopback and is_loopback(parts.hostname or "")
+        honest = parts.hostname and "@" not in parts.netloc and not parts.fragment
+        if self.host.is_docker_hub:
+            honest = honest and parts.hostname in _HUB_REALMS
+        if not honest or (parts.scheme != "https" and not (local and parts.scheme == "http")):
+            raise Failure(
+                Kind.REFUSED,
+                f"{self.host} sends its users to the token server {redact(realm)!r}, "
+                "which is not a trustworthy address.",
+                "Check the input registry: a token server must be reached over https.",
+            )
+
+
+def _read_token(response: Response) -> str:
+    try:
+        body = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return ""
+    if response.status != 200 or not isinstance(body, dict):
+        return ""
+    token = body.get("token") or body.get("access_token")
+    return token if isinstance(token, str) and token.isascii() and token.isprintable() else ""

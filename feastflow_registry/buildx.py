@@ -1,0 +1,166 @@
+"""BuildKit, reached through the ``docker buildx`` program.
+
+Children see only the environment they are given. The credential reaches buildx in one variable,
+``DOCKER_AUTH_CONFIG``, for the one session that needs it; no file ever holds it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from feastflow_registry.credentials import Credential
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.ports import Log
+from feastflow_registry.references import RegistryHost
+
+DENIED = re.compile(
+    r"denied|unauthorized|authentication required|insufficient_scope|incorrect username",
+    re.IGNORECASE,
+)
+_PASSING = re.compile(
+    r"(?:unexpected status|status code|response).{0,80}\b(?:408|429|5\d\d)\b|toomanyrequests|"
+    r"connection reset|unexpected EOF|\bEOF\b|i/o timeout|TLS handshake timeout|broken pipe",
+    re.IGNORECASE,
+)
+_TRIES = 4
+
+
+@dataclass
+class Buildx:
+    """One builder. ``environ``: what children see; ``credential``: for ``host`` alone."""
+
+    workspace: Path
+    environ: Mapping[str, str]
+    log: Log
+    sleep: Callable[[float], None]
+    builder: str
+    host: RegistryHost
+    credential: Credential | None
+
+    @cached_property
+    def version(self) -> str:
+        """The buildx version. Raises a build failure where the program or plugin is missing."""
+        answer = self._docker("buildx", "version")
+        if answer.returncode == 127:
+            raise Failure(
+                Kind.BUILD,
+                "the program docker is not installed.",
+                "Install Docker Engine: https://docs.docker.com/get-docker/",
+            )
+        if answer.returncode:
+            raise Failure(
+                Kind.BUILD,
+                "docker has no buildx.",
+                "Install the plugin: https://github.com/docker/buildx#installing",
+            )
+        return answer.stdout.strip()
+
+    @cached_property
+    def driver(self) -> str:
+        """The driver of the builder: ``docker``, ``docker-container``, ``remote``…; or empty."""
+        answer = self._docker("buildx", "inspect", *([self.builder] if self.builder else []))
+        found = re.search(r"^Driver:\s*(\S+)", answer.stdout, re.MULTILINE)
+        if not found and self.builder:
+            raise Failure(
+                Kind.BUILD,
+                f"there is no builder named {self.builder!r}.",
+                "See `docker buildx ls`, or create it with docker/setup-buildx-action.",
+            )
+        return found[1] if found else ""
+
+    def context_host(self) -> str:
+        """The engine's address in the current Docker context."""
+        answer = self._docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        return answer.stdout.strip() or "unix:///var/run/docker.sock"
+
+    def bake(self, definition: str, metadata: Path, *, push: bool) -> None:
+        """Run one Bake session, again from the cache after a registry's passing failure."""
+        builder = ["--builder", self.builder] if self.builder else []
+        options = ["--progress=plain", "--metadata-file", str(metadata), "-f", "-"]
+        command = ["docker", "buildx", "bake", *builder, *options]
+        tries = _TRIES if push else 1
+        for attempt in range(tries):
+            code, error = self._session(command, definition)
+            if code == 0:
+                return
+            if DENIED.search(error):
+                raise Failure(
+                    Kind.REFUSED,
+                    f"a registry denied the build: {error}",
+                    "Give the token read and write scope; for a private base image of another "
+                    "registry, run `docker login` for it first.",
+                )
+            if not _PASSING.search(error) or attempt == tries - 1:
+                break
+            self.log.say("a registry failed for a moment, building again from the cache")
+            self.sleep(2.0**attempt)
+        raise Failure(
+            Kind.BUILD,
+            f"the build failed: {error or 'see the log above'}",
+            "The log above names the step; `feastflow-registry build` runs it by hand.",
+        )
+
+    def _session(self, command: Sequence[str], definition: str) -> tuple[int, str]:
+        """Run one session; its exit code, and the error that BuildKit ends with."""
+        environ = {**self.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        if self.credential:
+            environ["DOCKER_AUTH_CONFIG"] = self.credential.docker_config(self.host)
+        error = ""
+        with subprocess.Popen(
+            command,
+            cwd=self.workspace,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                for line in _exchange(process, definition):
+                    self.log.quote(line)
+                    error = clean(line) if line.startswith("ERROR:") else error
+            except BaseException:
+                process.kill()
+                raise
+        return process.returncode, error
+
+    def _docker(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["docker", *arguments]
+        try:
+            return subprocess.run(
+                command,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=60,
+                check=False,
+            )
+        except FileNotFoundError:
+            return subprocess.CompletedProcess(command, 127, "", "")
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", "")
+
+
+def _exchange(process: subprocess.Popen[str], text: str) -> Iterator[str]:
+    """Write a child's input, then yield its lines."""
+    if process.stdin and process.stdout:
+        try:
+            process.stdin.write(text)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # It ended early, and says why on its output.
+        for line in process.stdout:
+            yield line.rstrip("\n")
+
+
+def clean(text: str) -> str:
+    """Shorten another program's message to one printable line."""
+    return "".join(each if each.isprintable() else " " for each in text.strip())[:400]

@@ -1,0 +1,73 @@
+"""What can go wrong, said once: a cause, a fix, and the kind that becomes the exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """Why a run failed; the value is the exit code. 0 is success, 1 a defect of this program."""
+
+    INPUT = 2
+    REFUSED = 3
+    BUILD = 4
+    UNREACHABLE = 5
+    CONFLICT = 6
+    UNVERIFIED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One sentence of cause and one of fix."""
+
+    cause: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.cause} {self.fix}"
+
+
+class Failure(Exception):
+    """The one exception of this program: a kind, and at least one problem."""
+
+    def __init__(self, kind: Kind, cause: str, fix: str) -> None:
+        self.kind = kind
+        self.problems: tuple[Problem, ...] = (Problem(cause, fix),)
+        super().__init__(str(self))
+
+    @classmethod
+    def of(cls, kind: Kind, problems: Iterable[Problem]) -> Failure:
+        """Several problems, reported together."""
+        found = tuple(problems)
+        failure = cls(kind, found[0].cause, found[0].fix)
+        failure.problems = found
+        return failure
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def gather(*checks: Callable[[], object]) -> None:
+    """Run every check, then raise the bad input of all of them as one failure."""
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except Failure as failure:
+            if failure.kind is not Kind.INPUT:
+                raise
+            problems.extend(failure.problems)
+    if problems:
+        raise Failure.of(Kind.INPUT, problems)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Name the known word closest to a mistyped one, or list all of them."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(word.lower(), choices, n=1)
+    if close:
+        return f'Perhaps you meant "{close[0]}".'
+    return f"Use one of: {', '.join(choices)}."

@@ -1,0 +1,224 @@
+"""Runs a plan through the ports, in phases, and yields what was done and proven.
+
+Build ▸ push commit tags ▸ prove them ▸ move shared tags ▸ prove them ▸ move on to whatever
+became newer meanwhile. No shared tag moves before every commit tag is proven; after a failure
+the outcomes so far say what moved, and running again finishes the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from feastflow_registry import policy
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.plan import (
+    Action,
+    KeepTag,
+    MoveTag,
+    Outcome,
+    Plan,
+    PushImage,
+    ReuseImage,
+)
+from feastflow_registry.policy import Rule, SharedTag
+from feastflow_registry.ports import Builder, BuiltImage, History, Registry, Worktree
+from feastflow_registry.references import Commit, Digest, Reference, Tag
+from feastflow_registry.settings import Service
+from feastflow_registry.survey import Surveyor
+
+_ROUNDS = 5
+_ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE})
+
+
+@dataclass(slots=True)
+class Execution:
+    """One run of one plan.
+
+    ``builder`` is reached for only when something is built or pushed.
+    ``branch``: the one whose newer commits take shared tags over; empty on a git tag.
+    ``built``: images made earlier, for ``push``; ``digests``: what each service ended with;
+    ``found``: what each shared tag read back as.
+    """
+
+    plan: Plan
+    branch: str
+    registry: Registry
+    builder: Callable[[], Builder]
+    history: History
+    worktree: Worktree
+    surveyor: Surveyor
+    clock: Callable[[], float]
+    built: Mapping[str, BuiltImage] = field(default_factory=dict)
+    digests: dict[str, Digest] = field(default_factory=dict)
+    found: dict[Reference, Digest] = field(default_factory=dict)
+
+    def run(self) -> Iterator[Outcome]:
+        """Carry out every step; raises the first failure, after yielding what was done."""
+        yield from self._build()
+        yield from self._push()
+        yield from self._move()
+        yield from self._settle()
+
+    def _build(self) -> Iterator[Outcome]:
+        builds = self.plan.builds
+        if not builds:
+            return
+        self.builder().check_ready(builds)
+        for push in self.plan.pushes:
+            self.registry.check_push(push.reference.repository)
+        started = self.clock()
+        self.built = self.builder().build(builds, push=bool(self.plan.pushes))
+        seconds = self.clock() - started
+        for step in builds:
+            image = self.built[step.service.name]
+            yield Outcome(
+                step.service, Action.BUILT, step.tags[0], size=image.size, seconds=seconds
+            )
+
+    def _push(self) -> Iterator[Outcome]:
+        if self.plan.pushes:
+            self.worktree.ensure(self.plan.commit)
+        for step in self.plan.steps:
+            if isinstance(step, ReuseImage):
+                self.digests[step.service.name] = step.image.digest
+                yield Outcome(
+                    step.service, Action.REUSED, step.reference, step.image.digest, step.image.size
+                )
+            elif isinstance(step, PushImage):
+                yield self._push_image(step)
+
+    def _push_image(self, step: PushImage) -> Outcome:
+        started = self.clock()
+        there = self.registry.resolve(step.reference)
+        pushed = None
+        if there is None:
+            image = self.built[step.service.name]
+            if image.digest:
+                self.registry.set_tag(step.reference, image.digest)
+                pushed = image.digest
+            else:
+                pushed = self.builder().push(image, step.reference)
+        digest, size = self._prove_commit_tag(step.service, step.reference)
+        self.digests[step.service.name] = digest
+        action = Action.PUSHED if digest == pushed else Action.ADOPTED
+        note = "" if digest == pushed else "another run of this commit published it first"
+        seconds = self.clock() - started
+        return Outcome(step.service, action, step.reference, digest, size, seconds, note)
+
+    def _prove_commit_tag(self, service: Service, reference: Reference) -> tuple[Digest, int]:
+        """Read a commit tag back: some run of this very commit must have written it."""
+        digest = self.registry.resolve(reference)
+        if digest is None:
+            raise _unverified(f"{reference} was pushed, but is not on the registry.")
+        image = self.registry.inspect(reference.repository, digest)
+        policy.check_commit_image(
+            image,
+            repository=service.repository,
+            tag=_tag_of(reference),
+            commit=self.plan.commit,
+            source=self.plan.source,
+        )
+        return digest, image.size
+
+    def _move(self) -> Iterator[Outcome]:
+        for step in self.plan.steps:
+            if isinstance(step, MoveTag):
+                # A snapshot that no build or upload has aged needs no second look.
+                there = self._resolve(step) if self.plan.pushes else step.expect
+                yield self._move_tag(step, there)
+            elif isinstance(step, KeepTag):
+                yield Outcome(
+                    step.service, Action.KEPT, step.reference, step.there, note=step.reason
+                )
+
+    def _resolve(self, step: MoveTag) -> Digest | None:
+        return self.registry.resolve(step.reference)
+
+    def _move_tag(self, step: MoveTag, there: Digest | None) -> Outcome:
+        """Move one tag, unless what is there now forbids what the plan foresaw."""
+        digest = self.digests[step.service.name]
+        if there not in (step.expect, digest):
+            return self._advance_tag(step, self.plan.commit, digest, "")
+        return self._set(step, digest, there, "")
+
+    def _advance_tag(self, step: MoveTag, commit: Commit, digest: Digest, note: str) -> Outcome:
+        """Decide afresh, on what the registry holds now, whether a tag moves to a commit."""
+        surveyor = replace(self.surveyor, commit=commit)
+        each = SharedTag(_tag_of(step.reference), step.rule)
+        facts = surveyor.look(step.service.repository, each, digest)
+        facts = replace(facts, withdrawn=surveyor.is_withdrawn(step.service.repository))
+        there = facts.current.digest if facts.current else None
+        decision = policy.decide(step.rule, facts, digest=digest, tag=each.tag, commit=commit)
+        if decision.move:
+            return self._set(step, digest, there, note)
+        self.found[step.reference] = digest  # Settled: it is as it should be.
+        return Outcome(step.service, Action.KEPT, step.reference, there, note=decision.reason)
+
+    def _set(self, step: MoveTag, digest: Digest, there: Digest | None, note: str) -> Outcome:
+        """Point a tag at a digest, and read it back."""
+        started = self.clock()
+        if there != digest:
+            self.registry.set_tag(step.reference, digest)
+            there = self.registry.resolve(step.reference)
+        if there is None or (there != digest and step.rule not in _ADVANCING):
+            raise _unverified(f"{step.reference} was moved, but reads back as {there or 'absent'}.")
+        self.found[step.reference] = there
+        seconds = self.clock() - started
+        return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
+
+    def _settle(self) -> Iterator[Outcome]:
+        """Look again until nothing has become newer, so that interleaved runs end alike."""
+        for _ in range(_ROUNDS):
+            again = [*self._adopt_commit_tags(), *self._follow()]
+            yield from again
+            if not again:
+                return
+        raise _unverified("The shared tags were moved by other runs time and again.")
+
+    def _adopt_commit_tags(self) -> Iterator[Outcome]:
+        """Take over a commit tag that another run of this commit wrote at the same time."""
+        for push in self.plan.pushes:
+            digest, size = self._prove_commit_tag(push.service, push.reference)
+            if digest == self.digests[push.service.name]:
+                continue
+            self.digests[push.service.name] = digest
+            note = "another run of this commit published it at the same time"
+            yield Outcome(push.service, Action.ADOPTED, push.reference, digest, size, note=note)
+            for step in self.plan.moves:
+                if step.service == push.service:
+                    yield self._move_tag(step, self._resolve(step))
+
+    def _follow(self) -> Iterator[Outcome]:
+        """Move forward tags on to the newest published commit of the branch."""
+        moved = [step for step in self.plan.moves if step.rule in _ADVANCING]
+        if not moved:
+            return
+        newer = list(self.history.newer(self.plan.commit, self.branch)) if self.branch else []
+        for step in moved:
+            commit, digest = self._newest(step.service, newer)
+            if self.found[step.reference] != digest:
+                note = f"commit {commit.short} is newer" if commit != self.plan.commit else ""
+                yield self._advance_tag(step, commit, digest, note)
+
+    def _newest(self, service: Service, newer: list[Commit]) -> tuple[Commit, Digest]:
+        tags = set(self.registry.tags(service.repository)) if newer else set()
+        for commit in newer:
+            if policy.commit_tag(commit, self.surveyor.sha_length) in tags:
+                digest = self.surveyor.find_published(service.repository, commit)
+                if digest:
+                    return commit, digest
+        return self.plan.commit, self.digests[service.name]
+
+
+def _tag_of(reference: Reference) -> Tag:
+    assert isinstance(reference.target, Tag)
+    return reference.target
+
+
+def _unverified(cause: str) -> Failure:
+    return Failure(
+        Kind.UNVERIFIED,
+        cause,
+        "Look at the repository, then run again: a published image is neither built nor sent twice.",
+    )

@@ -1,0 +1,166 @@
+"""The checkout and its history, as the ``git`` program tells them.
+
+A shallow clone can prove that one commit contains another, but never that it does not.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from feastflow_registry.context import Checkout
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.policy import Relation
+from feastflow_registry.references import Commit
+
+_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """One working copy. ``environ``: what the ``git`` process may see."""
+
+    workspace: Path
+    environ: Mapping[str, str]
+
+    def checkout(self, main: str) -> Checkout:
+        """Read what HEAD is. Raises an input failure where there is no commit to publish."""
+        answer = self._run("log", "-1", "--format=%H %ct")
+        if answer.returncode == 127:
+            raise Failure(Kind.INPUT, "the program git is not installed.", "Install git.")
+        words = answer.stdout.split()
+        if "dubious ownership" in answer.stderr:
+            raise Failure(
+                Kind.INPUT,
+                f"git does not trust {self.workspace}, which belongs to another user.",
+                "Run as its owner, or `git config --global --add safe.directory` with its path.",
+            )
+        if answer.returncode or len(words) != 2:
+            raise Failure(
+                Kind.INPUT,
+                f"{self.workspace} is not a git repository with a commit.",
+                "Check the repository out first: actions/checkout in a workflow, git by hand.",
+            )
+        head = Commit.parse(words[0])
+        remote_main = f"refs/remotes/origin/{main}"
+        return Checkout(
+            head=head,
+            committed=datetime.fromtimestamp(int(words[1]), UTC),
+            branch=self._text("symbolic-ref", "--quiet", "--short", "HEAD"),
+            remote=self._text("config", "--get", "remote.origin.url"),
+            on_remote_main=self._contains(remote_main, head.sha),
+        )
+
+    def ensure(self, commit: Commit) -> None:
+        """Refuse unless HEAD is this commit (a git tag is peeled) and no tracked file differs."""
+        head = self._text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        wanted = self._text("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+        if head != (wanted or commit.sha):
+            raise Failure(
+                Kind.INPUT,
+                f"the checkout is at {head[:7] or 'no commit'}, but this run is for {commit.short}.",
+                "Let actions/checkout use its default ref, and move HEAD in no later step.",
+            )
+        status = self._run(
+            "status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=none"
+        )
+        changed = [entry[3:] for entry in status.stdout.split("\0") if entry]
+        hidden = self._run("ls-files", "-v", "-z").stdout.split("\0")
+        changed += [entry[2:] for entry in hidden if entry[:1].islower()]
+        if status.returncode or changed:
+            named = ", ".join(repr(name) for name in changed[:3]) or "unknown to git"
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise Failure(
+                Kind.INPUT,
+                f"tracked files differ from commit {commit.short}: {named}{more}.",
+                "Commit or restore them: what is pushed must be what the commit says.",
+            )
+
+    def relation(self, base: Commit, head: Commit) -> Relation:
+        """Say where ``head`` stands to ``base``, as far as this clone can prove it."""
+        if base == head:
+            return Relation.SAME
+        if self._contains(head.sha, base.sha):
+            return Relation.AHEAD
+        if self._contains(base.sha, head.sha):
+            return Relation.BEHIND
+        whole = self._text("rev-parse", "--is-shallow-repository") == "false"
+        known = all(self._is_known(each) for each in (base, head))
+        return Relation.DIVERGED if whole and known else Relation.UNKNOWN
+
+    def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
+        """Ask the remote for a branch's head, and list the first parents back to a commit."""
+        listed = self._remote("ls-remote", "origin", f"refs/heads/{branch}").split()
+        tip = Commit.read(listed[0]) if listed else None
+        if tip in (None, commit):
+            return []
+        if not self._is_known(tip):
+            self._remote("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", tip.sha)
+        if not self._contains(tip.sha, commit.sha):
+            return []
+        found = self._text("rev-list", "--first-parent", f"{commit}..{tip}").split()
+        return [Commit.parse(each) for each in found]
+
+    def git_tag(self, name: str) -> Commit | None:
+        """Ask the remote for a git tag; an annotated one is peeled to its commit."""
+        ref = f"refs/tags/{name}"
+        words = self._remote("ls-remote", "origin", ref, f"{ref}^{{}}").split()
+        found = dict(zip(words[1::2], words[::2], strict=False))
+        return Commit.read(found.get(f"{ref}^{{}}") or found.get(ref))
+
+    def resolve(self, abbreviation: str) -> Commit | None:
+        """Complete an abbreviated commit that this clone knows."""
+        return Commit.read(
+            self._text("rev-parse", "--verify", "--quiet", f"{abbreviation}^{{commit}}")
+        )
+
+    def is_shallow(self) -> bool:
+        """Whether the clone's history is cut off."""
+        return self._text("rev-parse", "--is-shallow-repository") == "true"
+
+    def folder(self) -> Path:
+        """Where git keeps its own files, and this program what it remembers."""
+        return self.workspace / self._text("rev-parse", "--git-dir")
+
+    def _contains(self, head: str, commit: str) -> bool:
+        return self._run("merge-base", "--is-ancestor", commit, head).returncode == 0
+
+    def _is_known(self, commit: Commit) -> bool:
+        return self._run("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+    def _text(self, *arguments: str) -> str:
+        answer = self._run(*arguments)
+        return answer.stdout.strip() if answer.returncode == 0 else ""
+
+    def _remote(self, *arguments: str) -> str:
+        answer = self._run(*arguments)
+        if answer.returncode:
+            answer = self._run(*arguments)  # One bad moment of the network is survived.
+        if answer.returncode:
+            raise Failure(
+                Kind.UNREACHABLE,
+                "the git remote origin could not be asked about its branches and tags.",
+                "Check `git ls-remote origin`, then run again.",
+            )
+        return answer.stdout
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "--no-optional-locks", "-C", str(self.workspace), *arguments]
+        try:
+            return subprocess.run(
+                command,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_SECONDS,
+                check=False,
+            )
+        except FileNotFoundError:
+            return subprocess.CompletedProcess(command, 127, "", "")
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", "")

@@ -1,0 +1,125 @@
+"""What GitHub knows of a repository's history, by its REST API.
+
+https://docs.github.com/en/rest/commits/commits#compare-two-commits
+https://docs.github.com/en/rest/git/refs#get-a-reference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import requests
+from github import Auth, Github, GithubException, UnknownObjectException
+from github.Repository import Repository
+from urllib3.util import Retry
+
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.policy import Relation
+from feastflow_registry.references import Commit
+
+T = TypeVar("T")
+_RELATIONS = {
+    "identical": Relation.SAME,
+    "ahead": Relation.AHEAD,
+    "behind": Relation.BEHIND,
+    "diverged": Relation.DIVERGED,
+}
+_RETRY = Retry(
+    total=5,
+    backoff_factor=0.5,
+    backoff_jitter=0.5,
+    status_forcelist=(429, 500, 502, 503, 504),
+    retry_after_max=30,
+    raise_on_status=False,
+)
+
+
+class GitHubHistory:
+    """The history of one repository. ``token`` may be empty for a public one."""
+
+    def __init__(self, *, api_url: str, repository: str, token: str) -> None:
+        client = Github(
+            base_url=api_url,
+            auth=Auth.Token(token) if token else None,
+            retry=_RETRY,
+            timeout=20,
+            per_page=100,
+            seconds_between_requests=None,
+            lazy=True,
+        )
+        self._repository: Repository = client.get_repo(repository, lazy=True)
+
+    def relation(self, base: Commit, head: Commit) -> Relation:
+        """Compare two commits; unknown, if GitHub has forgotten one after a force-push."""
+
+        def ask() -> Relation:
+            compared = self._repository.compare(base.sha, head.sha, comparison_commits_per_page=1)
+            return _RELATIONS.get(compared.status, Relation.UNKNOWN)
+
+        return _ask(ask) or Relation.UNKNOWN
+
+    def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
+        """List what a branch has beyond a commit, newest first, by first parents."""
+
+        def ask() -> list[Commit]:
+            compared = self._repository.compare(commit.sha, branch)
+            if compared.status != "ahead":
+                return []
+            parents = {each.sha: [one.sha for one in each.parents] for each in compared.commits}
+            return _first_parents(parents)
+
+        return _ask(ask) or []
+
+    def git_tag(self, name: str) -> Commit | None:
+        """Ask for a git tag; an annotated one is peeled to its commit."""
+
+        def ask() -> Commit | None:
+            target = self._repository.get_git_ref(f"tags/{name}").object
+            while target.type == "tag":
+                target = self._repository.get_git_tag(target.sha).object
+            return Commit.read(target.sha)
+
+        return _ask(ask)
+
+    def resolve(self, abbreviation: str) -> Commit | None:
+        """Complete an abbreviated commit."""
+        return _ask(lambda: Commit.read(self._repository.get_commit(abbreviation).sha))
+
+
+def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
+    """Walk from the newest commit (GitHub lists it last) while it is among those listed."""
+    found: list[Commit] = []
+    current = next(reversed(parents), "")
+    while current in parents:
+        found.append(Commit.parse(current))
+        current = (parents[current] or [""])[0]
+    return found
+
+
+def _ask(question: Callable[[], T]) -> T | None:
+    """Ask GitHub; nothing, where there is no such thing. Anything else is a failure."""
+    try:
+        return question()
+    except UnknownObjectException:
+        return None
+    except GithubException as error:
+        if error.status == 422:
+            return None
+        if error.status in (401, 403):
+            raise Failure(
+                Kind.REFUSED,
+                f"GitHub does not let this run read the repository's history ({error.status}).",
+                "Give the job `permissions: contents: read` and keep the input github-token.",
+            ) from None
+        raise _unreachable(f"answered {error.status}") from None
+    except requests.exceptions.RequestException:
+        raise _unreachable("could not be reached") from None
+
+
+def _unreachable(cause: str) -> Failure:
+    return Failure(
+        Kind.UNREACHABLE,
+        f"GitHub's API {cause}, and the order of commits is not guessed.",
+        "Check GitHub's status, then run again.",
+    )

@@ -1,0 +1,192 @@
+"""One HTTP request that survives one bad moment: retries, a deadline, a size cap.
+
+It decides what is worth a second try and how long to wait. It never follows a redirect with a
+credential, never reads without end, and never shows a query string or a password in a message.
+https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
+"""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from feastflow_registry.errors import Failure, Kind
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_TRIES = 6
+_MOST_REDIRECTS = 5
+_LONGEST_PAUSE = 15.0
+_TIMEOUT = (10.0, 20.0)
+_CHUNK = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, read whole. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+def redact(url: str) -> str:
+    """A URL without user, query and fragment, which may hold secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+@dataclass(slots=True)
+class Client:
+    """Sends requests. ``deadline``: seconds for one request with all its retries.
+
+    ``clock`` is monotonic and ``wall`` is unix time, both in seconds; ``jitter`` is in [0, 1).
+    """
+
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    sleep: Callable[[float], None]
+    jitter: Callable[[], float]
+    deadline: float = 60.0
+    timeout: tuple[float, float] = _TIMEOUT
+    sent: int = 0
+    _session: requests.Session = field(default_factory=requests.Session)
+
+    def __post_init__(self) -> None:
+        adapter = HTTPAdapter(max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._session.auth = lambda request: request  # Or requests would read ~/.netrc.
+        self._session.headers["User-Agent"] = "feastflow-registry"
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        limit: int = _CHUNK,
+    ) -> Response:
+        """Send one request, again where that can help. ``limit``: most bytes of the answer.
+
+        Raises an unreachable failure when tries or time run out, and a refused one at once
+        when a quota is exhausted. Any other status is the caller's to judge.
+        """
+        expires = self.clock() + self.deadline
+        for attempt in range(_MOST_TRIES):
+            wait: float | None = None
+            try:
+                response = self._exchange(method, url, headers or {}, body, limit, expires)
+            except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+                raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
+            except requests.exceptions.RequestException as error:
+                cause = _reason(error)
+            else:
+                if response.status not in TRANSIENT:
+                    return response
+                _refuse_exhausted(response)
+                cause = f"answered {response.status}"
+                wait = retry_after(response.headers, self.wall())
+            pause = min(_LONGEST_PAUSE, 0.5 * 2**attempt) * (0.5 + self.jitter() / 2)
+            pause = pause if wait is None else wait
+            if attempt == _MOST_TRIES - 1 or self.clock() + pause >= expires:
+                break
+            self.sleep(pause)
+        asked = f", and asks to wait {wait:.0f} seconds" if wait else ""
+        raise _unreachable(url, f"{cause} {attempt + 1} times{asked}")
+
+    def follow(self, response: Response, *, limit: int) -> Response:
+        """Fetch what a redirect points at, without any credential."""
+        for _ in range(_MOST_REDIRECTS):
+            if response.status not in REDIRECTS:
+                return response
+            target = urljoin(response.url, response.headers.get("location", ""))
+            plain = urlsplit(response.url).scheme == "http"
+            if urlsplit(target).scheme not in ({"http", "https"} if plain else {"https"}):
+                raise _unreachable(response.url, "redirected to an address that is not https")
+            response = self.send("GET", target, limit=limit)
+        raise _unreachable(response.url, "redirected without end")
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        limit: int,
+        expires: float,
+    ) -> Response:
+        self.sent += 1
+        with self._session.request(
+            method,
+            url,
+            headers=dict(headers),
+            data=body,
+            stream=True,
+            allow_redirects=False,
+            timeout=self.timeout,
+        ) as answer:
+            data = bytearray()
+            for chunk in answer.iter_content(_CHUNK):
+                data += chunk
+                if len(data) > limit:
+                    raise _unreachable(url, f"sent more than {limit} bytes")
+                if self.clock() > expires:
+                    raise requests.exceptions.ReadTimeout("the answer came too slowly")
+            lower = {name.lower(): value for name, value in answer.headers.items()}
+            return Response(answer.status_code, lower, bytes(data), url)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait: ``Retry-After`` in seconds or as a date, or Docker Hub's unix time."""
+    stamp = headers.get("x-retry-after", "")
+    if stamp.isascii() and stamp.isdigit():
+        return max(0.0, int(stamp[:12]) - now)
+    text = headers.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError):
+        return None
+
+
+def _refuse_exhausted(response: Response) -> None:
+    """Fail at once where waiting means hours. https://docs.docker.com/docker-hub/usage/pulls/"""
+    remaining = response.headers.get("ratelimit-remaining", "")
+    if response.status != 429 or remaining.partition(";")[0] != "0":
+        return
+    count, _, window = response.headers.get("ratelimit-limit", "").partition(";w=")
+    hours = f" in {int(window) / 3600:g} hours" if window.isdigit() else ""
+    raise Failure(
+        Kind.REFUSED,
+        f"the pull limit of {urlsplit(response.url).hostname} is used up: "
+        f"{count or 'all'} pulls{hours}.",
+        f"Wait until the window{hours} has passed, or log in with an account of a higher limit.",
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Name a transport error without its address and object names."""
+    names = {
+        "ConnectTimeout": "did not accept a connection in time",
+        "ReadTimeout": "did not answer in time",
+        "SSLError": "its certificate is not trusted",
+        "ProxyError": "the proxy did not connect",
+    }
+    return names.get(type(error).__name__, "broke the connection or could not be reached")
+
+
+def _unreachable(url: str, cause: str) -> Failure:
+    return Failure(
+        Kind.UNREACHABLE,
+        f"{redact(url)} {cause}.",
+        "Check the registry's status and the network, then run again: what is done stays done.",
+    )

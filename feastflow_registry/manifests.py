@@ -1,0 +1,124 @@
+"""Reading OCI manifests, indexes and image configurations, which come from anywhere.
+
+https://github.com/opencontainers/image-spec/blob/main/manifest.md
+https://github.com/opencontainers/image-spec/blob/main/image-index.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.references import Commit, Digest
+
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+IMAGES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_ATTESTATION = "vnd.docker.reference.type"
+_REVISION = "org.opencontainers.image.revision"
+_SOURCE = "org.opencontainers.image.source"
+_MOST_PLATFORMS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or an index: its very bytes, and what they say."""
+
+    data: bytes
+    media_type: str
+    content: Mapping[str, object]
+
+    @classmethod
+    def parse(cls, data: bytes, content_type: str) -> Manifest:
+        """Read a manifest. Raises an unverified failure on anything that is not one."""
+        content = json_object(data)
+        media_type = str(content.get("mediaType") or content_type)
+        if media_type not in INDEXES + IMAGES:
+            raise _malformed(f"has the type {media_type[:80]!r}")
+        return cls(data, media_type, content)
+
+    @property
+    def is_index(self) -> bool:
+        """Whether this lists the manifests of several platforms."""
+        return self.media_type in INDEXES
+
+    @property
+    def platforms(self) -> tuple[Digest, ...]:
+        """The manifests of an index, without those that hold attestations."""
+        found = [each for each in self._entries("manifests") if not _is_attestation(each)]
+        if not 0 < len(found) <= _MOST_PLATFORMS:
+            raise _malformed(f"is an index of {len(found)} platforms")
+        return tuple(_digest(each) for each in found)
+
+    @property
+    def config(self) -> Digest:
+        """The image configuration of one platform's manifest."""
+        return _digest(self.content.get("config"))
+
+    @property
+    def size(self) -> int:
+        """The bytes of the configuration and all layers, compressed, as they are pulled."""
+        parts = [self.content.get("config"), *self._entries("layers")]
+        sizes = [each.get("size") for each in parts if isinstance(each, dict)]
+        return sum(each for each in sizes if isinstance(each, int) and each > 0)
+
+    def _entries(self, key: str) -> list[dict[str, object]]:
+        found = self.content.get(key)
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def read_origin(data: bytes) -> tuple[Commit | None, str]:
+    """The commit and the source that an image configuration's labels name, if they do.
+
+    https://github.com/opencontainers/image-spec/blob/main/config.md
+    """
+    config = json_object(data).get("config")
+    labels = config.get("Labels") if isinstance(config, dict) else None
+    if not isinstance(labels, dict):
+        return None, ""
+    return Commit.read(labels.get(_REVISION)), str(labels.get(_SOURCE) or "")
+
+
+def json_object(data: bytes) -> Mapping[str, object]:
+    """Parse JSON that must be an object, however hostile."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise _malformed("is no JSON object")
+    return found
+
+
+def hashes_to(data: bytes, digest: Digest) -> bool:
+    """Recompute a digest from the bytes it names."""
+    algorithm, _, expected = digest.value.partition(":")
+    return hashlib.new(algorithm, data).hexdigest() == expected
+
+
+def _is_attestation(entry: dict[str, object]) -> bool:
+    annotations = entry.get("annotations")
+    return isinstance(annotations, dict) and _ATTESTATION in annotations
+
+
+def _digest(entry: object) -> Digest:
+    try:
+        return Digest.parse(str(entry.get("digest")) if isinstance(entry, dict) else "")
+    except Failure:
+        raise _malformed("names no digest where one is due") from None
+
+
+def _malformed(what: str) -> Failure:
+    return Failure(
+        Kind.UNVERIFIED,
+        f"what the registry holds is not a container image: it {what}.",
+        "Publish under another name, or delete what is there.",
+    )

@@ -1,0 +1,218 @@
+"""What a run will do, as a value: what was seen on the registry, and the steps that follow.
+
+The planners compute and never ask; what is only known later (a digest not built yet) is left
+open in the plan and filled in by ``execute``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from feastflow_registry import policy
+from feastflow_registry.context import Context, RefKind
+from feastflow_registry.policy import Facts, Permission, Published, Rule, SharedTag
+from feastflow_registry.references import Commit, Digest, Reference, Tag
+from feastflow_registry.settings import Command, Reuse, Service, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one service's repository holds: the commit's own image, and what decides each move."""
+
+    image: Published | None = None
+    facts: Mapping[Tag, Facts] = field(default_factory=dict)
+
+
+Snapshot = Mapping[str, Seen]
+"""By the service's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseImage:
+    """The commit's image is published: nothing is built."""
+
+    service: Service
+    reference: Reference
+    image: Published
+
+
+@dataclass(frozen=True, slots=True)
+class BuildImage:
+    """Build a service. ``tags`` are the names that the local engine gives the image."""
+
+    service: Service
+    tags: tuple[Reference, ...]
+    labels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PushImage:
+    """Push what was built under its commit tag, and read it back."""
+
+    service: Service
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTag:
+    """Point a tag at the service's image, replacing ``expect`` and nothing else."""
+
+    service: Service
+    reference: Reference
+    rule: Rule
+    expect: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTag:
+    """Leave a tag where it is, and say why."""
+
+    service: Service
+    reference: Reference
+    there: Digest | None
+    reason: str
+
+
+Step = ReuseImage | BuildImage | PushImage | MoveTag | KeepTag
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of one run, in their order, and what they are about."""
+
+    command: Command
+    commit: Commit
+    source: str
+    permission: Permission
+    steps: tuple[Step, ...]
+
+    def of(self, service: Service) -> tuple[Step, ...]:
+        """The steps of one service."""
+        return tuple(step for step in self.steps if step.service == service)
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Every service of the plan, once, in order."""
+        return tuple(dict.fromkeys(step.service for step in self.steps))
+
+    @property
+    def builds(self) -> tuple[BuildImage, ...]:
+        """The images that have to be built."""
+        return tuple(step for step in self.steps if isinstance(step, BuildImage))
+
+    @property
+    def pushes(self) -> tuple[PushImage, ...]:
+        """The images that have to be pushed."""
+        return tuple(step for step in self.steps if isinstance(step, PushImage))
+
+    @property
+    def moves(self) -> tuple[MoveTag, ...]:
+        """The tags that have to be moved."""
+        return tuple(step for step in self.steps if isinstance(step, MoveTag))
+
+
+class Action(StrEnum):
+    """What came of one step."""
+
+    BUILT = "built"
+    REUSED = "reused"
+    ADOPTED = "adopted"
+    PUSHED = "pushed"
+    MOVED = "moved"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One thing that was done and proven. ``seconds``: how long it took. ``size``: bytes."""
+
+    service: Service
+    action: Action
+    reference: Reference
+    digest: Digest | None = None
+    size: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+
+def labels(settings: Settings, context: Context, service: Service) -> tuple[tuple[str, str], ...]:
+    """The OCI labels of an image: the user's, then those that this program answers for.
+
+    https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys
+    """
+    version = str(policy.commit_tag(context.commit, settings.sha_length))
+    if settings.milestone:
+        version = str(settings.milestone)
+    if context.ref.kind is RefKind.TAG:
+        version = context.ref.name
+    prefix = "org.opencontainers.image."
+    facts = {
+        f"{prefix}title": service.name,
+        f"{prefix}version": version,
+        f"{prefix}created": policy.created_label(context.committed),
+        f"{prefix}url": context.source,
+        **dict(service.labels),
+        f"{prefix}revision": context.commit.sha,
+        f"{prefix}source": context.source,
+    }
+    return tuple((key, value) for key, value in facts.items() if value)
+
+
+def plan_run(
+    settings: Settings,
+    context: Context,
+    permission: Permission,
+    services: tuple[Service, ...],
+    snapshot: Snapshot,
+) -> Plan:
+    """Plan ``publish``, ``build`` or ``push``. Raises a conflict that the snapshot shows."""
+    own = policy.commit_tag(context.commit, settings.sha_length)
+    shared = policy.shared_tags(settings, context, permission)
+    publishes = permission.push and settings.command is not Command.BUILD
+    images: list[Step] = []
+    tags: list[Step] = []
+    for service in services:
+        reference = Reference(service.repository, own)
+        names = (reference, *(Reference(service.repository, each.tag) for each in shared))
+        build = BuildImage(service, names, labels(settings, context, service))
+        if not publishes:
+            images.append(build)
+            continue
+        seen = snapshot[service.name]
+        if seen.image:
+            policy.check_commit_image(
+                seen.image,
+                repository=service.repository,
+                tag=own,
+                commit=context.commit,
+                source=context.source,
+            )
+        if seen.image and settings.reuse is Reuse.COMMIT:
+            images.append(ReuseImage(service, reference, seen.image))
+        else:
+            images += [build] if settings.command is Command.PUBLISH else []
+            images.append(PushImage(service, reference))
+        tags += _plan_tags(service, shared, seen, context.commit)
+    return Plan(settings.command, context.commit, context.source, permission, (*images, *tags))
+
+
+def _plan_tags(
+    service: Service, shared: tuple[SharedTag, ...], seen: Seen, commit: Commit
+) -> list[Step]:
+    steps: list[Step] = []
+    digest = seen.image.digest if seen.image else None
+    for each in shared:
+        facts = seen.facts[each.tag]
+        reference = Reference(service.repository, each.tag)
+        decision = policy.decide(each.rule, facts, digest=digest, tag=each.tag, commit=commit)
+        there = facts.current.digest if facts.current else None
+        if decision.move:
+            steps.append(MoveTag(service, reference, each.rule, there))
+        else:
+            steps.append(KeepTag(service, reference, there, decision.reason))
+        if each.rule is Rule.FINAL and not facts.frozen:
+            marker = Reference(service.repository, policy.frozen_marker(each.tag))
+            steps.append(MoveTag(service, marker, Rule.FORCE, None))
+    return steps

@@ -1,0 +1,277 @@
+"""The rules: may this run push, which tags does its commit deserve, may this tag move.
+
+Pure decisions over facts that others gathered. Every answer says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from feastflow_registry.context import LAPTOP, Context, RefKind
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.patterns import matches
+from feastflow_registry.references import Commit, Digest, Repository, Tag
+from feastflow_registry.settings import Latest, Settings, unreserved
+
+ALLOWED_EVENTS = frozenset(
+    {"push", "workflow_dispatch", "schedule", "release", "repository_dispatch"}
+)
+LATEST = Tag("latest")
+_VERSION = re.compile(r"v?((0|[1-9]\d*)\.(0|[1-9]\d*)(?:\.\d+)?)(-[0-9A-Za-z.-]+)?")
+
+
+class Relation(Enum):
+    """Where one commit stands to another."""
+
+    SAME = "is the same commit as"
+    AHEAD = "is a descendant of"
+    BEHIND = "is an ancestor of"
+    DIVERGED = "has diverged from"
+    UNKNOWN = "cannot be compared with"
+
+
+class Rule(Enum):
+    """How a tag may move."""
+
+    COMMIT = "written once"
+    GIT_TAG = "a git tag's name is written once"
+    MILESTONE = "forward until a git tag of that name exists"
+    FINAL = "set once, to the commit of its git tag"
+    FORWARD = "forward only"
+    FORCE = "wherever it is told"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether this run may push, whether tags that others share may move, and why."""
+
+    push: bool
+    shared: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTag:
+    """A tag that this commit deserves, and the rule that it moves by."""
+
+    tag: Tag
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An image on the registry. ``size``: compressed bytes. Labels that disagree are unknown."""
+
+    digest: Digest
+    revision: Commit | None
+    source: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides one move. ``relation``: our commit's to the one now there.
+
+    ``git_tag``: the commit of the git tag of that name; ``frozen``: its publish has been here.
+    """
+
+    current: Published | None
+    relation: Relation = Relation.UNKNOWN
+    git_tag: Commit | None = None
+    frozen: bool = False
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Move the tag, or leave it and say why."""
+
+    move: bool
+    reason: str = ""
+
+
+def permit(settings: Settings, context: Context) -> Permission:
+    """Decide whether this run may write to the registry. The event counts, then the ref."""
+    where = f"{context.event} on {context.ref}"
+    if context.event == LAPTOP:
+        if settings.shared_tags and context.on_remote_main:
+            return Permission(True, True, f"by hand, from a commit of {settings.main}")
+        return Permission(
+            True, False, f"by hand, from a commit that is not on the remote's {settings.main}"
+        )
+    if context.event not in ALLOWED_EVENTS or context.fork:
+        what = "a fork" if context.fork else f"the event {context.event}"
+        return Permission(False, False, f"{what} never pushes")
+    if context.deleted:
+        return Permission(False, False, f"{context.ref} was deleted, which publishes nothing")
+    if context.ref.kind is RefKind.BRANCH:
+        if context.ref.name == settings.main:
+            return Permission(True, settings.shared_tags, where)
+        if matches(context.ref.name, settings.branches):
+            return Permission(True, False, f"{where}, which is allowed but not {settings.main}")
+        return Permission(
+            False, False, f"{context.ref} is not among the branches that may push"
+        )
+    if context.ref.kind is RefKind.TAG:
+        if matches(context.ref.name, settings.git_tags):
+            return Permission(True, settings.shared_tags, where)
+        return Permission(False, False, f"{context.ref} is not among the git tags that may push")
+    return Permission(False, False, f"{context.ref} is neither a branch nor a git tag")
+
+
+def commit_tag(commit: Commit, length: int) -> Tag:
+    """``commit-`` and the first digits of the commit."""
+    return Tag(f"commit-{commit.sha[:length]}")
+
+
+def frozen_marker(tag: Tag) -> Tag:
+    """The tag that says that a milestone is final."""
+    return Tag.near(f"frozen-{tag}")
+
+
+def withdrawn_marker(commit: Commit, length: int) -> Tag:
+    """The tag that says that a commit's image is bad."""
+    return Tag(f"withdrawn-{commit.sha[:length]}")
+
+
+def shared_tags(
+    settings: Settings, context: Context, permission: Permission
+) -> tuple[SharedTag, ...]:
+    """The tags besides its own that this commit deserves, ``latest`` last."""
+    found: dict[Tag, Rule] = {}
+    on_git_tag = context.ref.kind is RefKind.TAG
+    on_main = permission.shared and not on_git_tag
+    if permission.shared and on_git_tag:
+        name = unreserved(Tag.parse(context.ref.name))
+        found[name] = Rule.FINAL if name == settings.milestone else Rule.GIT_TAG
+    if on_main and settings.milestone:
+        found[settings.milestone] = Rule.MILESTONE
+    if settings.shared_tags and permission.push:
+        values = _template_values(context)
+        for template in settings.extra_tags:
+            if not permission.shared and "{branch}" not in template:
+                continue
+            tag = expand(template, values)
+            if tag is not None:
+                found.setdefault(tag, Rule.FORWARD)
+    if on_main and settings.latest is not Latest.NEVER:
+        found[LATEST] = Rule.FORCE if settings.latest is Latest.FORCE else Rule.FORWARD
+    return tuple(SharedTag(tag, rule) for tag, rule in found.items())
+
+
+def expand(template: str, values: Mapping[str, str]) -> Tag | None:
+    """Fill in a template; nothing, if it names a value that this run does not have."""
+    names = re.findall(r"\{([^{}]*)\}", template)
+    if not all(name in values for name in names):
+        return None
+    return unreserved(Tag.parse(re.sub(r"\{([^{}]*)\}", lambda found: values[found[1]], template)))
+
+
+def _template_values(context: Context) -> Mapping[str, str]:
+    values = {"date": context.committed.strftime("%Y%m%d")}
+    if context.ref.kind is RefKind.BRANCH:
+        values["branch"] = str(Tag.near(context.ref.name))
+    version = _VERSION.fullmatch(context.ref.name) if context.ref.kind is RefKind.TAG else None
+    if version:
+        values["version"] = version[1] + (version[4] or "")
+        if not version[4]:
+            values |= {"major": version[2], "minor": version[3]}
+    return values
+
+
+def is_ours(image: Published, commit: Commit, source: str) -> bool:
+    """Tell whether an image's labels say that it is this commit of this repository."""
+    return image.revision == commit and same_source(image.source, source)
+
+
+def same_source(one: str, other: str) -> bool:
+    """Compare two repository URLs as GitHub does, without regard to case."""
+    return one.lower().removesuffix(".git") == other.lower().removesuffix(".git")
+
+
+def decide(rule: Rule, facts: Facts, *, digest: Digest | None, tag: Tag, commit: Commit) -> Decision:
+    """Decide whether a tag moves to a commit's image (``digest``, if it is built already).
+
+    Raises a conflict where the rule forbids what the user asked for.
+    """
+    there = facts.current
+    if rule is not Rule.FORCE and facts.withdrawn:
+        return Decision(False, f"{commit.short} was withdrawn by a rollback")
+    if there is not None and there.digest == digest:
+        return Decision(False, "it is there already")
+    if rule is Rule.FORCE or there is None:
+        return _decide_milestone(facts, commit) if rule is Rule.MILESTONE else Decision(True)
+    if rule is Rule.GIT_TAG or (rule is Rule.FINAL and facts.frozen):
+        if facts.relation is Relation.SAME:
+            return Decision(True)
+        raise _conflict(
+            f'the tag "{tag}" holds {_named(there)} and is never moved.',
+            "Publish under a new git tag"
+            + ("." if facts.frozen else f"; if it was a milestone, set milestone: {tag}."),
+        )
+    if rule is Rule.FINAL and facts.relation is Relation.BEHIND:
+        return Decision(True)
+    if rule is Rule.MILESTONE:
+        milestone = _decide_milestone(facts, commit)
+        if not milestone.move:
+            return milestone
+    return _forward(facts, tag, commit, there)
+
+
+def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
+    if facts.git_tag not in (None, commit):
+        return Decision(False, "its git tag exists, so it is final")
+    if facts.frozen:
+        return Decision(False, "it was published from its git tag, so it is final")
+    return Decision(True)
+
+
+def _forward(facts: Facts, tag: Tag, commit: Commit, there: Published) -> Decision:
+    if facts.relation in (Relation.SAME, Relation.AHEAD):
+        return Decision(True)
+    if facts.relation is Relation.BEHIND:
+        return Decision(False, f"{_named(there)} is there, which is newer than {commit.short}")
+    force = "latest: force" if tag == LATEST else "a new tag name"
+    if there.revision is None:
+        raise _conflict(
+            f'the tag "{tag}" holds an image whose labels do not name a commit of this repository.',
+            f"If it may be replaced, say so once with {force}.",
+        )
+    verb = "has diverged from" if facts.relation is Relation.DIVERGED else "cannot be compared with"
+    raise _conflict(
+        f'the tag "{tag}" holds {_named(there)}, and {commit.short} {verb} it.',
+        f"If history was rewritten on purpose, use {force}; "
+        "if it could not be read, give the job contents: read and a github-token.",
+    )
+
+
+def _named(image: Published) -> str:
+    return f"commit {image.revision.short}" if image.revision else f"digest {image.digest.short}"
+
+
+def _conflict(cause: str, fix: str) -> Failure:
+    return Failure(Kind.CONFLICT, cause, fix)
+
+
+def check_commit_image(
+    image: Published, *, repository: Repository, tag: Tag, commit: Commit, source: str
+) -> None:
+    """Refuse a commit tag that holds anything but this commit of this repository."""
+    if is_ours(image, commit, source):
+        return
+    holder = f"commit {image.revision.short}" if image.revision else "an image of no known commit"
+    fix = "It is never overwritten: look at what published it, or use another image name."
+    if image.revision and image.revision != commit and same_source(image.source, source):
+        fix = "The first digits of the two commits are the same: set sha-length: 12."
+    elif not same_source(image.source, source):
+        holder += f' of "{image.source[:100]}"' if image.source else ""
+    raise _conflict(f"{repository}:{tag} holds {holder}, not {commit.short} of this one.", fix)
+
+
+def created_label(moment: datetime) -> str:
+    """A commit's time as RFC 3339, for ``org.opencontainers.image.created``."""
+    return moment.isoformat().replace("+00:00", "Z")

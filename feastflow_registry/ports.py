@@ -1,0 +1,108 @@
+"""What the core asks of the world. Adapters answer; each may raise a ``Failure``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from feastflow_registry.plan import BuildImage
+from feastflow_registry.policy import Published, Relation
+from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image fresh from the builder: in the engine by ID, or on the registry by digest."""
+
+    image_id: str
+    digest: Digest | None = None
+    size: int = 0
+
+
+class Registry(Protocol):
+    """One registry, as its distribution API shows it."""
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """Ask what a tag or digest points at; nothing, if it is not there."""
+
+    def inspect(self, repository: Repository, digest: Digest) -> Published:
+        """Read an image by digest and recompute the digest from its bytes."""
+
+    def set_tag(self, reference: Reference, digest: Digest) -> None:
+        """Point a tag at a manifest of the same repository, byte for byte."""
+
+    def tags(self, repository: Repository) -> tuple[Tag, ...]:
+        """List every tag; none, if there is no such repository."""
+
+    def check_push(self, repository: Repository) -> None:
+        """Make sure that the credential may push here, without publishing anything."""
+
+
+class Builder(Protocol):
+    """Docker Engine and buildx."""
+
+    def check_ready(self, images: Sequence[BuildImage]) -> None:
+        """Make sure that the engine and the builder are there and can build these."""
+
+    def build(self, images: Sequence[BuildImage], *, push: bool) -> Mapping[str, BuiltImage]:
+        """Build all images in one session; the answer is by the service's name."""
+
+    def push(self, image: BuiltImage, reference: Reference) -> Digest:
+        """Push an image that is in the engine under a tag."""
+
+
+class History(Protocol):
+    """What git and GitHub know of the commits of one repository."""
+
+    def relation(self, base: Commit, head: Commit) -> Relation:
+        """Say where ``head`` stands to ``base``: AHEAD is a descendant."""
+
+    def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
+        """The first-parent commits of a branch that come after one, newest first."""
+
+    def git_tag(self, name: str) -> Commit | None:
+        """The commit of a git tag on the remote."""
+
+    def resolve(self, abbreviation: str) -> Commit | None:
+        """The one commit whose name begins so."""
+
+
+class Worktree(Protocol):
+    """The files that images are built from."""
+
+    def ensure(self, commit: Commit) -> None:
+        """Refuse unless HEAD is this commit and no tracked file differs from it."""
+
+
+class Ledger(Protocol):
+    """What ``build`` made, for ``push``."""
+
+    def write(self, commit: Commit, images: Mapping[str, BuiltImage]) -> None:
+        """Remember the images of one commit, by the service's name."""
+
+    def read(self, commit: Commit) -> Mapping[str, BuiltImage]:
+        """Recall them; empty, if another commit or none was built."""
+
+
+class Log(Protocol):
+    """Where a person reads along. Untrusted text goes to ``quote`` alone."""
+
+    def say(self, text: str) -> None:
+        """Write one line of our own."""
+
+    def group(self, title: str) -> AbstractContextManager[None]:
+        """Fold the lines written inside."""
+
+    def quote(self, line: str) -> None:
+        """Write one line of somebody else's."""
+
+    def notice(self, text: str) -> None:
+        """Point out something that is right but may surprise."""
+
+    def warning(self, text: str) -> None:
+        """Point out something that is probably not wanted."""
+
+    def error(self, cause: str, fix: str) -> None:
+        """Say what failed, and what to do."""

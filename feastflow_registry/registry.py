@@ -1,0 +1,245 @@
+"""The OCI distribution protocol, as far as publishing safely needs it.
+
+Every manifest's digest is recomputed from its bytes; a header is never believed.
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from feastflow_registry.authentication import Authenticator
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.http import Client, Response, redact
+from feastflow_registry.manifests import (
+    IMAGES,
+    INDEXES,
+    Manifest,
+    hashes_to,
+    json_object,
+    read_origin,
+)
+from feastflow_registry.policy import Published
+from feastflow_registry.references import Digest, Reference, Repository, Tag
+
+_MANIFEST_LIMIT = 4 * 1024 * 1024
+_CONFIG_LIMIT = 8 * 1024 * 1024
+_MOST_PAGES = 1000
+_ACCEPT = ", ".join(INDEXES + IMAGES)
+
+
+@dataclass(slots=True)
+class RegistryClient:
+    """One registry, one run. Manifests and images are immutable, so each is read once."""
+
+    http: Client
+    auth: Authenticator
+    manifests: dict[tuple[Repository, Digest], Manifest] = field(default_factory=dict)
+    images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """Ask what a tag or digest points at, by HEAD, which Docker Hub counts as no pull."""
+        path = f"manifests/{reference.identifier}"
+        response = self._send("HEAD", reference.repository, path, accept=_ACCEPT)
+        if response.status == 404:
+            return None
+        if response.status != 200:
+            raise self._unexpected(response, str(reference))
+        text = response.headers.get("docker-content-digest", "")
+        try:
+            return Digest.parse(text)
+        except Failure:
+            return self._digest_by_content(reference)
+
+    def inspect(self, repository: Repository, digest: Digest) -> Published:
+        """Read an image: its labels over all platforms, and its largest platform's size."""
+        known = self.images.get((repository, digest))
+        if known:
+            return known
+        manifest = self._manifest(repository, digest)
+        children = manifest.platforms if manifest.is_index else ()
+        platforms = [self._manifest(repository, each) for each in children] or [manifest]
+        origins = {read_origin(self._blob(repository, each.config)) for each in platforms}
+        revision, source = origins.pop() if len(origins) == 1 else (None, "")
+        image = Published(digest, revision, source, max(each.size for each in platforms))
+        self.images[repository, digest] = image
+        return image
+
+    def set_tag(self, reference: Reference, digest: Digest) -> None:
+        """Put the manifest's own bytes under a tag: no layer travels, the digest stays."""
+        manifest = self._manifest(reference.repository, digest)
+        path = f"manifests/{reference.identifier}"
+        response = self._send(
+            "PUT",
+            reference.repository,
+            path,
+            body=manifest.data,
+            content_type=manifest.media_type,
+        )
+        if response.status not in (200, 201):
+            raise self._unexpected(response, f"writing {reference}", write=True)
+
+    def tags(self, repository: Repository) -> tuple[Tag, ...]:
+        """List every tag, page by page; none, if there is no such repository."""
+        path: str | None = "tags/list?n=1000"
+        found: list[Tag] = []
+        for _ in range(_MOST_PAGES):
+            if path is None:
+                return tuple(found)
+            response = self._send("GET", repository, path, limit=_MANIFEST_LIMIT)
+            if response.status == 404:
+                return ()
+            if response.status != 200:
+                raise self._unexpected(response, f"the tags of {repository}")
+            names = json_object(response.body).get("tags")
+            found += [Tag(str(name)) for name in names] if isinstance(names, list) else []
+            path = _next_page(response, self._url(repository, ""))
+        raise _misbehaving(f"{repository} has pages of tags without end")
+
+    def check_push(self, repository: Repository) -> None:
+        """Begin an upload and cancel it: the one proof of the right to push."""
+        response = self._send("POST", repository, "blobs/uploads/", body=b"")
+        if response.status not in (201, 202):
+            raise self._unexpected(response, f"pushing to {repository}", write=True)
+        upload = urljoin(response.url, response.headers.get("location", ""))
+        if urlsplit(upload).netloc == urlsplit(response.url).netloc:
+            self._request("DELETE", upload, {})
+
+    def _digest_by_content(self, reference: Reference) -> Digest:
+        """Resolve on a registry that names no digest: read the manifest and hash it."""
+        path = f"manifests/{reference.identifier}"
+        response = self._send(
+            "GET", reference.repository, path, accept=_ACCEPT, limit=_MANIFEST_LIMIT
+        )
+        if response.status != 200:
+            raise self._unexpected(response, str(reference))
+        return Digest(f"sha256:{hashlib.sha256(response.body).hexdigest()}")
+
+    def _manifest(self, repository: Repository, digest: Digest) -> Manifest:
+        known = self.manifests.get((repository, digest))
+        if known:
+            return known
+        response = self._send(
+            "GET", repository, f"manifests/{digest}", accept=_ACCEPT, limit=_MANIFEST_LIMIT
+        )
+        self._check_content(response, repository, digest)
+        manifest = Manifest.parse(response.body, response.headers.get("content-type", ""))
+        self.manifests[repository, digest] = manifest
+        return manifest
+
+    def _blob(self, repository: Repository, digest: Digest) -> bytes:
+        response = self._send("GET", repository, f"blobs/{digest}", limit=_CONFIG_LIMIT)
+        response = self.http.follow(response, limit=_CONFIG_LIMIT)
+        self._check_content(response, repository, digest)
+        return response.body
+
+    def _check_content(self, response: Response, repository: Repository, digest: Digest) -> None:
+        what = f"{repository}@{digest.short}"
+        if response.status == 404:
+            raise Failure(
+                Kind.UNVERIFIED,
+                f"{what} is named by a tag, but is not on the registry.",
+                "Another run may have replaced or deleted it: run again.",
+            )
+        if response.status != 200:
+            raise self._unexpected(response, what)
+        if not hashes_to(response.body, digest):
+            raise Failure(
+                Kind.UNVERIFIED,
+                f"the bytes of {what} do not hash to its digest.",
+                "Do not use this image: look at the registry, its proxy and its storage.",
+            )
+
+    def _url(self, repository: Repository, path: str) -> str:
+        return f"{self.auth.host.url}/v2/{repository.path}/{path}"
+
+    def _send(
+        self,
+        method: str,
+        repository: Repository,
+        path: str,
+        *,
+        accept: str = "*/*",
+        body: bytes | None = None,
+        content_type: str = "application/octet-stream",
+        limit: int = 65536,
+    ) -> Response:
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        return self._request(
+            method, self._url(repository, path), headers, body=body, limit=limit
+        )
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        *,
+        body: bytes | None = None,
+        limit: int = 65536,
+    ) -> Response:
+        """Send with authorization, answering one challenge: a token may have expired."""
+        response = self._authorized(method, url, headers, body, limit)
+        if response.status == 401 and not self.auth.is_basic:
+            self.auth.answer(response)
+            response = self._authorized(method, url, headers, body, limit)
+        if response.status == 401 and (self.auth.is_basic or not self.auth.credential):
+            raise self.auth.refused()
+        return response
+
+    def _authorized(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None, limit: int
+    ) -> Response:
+        if self.auth.header:
+            headers = {**headers, "Authorization": self.auth.header}
+        return self.http.send(method, url, headers=headers, body=body, limit=limit)
+
+    def _unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
+        """Turn a final answer into a failure, with the registry's own words, shortened."""
+        words = _words(response)
+        host = self.auth.host
+        if response.status in (401, 403) or (response.status == 404 and write):
+            need = "read and write" if write else "read"
+            return Failure(
+                Kind.REFUSED,
+                f"{host} denied {what}{words}.",
+                f"Give the token {need} scope, and check that user "
+                f"{self._user()} may {'push to' if write else 'pull from'} this repository.",
+            )
+        return _misbehaving(f"{redact(response.url)} answered {response.status}{words}")
+
+    def _user(self) -> str:
+        return repr(self.auth.credential.username) if self.auth.credential else "(none)"
+
+
+def _next_page(response: Response, base: str) -> str | None:
+    """The next page's path, by ``Link: <…>; rel="next"``, on the same repository only."""
+    target, _, relation = response.headers.get("link", "").partition(">")
+    if not target.startswith("<") or "next" not in relation:
+        return None
+    url = urljoin(response.url, target[1:])
+    if not url.startswith(base):
+        raise _misbehaving(f"{redact(base)} continues at another address")
+    return url.removeprefix(base)
+
+
+def _words(response: Response) -> str:
+    """The registry's message, on one line and without what a terminal would obey."""
+    try:
+        first = json.loads(response.body)["errors"][0]
+        text = f"{first.get('code', '')}: {first.get('message', '')}"
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return ""
+    clean = "".join(each if each.isprintable() else " " for each in text)
+    return f' ("{clean[:200]}")'
+
+
+def _misbehaving(cause: str) -> Failure:
+    return Failure(
+        Kind.UNREACHABLE, f"{cause}.", "Check the registry's status, then run again."
+    )

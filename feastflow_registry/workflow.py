@@ -1,0 +1,115 @@
+"""Talking to GitHub's runner: log commands, masks, outputs and the job summary.
+
+Untrusted text can forge no command: ours is stripped of control characters and of the runner's
+old ``##[`` prefix, and everybody else's runs while commands are stopped by a random word.
+https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+_SUMMARY_LIMIT = 1024 * 1024 - 4096
+_MOST_ANNOTATIONS = 9
+
+
+def one_line(text: str) -> str:
+    """Make a text safe to print as one line of a runner's log or of a terminal."""
+    flat = "".join(each if each.isprintable() else " " for each in text)
+    return flat.replace("##[", "## [")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+@dataclass(slots=True)
+class RunnerLog:
+    """The log of a step. ``word`` gives a fresh random word each time."""
+
+    stream: TextIO
+    word: Callable[[], str]
+    annotations: int = 0
+    _stopped: str = ""
+
+    def say(self, text: str) -> None:
+        """Write one line of our own, never one that begins as a command does."""
+        self._resume()
+        line = one_line(text)
+        self._write(f" {line}" if line.lstrip().startswith("::") else line)
+
+    def quote(self, line: str) -> None:
+        """Write one line of somebody else's, while the runner obeys nothing."""
+        if not self._stopped:
+            self._stopped = self.word()
+            self._write(f"::stop-commands::{self._stopped}")
+        self._write("".join(each if each.isprintable() or each == "\t" else " " for each in line))
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        """Fold the lines written inside."""
+        self._command("group", title)
+        try:
+            yield
+        finally:
+            self._command("endgroup", "")
+
+    def notice(self, text: str) -> None:
+        """Annotate the run with something that may surprise."""
+        self._annotate("notice", text)
+
+    def warning(self, text: str) -> None:
+        """Annotate the run with something that is probably not wanted."""
+        self._annotate("warning", text)
+
+    def error(self, cause: str, fix: str) -> None:
+        """Annotate the run with what failed, and what to do."""
+        self._annotate("error", f"{cause}\n{fix}")
+
+    def mask(self, secrets: Iterable[str]) -> None:
+        """Tell the runner what never to show."""
+        for secret in secrets:
+            self._command("add-mask", secret)
+
+    def _annotate(self, kind: str, text: str) -> None:
+        """Annotate while GitHub still shows it; it keeps ten of a kind, so the rest are lines."""
+        self.annotations += 1
+        if self.annotations > _MOST_ANNOTATIONS:
+            for line in text.splitlines():
+                self.say(f"{kind}: {line}")
+            return
+        lines = [one_line(line) for line in text.splitlines()]
+        self._command(kind, "\n".join(lines))
+
+    def _command(self, name: str, value: str) -> None:
+        self._resume()
+        self._write(f"::{name}::{_data(value)}")
+
+    def _resume(self) -> None:
+        if self._stopped:
+            self._write(f"::{self._stopped}::")
+            self._stopped = ""
+
+    def _write(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+
+def write_outputs(path: Path, outputs: Mapping[str, str], word: Callable[[], str]) -> None:
+    """Append the step's outputs, each between random delimiters that its value cannot hold."""
+    with path.open("a", encoding="utf-8") as file:
+        for name, value in outputs.items():
+            delimiter = f"end-{word()}"
+            file.write(f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
+
+
+def write_summary(path: Path, markdown: str) -> None:
+    """Append to the job summary, which may hold 1 MiB a step."""
+    data = markdown.encode("utf-8", "replace")
+    if len(data) > _SUMMARY_LIMIT:
+        data = data[:_SUMMARY_LIMIT].rpartition(b"\n")[0] + b"\n\nThe rest is in the log.\n"
+    with path.open("ab") as file:
+        file.write(data)
