@@ -59,8 +59,10 @@ class App:
             self.git.ensure(self.context.checkout)
         snapshot = self._survey() if self._publishes else {}
         self.plan = plan_run(self.settings, self.context, self.permission, self.services, snapshot)
-        for line in report.plan_lines(self.plan):
-            self.log.say(line)
+        head, *steps = report.plan_lines(self.plan)
+        with self.log.group(head):
+            for line in steps:
+                self.log.say(line)
         if self.settings.dry_run:
             return False
         execution = self._execution(self.plan)
@@ -180,16 +182,18 @@ class App:
         for each in found:
             self.log.say(f"{'✗' if each.problems else '✓'} {each.name}: {each.detail or 'no'}")
             for problem in each.problems:
-                self.log.error(problem.cause, problem.fix)
+                self.log.fail(problem.cause, problem.fix)
         wrong = next((each for each in found if each.kind), None)
         if wrong and wrong.kind:
             raise Failure.of(wrong.kind, wrong.problems)
 
     def _checks(self) -> tuple[doctor.Check, ...]:
         return (
-            doctor.Check("engine", lambda: self.engine.describe()),
-            doctor.Check("builder", lambda: self.engine.describe_builder()),
-            doctor.Check("names", lambda: ", ".join(str(each.repository) for each in self.services)),
+            doctor.Check("engine", self.engine.describe),
+            doctor.Check("builder", self.engine.describe_builder),
+            doctor.Check(
+                "names", lambda: ", ".join(str(each.repository) for each in self.services)
+            ),
             doctor.Check("git", self._check_git),
             doctor.Check("credentials", self._check_credentials),
             *(

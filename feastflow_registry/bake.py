@@ -31,7 +31,9 @@ def target_names(images: Sequence[BuildImage]) -> Mapping[str, str]:
 def definition(images: Sequence[BuildImage], outputs: Mapping[str, str]) -> str:
     """Write the definition as JSON. ``outputs``: a buildx output for each service's name."""
     names = target_names(images)
-    targets = {names[each.service.name]: _target(each, outputs[each.service.name]) for each in images}
+    targets = {
+        names[each.service.name]: _target(each, outputs[each.service.name]) for each in images
+    }
     return json.dumps({"group": {"default": {"targets": list(targets)}}, "target": targets})
 
 

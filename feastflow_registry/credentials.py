@@ -9,7 +9,6 @@ import base64
 import ctypes
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from feastflow_registry.errors import Failure, Kind
@@ -89,8 +88,9 @@ class Credential:
 
 def from_login(host: RegistryHost, username: str) -> Credential | None:
     """What ``docker login`` has kept, in its file or its credential helper."""
-    from docker import auth  # Slow to import, and needed on laptops only.
-    from docker.errors import DockerException
+    # Slow to import, and needed on laptops only.
+    from docker import auth  # noqa: PLC0415
+    from docker.errors import DockerException  # noqa: PLC0415
 
     try:
         found = auth.load_config().resolve_authconfig(None if host.is_docker_hub else host.name)
@@ -114,20 +114,19 @@ def missing(host: RegistryHost) -> Failure:
     )
 
 
-def erase(names: Iterable[str]) -> None:
-    """Blank variables where the kernel shows them: ``/proc/<pid>/environ`` keeps first values.
+def erase(name: str) -> None:
+    """Blank a variable where the kernel shows it: ``/proc/<pid>/environ`` keeps first values.
 
-    Only the values are overwritten, so that every pointer into the block stays valid.
+    Only the value is overwritten, so that every pointer into the block stays valid.
     """
-    wanted = tuple(f"{name}=".encode() for name in names)
+    wanted = f"{name}=".encode()
     block = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
     index = 0
     while block and block[index]:
-        entry = ctypes.string_at(block[index])
-        for name in wanted:
-            if entry.startswith(name):
-                address = int(block[index] or 0) + len(name)
-                ctypes.memset(address, 0, len(entry) - len(name))
+        address = int(block[index] or 0)
+        entry = ctypes.string_at(address)
+        if entry.startswith(wanted):
+            ctypes.memset(address + len(wanted), 0, len(entry) - len(wanted))
         index += 1
 
 

@@ -220,5 +220,5 @@ def _unverified(cause: str) -> Failure:
     return Failure(
         Kind.UNVERIFIED,
         cause,
-        "Look at the repository, then run again: a published image is neither built nor sent twice.",
+        "Look at the repository, then run again: what is published is not sent twice.",
     )

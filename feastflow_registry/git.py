@@ -61,7 +61,7 @@ class Git:
         if head != (wanted or commit.sha):
             raise Failure(
                 Kind.INPUT,
-                f"the checkout is at {head[:7] or 'no commit'}, but this run is for {commit.short}.",
+                f"HEAD is {head[:7] or 'no commit'}, but this run is for {commit.short}.",
                 "Let actions/checkout use its default ref, and move HEAD in no later step.",
             )
         status = self._run(
@@ -98,7 +98,9 @@ class Git:
         if tip in (None, commit):
             return []
         if not self._is_known(tip):
-            self._remote("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", tip.sha)
+            self._remote(
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", tip.sha
+            )
         if not self._contains(tip.sha, commit.sha):
             return []
         found = self._text("rev-list", "--first-parent", f"{commit}..{tip}").split()

@@ -39,7 +39,7 @@ class Response:
 def redact(url: str) -> str:
     """A URL without user, query and fragment, which may hold secrets."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(slots=True)
@@ -159,7 +159,10 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _refuse_exhausted(response: Response) -> None:
-    """Fail at once where waiting means hours. https://docs.docker.com/docker-hub/usage/pulls/"""
+    """Fail at once where waiting means hours.
+
+    https://docs.docker.com/docker-hub/usage/pulls/
+    """
     remaining = response.headers.get("ratelimit-remaining", "")
     if response.status != 429 or remaining.partition(";")[0] != "0":
         return

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from feastflow_registry.errors import Failure, Kind
 
 _SPECIAL = frozenset("*?+[]!\\")
+_PIECE = re.compile(r"\*\*|\[[\w-]+\]|\\.|.", re.DOTALL)
 
 
 def is_literal(pattern: str) -> bool:
@@ -33,21 +34,21 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     out = ""
     rest = pattern
     while rest:
-        piece = re.match(r"\*\*|\[[\w-]+\]|\\.|.", rest, re.DOTALL)
-        assert piece is not None
-        token, rest = piece[0], rest[piece.end() :]
-        if token == "**":
+        found = _PIECE.match(rest)
+        assert found is not None
+        piece, rest = found[0], rest[found.end() :]
+        if piece == "**":
             out += ".*"
-        elif token == "*":
+        elif piece == "*":
             out += "[^/]*"
-        elif len(token) > 1:
-            out += token if token.startswith("[") else re.escape(token[1])
-        elif token in "?+" and out and out[-1] not in "*?+":
-            out += token
-        elif token in _SPECIAL:
+        elif len(piece) > 1:
+            out += piece if piece.startswith("[") else re.escape(piece[1])
+        elif piece in "?+" and out and out[-1] not in "*?+":
+            out += piece
+        elif piece in _SPECIAL:
             raise _refused(pattern)
         else:
-            out += re.escape(token)
+            out += re.escape(piece)
     try:
         return re.compile(out, re.DOTALL)
     except re.error:

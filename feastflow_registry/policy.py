@@ -13,9 +13,10 @@ from enum import Enum
 
 from feastflow_registry.context import LAPTOP, Context, RefKind
 from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.grammar import unreserved
 from feastflow_registry.patterns import matches
 from feastflow_registry.references import Commit, Digest, Repository, Tag
-from feastflow_registry.settings import Latest, Settings, unreserved
+from feastflow_registry.settings import Latest, Settings
 
 ALLOWED_EVENTS = frozenset(
     {"push", "workflow_dispatch", "schedule", "release", "repository_dispatch"}
@@ -113,9 +114,7 @@ def permit(settings: Settings, context: Context) -> Permission:
             return Permission(True, settings.shared_tags, where)
         if matches(context.ref.name, settings.branches):
             return Permission(True, False, f"{where}, which is allowed but not {settings.main}")
-        return Permission(
-            False, False, f"{context.ref} is not among the branches that may push"
-        )
+        return Permission(False, False, f"{context.ref} is not among the branches that may push")
     if context.ref.kind is RefKind.TAG:
         if matches(context.ref.name, settings.git_tags):
             return Permission(True, settings.shared_tags, where)
@@ -193,7 +192,9 @@ def same_source(one: str, other: str) -> bool:
     return one.lower().removesuffix(".git") == other.lower().removesuffix(".git")
 
 
-def decide(rule: Rule, facts: Facts, *, digest: Digest | None, tag: Tag, commit: Commit) -> Decision:
+def decide(
+    rule: Rule, facts: Facts, *, digest: Digest | None, tag: Tag, commit: Commit
+) -> Decision:
     """Decide whether a tag moves to a commit's image (``digest``, if it is built already).
 
     Raises a conflict where the rule forbids what the user asked for.

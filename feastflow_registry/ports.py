@@ -104,5 +104,5 @@ class Log(Protocol):
     def warning(self, text: str) -> None:
         """Point out something that is probably not wanted."""
 
-    def error(self, cause: str, fix: str) -> None:
+    def fail(self, cause: str, fix: str) -> None:
         """Say what failed, and what to do."""

@@ -170,9 +170,7 @@ class RegistryClient:
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
-        return self._request(
-            method, self._url(repository, path), headers, body=body, limit=limit
-        )
+        return self._request(method, self._url(repository, path), headers, body=body, limit=limit)
 
     def _request(
         self,
@@ -240,6 +238,4 @@ def _words(response: Response) -> str:
 
 
 def _misbehaving(cause: str) -> Failure:
-    return Failure(
-        Kind.UNREACHABLE, f"{cause}.", "Check the registry's status, then run again."
-    )
+    return Failure(Kind.UNREACHABLE, f"{cause}.", "Check the registry's status, then run again.")

@@ -185,7 +185,7 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
     lines = []
     for each in found:
         if each.tags:
-            lines.append(f"✅ {each.service.name}: {len(each.tags)} tags at {each.image}")
+            lines.append(f"✅ {each.service.name}: {each.image}")
             lines += [f"   {tag}" for tag in each.tags]
             if each.service.repository.page:
                 lines.append(f"🌐 {each.service.repository.page}")

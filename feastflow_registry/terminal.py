@@ -33,8 +33,8 @@ class TerminalLog:
         """Head the lines written inside."""
         self._write("═" * _WIDTH)
         self._write(self._paint("bold", one_line(title)))
-        self._write("─" * _WIDTH)
         yield
+        self._write("─" * _WIDTH)
 
     def notice(self, text: str) -> None:
         """Point out something that may surprise."""
@@ -44,7 +44,7 @@ class TerminalLog:
         """Point out something that is probably not wanted."""
         self._write(self._paint("yellow", f"⚠  {one_line(text)}"))
 
-    def error(self, cause: str, fix: str) -> None:
+    def fail(self, cause: str, fix: str) -> None:
         """Say what failed, and what to do."""
         self._write(self._paint("red", f"✗  {one_line(cause)}"))
         self._write(f"   {one_line(fix)}")

@@ -66,7 +66,7 @@ class RunnerLog:
         """Annotate the run with something that is probably not wanted."""
         self._annotate("warning", text)
 
-    def error(self, cause: str, fix: str) -> None:
+    def fail(self, cause: str, fix: str) -> None:
         """Annotate the run with what failed, and what to do."""
         self._annotate("error", f"{cause}\n{fix}")
 
