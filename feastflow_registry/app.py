@@ -180,12 +180,10 @@ class App:
         """Print what doctor finds; fail as the first thing that is wrong would fail a publish."""
         found = list(doctor.examine(self._checks()))
         for each in found:
-            self.log.say(f"{'✗' if each.problems else '✓'} {each.name}: {each.detail or 'no'}")
-            for problem in each.problems:
-                self.log.fail(problem.cause, problem.fix)
-        wrong = next((each for each in found if each.kind), None)
-        if wrong and wrong.kind:
-            raise Failure.of(wrong.kind, wrong.problems)
+            self.log.say(f"{'✗' if each.problems else '✓'} {each.name}: {each.detail or 'failed'}")
+        first = next((each.kind for each in found if each.kind), None)
+        if first:
+            raise Failure.of(first, [problem for each in found for problem in each.problems])
 
     def _checks(self) -> tuple[doctor.Check, ...]:
         return (

@@ -64,7 +64,7 @@ class Buildx:
     def driver(self) -> str:
         """The driver of the builder: ``docker``, ``docker-container``, ``remote``…; or empty."""
         answer = self._docker("buildx", "inspect", *([self.builder] if self.builder else []))
-        found = re.search(r"^Driver:\s*(\S+)", answer.stdout, re.MULTILINE)
+        found = re.search(r"^Driver:[ \t]*(\S+)", answer.stdout, re.MULTILINE)
         if not found and self.builder:
             raise Failure(
                 Kind.BUILD,

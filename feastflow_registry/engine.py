@@ -7,6 +7,7 @@ push fails, so the engine's own report is read to its end.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from feastflow_registry.plan import BuildImage
 from feastflow_registry.ports import BuiltImage
 from feastflow_registry.references import Digest, Reference
 
+_PUSHED = re.compile(r"[Dd]igest\W{1,4}(sha256:[0-9a-f]{64})")
 _TRIES = 4
 _SILENCE = 180
 
@@ -144,9 +146,10 @@ class Engine:
                 decode=True,
                 auth_config=credential and credential.engine_auth(reference.repository.host),
             ):
-                digest = (event.get("aux") or {}).get("Digest")
-                if digest:
-                    return Digest.parse(digest), ""
+                # The classic store reports the digest apart, the containerd store in words.
+                found = _PUSHED.search(str(event.get("aux") or event.get("status", "")))
+                if found:
+                    return Digest.parse(found[1]), ""
                 if "error" in event:
                     error = clean(str(event["error"]))
                 self._show(event)
