@@ -122,7 +122,7 @@ class Buildx:
             errors="replace",
         ) as process:
             try:
-                for line in _exchange(process, definition):
+                for line in filter(str.strip, _exchange(process, definition)):
                     self.log.quote(line)
                     error = clean(line) if line.startswith("ERROR:") else error
             except BaseException:

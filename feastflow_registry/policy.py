@@ -236,16 +236,20 @@ def _forward(facts: Facts, tag: Tag, commit: Commit, there: Published) -> Decisi
         return Decision(True)
     if facts.relation is Relation.BEHIND:
         return Decision(False, f"{_named(there)} is there, which is newer than {commit.short}")
-    force = "latest: force" if tag == LATEST else "a new tag name"
+    is_latest = tag == LATEST
     if there.revision is None:
+        of = f'of "{there.source[:100]}"' if there.source else "whose labels name no commit"
         raise _conflict(
-            f'the tag "{tag}" holds an image whose labels do not name a commit of this repository.',
-            f"If it may be replaced, say so once with {force}.",
+            f'the tag "{tag}" holds an image {of}, which is no commit of this repository.',
+            "If it may be replaced, run once with latest: force."
+            if is_latest
+            else "Choose another name, or delete that tag on the registry.",
         )
     verb = "has diverged from" if facts.relation is Relation.DIVERGED else "cannot be compared with"
+    force = "run once with latest: force" if is_latest else "choose another name"
     raise _conflict(
         f'the tag "{tag}" holds {_named(there)}, and {commit.short} {verb} it.',
-        f"If history was rewritten on purpose, use {force}; "
+        f"If history was rewritten on purpose, {force}; "
         "if it could not be read, give the job contents: read and a github-token.",
     )
 
