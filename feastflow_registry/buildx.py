@@ -28,6 +28,7 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 _TRIES = 4
+_TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
 
 
 @dataclass
@@ -72,6 +73,18 @@ class Buildx:
                 "See `docker buildx ls`, or create it with docker/setup-buildx-action.",
             )
         return found[1] if found else ""
+
+    def check_ready(self) -> None:
+        """Refuse a builder that would push without being able to take the credential."""
+        found = re.search(r"\bv?(\d+)\.(\d+)\.\d+", self.version)
+        version = (int(found[1]), int(found[2])) if found else _TAKES_CREDENTIALS
+        pushes = self.credential and self.driver not in ("docker", "")
+        if pushes and version < _TAKES_CREDENTIALS:
+            raise Failure(
+                Kind.BUILD,
+                f"buildx {version[0]}.{version[1]} cannot be handed a credential without a file.",
+                "Update buildx to 0.25 or newer, or leave the input builder empty.",
+            )
 
     def context_host(self) -> str:
         """The engine's address in the current Docker context."""

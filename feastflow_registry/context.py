@@ -76,6 +76,7 @@ class Context:
     fork: bool = False
     deleted: bool = False
     run_url: str = ""
+    attempt: int = 1
     on_remote_main: bool = False
 
     @property
@@ -110,6 +111,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
     if event.startswith("pull_request"):
         named = Commit.read(_within(body, "pull_request", "head", "sha")) or built
     run = environ.get("GITHUB_RUN_ID", "")
+    attempt = environ.get("GITHUB_RUN_ATTEMPT", "")[:9]
     return Context(
         event=event,
         ref=_ref(environ.get("GITHUB_REF", "")),
@@ -122,6 +124,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
         fork=_is_fork(body, repository),
         deleted=body.get("deleted") is True,
         run_url=f"{server}/{repository}/actions/runs/{run}" if run.isdecimal() else "",
+        attempt=int(attempt) if attempt.isdecimal() else 1,
     )
 
 

@@ -67,7 +67,7 @@ class Engine:
 
     def check_ready(self, images: Sequence[BuildImage]) -> None:
         """Refuse before anything starts what this engine and builder cannot do."""
-        _ = self.buildx.version
+        self.buildx.check_ready()
         if self.buildx.driver not in ("docker", ""):
             return
         several = [each.service.name for each in images if len(each.service.platforms) > 1]

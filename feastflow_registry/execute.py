@@ -158,9 +158,11 @@ class Execution:
     def _set(self, step: MoveTag, digest: Digest, there: Digest | None, note: str) -> Outcome:
         """Point a tag at a digest, and read it back."""
         started = self.clock()
-        if there != digest:
-            self.registry.set_tag(step.reference, digest)
-            there = self.registry.resolve(step.reference)
+        if there == digest:
+            self.found[step.reference] = digest
+            return Outcome(step.service, Action.KEPT, step.reference, digest, note=policy.THERE)
+        self.registry.set_tag(step.reference, digest)
+        there = self.registry.resolve(step.reference)
         if there is None or (there != digest and step.rule not in _ADVANCING):
             raise _unverified(f"{step.reference} was moved, but reads back as {there or 'absent'}.")
         self.found[step.reference] = there

@@ -194,21 +194,25 @@ def plan_run(
         else:
             images += [build] if settings.command is Command.PUBLISH else []
             images.append(PushImage(service, reference))
-        tags += _plan_tags(service, shared, seen, context.commit)
+        tags += _plan_tags(service, shared, seen, context)
     return Plan(settings.command, context.commit, context.source, permission, (*images, *tags))
 
 
 def _plan_tags(
-    service: Service, shared: tuple[SharedTag, ...], seen: Seen, commit: Commit
+    service: Service, shared: tuple[SharedTag, ...], seen: Seen, context: Context
 ) -> list[Step]:
     steps: list[Step] = []
     digest = seen.image.digest if seen.image else None
     for each in shared:
         facts = seen.facts[each.tag]
         reference = Reference(service.repository, each.tag)
-        decision = policy.decide(each.rule, facts, digest=digest, tag=each.tag, commit=commit)
+        decision = policy.decide(
+            each.rule, facts, digest=digest, tag=each.tag, commit=context.commit
+        )
         there = facts.current.digest if facts.current else None
-        if decision.move:
+        # A first attempt may have moved the tag and failed before it looked for newer commits.
+        finish = there is not None and there == digest and context.attempt > 1
+        if decision.move or finish:
             steps.append(MoveTag(service, reference, each.rule, there))
         else:
             steps.append(KeepTag(service, reference, there, decision.reason))

@@ -22,6 +22,7 @@ ALLOWED_EVENTS = frozenset(
     {"push", "workflow_dispatch", "schedule", "release", "repository_dispatch"}
 )
 LATEST = Tag("latest")
+THERE = "it is there already"
 _VERSION = re.compile(r"v?((0|[1-9]\d*)\.(0|[1-9]\d*)(?:\.\d+)?)(-[0-9A-Za-z.-]+)?")
 
 
@@ -203,7 +204,7 @@ def decide(
     if rule is not Rule.FORCE and facts.withdrawn:
         return Decision(False, f"{commit.short} was withdrawn by a rollback")
     if there is not None and there.digest == digest:
-        return Decision(False, "it is there already")
+        return Decision(False, THERE)
     if rule is Rule.FORCE or there is None:
         return _decide_milestone(facts, commit) if rule is Rule.MILESTONE else Decision(True)
     if rule is Rule.GIT_TAG or (rule is Rule.FINAL and facts.frozen):
