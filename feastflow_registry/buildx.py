@@ -27,6 +27,7 @@ _PASSING = re.compile(
     r"connection reset|unexpected EOF|\bEOF\b|i/o timeout|TLS handshake timeout|broken pipe",
     re.IGNORECASE,
 )
+_SESSION = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_METADATA_PROVENANCE": "disabled"}
 _TRIES = 4
 _TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
 
@@ -120,7 +121,7 @@ class Buildx:
 
     def _session(self, command: Sequence[str], definition: str) -> tuple[int, str]:
         """Run one session; its exit code, and the error that BuildKit ends with."""
-        environ = {**self.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        environ = {**self.environ, **_SESSION}
         if self.credential:
             environ["DOCKER_AUTH_CONFIG"] = self.credential.docker_config(self.host)
         error = ""

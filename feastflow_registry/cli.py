@@ -24,7 +24,7 @@ from typing import TextIO
 from feastflow_registry import credentials, report, workflow
 from feastflow_registry.app import App
 from feastflow_registry.context import Context
-from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.errors import Failure, Kind, nearest
 from feastflow_registry.http import Client
 from feastflow_registry.intake import PREFIX, Intake, child_environ, find_folder, merge
 from feastflow_registry.plan import Plan
@@ -38,7 +38,7 @@ from feastflow_registry.workflow import RunnerLog
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is the failure's kind."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    arguments = _parser().parse_args(argv)
+    arguments, unknown = _parser().parse_known_args(argv)
     environ = dict(os.environ)
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
@@ -50,6 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     intake = Intake(environ, inputs, find_folder(environ, Path.cwd()), token, github_token)
     stream = sys.stderr if arguments.json else sys.stdout
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
+    if unknown:
+        # Only the name is shown: what follows may be a token.
+        name = unknown[0].partition("=")[0] if unknown[0].startswith("--") else "what follows"
+        known = Settings.model_fields.keys() - {"command", "username"}
+        fix = nearest(name, [f"--{option(each)}" for each in known])
+        if name in ("--token", "--password"):
+            fix = "A secret is never an option: set DOCKERHUB_TOKEN, or run `docker login`."
+        _log(intake, sys.stderr).fail(f'"{name}" is not an option.', fix)
+        return Kind.INPUT
     try:
         return run(intake, http, stream, as_json=arguments.json)
     except KeyboardInterrupt:

@@ -48,7 +48,7 @@ class GitHubHistory:
             seconds_between_requests=None,
             lazy=True,
         )
-        self._repository: Repository = client.get_repo(repository, lazy=True)
+        self._repository: Repository = client.get_repo(repository)
 
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Compare two commits; unknown, if GitHub has forgotten one after a force-push."""

@@ -16,6 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.references import is_loopback
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -24,6 +25,7 @@ _MOST_REDIRECTS = 5
 _LONGEST_PAUSE = 15.0
 _TIMEOUT = (10.0, 20.0)
 _CHUNK = 65536
+_DIRECT = {"http": "", "https": ""}  # Beats HTTP_PROXY: no proxy may see what stays here.
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class Client:
             data=body,
             stream=True,
             allow_redirects=False,
+            proxies=_DIRECT if is_loopback(urlsplit(url).hostname or "") else None,
             timeout=self.timeout,
         ) as answer:
             data = bytearray()
