@@ -60,6 +60,17 @@ class Call(BaseHTTPRequestHandler):
     number = 0
     body: Iterator[bytes] = iter(())
 
+    def handle(self) -> None:
+        """Serve the connection; a TLS handshake is refused at once, in the words of Go's servers.
+
+        Docker tries https first, and falls back to http only after an answer that begins so.
+        """
+        if self.connection.recv(1, socket.MSG_PEEK) != b"\x16":
+            super().handle()
+            return
+        self.connection.recv(CHUNK)
+        self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\nThis server speaks plain HTTP.\n")
+
     def dispatch(self) -> None:
         """Record the request and hand it to the server's `respond`."""
         self.body = self._read_body()

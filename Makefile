@@ -1,0 +1,52 @@
+# `make help` lists the recipes. Nothing needs to be there but Python 3.11 or newer with pip,
+# and Docker or, on Debian and Ubuntu, root.
+
+# The machine's own Python; uv as it is locked, where the machine has none.
+PYTHON := $(shell command -v python3 2> /dev/null)
+PINNED_UV := .dev/uv/bin/uv
+UV := $(or $(wildcard .venv/bin/uv),$(shell command -v uv 2> /dev/null),$(PINNED_UV))
+UV_IF_MISSING := $(filter $(PINNED_UV),$(UV))
+
+PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.dev/bin:$(PATH)
+export PATH
+unexport VIRTUAL_ENV
+
+EXPORT := $(UV) export --quiet --locked --no-emit-project --format requirements.txt
+
+.PHONY: help demo test lint lock bench up down
+.DEFAULT_GOAL := help
+
+help: ## list the recipes
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
+
+demo: .venv/installed ## publish examples/frontend to a registry on this machine, and run it
+	dev/demo
+
+test: .venv/installed up ## run every test
+	pytest
+
+lint: .venv/installed ## run only the checkers
+	pytest tests/lint
+
+lock: $(UV_IF_MISSING) ## bring the lock files in line with pyproject.toml
+	$(UV) lock
+	$(EXPORT) --no-dev --output-file requirements.txt
+	$(EXPORT) --only-group uv --output-file requirements-uv.txt
+
+bench: .venv/installed up ## measure
+	python -m bench
+
+up: ## start an engine, a registry and what else the tests need
+	dev/stack up --buildkit
+
+down: ## stop what was started
+	dev/stack down
+
+.venv/installed: pyproject.toml uv.lock $(UV_IF_MISSING)
+	$(UV) sync --quiet --locked
+	@touch $@
+
+$(PINNED_UV): requirements-uv.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade \
+	  --require-hashes --no-deps --target .dev/uv --requirement $<
+	@touch $@

@@ -1,0 +1,157 @@
+"""action.yml, the program, the lock file and the workflows cannot disagree."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from feastflow_registry import report
+from feastflow_registry.intake import PREFIX
+from feastflow_registry.plan import Plan
+from feastflow_registry.policy import Permission
+from feastflow_registry.references import Commit
+from feastflow_registry.settings import Command, Settings, option
+
+ROOT = Path(__file__).resolve().parents[2]
+ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
+STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
+INSTALL, RUN = STEPS
+SECRETS = {"token", "github-token"}
+FIELDS = {option(name): field for name, field in Settings.model_fields.items()}
+CALLER: dict[str, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
+OURS: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+
+
+def spelled(value: object) -> str:
+    """Write a default as an input says it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value.value if isinstance(value, Enum) else "" if value is None else value)
+
+
+def test_the_inputs_are_the_settings_and_the_secrets() -> None:
+    assert list(ACTION["inputs"]) != []
+    assert set(ACTION["inputs"]) == set(FIELDS) | SECRETS
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_input_is_described_as_its_setting_is(name: str) -> None:
+    assert ACTION["inputs"][name]["description"] == FIELDS[name].description
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_input_has_the_default_of_its_setting(name: str) -> None:
+    assert ACTION["inputs"][name]["default"] == spelled(FIELDS[name].default)
+
+
+def test_every_input_reaches_the_program_once() -> None:
+    expected = {
+        PREFIX + name.replace("-", "_").upper(): f"${{{{ inputs.{name} }}}}"
+        for name in ACTION["inputs"]
+    }
+    assert {key: value for key, value in RUN["env"].items() if "inputs." in value} == expected
+
+
+def test_the_step_that_installs_sees_no_input() -> None:
+    assert "env" not in INSTALL
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step["id"])
+def test_no_expression_is_pasted_into_a_script(step: dict[str, Any]) -> None:
+    assert "${{" not in step["run"]
+    assert "\n" not in step["run"].strip()
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step["id"])
+def test_no_shell_stays_behind_with_the_secrets(step: dict[str, Any]) -> None:
+    assert step["run"].startswith("exec ")
+
+
+def test_the_outputs_are_what_the_program_writes() -> None:
+    plan = Plan(
+        command=Command.PUBLISH,
+        commit=Commit("0" * 40),
+        source="",
+        permission=Permission(push=False, shared=False, reason="none"),
+        steps=(),
+    )
+    assert set(ACTION["outputs"]) == set(report.outputs(plan, [], pushed=False))
+    for name, output in ACTION["outputs"].items():
+        assert output["value"] == f"${{{{ steps.run.outputs.{name} }}}}"
+
+
+def uses_of_this_action(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    return [s for s in steps if s.get("uses", "").startswith(("feastflow/registry-action@", "./"))]
+
+
+@pytest.mark.parametrize("workflow", [CALLER, OURS], ids=["registry-ci", "ci"])
+def test_the_workflows_give_inputs_that_exist(workflow: dict[str, Any]) -> None:
+    found = uses_of_this_action(workflow)
+    assert found
+    for step in found:
+        assert set(step["with"]) <= set(ACTION["inputs"])
+
+
+def test_the_workflows_read_outputs_that_exist() -> None:
+    for name in ("workflows/registry-ci.yml", ".github/workflows/ci.yml"):
+        text = (ROOT / name).read_text()
+        used = re.findall(r"steps\.(?:registry|publish|again)\.outputs\.([\w-]+)", text)
+        assert used
+        assert set(used) <= set(ACTION["outputs"])
+
+
+def test_the_self_test_runs_as_callers_do() -> None:
+    ours, theirs = OURS["jobs"]["self-test"], CALLER["jobs"]["publish"]
+    for key in ("runs-on", "permissions", "timeout-minutes"):
+        assert ours[key] == theirs[key]
+    assert ours["steps"][0] == theirs["steps"][0], "the checkout"
+
+
+def uv(*arguments: str) -> str:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "uv", *arguments, "--offline"],
+        cwd=ROOT,
+        env={**os.environ, "UV_NO_CONFIG": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def without_comments(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize(
+    ("name", "selection"),
+    [("requirements.txt", ["--no-dev"]), ("requirements-uv.txt", ["--only-group", "uv"])],
+)
+def test_what_the_action_installs_is_what_is_locked(name: str, selection: list[str]) -> None:
+    exported = uv(
+        "export", "--frozen", "--no-emit-project", "--format", "requirements.txt", *selection
+    )
+    locked = without_comments((ROOT / name).read_text())
+    assert locked == without_comments(exported), "make lock brings it in line"
+
+
+def test_the_lock_is_in_line_with_the_project() -> None:
+    uv("lock", "--check")
+
+
+def test_the_lock_names_the_public_index_only() -> None:
+    text = (ROOT / "uv.lock").read_text()
+    hosts = set(re.findall(r"\bhttps?://([^/\"]+)", text))
+    assert hosts == {"pypi.org", "files.pythonhosted.org"}

@@ -1,0 +1,120 @@
+"""What can be said of the project without running it. A failure shows what the checker said."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(sys.executable).parent
+PACKAGE = ROOT / "feastflow_registry"
+
+OUR_WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+CALLERS = sorted((ROOT / "workflows").glob("*.yml"))
+DOCKERFILES = sorted((ROOT / "examples").glob("*/Dockerfile"))
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+WORKFLOWS = names(OUR_WORKFLOWS + CALLERS)
+CHECKS = {
+    "ruff": ["ruff", "check"],
+    "ruff format": ["ruff", "format", "--check"],
+    "mypy": ["mypy"],
+    "import contracts": ["lint-imports", "--no-cache"],
+    "actionlint": ["actionlint", "-shellcheck=", "-pyflakes=", *WORKFLOWS],
+    "zizmor": ["zizmor", "--offline", "--no-progress", "--pedantic", "action.yml", *WORKFLOWS],
+    "schema of action.yml": [
+        *("check-jsonschema", "--builtin-schema", "vendor.github-actions", "action.yml")
+    ],
+    "schema of the workflows": [
+        *("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
+    ],
+    "hadolint": ["hadolint", *names(DOCKERFILES)],
+}
+
+
+def run(argv: list[str], *, folder: Path = ROOT) -> tuple[int, str]:
+    """Run one of the programs that are installed beside this Python."""
+    done = subprocess.run(
+        [str(PROGRAMS / argv[0]), *argv[1:]],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_finds_nothing(check: str) -> None:
+    code, said = run(CHECKS[check])
+    assert code == 0, f"{' '.join(CHECKS[check])}\n{said}"
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        ("policy", "import os"),
+        ("execute", "import docker"),
+        ("report", "from feastflow_registry.workflow import one_line"),
+        ("references", "from feastflow_registry import policy"),
+        ("git", "from feastflow_registry import execute"),
+        ("engine", "from feastflow_registry import git"),
+        ("http", "import time"),
+    ],
+)
+def test_the_import_contract_is_not_empty(tmp_path: Path, room: str, line: str) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name)
+    with (tmp_path / PACKAGE.name / f"{room}.py").open("a") as file:
+        file.write(f"\n{line}\n")
+    code, said = run(["lint-imports", "--no-cache"], folder=tmp_path)
+    assert code == 1, said
+    assert "1 broken" in said
+
+
+def rooms() -> list[str]:
+    return sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_only_cli_reads_the_environment(room: str) -> None:
+    """What import-linter cannot see: one name in a module that others may import."""
+    tree = ast.parse((PACKAGE / f"{room}.py").read_text())
+    reading = {"environ", "environb", "getenv", "getenvb"}
+    found = [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in reading and _is_os(node.value))
+        or (isinstance(node, ast.ImportFrom) and node.module == "os")
+    ]
+    assert room == "cli" or not found
+
+
+def _is_os(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "os"
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_no_room_is_too_large(room: str) -> None:
+    assert len((PACKAGE / f"{room}.py").read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("script", [".ci/run"])
+def test_scripts_parse(script: str) -> None:
+    done = subprocess.run(
+        ["bash", "-n", ROOT / script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
