@@ -19,7 +19,8 @@ from feastflow_registry.ports import Log
 from feastflow_registry.references import RegistryHost
 
 DENIED = re.compile(
-    r"denied|unauthorized|authentication required|insufficient_scope|incorrect username",
+    r"(?<!permission )denied|unauthorized|authentication required|insufficient_scope|"
+    r"incorrect username",
     re.IGNORECASE,
 )
 _PASSING = re.compile(
@@ -27,7 +28,12 @@ _PASSING = re.compile(
     r"connection reset|unexpected EOF|\bEOF\b|i/o timeout|TLS handshake timeout|broken pipe",
     re.IGNORECASE,
 )
-_SESSION = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_METADATA_PROVENANCE": "disabled"}
+_SESSION = {
+    "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+    "BUILDX_METADATA_PROVENANCE": "disabled",
+    "BUILDX_GIT_INFO": "0",  # Or buildx runs git, which would see the credential.
+}
+_PUSHING = "failed to push"
 _TRIES = 4
 _TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
 
@@ -109,10 +115,17 @@ class Buildx:
                     "Give the token read and write scope; for a private base image of another "
                     "registry, run `docker login` for it first.",
                 )
-            if not _PASSING.search(error) or attempt == tries - 1:
+            passing = _PUSHING in error or _PASSING.search(error)
+            if not passing or attempt == tries - 1:
                 break
             self.log.say("a registry failed for a moment, building again from the cache")
             self.sleep(2.0**attempt)
+        if _PUSHING in error:
+            raise Failure(
+                Kind.UNREACHABLE,
+                f"the push of what was built failed {tries} times: {error}",
+                "Check the registry's status, then run again: what is built is in the cache.",
+            )
         raise Failure(
             Kind.BUILD,
             f"the build failed: {error or 'see the log above'}",

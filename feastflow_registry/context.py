@@ -20,7 +20,7 @@ from typing import cast
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.references import Commit
 
-LAPTOP = "laptop"
+LAPTOP = "by hand"  # No event that GitHub names holds a space.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
 _URL = re.compile(r"https?://[^\s\x00-\x1f\x7f<>\"'()`|]+")

@@ -21,7 +21,7 @@ from feastflow_registry.plan import (
     PushImage,
     ReuseImage,
 )
-from feastflow_registry.policy import Rule, SharedTag
+from feastflow_registry.policy import Relation, Rule, SharedTag
 from feastflow_registry.ports import Builder, BuiltImage, History, Registry, Worktree
 from feastflow_registry.references import Commit, Digest, Reference, Tag
 from feastflow_registry.settings import Service
@@ -198,15 +198,33 @@ class Execution:
             return
         newer = list(self.history.newer(self.plan.commit, self.branch)) if self.branch else []
         for step in moved:
-            commit, digest = self._newest(step.service, newer)
-            if self.found[step.reference] != digest:
+            tagged = self._tagged(step)
+            commit, digest = tagged or self._newest(step.service, newer)
+            if self.found[step.reference] == digest:
+                continue
+            if tagged:
+                yield self._advance_tag(
+                    replace(step, rule=Rule.FORCE), commit, digest, "its git tag exists now"
+                )
+            else:
                 note = f"commit {commit.short} is newer" if commit != self.plan.commit else ""
                 yield self._advance_tag(step, commit, digest, note)
+
+    def _tagged(self, step: MoveTag) -> tuple[Commit, Digest] | None:
+        """Whose a milestone is, if it became final while this run moved it."""
+        if step.rule is not Rule.MILESTONE:
+            return None
+        commit = self.history.git_tag(_tag_of(step.reference).value)
+        digest = self.surveyor.find_published(step.service.repository, commit) if commit else None
+        return (commit, digest) if commit and digest else None
 
     def _newest(self, service: Service, newer: list[Commit]) -> tuple[Commit, Digest]:
         tags = set(self.registry.tags(service.repository)) if newer else set()
         for commit in newer:
-            if policy.commit_tag(commit, self.surveyor.sha_length) in tags:
+            if policy.commit_tag(commit, self.surveyor.sha_length) not in tags:
+                continue
+            # A merge lists the commits of a side branch too, which may not contain this one.
+            if self.history.relation(self.plan.commit, commit) is Relation.AHEAD:
                 digest = self.surveyor.find_published(service.repository, commit)
                 if digest:
                     return commit, digest

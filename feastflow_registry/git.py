@@ -5,6 +5,7 @@ A shallow clone can prove that one commit contains another, but never that it do
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Git:
         )
         changed = [entry[3:] for entry in status.stdout.split("\0") if entry]
         hidden = self._run("ls-files", "-v", "-z").stdout.split("\0")
-        changed += [entry[2:] for entry in hidden if entry[:1].islower()]
+        changed += [entry[2:] for entry in hidden if self._is_hidden(*entry.partition(" ")[::2])]
         if status.returncode or changed:
             named = ", ".join(repr(name) for name in changed[:3]) or "unknown to git"
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -78,6 +79,13 @@ class Git:
                 f"tracked files differ from commit {commit.short}: {named}{more}.",
                 "Commit or restore them: what is pushed must be what the commit says.",
             )
+
+    def _is_hidden(self, mark: str, name: str) -> bool:
+        """Whether git was told not to look at a file. What a sparse checkout leaves out is gone.
+
+        https://git-scm.com/docs/git-ls-files#Documentation/git-ls-files.txt--v
+        """
+        return mark.islower() or (mark == "S" and os.path.lexists(self.workspace / name))
 
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Say where ``head`` stands to ``base``, as far as this clone can prove it."""

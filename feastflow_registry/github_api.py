@@ -26,7 +26,7 @@ _RELATIONS = {
     "diverged": Relation.DIVERGED,
 }
 _RETRY = Retry(
-    total=5,
+    total=4,
     backoff_factor=0.5,
     backoff_jitter=0.5,
     status_forcelist=(429, 500, 502, 503, 504),
@@ -43,7 +43,7 @@ class GitHubHistory:
             base_url=api_url,
             auth=Auth.Token(token) if token else None,
             retry=_RETRY,
-            timeout=20,
+            timeout=10,
             per_page=100,
             seconds_between_requests=None,
             lazy=True,
@@ -84,7 +84,7 @@ class GitHubHistory:
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit."""
-        return _ask(lambda: Commit.read(self._repository.get_commit(abbreviation).sha))
+        return _ask(lambda: Commit.read(self._repository.get_commit(abbreviation).complete().sha))
 
 
 def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
@@ -98,13 +98,25 @@ def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
 
 
 def _ask(question: Callable[[], T]) -> T | None:
+    """Ask GitHub, once more where the answer arrives damaged; nothing, where there is none."""
+    try:
+        return _ask_once(question)
+    except (requests.exceptions.ChunkedEncodingError, ValueError):
+        pass  # urllib3 repeats what breaks before an answer's body, not what breaks within it.
+    try:
+        return _ask_once(question)
+    except (requests.exceptions.ChunkedEncodingError, ValueError):
+        raise _unreachable("sends damaged answers") from None
+
+
+def _ask_once(question: Callable[[], T]) -> T | None:
     """Ask GitHub; nothing, where there is no such thing. Anything else is a failure."""
     try:
         return question()
     except UnknownObjectException:
         return None
     except GithubException as error:
-        if error.status == 422:
+        if error.status in (404, 422):  # Unrelated commits, too, are a 404 of their own.
             return None
         if error.status in (401, 403):
             raise Failure(
@@ -113,6 +125,8 @@ def _ask(question: Callable[[], T]) -> T | None:
                 "Give the job `permissions: contents: read` and keep the input github-token.",
             ) from None
         raise _unreachable(f"answered {error.status}") from None
+    except requests.exceptions.ChunkedEncodingError:
+        raise
     except requests.exceptions.RequestException:
         raise _unreachable("could not be reached") from None
 

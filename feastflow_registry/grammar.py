@@ -177,7 +177,7 @@ def tag_template(text: str) -> str:
 
 def sha_length(text: str) -> int:
     """How many digits of a commit its tag has."""
-    if not text.isascii() or not text.isdecimal() or not 7 <= int(text[:3]) <= 40:
+    if not text.isascii() or not text.isdecimal() or len(text) > 2 or not 7 <= int(text) <= 40:
         raise Failure(Kind.INPUT, f"{text[:80]!r} is not a length.", "Use a number from 7 to 40.")
     return int(text)
 

@@ -216,7 +216,7 @@ def _plan_tags(
             steps.append(MoveTag(service, reference, each.rule, there))
         else:
             steps.append(KeepTag(service, reference, there, decision.reason))
-        if each.rule is Rule.FINAL and not facts.frozen:
+        if each.rule is Rule.FINAL and not facts.frozen and not facts.withdrawn:
             marker = Reference(service.repository, policy.frozen_marker(each.tag))
             steps.append(MoveTag(service, marker, Rule.FORCE, None))
     return steps

@@ -100,8 +100,9 @@ def permit(settings: Settings, context: Context) -> Permission:
     """Decide whether this run may write to the registry. The event counts, then the ref."""
     where = f"{context.event} on {context.ref}"
     if context.event == LAPTOP:
-        if settings.shared_tags and context.on_remote_main:
-            return Permission(True, True, f"by hand, from a commit of {settings.main}")
+        if context.on_remote_main:
+            where = f"by hand, from a commit of {settings.main}"
+            return Permission(True, settings.shared_tags, where)
         return Permission(
             True, False, f"by hand, from a commit that is not on the remote's {settings.main}"
         )
@@ -153,7 +154,8 @@ def shared_tags(
     if settings.shared_tags and permission.push:
         values = _template_values(context)
         for template in settings.extra_tags:
-            if not permission.shared and "{branch}" not in template:
+            own = "{branch}" in template and context.in_runner
+            if not permission.shared and not own:
                 continue
             tag = expand(template, values)
             if tag is not None:

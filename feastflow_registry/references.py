@@ -51,7 +51,9 @@ class RegistryHost:
     def parse(cls, text: str) -> RegistryHost:
         """Read ``host[:port]``. Raises an input failure on a scheme, a path or a bad port."""
         match = _HOST.fullmatch(text)
-        if match is None or int(match[2] or 443) not in range(1, 65536):
+        # Docker takes a first part without dot or port for a user of Docker Hub.
+        plain = match is not None and not re.search(r"[.:]", text) and text.lower() != "localhost"
+        if match is None or plain or int(match[2] or 443) not in range(1, 65536):
             raise Failure(
                 Kind.INPUT,
                 f"registry {_shown(text)} is not a host name with an optional port.",

@@ -170,7 +170,7 @@ def outcome_line(outcome: Outcome) -> str:
 def standing(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
     """Where a failed run leaves the registry: what it wrote, and what it did not get to."""
     wrote = {each.reference for each in outcomes if each.action in (Action.PUSHED, Action.MOVED)}
-    reached = {each.reference for each in outcomes}
+    reached = {each.reference for each in outcomes if each.action is not Action.BUILT}
     planned = [each.reference for each in plan.pushes] + [each.reference for each in plan.moves]
     due = [each for each in planned if each not in reached]
     if not wrote and not due:
@@ -237,17 +237,17 @@ def summary(
     lines = [f"### {_title(plan, failure)}", ""]
     if failure:
         for problem in failure.problems:
-            lines += [f"**{cell(problem.cause)}** {cell(problem.fix)}", ""]
+            lines += [f"**{cell(_sentence(problem.cause))}** {cell(problem.fix)}", ""]
         lines += [f"- {cell(line)}" for line in standing(plan, outcomes)] + [""]
     else:
-        lines += [cell(plan.permission.reason.capitalize() + "."), ""]
-    lines += ["| service | tags | digest | size | | seconds |", "|---|---|---|--:|---|--:|"]
+        lines += [cell(_sentence(plan.permission.reason)) + ".", ""]
+    lines += ["| service | tags | digest | size | image | seconds |", "|---|---|---|--:|---|--:|"]
     lines += [_row(plan, each) for each in found]
     ours = {tag for each in found for tag in each.tags}
     kept = [each for each in outcomes if each.action is Action.KEPT and each.reference not in ours]
     lines += ["", *(f"- {cell(str(each.reference))}: {cell(each.note)}" for each in kept)]
     published = [each for each in found if each.image]
-    if published:
+    if published and not failure:
         lines += ["", "```bash"]
         for each in published:
             lines += [f"docker pull {each.tags[0]}" if each.tags else f"docker pull {each.image}"]
@@ -265,14 +265,20 @@ def _title(plan: Plan, failure: Failure | None) -> str:
 
 
 def _row(plan: Plan, found: Result) -> str:
-    names = found.tags or tuple(tag for step in plan.builds for tag in step.tags[:1])
-    tags = "<br>".join(_linked(found.service.repository, each) for each in names)
+    built = (step for step in plan.builds if step.service == found.service)
+    names = found.tags or tuple(tag for step in built for tag in step.tags[:1])
+    tags = "<br>".join(_linked(found.service.repository, each, found.tags) for each in names)
     digest = f"<code>{found.digest.short}</code>" if found.digest else ""
     columns = (cell(found.service.name), tags, digest, size(found.size) if found.size else "")
     return f"| {' | '.join(columns)} | {found.action.value} | {found.seconds:.1f} |"
 
 
-def _linked(repository: Repository, reference: Reference) -> str:
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _linked(repository: Repository, reference: Reference, there: Sequence[Reference]) -> str:
     name = f"<code>{cell(reference.identifier)}</code>"
-    page = repository.tag_page(reference.target) if isinstance(reference.target, Tag) else None
+    tag = reference.target if reference in there else None
+    page = repository.tag_page(tag) if isinstance(tag, Tag) else None
     return f"[{name}]({page})" if page else name

@@ -40,7 +40,8 @@ class RunnerLog:
         """Write one line of our own, never one that begins as a command does."""
         self._resume()
         line = one_line(text)
-        self._write(f" {line}" if line.lstrip().startswith("::") else line)
+        # The runner trims a line before it looks for a command.
+        self._write(line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line)
 
     def quote(self, line: str) -> None:
         """Write one line of somebody else's, while the runner obeys nothing."""
@@ -100,7 +101,7 @@ class RunnerLog:
 
 def write_outputs(path: Path, outputs: Mapping[str, str], word: Callable[[], str]) -> None:
     """Append the step's outputs, each between random delimiters that its value cannot hold."""
-    with path.open("a", encoding="utf-8") as file:
+    with path.open("a", encoding="utf-8", errors="replace") as file:
         for name, value in outputs.items():
             delimiter = f"end-{word()}"
             file.write(f"{name}<<{delimiter}\n{value}\n{delimiter}\n")

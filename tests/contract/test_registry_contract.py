@@ -1,0 +1,170 @@
+"""What every `Registry` does, the fake of the unit tests and the client of a real one alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.policy import Published
+from feastflow_registry.references import Commit, Digest, Reference, Tag
+
+from .shelves import Image, Shelf
+
+A, B = Commit("a" * 40), Commit("b" * 40)
+SOURCE = "https://github.com/feastflow/shop"
+OURS = Image((A, SOURCE))
+LARGER = Image((A, SOURCE), b"a longer layer")
+OTHER = Image((B, SOURCE))
+UNLABELLED = Image((None, ""))
+NOWHERE = Digest("sha256:" + "0" * 64)
+
+
+def at(shelf: Shelf, target: str | Digest) -> Reference:
+    return Reference(shelf.repository, Tag(target) if isinstance(target, str) else target)
+
+
+class TestResolve:
+    def test_a_repository_that_is_not_there(self, shelf: Shelf) -> None:
+        assert shelf.client().resolve(at(shelf, "one")) is None
+        assert shelf.client().resolve(at(shelf, NOWHERE)) is None
+
+    def test_a_tag_and_a_digest(self, shelf: Shelf) -> None:
+        digest = shelf.put("one", OURS)
+        client = shelf.client()
+        assert client.resolve(at(shelf, "one")) == digest
+        assert client.resolve(at(shelf, digest)) == digest
+        assert client.resolve(at(shelf, "two")) is None
+        assert client.resolve(at(shelf, NOWHERE)) is None
+
+    def test_an_index_has_a_digest_of_its_own(self, shelf: Shelf) -> None:
+        single, index = shelf.put("one", OURS), shelf.put("two", OURS, LARGER)
+        client = shelf.client()
+        assert client.resolve(at(shelf, "two")) == index
+        assert client.resolve(at(shelf, index)) == index != single
+
+    def test_is_asked_anew_each_time(self, shelf: Shelf) -> None:
+        shelf.put("one", OURS)
+        client = shelf.client()
+        first = client.resolve(at(shelf, "one"))
+        assert client.resolve(at(shelf, "one")) == first
+        second = shelf.put("one", OTHER)
+        assert client.resolve(at(shelf, "one")) == second != first
+
+
+class TestInspect:
+    @pytest.mark.parametrize("image", [OURS, LARGER, UNLABELLED, Image((None, SOURCE))])
+    def test_one_platform(self, shelf: Shelf, image: Image) -> None:
+        digest = shelf.put("one", image)
+        found = shelf.client().inspect(shelf.repository, digest)
+        assert found == Published(digest, *image.origin, image.size)
+
+    def test_platforms_that_agree(self, shelf: Shelf) -> None:
+        digest = shelf.put("one", OURS, LARGER)
+        found = shelf.client().inspect(shelf.repository, digest)
+        assert found == Published(digest, A, SOURCE, LARGER.size)
+
+    @pytest.mark.parametrize("second", [OTHER, UNLABELLED, Image((A, SOURCE + "x"))])
+    def test_platforms_that_do_not_agree_are_of_no_commit(
+        self, shelf: Shelf, second: Image
+    ) -> None:
+        digest = shelf.put("one", OURS, second)
+        found = shelf.client().inspect(shelf.repository, digest)
+        assert found == Published(digest, None, "", max(OURS.size, second.size))
+
+    def test_a_digest_that_is_not_there(self, shelf: Shelf) -> None:
+        shelf.put("one", OURS)
+        with pytest.raises(Failure) as caught:
+            shelf.client().inspect(shelf.repository, NOWHERE)
+        assert caught.value.kind is Kind.UNVERIFIED
+
+    @pytest.mark.parametrize("platforms", [(OURS,), (OURS, LARGER)])
+    def test_bytes_that_do_not_hash_to_the_digest(
+        self, shelf: Shelf, platforms: tuple[Image, ...]
+    ) -> None:
+        layer = shelf.repository.path.encode()  # Blobs are shared by all repositories.
+        digest = shelf.put("one", *(Image(each.origin, layer + each.layer) for each in platforms))
+        shelf.corrupt(digest)
+        with pytest.raises(Failure) as caught:
+            shelf.client().inspect(shelf.repository, digest)
+        assert caught.value.kind is Kind.UNVERIFIED
+
+    def test_a_run_reads_an_image_only_once(self, shelf: Shelf) -> None:
+        digest = shelf.put("one", Image((A, SOURCE), shelf.repository.path.encode()))
+        client = shelf.client()
+        first = client.inspect(shelf.repository, digest)
+        shelf.corrupt(digest)
+        assert client.inspect(shelf.repository, digest) == first
+
+
+@pytest.mark.parametrize("platforms", [(OURS,), (OURS, LARGER)], ids=["single", "index"])
+class TestSetTag:
+    def test_a_new_tag_has_the_same_digest(
+        self, shelf: Shelf, platforms: tuple[Image, ...]
+    ) -> None:
+        digest = shelf.put("one", *platforms)
+        before = shelf.client().inspect(shelf.repository, digest)
+        shelf.client().set_tag(at(shelf, "two"), digest)
+        for tag in ("one", "two"):
+            assert shelf.client().resolve(at(shelf, tag)) == digest
+        assert shelf.client().inspect(shelf.repository, digest) == before
+
+    def test_moves_a_tag_and_no_other(self, shelf: Shelf, platforms: tuple[Image, ...]) -> None:
+        old, new = shelf.put("latest", OTHER), shelf.put("one", *platforms)
+        shelf.client().set_tag(at(shelf, "old"), old)
+        client = shelf.client()
+        client.inspect(shelf.repository, new)
+        for _ in range(2):
+            client.set_tag(at(shelf, "latest"), new)
+        assert client.resolve(at(shelf, "latest")) == new
+        assert client.resolve(at(shelf, "old")) == old
+        assert client.resolve(at(shelf, old)) == old
+
+    def test_an_image_that_is_not_there(self, shelf: Shelf, platforms: tuple[Image, ...]) -> None:
+        shelf.put("one", *platforms)
+        with pytest.raises(Failure) as caught:
+            shelf.client().set_tag(at(shelf, "two"), NOWHERE)
+        assert caught.value.kind is Kind.UNVERIFIED
+        assert shelf.client().resolve(at(shelf, "two")) is None
+
+    def test_bytes_that_are_not_the_digests(
+        self, shelf: Shelf, platforms: tuple[Image, ...]
+    ) -> None:
+        layer = b"tagged" + shelf.repository.path.encode()
+        digest = shelf.put("one", *(Image(each.origin, layer + each.layer) for each in platforms))
+        shelf.corrupt(digest)
+        with pytest.raises(Failure) as caught:
+            shelf.client().set_tag(at(shelf, "two"), digest)
+        assert caught.value.kind is Kind.UNVERIFIED
+        assert shelf.client().resolve(at(shelf, "two")) is None
+
+
+class TestTags:
+    def test_a_repository_that_is_not_there(self, shelf: Shelf) -> None:
+        assert shelf.client().tags(shelf.repository) == ()
+
+    def test_every_tag_and_nothing_else(self, shelf: Shelf) -> None:
+        digest = shelf.put("one", OURS, LARGER)
+        shelf.put("Two_2.x", OTHER)
+        shelf.client().set_tag(at(shelf, "three"), digest)
+        found = shelf.client().tags(shelf.repository)
+        assert sorted(found) == [Tag("Two_2.x"), Tag("one"), Tag("three")]
+
+
+class TestCheckPush:
+    def test_publishes_nothing(self, shelf: Shelf) -> None:
+        shelf.client().check_push(shelf.repository)
+        assert shelf.client().tags(shelf.repository) == ()
+
+    def test_who_may_only_read(self, shelf: Shelf) -> None:
+        digest = shelf.put("one", OURS)
+        reader = shelf.reader()
+        if reader is None:
+            pytest.skip("this registry gives everybody all rights")
+        assert reader.resolve(at(shelf, "one")) == digest
+        with pytest.raises(Failure) as caught:
+            reader.check_push(shelf.repository)
+        assert caught.value.kind is Kind.REFUSED
+        with pytest.raises(Failure) as caught:
+            reader.set_tag(at(shelf, "two"), digest)
+        assert caught.value.kind is Kind.REFUSED
+        assert shelf.client().tags(shelf.repository) == (Tag("one"),)

@@ -1,0 +1,299 @@
+"""The ports in memory. `tests/contract` runs one suite on `FakeRegistry` and on the real client.
+
+Any number of `FakeRegistry` clients, one a run, share a `Store`, so that runs can be interleaved:
+`before` and `after` are called around every request, and may let another run go first or fail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.plan import BuildImage
+from feastflow_registry.policy import Published, Relation
+from feastflow_registry.ports import BuiltImage
+from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
+
+REVISION = "org.opencontainers.image.revision"
+SOURCE = "org.opencontainers.image.source"
+
+
+def digest_of(text: str) -> Digest:
+    """The digest that an image of this description has."""
+    return Digest(f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: `resolve`, `inspect`, `set_tag`, `tags`, `check_push` or `push`."""
+
+    number: int
+    method: str
+    subject: str
+
+
+Hook = Callable[[Call], None]
+
+
+@dataclass
+class Store:
+    """What a registry holds. `corrupt`: the digests whose bytes no longer hash to them."""
+
+    images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
+    tagged: dict[tuple[Repository, Tag], Digest] = field(default_factory=dict)
+    writes: list[tuple[Reference, Digest]] = field(default_factory=list)
+    corrupt: set[Digest] = field(default_factory=set)
+    readonly: bool = False
+
+    def add(self, repository: Repository, image: Published, *tags: Tag) -> Digest:
+        """Put an image there before a test begins."""
+        self.images[repository, image.digest] = image
+        for tag in tags:
+            self.tagged[repository, tag] = image.digest
+        return image.digest
+
+    def write(self, reference: Reference, digest: Digest) -> None:
+        """Point a tag at a manifest, and keep a record of it."""
+        assert isinstance(reference.target, Tag)
+        self.tagged[reference.repository, reference.target] = digest
+        self.writes.append((reference, digest))
+
+    def at(self, repository: Repository, tag: str) -> Digest | None:
+        """What a tag points at, without a request."""
+        return self.tagged.get((repository, Tag(tag)))
+
+
+def _nothing(call: Call) -> None:
+    """Let a request pass."""
+
+
+@dataclass
+class FakeRegistry:
+    """One run's client of a `Store`. Like the real one, it reads an image by digest only once."""
+
+    store: Store
+    before: Hook = _nothing
+    after: Hook = _nothing
+    calls: list[Call] = field(default_factory=list)
+    _read: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        with self._request("resolve", reference):
+            if isinstance(reference.target, Tag):
+                return self.store.tagged.get((reference.repository, reference.target))
+            known = (reference.repository, reference.target) in self.store.images
+            return reference.target if known else None
+
+    def inspect(self, repository: Repository, digest: Digest) -> Published:
+        if (repository, digest) not in self._read:
+            with self._request("inspect", Reference(repository, digest)):
+                self._read[repository, digest] = self._published(repository, digest)
+        return self._read[repository, digest]
+
+    def set_tag(self, reference: Reference, digest: Digest) -> None:
+        with self._request("set_tag", reference):
+            if (reference.repository, digest) not in self._read:
+                self._published(reference.repository, digest)
+            self._check_writable(reference.repository)
+            self.store.write(reference, digest)
+
+    def tags(self, repository: Repository) -> tuple[Tag, ...]:
+        with self._request("tags", repository):
+            return tuple(sorted(tag for each, tag in self.store.tagged if each == repository))
+
+    def check_push(self, repository: Repository) -> None:
+        with self._request("check_push", repository):
+            self._check_writable(repository)
+
+    def push(self, reference: Reference, image: Published) -> None:
+        """What an engine does when it pushes an image with or without a tag."""
+        with self._request("push", reference):
+            self._check_writable(reference.repository)
+            self.store.images[reference.repository, image.digest] = image
+            if isinstance(reference.target, Tag):
+                self.store.write(reference, image.digest)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many requests there were, by method."""
+        return Counter(call.method for call in self.calls)
+
+    def subjects(self, method: str) -> list[str]:
+        """What the requests of one method were about, in their order."""
+        return [call.subject for call in self.calls if call.method == method]
+
+    @contextmanager
+    def _request(self, method: str, subject: Reference | Repository) -> Iterator[None]:
+        call = Call(len(self.calls), method, str(subject))
+        self.calls.append(call)
+        self.before(call)
+        yield
+        self.after(call)
+
+    def _published(self, repository: Repository, digest: Digest) -> Published:
+        image = self.store.images.get((repository, digest))
+        if image is None:
+            raise Failure(Kind.UNVERIFIED, f"{digest} is not on the registry.", "Run again.")
+        if digest in self.store.corrupt:
+            raise Failure(Kind.UNVERIFIED, f"{digest} is not its bytes' digest.", "Look at it.")
+        return image
+
+    def _check_writable(self, repository: Repository) -> None:
+        if self.store.readonly:
+            raise Failure(Kind.REFUSED, f"denied pushing to {repository}.", "Give it push scope.")
+
+
+@dataclass
+class FakeBuilder:
+    """An engine. `salt` makes this run's digests its own: no two builds are alike, bit by bit."""
+
+    registry: FakeRegistry
+    salt: str = ""
+    by_digest: bool = False
+    failing: str = ""
+    sessions: list[tuple[str, ...]] = field(default_factory=list)
+    checked: int = 0
+    pushed: list[str] = field(default_factory=list)
+    _images: dict[str, Published] = field(default_factory=dict)
+
+    def check_ready(self, images: Sequence[BuildImage]) -> None:
+        self.checked += 1
+        if self.failing == "check_ready":
+            raise Failure(Kind.BUILD, "Cannot connect to the Docker daemon.", "Start it.")
+
+    def build(self, images: Sequence[BuildImage], *, push: bool) -> Mapping[str, BuiltImage]:
+        self.sessions.append(tuple(each.service.name for each in images))
+        if self.failing == "build":
+            raise Failure(Kind.BUILD, "The build failed.", "Read its output.")
+        return {each.service.name: self._build(each, push=push) for each in images}
+
+    def push(self, image: BuiltImage, reference: Reference) -> Digest:
+        published = self._images[image.image_id]
+        self.pushed.append(str(reference))
+        self.registry.push(reference, published)
+        return published.digest
+
+    def _build(self, image: BuildImage, *, push: bool) -> BuiltImage:
+        labels = dict(image.labels)
+        digest = digest_of(f"{image.service.name} {labels[REVISION]} {self.salt}")
+        published = Published(digest, Commit.read(labels[REVISION]), labels[SOURCE], 1000)
+        if self.by_digest and push:
+            self.registry.push(Reference(image.service.repository, digest), published)
+            return BuiltImage("", digest, 1000)
+        self._images[digest.value] = published
+        return BuiltImage(digest.value, None, 1000)
+
+
+@dataclass
+class FakeHistory:
+    """Commits by their parents, the first parent first; `branches` and `git_tags` by name."""
+
+    parents: dict[Commit, tuple[Commit, ...]] = field(default_factory=dict)
+    branches: dict[str, Commit] = field(default_factory=dict)
+    git_tags: dict[str, Commit] = field(default_factory=dict)
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def relation(self, base: Commit, head: Commit) -> Relation:
+        self.asked.append(("relation", base.sha, head.sha))
+        if base == head:
+            return Relation.SAME
+        if base not in self.parents or head not in self.parents:
+            return Relation.UNKNOWN
+        if base in self._ancestors(head):
+            return Relation.AHEAD
+        return Relation.BEHIND if head in self._ancestors(base) else Relation.DIVERGED
+
+    def newer(self, commit: Commit, branch: str) -> list[Commit]:
+        self.asked.append(("newer", commit.sha, branch))
+        tip = self.branches.get(branch)
+        if tip is None or commit not in self._ancestors(tip):
+            return []
+        # As `git rev-list --first-parent commit..tip`: a side branch's own commits may be listed.
+        known = self._ancestors(commit) | {commit}
+        found: list[Commit] = []
+        each: Commit | None = tip
+        while each is not None and each not in known:
+            found.append(each)
+            each = next(iter(self.parents.get(each, ())), None)
+        return found
+
+    def git_tag(self, name: str) -> Commit | None:
+        self.asked.append(("git_tag", name))
+        return self.git_tags.get(name)
+
+    def resolve(self, abbreviation: str) -> Commit | None:
+        self.asked.append(("resolve", abbreviation))
+        found = [each for each in self.parents if each.sha.startswith(abbreviation)]
+        return found[0] if len(found) == 1 else None
+
+    def _ancestors(self, commit: Commit) -> set[Commit]:
+        found: set[Commit] = set()
+        todo = [*self.parents.get(commit, ())]
+        while todo:
+            each = todo.pop()
+            if each not in found:
+                found.add(each)
+                todo += self.parents.get(each, ())
+        return found
+
+
+@dataclass
+class FakeWorktree:
+    """A clean working copy at one commit."""
+
+    head: Commit
+
+    def ensure(self, commit: Commit) -> None:
+        if commit != self.head:
+            raise Failure(Kind.INPUT, f"HEAD is {self.head.short}.", "Check it out.")
+
+
+@dataclass
+class FakeLedger:
+    """The memory of the last build alone, of which only what is in the engine lasts."""
+
+    commit: Commit | None = None
+    images: Mapping[str, BuiltImage] = field(default_factory=dict)
+
+    def write(self, commit: Commit, images: Mapping[str, BuiltImage]) -> None:
+        self.commit = commit
+        self.images = {name: replace(each, digest=None) for name, each in images.items()}
+
+    def read(self, commit: Commit) -> Mapping[str, BuiltImage]:
+        return self.images if commit == self.commit else {}
+
+
+@dataclass
+class FakeLog:
+    """Every line, with what it was written as; `depth` is that of the groups that are open."""
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    depth: int = 0
+
+    def say(self, text: str) -> None:
+        self.lines.append(("say", text))
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        self.lines.append(("group", title))
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+    def quote(self, line: str) -> None:
+        self.lines.append(("quote", line))
+
+    def notice(self, text: str) -> None:
+        self.lines.append(("notice", text))
+
+    def warning(self, text: str) -> None:
+        self.lines.append(("warning", text))
+
+    def fail(self, cause: str, fix: str) -> None:
+        self.lines.append(("fail", f"{cause} {fix}"))

@@ -1,0 +1,35 @@
+"""No unit test reaches outside its process."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from typing import NoReturn
+
+import hypothesis
+import pytest
+
+# A busy machine fails no test, and none leaves files behind.
+hypothesis.settings.register_profile(
+    "unit",
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("unit")
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every socket and every child process fail."""
+
+    class Refused:
+        def __init__(self, *_: object, **__: object) -> None:
+            _refuse()
+
+    def _refuse(*_: object, **__: object) -> NoReturn:
+        pytest.fail("a unit test opened a socket or started a process")
+
+    monkeypatch.setattr(socket, "socket", Refused)
+    monkeypatch.setattr(socket, "create_connection", _refuse)
+    monkeypatch.setattr(subprocess, "Popen", Refused)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feastflow_registry import grammar
+from feastflow_registry.errors import Failure
+from feastflow_registry.references import Tag
+from feastflow_registry.settings import Latest
+
+from .failures import fails
+
+Parse = Callable[[str], object]
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (grammar.word(Latest), "force", Latest.FORCE),
+        (grammar.flag, "true", True),
+        (grammar.flag, "FALSE", False),
+        (grammar.items, " a, b\n\n c ,,", ("a", "b", "c")),
+        (grammar.each(grammar.flag), "true,false", (True, False)),
+        (grammar.branches, "main, release/**", ("main", "release/**")),
+        (grammar.patterns, "v*,!v0*", ("v*", "!v0*")),
+        (grammar.patterns, "", ()),
+        (
+            grammar.pairs,
+            "A=1\n\n B=x=y \nC=\nD.e-f_1=${A}\t%{b}",
+            (("A", "1"), ("B", "x=y"), ("C", ""), ("D.e-f_1", "${A}\t%{b}")),
+        ),
+        (grammar.labels, "maintainer=ada", (("maintainer", "ada"),)),
+        (grammar.relative_path, "services/./pricing/", "services/pricing"),
+        (grammar.relative_path, "../outside", "../outside"),  # Refused where files can be seen.
+        (grammar.milestone, "sprint3", Tag("sprint3")),
+        (grammar.milestone, "", None),
+        (grammar.username, "Ada", "Ada"),
+        (grammar.repository_path, "team/app", "team/app"),
+        (grammar.tag_template, "{branch}-{date}", "{branch}-{date}"),
+        (grammar.tag_template, "v{major}.{minor}", "v{major}.{minor}"),
+        (grammar.tag_template, "{version}", "{version}"),
+        (grammar.sha_length, "7", 7),
+        (grammar.sha_length, "40", 40),
+        (grammar.builder, "ci.builder-1", "ci.builder-1"),
+        (grammar.target, "run_time", "run_time"),
+        (grammar.platform, "linux/arm/v7", "linux/arm/v7"),
+    ],
+)
+def test_reads(parse: Parse, text: str, value: object) -> None:
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "words"),
+    [
+        (grammar.word(Latest), "forwards", ["'forwards' is not known", '"forward"']),
+        (grammar.word(Latest), "", ["force, forward, never"]),
+        (grammar.flag, "yes", ["'yes' is not a boolean", "true or false"]),
+        (grammar.branches, "", ["first branch", "main, release/**"]),
+        (grammar.branches, "release/**", ["without pattern characters"]),
+        (grammar.branches, "!main", ["first branch"]),
+        (grammar.branches, "main,a++", ["'a++'", "on.push.branches"]),
+        (grammar.patterns, "v*, !v[", ["'v['"]),
+        (grammar.pairs, "A=1\nB", ["starts with 'B'", "KEY=value"]),
+        (grammar.pairs, "=1", ["starts with ''"]),
+        (grammar.pairs, "1A=1", ["starts with '1A'"]),
+        (grammar.pairs, "A B=1", ["'A B'"]),
+        (grammar.pairs, "A=\x1b[31m", ["starts with 'A'"]),
+        (grammar.pairs, "A=1\nA=2", ["'A' is given twice", "Remove one"]),
+        (
+            grammar.labels,
+            "org.opencontainers.image.revision=x",
+            ["revision", "proves an image's origin", "Remove it"],
+        ),
+        (grammar.labels, "org.opencontainers.image.source=x", ["source", "Remove it"]),
+        (grammar.relative_path, "/etc", ["'/etc' is not a relative path", "inside the repository"]),
+        (grammar.relative_path, "https://github.com/a/b.git", ["not a relative path"]),
+        (grammar.relative_path, "git@github.com:a/b.git", ["not a relative path"]),
+        (grammar.relative_path, "a\x00b", ["not a relative path"]),
+        (grammar.milestone, "latest", ['"latest" is reserved', "another name"]),
+        (grammar.milestone, "commit-abc", ['"commit-*"']),
+        (grammar.milestone, "withdrawn-abc", ['"withdrawn-*"']),
+        (grammar.milestone, "frozen-sprint3", ['"frozen-*"']),
+        (grammar.milestone, "sprint 3", ['nearest valid one is "sprint-3"']),
+        (grammar.username, "ada lovelace", ["a space, a colon, a line break"]),
+        (grammar.username, "ada:x", ["colon"]),
+        (grammar.username, "ada\n", ["pasted with it"]),
+        (grammar.username, "ädä", ["beyond ASCII"]),
+        (grammar.repository_path, "FeastFlow", ["must be lowercase", "'feastflow'"]),
+        (grammar.tag_template, "{sha}", ["'{sha}' is not known", "{version}, {major}"]),
+        (grammar.tag_template, "{version", ["not a valid image tag"]),
+        (grammar.tag_template, "latest", ["reserved"]),
+        (grammar.tag_template, "commit-{date}", ["reserved"]),
+        (grammar.sha_length, "6", ["'6' is not a length", "7 to 40"]),
+        (grammar.sha_length, "41", ["7 to 40"]),
+        (grammar.sha_length, "0400", ["7 to 40"]),
+        (grammar.sha_length, "007", ["7 to 40"]),
+        (grammar.sha_length, "9" * 5000, ["7 to 40"]),
+        (grammar.sha_length, "-7", ["7 to 40"]),
+        (grammar.sha_length, "\u0667\u0667", ["7 to 40"]),
+        (grammar.builder, "-x", ["the name of a builder", "docker buildx ls"]),
+        (grammar.builder, "a\n", ["the name of a builder"]),
+        (grammar.target, "a b", ["a build stage", "AS"]),
+        (grammar.platform, "linux", ["a platform", "linux/amd64"]),
+        (grammar.platform, "Linux/amd64", ["a platform"]),
+    ],
+)
+def test_refuses(parse: Parse, text: str, words: list[str]) -> None:
+    with fails(*words):
+        parse(text)
+
+
+@pytest.mark.parametrize("tag", ["latest-1", "commits", "my-latest", "frozen", "Latest"])
+def test_what_only_looks_like_a_reserved_tag_is_free(tag: str) -> None:
+    assert grammar.unreserved(Tag(tag)) == Tag(tag)
+
+
+KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,9}", fullmatch=True)
+VALUES = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f\x85\u2028\u2029"))
+
+
+@given(st.dictionaries(KEYS, VALUES.map(str.strip)))
+def test_pairs_round_trip(found: dict[str, str]) -> None:
+    text = "\n".join(f"{key}={value}" for key, value in found.items())
+    assert dict(grammar.pairs(text)) == found
+
+
+PARSERS = [
+    grammar.word(Latest),
+    grammar.flag,
+    grammar.branches,
+    grammar.patterns,
+    grammar.pairs,
+    grammar.labels,
+    grammar.relative_path,
+    grammar.milestone,
+    grammar.username,
+    grammar.repository_path,
+    grammar.tag_template,
+    grammar.sha_length,
+    grammar.builder,
+    grammar.platform,
+]
+
+
+@given(st.sampled_from(PARSERS), st.text())
+def test_any_text_is_read_or_refused(parse: Parse, text: str) -> None:
+    with suppress(Failure):
+        parse(text)

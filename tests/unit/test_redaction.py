@@ -1,0 +1,40 @@
+"""What may be shown of an address, and how long to wait: the pure parts of `http`."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feastflow_registry.http import redact, retry_after
+
+WORDS = st.text(alphabet="abcXYZ019-._~%:@$+", min_size=1)
+
+
+@given(WORDS, WORDS, WORDS, WORDS)
+def test_a_url_is_shown_without_what_may_be_secret(
+    user: str, password: str, query: str, fragment: str
+) -> None:
+    url = f"https://{user}:{password}@registry.example.com:5000/v2/a/b"
+    shown = "https://registry.example.com:5000/v2/a/b"
+    assert redact(f"{url}?token={query}#{fragment}") == redact(url) == shown
+    assert redact(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:50 GMT"}, 10.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        ({"x-retry-after": "105"}, 5.0),
+        ({"x-retry-after": "99", "retry-after": "7"}, 0.0),
+        ({"retry-after": "9" * 50}, 999999999.0),
+        ({"retry-after": "-7"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "\u0667"}, None),
+        ({}, None),
+    ],
+)
+def test_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, 100.0) == seconds

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from feastflow_registry import report
+from feastflow_registry.plan import (
+    Action,
+    BuildImage,
+    KeepTag,
+    MoveTag,
+    Outcome,
+    Plan,
+    PushImage,
+    ReuseImage,
+    Step,
+)
+from feastflow_registry.policy import Permission, Rule
+from feastflow_registry.references import Reference, RegistryHost, Repository, Tag
+from feastflow_registry.settings import Command, Service
+
+from .publishing import SHOP, SOURCE, A, B, World, image, service
+
+OWN, LATEST = (Reference(SHOP.repository, Tag(each)) for each in ("commit-000000b", "latest"))
+DIGEST, OLD = image(B).digest, image(A).digest
+BUILD = BuildImage(SHOP, (OWN, LATEST), ())
+PUSH = PushImage(SHOP, OWN)
+MOVE = MoveTag(SHOP, LATEST, Rule.FORWARD, OLD)
+NEW = MoveTag(SHOP, LATEST, Rule.FORWARD, None)
+KEEP = KeepTag(SHOP, LATEST, OLD, "it is newer")
+REUSE = ReuseImage(SHOP, OWN, image(B))
+BUILT = Outcome(SHOP, Action.BUILT, OWN, size=5, seconds=2.0)
+PUSHED = Outcome(SHOP, Action.PUSHED, OWN, DIGEST, 2_500_000, 1.5)
+MOVED = Outcome(SHOP, Action.MOVED, LATEST, DIGEST, seconds=0.5)
+KEPT = Outcome(SHOP, Action.KEPT, LATEST, OLD, note="it is newer")
+
+
+def plan(*steps: Step, push: bool = True, command: Command = Command.PUBLISH) -> Plan:
+    return Plan(command, B, SOURCE, Permission(push, push, "push on branch main"), steps)
+
+
+class TestResults:
+    def test_a_publish(self) -> None:
+        found = report.results(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED, MOVED])
+        assert found == (report.Result(SHOP, Action.BUILT, DIGEST, (OWN, LATEST), 2_500_000, 4.0),)
+        assert found[0].image == f"ada/shop@{DIGEST}"
+
+    @pytest.mark.parametrize(
+        ("outcomes", "action", "tags"),
+        [
+            ([BUILT], Action.BUILT, ()),
+            ([BUILT, PUSHED, KEPT], Action.BUILT, (OWN,)),
+            ([replace(PUSHED, action=Action.REUSED), MOVED], Action.REUSED, (OWN, LATEST)),
+            ([BUILT, replace(PUSHED, action=Action.ADOPTED)], Action.REUSED, (OWN,)),
+            # The last word on a tag counts: it was moved, and then on to a newer commit.
+            ([BUILT, PUSHED, MOVED, replace(MOVED, digest=OLD)], Action.BUILT, (OWN,)),
+            ([BUILT, PUSHED, replace(KEPT, digest=DIGEST)], Action.BUILT, (OWN, LATEST)),
+        ],
+    )
+    def test_what_became_of_it(
+        self, outcomes: list[Outcome], action: Action, tags: tuple[Reference, ...]
+    ) -> None:
+        (found,) = report.results(plan(BUILD), outcomes)
+        assert (found.action, found.tags) == (action, tags)
+
+    def test_nothing_yet(self) -> None:
+        (found,) = report.results(plan(BUILD), [])
+        assert (found.digest, found.tags, found.size, found.image) == (None, (), 0, "")
+
+    def test_an_image_that_was_adopted_after_it_was_pushed(self) -> None:
+        adopted = replace(PUSHED, action=Action.ADOPTED, digest=OLD)
+        (found,) = report.results(plan(BUILD), [BUILT, PUSHED, adopted])
+        assert (found.digest, found.tags) == (OLD, (OWN,))
+
+    def test_services_are_told_apart(self) -> None:
+        other = service("other")
+        found = report.results(plan(BUILD, replace(BUILD, service=other)), [BUILT, PUSHED])
+        assert [(each.service, each.digest) for each in found] == [(SHOP, DIGEST), (other, None)]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (2_540_000, "2.5 MB"),
+        (7 * 10**9, "7.0 GB"),
+        (7 * 10**12, "7.0 TB"),
+        (7 * 10**15, "7000.0 TB"),
+    ],
+)
+def test_size(count: int, text: str) -> None:
+    assert report.size(count) == text
+
+
+STEPS = [
+    (
+        BUILD,
+        "build  ada/shop:commit-000000b from .",
+        {"step": "build", "tags": [str(OWN), str(LATEST)]},
+    ),
+    (PUSH, "push   ada/shop:commit-000000b", {"step": "push", "reference": str(OWN)}),
+    (
+        MOVE,
+        f"tag    ada/shop:latest (from {OLD.short})",
+        {"step": "tag", "reference": str(LATEST), "replaces": str(OLD), "rule": "forward only"},
+    ),
+    (
+        NEW,
+        "tag    ada/shop:latest (new)",
+        {"step": "tag", "reference": str(LATEST), "replaces": None, "rule": "forward only"},
+    ),
+    (
+        KEEP,
+        "keep   ada/shop:latest: it is newer",
+        {"step": "keep", "reference": str(LATEST), "reason": "it is newer"},
+    ),
+    (
+        REUSE,
+        f"reuse  ada/shop:commit-000000b ({DIGEST.short}), published already",
+        {"step": "reuse", "reference": str(OWN), "digest": str(DIGEST)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("step", "line", "content"), STEPS)
+def test_a_step_as_a_line_and_as_json(step: Step, line: str, content: dict[str, object]) -> None:
+    head, shown = report.plan_lines(plan(step))
+    assert shown == line
+    assert head == f"commit {B.short} pushes: push on branch main"
+    assert json.loads(report.plan_json(plan(step))) == {
+        "command": "publish",
+        "commit": B.sha,
+        "push": True,
+        "reason": "push on branch main",
+        "steps": [{"service": "shop", **content}],
+    }
+
+
+def test_a_plan_that_pushes_nothing_says_so_first() -> None:
+    assert report.plan_lines(plan(push=False)) == [
+        f"commit {B.short} pushes nothing: push on branch main"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (BUILT, ["built", str(OWN), "5 B", "2.0 s"]),
+        (PUSHED, ["pushed", str(OWN), DIGEST.short, "2.5 MB", "1.5 s"]),
+        (replace(MOVED, seconds=0.04), ["moved", str(LATEST), DIGEST.short]),
+        (KEPT, ["kept", str(LATEST), "(it is newer)"]),
+    ],
+)
+def test_an_outcome_as_a_line(outcome: Outcome, words: list[str]) -> None:
+    line = report.outcome_line(outcome)
+    assert all(word in line for word in words)
+    assert OLD.short not in line
+    assert (" s" in line) == (outcome.seconds >= 0.05)
+
+
+class TestStanding:
+    def test_says_what_was_written_and_what_was_not(self) -> None:
+        done, *rest, fix = report.standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED])
+        assert str(OWN) in done
+        assert str(LATEST) not in done
+        assert str(LATEST) in " ".join(rest)
+        assert str(OWN) not in " ".join(rest)
+        assert fix == "Run again to finish."
+
+    def test_what_was_built_only_is_not_written(self) -> None:
+        done, *rest, _ = report.standing(plan(BUILD, PUSH), [BUILT])
+        assert "nothing" in done
+        assert str(OWN) in " ".join(rest)
+
+    def test_is_silent_where_nothing_was_to_be_written(self) -> None:
+        assert report.standing(plan(BUILD, push=False), [BUILT]) == []
+        assert report.standing(plan(REUSE, KEEP), []) == []
+
+    def test_a_failure_at_the_very_end(self) -> None:
+        done, *rest, _ = report.standing(plan(PUSH, MOVE), [PUSHED, MOVED])
+        assert str(LATEST) in done
+        assert "nothing" in rest[0]
+
+
+class TestClosing:
+    def test_published(self) -> None:
+        found = plan(BUILD, PUSH, MOVE)
+        assert report.closing(found, report.results(found, [BUILT, PUSHED, MOVED])) == [
+            f"✅ shop: ada/shop@{DIGEST}",
+            "   ada/shop:commit-000000b",
+            "   ada/shop:latest",
+            "🌐 https://hub.docker.com/r/ada/shop",
+        ]
+
+    def test_elsewhere_than_on_docker_hub_there_is_no_page(self) -> None:
+        local = Service("shop", Repository(RegistryHost("localhost:5000"), "ada/shop"))
+        outcome = replace(PUSHED, service=local, reference=Reference(local.repository, Tag("a")))
+        found = plan(replace(PUSH, service=local))
+        lines = report.closing(found, report.results(found, [outcome]))
+        assert lines[1:] == ["   localhost:5000/ada/shop:a"]
+
+    def test_only_built(self) -> None:
+        found = plan(BUILD, push=False)
+        assert report.closing(found, report.results(found, [BUILT])) == [
+            "✅ shop: built, push on branch main"
+        ]
+
+    def test_nothing(self) -> None:
+        found = plan(PUSH)
+        assert report.closing(found, report.results(found, [])) == []
+
+
+class TestOutputs:
+    def test_of_one_service(self) -> None:
+        found = plan(BUILD, PUSH, MOVE)
+        outputs = report.outputs(found, report.results(found, [BUILT, PUSHED, MOVED]), pushed=True)
+        images = {
+            "shop": {
+                "repository": "ada/shop",
+                "digest": str(DIGEST),
+                "tags": ["commit-000000b", "latest"],
+                "action": "built",
+                "size": 2_500_000,
+            }
+        }
+        assert outputs == {
+            "pushed": "true",
+            "reason": "push on branch main",
+            "digest": str(DIGEST),
+            "digests": json.dumps({"shop": str(DIGEST)}),
+            "plan": report.plan_json(found),
+            "matrix": '{"service": ["shop"]}',
+            "image": f"ada/shop@{DIGEST}",
+            "tags": "ada/shop:commit-000000b\nada/shop:latest",
+            "images": json.dumps(images),
+        }
+        for name in ("pushed", "reason", "digest", "digests", "matrix"):
+            assert "ada" not in outputs[name], "GitHub blanks a job output with the user name"
+
+    def test_of_several_services(self) -> None:
+        run = World(names=("one", "two")).run(B).go()
+        assert run.plan
+        outputs = report.outputs(run.plan, report.results(run.plan, run.outcomes), pushed=True)
+        assert outputs["digest"] == outputs["image"] == ""
+        assert list(json.loads(outputs["digests"])) == ["one", "two"]
+        assert json.loads(outputs["matrix"]) == {"service": ["one", "two"]}
+        assert outputs["tags"].count("\n") == 3
+
+    def test_of_a_build_only(self) -> None:
+        found = plan(BUILD, push=False)
+        outputs = report.outputs(found, report.results(found, [BUILT]), pushed=False)
+        assert (outputs["pushed"], outputs["digest"], outputs["digests"]) == ("false", "", "{}")
+        assert (outputs["image"], outputs["tags"]) == ("", "")

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import pytest
+
+from feastflow_registry import settings
+from feastflow_registry.references import RegistryHost, Repository, Tag
+from feastflow_registry.settings import Command, Latest, Reuse, Service, parse
+
+from .failures import fails
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    found = parse({})
+    assert dict(found) == {
+        "command": Command.PUBLISH,
+        "registry": RegistryHost("docker.io"),
+        "username": "",
+        "namespace": "",
+        "image": "",
+        "context": ".",
+        "dockerfile": "Dockerfile",
+        "target": "",
+        "build_args": (),
+        "platforms": (),
+        "labels": (),
+        "branches": ("main",),
+        "git_tags": ("*",),
+        "milestone": None,
+        "latest": Latest.FORWARD,
+        "extra_tags": (),
+        "shared_tags": True,
+        "sha_length": 7,
+        "reuse": Reuse.COMMIT,
+        "builder": "",
+        "dry_run": False,
+    }
+    assert found.main == "main"
+
+
+def test_every_input_is_read_from_text() -> None:
+    given = {
+        "command": "push",
+        "registry": "localhost:5000",
+        "username": "Ada",
+        "namespace": "team",
+        "image": "shop",
+        "context": "app",
+        "dockerfile": "docker/Dockerfile",
+        "target": "runtime",
+        "build-args": "A=1\nB=2",
+        "platforms": "linux/amd64,linux/arm64",
+        "labels": "maintainer=ada",
+        "branches": "trunk,release/**",
+        "git-tags": "v*",
+        "milestone": "sprint3",
+        "latest": "never",
+        "extra-tags": "edge,{branch}",
+        "shared-tags": "false",
+        "sha-length": "12",
+        "reuse": "never",
+        "builder": "ci",
+        "dry-run": "true",
+    }
+    assert given.keys() == {settings.option(name) for name in settings.Settings.model_fields}
+    found = parse(given)
+    assert found == parse({name.replace("-", "_"): text for name, text in given.items()})
+    assert [name for name, value in found if value == getattr(parse({}), name)] == []
+    assert found.command is Command.PUSH
+    assert found.main == "trunk"
+    assert found.sha_length == 12
+    assert found.milestone == Tag("sprint3")
+    assert found.extra_tags == ("edge", "{branch}")
+    assert found.build_args == (("A", "1"), ("B", "2"))
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\n"])
+def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
+    assert parse(dict.fromkeys(settings.Settings.model_fields, blank)) == parse({})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("command", "pubish", ["'pubish' is not known", 'Perhaps you meant "publish".']),
+        ("command", "rollback", ["Use one of: build, doctor, publish, push."]),
+        ("registry", "https://docker.io", ["without https://"]),
+        ("username", "ada\nlovelace", ["the user name holds", "bare name"]),
+        ("namespace", "FeastFlow", ["'FeastFlow' must be lowercase", "'feastflow'"]),
+        ("image", "my shop", ["is not valid"]),
+        ("context", "/etc", ["not a relative path"]),
+        ("dockerfile", "http://x/Dockerfile", ["not a relative path"]),
+        ("target", "-", ["a build stage"]),
+        ("build-args", "A", ["KEY=value"]),
+        ("platforms", "linux/amd64,amd64", ["'amd64' is not a platform"]),
+        ("labels", "org.opencontainers.image.source=x", ["origin"]),
+        ("branches", "*", ["first branch"]),
+        ("git-tags", "a++", ["GitHub knows"]),
+        ("milestone", "latest", ["reserved"]),
+        ("latest", "yes", ["Use one of: force, forward, never."]),
+        ("extra-tags", "edge,{sha}", ["'{sha}' is not known"]),
+        ("shared-tags", "no", ["true or false"]),
+        ("sha-length", "3", ["7 to 40"]),
+        ("reuse", "unchanged", ["Use one of: commit, never."]),
+        ("builder", "a b", ["docker buildx ls"]),
+        ("dry-run", "1", ["true or false"]),
+    ],
+)
+def test_bad_input_names_the_input_the_rule_and_the_fix(
+    name: str, text: str, words: list[str]
+) -> None:
+    with fails(f'input "{name}": ', *words) as caught:
+        parse({name: text})
+    assert len(caught.value.problems) == 1
+
+
+def test_all_problems_at_once() -> None:
+    with fails() as caught:
+        parse({"command": "x", "namespace": "X", "dry-run": "x", "brnaches": "main"})
+    causes = [each.cause for each in caught.value.problems]
+    assert [each.split(":")[0] for each in causes[:3]] == [
+        'input "command"',
+        'input "namespace"',
+        'input "dry-run"',
+    ]
+    assert causes[3] == '"brnaches" is not an input of this action.'
+    assert caught.value.problems[3].fix == 'Perhaps you meant "branches".'
+
+
+def test_no_value_is_shown_where_it_could_be_a_secret() -> None:
+    with fails() as caught:
+        parse({"username": "dckr_pat_secret::", "tokken": "dckr_pat_other"})
+    assert "dckr_pat" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{cause}", "{fix} {0}", "${{ x }}", "%s"])
+def test_braces_in_a_bad_value_are_shown_as_they_are(text: str) -> None:
+    with fails(repr(text), "is not known"):
+        parse({"command": text})
+
+
+class TestService:
+    @pytest.mark.parametrize(
+        ("given", "repository", "name"),
+        [
+            ({}, "ada/shop", "shop"),
+            ({"namespace": "team"}, "team/shop", "shop"),
+            ({"image": "web"}, "ada/web", "web"),
+            ({"namespace": "team", "image": "front/web"}, "team/front/web", "web"),
+            ({"registry": "localhost:5000"}, "localhost:5000/ada/shop", "shop"),
+        ],
+    )
+    def test_where_it_goes(self, given: dict[str, str], repository: str, name: str) -> None:
+        found = parse(given).service(namespace="ada", image="Shop")
+        assert (str(found.repository), found.name) == (repository, name)
+
+    def test_how_it_is_built(self) -> None:
+        given = {
+            "context": "app",
+            "dockerfile": "D",
+            "target": "t",
+            "build-args": "A=1",
+            "platforms": "linux/amd64",
+            "labels": "b=2",
+        }
+        assert parse(given).service(namespace="ada", image="shop") == Service(
+            name="shop",
+            repository=Repository(RegistryHost("docker.io"), "ada/shop"),
+            context="app",
+            dockerfile="D",
+            target="t",
+            args=(("A", "1"),),
+            platforms=("linux/amd64",),
+            labels=(("b", "2"),),
+        )
+
+    def test_a_user_name_that_cannot_be_a_namespace(self) -> None:
+        with fails("'Ada/shop' must be lowercase", "'ada/shop'"):
+            parse({}).service(namespace="Ada", image="shop")

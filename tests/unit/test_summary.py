@@ -1,0 +1,165 @@
+"""The job summary: what it shows, and that no text from outside can forge any of it."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feastflow_registry import report
+from feastflow_registry.context import RefKind
+from feastflow_registry.errors import Failure, Kind, Problem
+from feastflow_registry.plan import Plan
+from feastflow_registry.policy import Permission
+from feastflow_registry.settings import Command
+
+from .publishing import A, B, Run, World, context, failing
+
+HOSTILE = "a|b`c`<img src=x onerror=1>[x](https://evil)\n| forged | row |\n# heading\x1b[31m~@*_\\"
+
+
+def published(**inputs: str) -> Run:
+    return World().publish(B, **inputs)
+
+
+def summary(run: Run, failure: Failure | None = None) -> str:
+    assert run.plan
+    found = report.results(run.plan, run.outcomes)
+    return report.summary(run.plan, found, run.outcomes, failure)
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of the table's rows, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(line.endswith("|") for line in lines)
+    return [[each.strip() for each in line[1:-1].split("|")] for line in lines[2:]]
+
+
+class TestCell:
+    @given(st.text())
+    def test_nothing_can_be_forged_and_nothing_is_lost(self, text: str) -> None:
+        safe = report.cell(text)
+        assert not set(safe) & set("|`<>*_[]\\~@\n\r\"'")
+        assert re.sub(r"&(#x?[0-9a-fA-F]+|[a-z]+);", "", safe).count("&") == 0
+        flat = "".join(each if each.isprintable() else " " for each in text)
+        assert html.unescape(safe) == flat
+
+    @pytest.mark.parametrize("mark", "|`*_[]\\~@<>&")
+    def test_each_mark_is_written_as_an_entity(self, mark: str) -> None:
+        assert re.fullmatch(r"&(#\d+|lt|gt|amp);", report.cell(mark))
+
+
+def test_a_publish() -> None:
+    run = published(milestone="sprint3")
+    text = summary(run)
+    digest = run.outcomes[-1].digest
+    assert digest
+    assert text.startswith(f"### Published: commit {B.short}\n\nPush on branch main.\n")
+    ((name, tags, short, size, action, seconds),) = rows(text)
+    assert (name, short, size, action) == (
+        "shop",
+        f"<code>{digest.short}</code>",
+        "1.0 kB",
+        "built",
+    )
+    assert float(seconds) > 0
+    assert tags.split("<br>") == [
+        f"[<code>{tag}</code>](https://hub.docker.com/r/ada/shop/tags?name={tag})"
+        for tag in (f"commit-{B.short}", "sprint3", "latest")
+    ]
+    assert f"docker pull ada/shop:commit-{B.short}\n" in text
+    assert f"docker run --rm -P ada/shop@{digest}\n" in text
+    assert text.endswith("```\n\n")
+
+
+def test_a_tag_that_was_kept_says_why() -> None:
+    world = World()
+    for each in (A, B):
+        world.publish(each)
+    text = summary(world.publish(A))
+    assert f"- ada/shop:latest: commit {B.short} is there, which is newer than {A.short}" in text
+    ((_, tags, *_, action, _),) = rows(text)
+    assert "latest" not in tags
+    assert action == "reused"
+
+
+def test_a_tag_that_is_there_already_is_not_said_to_be_kept() -> None:
+    world = World()
+    world.publish(B)
+    assert "\n- ada/shop" not in summary(world.publish(B))
+
+
+@pytest.mark.parametrize(
+    ("command", "push", "title"),
+    [
+        (Command.PUBLISH, True, "Published"),
+        (Command.PUSH, True, "Pushed"),
+        (Command.BUILD, True, "Built"),
+        (Command.DOCTOR, True, "Done"),
+        (Command.PUBLISH, False, "Built, not pushed"),
+    ],
+)
+def test_titles(command: Command, push: bool, title: str) -> None:
+    plan = Plan(command, B, "", Permission(push, push, "why"), ())
+    text = report.summary(plan, (), (), None)
+    assert text.startswith(f"### {title}: commit {B.short}\n\nWhy.\n")
+
+
+def test_a_build_that_pushes_nothing_shows_each_services_own_tag_without_a_link() -> None:
+    world = World(names=("one", "two"))
+    run = world.run(B)
+    run.context = context(B, "feature")
+    text = summary(run.go())
+    assert "Branch feature is not among the branches that may push." in text
+    assert [(name, tags) for name, tags, *_ in rows(text)] == [
+        (name, f"<code>commit-{B.short}</code>") for name in world.names
+    ]
+    assert "docker pull" not in text
+
+
+class TestFailure:
+    FAILURE = Failure.of(
+        Kind.INPUT, [Problem("one | bad.", "Fix `it`."), Problem("two.", "And it.")]
+    )
+
+    def test_every_problem_is_shown_with_its_fix(self) -> None:
+        world = World()
+        run = world.run(B, before=failing(9))
+        with pytest.raises(Failure):
+            run.go()
+        text = summary(run, self.FAILURE)
+        assert text.startswith(f"### Failed: commit {B.short}\n")
+        assert "**One &#124; bad.** Fix &#96;it&#96;." in text
+        assert "**Two.** And it." in text
+        assert "- Run again to finish." in text
+        assert "docker run" not in text
+
+    def test_nothing_is_said_of_tags_that_nobody_wanted_to_write(self) -> None:
+        run = World().run(B)
+        run.context = context(B, "feature", RefKind.BRANCH)
+        assert "Run again" not in summary(run.go(), self.FAILURE)
+
+
+def test_hostile_text_forges_nothing() -> None:
+    run = published()
+    assert run.plan
+    run.plan = replace(run.plan, permission=replace(run.plan.permission, reason=HOSTILE))
+    run.outcomes = [replace(each, note=HOSTILE) for each in run.outcomes]
+    kept = World()
+    for each in (A, B):
+        kept.publish(each)
+    older = kept.publish(A)
+    older.outcomes = [replace(each, note=HOSTILE) for each in older.outcomes]
+    failure = Failure(Kind.BUILD, HOSTILE, HOSTILE)
+    for text in (summary(run), summary(older), summary(run, failure)):
+        assert len(rows(text)) == 1
+        assert "<img" not in text
+        assert "](https://evil" not in text
+        assert "\x1b" not in text
+        assert [line for line in text.splitlines() if line.startswith("#")] == [
+            text.splitlines()[0]
+        ]
