@@ -35,7 +35,10 @@ DEPENDABOT = "dependabot[bot]"
 
 @dataclass
 class App:
-    """One run, wired. ``environ``: what children may see; ``reach``: the remote's history."""
+    """One run, wired. ``environ``: what children may see; ``reach``: the remote's history.
+
+    ``pushed``: whether the registry holds the commit's images now, proven.
+    """
 
     settings: Settings
     context: Context
@@ -49,12 +52,14 @@ class App:
     log: Log
     plan: Plan | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+    attempted: set[Reference] = field(default_factory=set)
+    pushed: bool = False
 
-    def run(self) -> bool:
-        """Carry the command out; says whether the registry holds the commit's images now."""
+    def run(self) -> None:
+        """Carry the command out."""
         if self.settings.command is Command.DOCTOR:
             self._examine()
-            return False
+            return
         if self._publishes or self.settings.command is Command.PUSH:
             self.git.ensure(self.context.checkout)
         snapshot = self._survey() if self._publishes else {}
@@ -64,14 +69,15 @@ class App:
             for line in steps:
                 self.log.say(line)
         if self.settings.dry_run:
-            return False
+            return
         execution = self._execution(self.plan)
+        self.attempted = execution.attempted
         for outcome in execution.run():
             self.outcomes.append(outcome)
             self.log.say(report.outcome_line(outcome))
         if self.settings.command is Command.BUILD:
             self._remember(execution.built)
-        return self._publishes
+        self.pushed = self._publishes
 
     @cached_property
     def permission(self) -> Permission:
@@ -143,6 +149,7 @@ class App:
             worktree=self.git,
             surveyor=self.surveyor,
             clock=self.http.clock,
+            others=tuple(each for each in (policy.LATEST, self.settings.milestone) if each),
             built=self._recall(plan) if plan.command is Command.PUSH else {},
         )
 

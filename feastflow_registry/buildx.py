@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,7 +103,7 @@ class Buildx:
         """Run one Bake session, again from the cache after a registry's passing failure."""
         builder = ["--builder", self.builder] if self.builder else []
         options = ["--progress=plain", "--metadata-file", str(metadata), "-f", "-"]
-        command = ["docker", "buildx", "bake", *builder, *options]
+        command = [*self._program, "bake", *builder, *options]
         tries = _TRIES if push else 1
         for attempt in range(tries):
             code, error = self._session(command, definition)
@@ -145,17 +146,22 @@ class Buildx:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
         ) as process:
             try:
                 for line in filter(str.strip, _exchange(process, definition)):
                     self.log.quote(line)
-                    error = clean(line) if line.startswith("ERROR:") else error
+                    error = _cause(line) if line.startswith("ERROR:") else error
             except BaseException:
                 process.kill()
                 raise
         return process.returncode, error
+
+    @cached_property
+    def _program(self) -> list[str]:
+        """The plugin itself: ``docker`` would show its environment to every other plugin too."""
+        form = '{{range .ClientInfo.Plugins}}{{if eq .Name "buildx"}}{{.Path}}{{end}}{{end}}'
+        path = self._docker("info", "--format", form).stdout.strip()
+        return [path] if path else ["docker", "buildx"]
 
     def _docker(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["docker", *arguments]
@@ -176,16 +182,20 @@ class Buildx:
             return subprocess.CompletedProcess(command, 124, "", "")
 
 
-def _exchange(process: subprocess.Popen[str], text: str) -> Iterator[str]:
-    """Write a child's input, then yield its lines."""
+def _exchange(process: subprocess.Popen[bytes], text: str) -> Iterator[str]:
+    """Write a child's input, then yield its lines; only a line feed ends one."""
     if process.stdin and process.stdout:
-        try:
-            process.stdin.write(text)
+        with suppress(BrokenPipeError):  # It ended early, and says why on its output.
+            process.stdin.write(text.encode())
             process.stdin.close()
-        except BrokenPipeError:
-            pass  # It ended early, and says why on its output.
         for line in process.stdout:
-            yield line.rstrip("\n")
+            yield line.decode("utf-8", "replace").rstrip("\n")
+
+
+def _cause(line: str) -> str:
+    """What BuildKit's closing line says, without the way it took to get there."""
+    said = line.removeprefix("ERROR:").strip().removeprefix("failed to solve: ")
+    return clean(re.sub(r"failed to calculate checksum of ref \S+: ", "", said))
 
 
 def clean(text: str) -> str:

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TextIO
 
-from feastflow_registry import credentials, report, workflow
+from feastflow_registry import credentials, report, summary, workflow
 from feastflow_registry.app import App
 from feastflow_registry.context import Context
 from feastflow_registry.errors import Failure, Kind, nearest
@@ -74,22 +74,31 @@ def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) 
         context = intake.check()
         app = _wire(intake, context, http, log)
         if app.credential:
-            _mask(log, app.credential.forms(intake.settings.registry))
-        pushed = app.run()
+            forms = app.credential.forms(intake.settings.registry)
+            _mask(log, [each for each in forms if each != intake.token])
+        app.run()
+        if app.plan:
+            _close(app, app.plan, intake, log)
+            if as_json:
+                print(report.plan_json(app.plan))
     except Failure as failure:
         return _close_failed(failure, app, intake, log)
     except Exception:  # noqa: BLE001  A defect of ours: say so, in one place.
         log.fail("this program has a defect.", "Report it with the traceback below.")
-        for line in traceback.format_exc().splitlines():
-            log.quote(line)
+        with log.group("Traceback"):
+            for line in traceback.format_exc().splitlines():
+                log.quote(line)
         return 1
-    if app.plan:
-        _hand_over(app, app.plan, intake.environ, pushed=pushed)
-        for line in report.closing(app.plan, report.results(app.plan, app.outcomes)):
-            log.say(line)
-        if as_json:
-            print(report.plan_json(app.plan))
     return 0
+
+
+def _close(app: App, plan: Plan, intake: Intake, log: RunnerLog | TerminalLog) -> None:
+    """Hand over what was done: to the runner, and to whoever reads along."""
+    found = report.results(plan, app.outcomes)
+    _write_outputs(intake, report.outputs(plan, found, pushed=app.pushed))
+    _write_summary(intake, summary.success(plan, found, app.outcomes))
+    for line in report.closing(plan, found):
+        log.say(line)
 
 
 def _close_failed(
@@ -98,36 +107,33 @@ def _close_failed(
     """Say what failed, what to do, and where that leaves the registry."""
     for problem in failure.problems:
         log.fail(problem.cause, problem.fix)
+    outputs = {"pushed": "false", "reason": failure.problems[0].cause}
+    _write_summary(intake, summary.failure(failure))
     if app and app.plan:
-        for line in report.standing(app.plan, app.outcomes):
+        found = report.results(app.plan, app.outcomes)
+        for line in report.standing(app.plan, app.outcomes, app.attempted):
             log.say(line)
-        _hand_over(app, app.plan, intake.environ, failure=failure)
+        outputs = {**report.outputs(app.plan, found, pushed=False), **outputs}
+        _write_summary(intake, summary.remains(app.plan, found, app.outcomes, app.attempted))
+    _write_outputs(intake, outputs)
     return failure.kind
+
+
+def _write_outputs(intake: Intake, outputs: Mapping[str, str]) -> None:
+    path = intake.environ.get("GITHUB_OUTPUT")
+    if path and intake.in_runner:
+        workflow.write_outputs(Path(path), outputs, secrets.token_hex)
+
+
+def _write_summary(intake: Intake, markdown: str) -> None:
+    path = intake.environ.get("GITHUB_STEP_SUMMARY")
+    if path and intake.in_runner:
+        workflow.write_summary(Path(path), markdown)
 
 
 def _mask(log: RunnerLog | TerminalLog, secret_forms: Sequence[str]) -> None:
     if isinstance(log, RunnerLog):
         log.mask(each for each in secret_forms if each)
-
-
-def _hand_over(
-    app: App,
-    plan: Plan,
-    environ: Mapping[str, str],
-    *,
-    pushed: bool = False,
-    failure: Failure | None = None,
-) -> None:
-    """Write the step's outputs and the job summary, where a runner wants them."""
-    if not app.context.in_runner:
-        return
-    found = report.results(plan, app.outcomes)
-    if environ.get("GITHUB_OUTPUT"):
-        outputs = report.outputs(plan, found, pushed=pushed)
-        workflow.write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs, secrets.token_hex)
-    if environ.get("GITHUB_STEP_SUMMARY"):
-        text = report.summary(plan, found, app.outcomes, failure)
-        workflow.write_summary(Path(environ["GITHUB_STEP_SUMMARY"]), text)
 
 
 def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | TerminalLog) -> App:

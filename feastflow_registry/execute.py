@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from feastflow_registry import policy
 from feastflow_registry.errors import Failure, Kind
@@ -37,8 +38,10 @@ class Execution:
 
     ``builder`` is reached for only when something is built or pushed.
     ``branch``: the one whose newer commits take shared tags over; empty on a git tag.
+    ``others``: shared tags that other runs of this commit may have moved.
     ``built``: images made earlier, for ``push``; ``digests``: what each service ended with;
-    ``found``: what each shared tag read back as.
+    ``found``: what each shared tag read back as; ``decided``: moves that were decided against;
+    ``attempted``: what was written, whether or not the answer arrived.
     """
 
     plan: Plan
@@ -49,9 +52,12 @@ class Execution:
     worktree: Worktree
     surveyor: Surveyor
     clock: Callable[[], float]
+    others: tuple[Tag, ...] = ()
     built: Mapping[str, BuiltImage] = field(default_factory=dict)
     digests: dict[str, Digest] = field(default_factory=dict)
     found: dict[Reference, Digest] = field(default_factory=dict)
+    decided: set[tuple[Reference, Digest]] = field(default_factory=set)
+    attempted: set[Reference] = field(default_factory=set)
 
     def run(self) -> Iterator[Outcome]:
         """Carry out every step; raises the first failure, after yielding what was done."""
@@ -94,6 +100,7 @@ class Execution:
         pushed = None
         if there is None:
             image = self.built[step.service.name]
+            self.attempted.add(step.reference)
             if image.digest:
                 self.registry.set_tag(step.reference, image.digest)
                 pushed = image.digest
@@ -125,15 +132,13 @@ class Execution:
         for step in self.plan.steps:
             if isinstance(step, MoveTag):
                 # A snapshot that no build or upload has aged needs no second look.
-                there = self._resolve(step) if self.plan.pushes else step.expect
+                aged = bool(self.plan.pushes)
+                there = self.registry.resolve(step.reference) if aged else step.expect
                 yield self._move_tag(step, there)
             elif isinstance(step, KeepTag):
                 yield Outcome(
                     step.service, Action.KEPT, step.reference, step.there, note=step.reason
                 )
-
-    def _resolve(self, step: MoveTag) -> Digest | None:
-        return self.registry.resolve(step.reference)
 
     def _move_tag(self, step: MoveTag, there: Digest | None) -> Outcome:
         """Move one tag, unless what is there now forbids what the plan foresaw."""
@@ -152,7 +157,8 @@ class Execution:
         decision = policy.decide(step.rule, facts, digest=digest, tag=each.tag, commit=commit)
         if decision.move:
             return self._set(step, digest, there, note)
-        self.found[step.reference] = digest  # Settled: it is as it should be.
+        self.found.setdefault(step.reference, digest)
+        self.decided.add((step.reference, digest))
         return Outcome(step.service, Action.KEPT, step.reference, there, note=decision.reason)
 
     def _set(self, step: MoveTag, digest: Digest, there: Digest | None, note: str) -> Outcome:
@@ -161,35 +167,70 @@ class Execution:
         if there == digest:
             self.found[step.reference] = digest
             return Outcome(step.service, Action.KEPT, step.reference, digest, note=policy.THERE)
+        self.attempted.add(step.reference)
         self.registry.set_tag(step.reference, digest)
         there = self.registry.resolve(step.reference)
-        if there is None or (there != digest and step.rule not in _ADVANCING):
+        if there is None or (there != digest and not self._may_differ(step, there)):
             raise _unverified(f"{step.reference} was moved, but reads back as {there or 'absent'}.")
         self.found[step.reference] = there
         seconds = self.clock() - started
         return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
 
+    def _may_differ(self, step: MoveTag, there: Digest) -> bool:
+        """Tell whether a tag may hold another digest just after it was moved.
+
+        Another run of this commit may have given it its digest; newer commits advance some tags.
+        """
+        if step.rule in _ADVANCING or step.rule is Rule.DATED:
+            return True
+        image = self.registry.inspect(step.reference.repository, there)
+        return policy.is_ours(image, self.plan.commit, self.plan.source)
+
     def _settle(self) -> Iterator[Outcome]:
         """Look again until nothing has become newer, so that interleaved runs end alike."""
         for _ in range(_ROUNDS):
-            again = [*self._adopt_commit_tags(), *self._follow()]
-            yield from again
-            if not again:
+            settled = True
+            for outcome in chain(self._adopt_commit_tags(), self._unite(), self._follow()):
+                settled = False
+                yield outcome
+            if settled:
                 return
         raise _unverified("The shared tags were moved by other runs time and again.")
 
     def _adopt_commit_tags(self) -> Iterator[Outcome]:
         """Take over a commit tag that another run of this commit wrote at the same time."""
-        for push in self.plan.pushes:
-            digest, size = self._prove_commit_tag(push.service, push.reference)
-            if digest == self.digests[push.service.name]:
+        moving = {step.service.name for step in self.plan.moves}
+        for own in self.plan.images:
+            if isinstance(own, ReuseImage) and own.service.name not in moving:
                 continue
-            self.digests[push.service.name] = digest
+            digest, size = self._prove_commit_tag(own.service, own.reference)
+            if digest == self.digests[own.service.name]:
+                continue
+            self.digests[own.service.name] = digest
             note = "another run of this commit published it at the same time"
-            yield Outcome(push.service, Action.ADOPTED, push.reference, digest, size, note=note)
+            yield Outcome(own.service, Action.ADOPTED, own.reference, digest, size, note=note)
             for step in self.plan.moves:
-                if step.service == push.service:
-                    yield self._move_tag(step, self._resolve(step))
+                if step.service == own.service:
+                    yield self._move_tag(step, self.registry.resolve(step.reference))
+
+    def _unite(self) -> Iterator[Outcome]:
+        """Give one commit one digest: a run from its git tag may have moved what is not ours.
+
+        An engine's push cannot be made to spare a commit tag that appeared meanwhile. So who
+        pushed last repoints the tags that hold this very commit's image by another digest.
+        """
+        moves = {step.reference for step in self.plan.moves}
+        for push in self.plan.pushes:
+            repository, digest = push.service.repository, self.digests[push.service.name]
+            moved = {each for each in moves if (each, digest) not in self.decided}
+            for reference in (Reference(repository, tag) for tag in self.others):
+                there = None if reference in moved else self.registry.resolve(reference)
+                if there in (None, digest):
+                    continue
+                image = self.registry.inspect(repository, there)
+                if policy.is_ours(image, self.plan.commit, self.plan.source):
+                    step = MoveTag(push.service, reference, Rule.FORWARD, there)
+                    yield self._set(step, digest, there, "one digest for one commit")
 
     def _follow(self) -> Iterator[Outcome]:
         """Move forward tags on to the newest published commit of the branch."""
@@ -200,7 +241,7 @@ class Execution:
         for step in moved:
             tagged = self._tagged(step)
             commit, digest = tagged or self._newest(step.service, newer)
-            if self.found[step.reference] == digest:
+            if digest == self.found[step.reference] or (step.reference, digest) in self.decided:
                 continue
             if tagged:
                 yield self._advance_tag(

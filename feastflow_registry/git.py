@@ -55,6 +55,10 @@ class Git:
             on_remote_main=self._contains(remote_main, head.sha),
         )
 
+    def peel(self, commit: Commit) -> Commit:
+        """Follow an annotated git tag's own object to its commit."""
+        return self.resolve(commit.sha) or commit
+
     def ensure(self, commit: Commit) -> None:
         """Refuse unless HEAD is this commit (a git tag is peeled) and no tracked file differs."""
         head = self._text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")

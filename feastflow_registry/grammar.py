@@ -122,7 +122,7 @@ def labels(text: str) -> tuple[tuple[str, str], ...]:
 def relative_path(text: str) -> str:
     """Check a relative path by its text alone; links are followed where files can be seen."""
     path = PurePosixPath(text)
-    if _CONTROL.search(text) or path.is_absolute() or "://" in text or text.startswith("git@"):
+    if not text.isprintable() or path.is_absolute() or "://" in text or text.startswith("git@"):
         raise Failure(
             Kind.INPUT,
             f"{text[:80]!r} is not a relative path.",

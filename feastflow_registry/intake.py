@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from feastflow_registry import context as contexts
 from feastflow_registry import credentials, settings
-from feastflow_registry.context import Context
+from feastflow_registry.context import Context, RefKind
 from feastflow_registry.credentials import Credential
 from feastflow_registry.errors import Failure, Kind, gather
 from feastflow_registry.git import Git
@@ -65,7 +66,15 @@ class Intake:
         return self.context
 
     def _read_settings(self) -> None:
-        self.settings = settings.parse(self.inputs)
+        try:
+            self.settings = settings.parse(self.inputs)
+        except Failure:
+            # The files can be checked all the same, if these are sound.
+            paths = {name: self.inputs.get(name, "") for name in ("context", "dockerfile")}
+            with suppress(Failure):
+                self.settings = settings.parse(paths)
+                self.readable = True
+            raise
         self.readable = True
 
     def _read_credential(self) -> None:
@@ -82,7 +91,11 @@ class Intake:
         checkout = self.git.checkout(self.settings.main)
         if self.in_runner:
             payload = _read_payload(self.environ.get("GITHUB_EVENT_PATH", ""))
-            self.context = contexts.from_runner(self.environ, payload, checkout)
+            context = contexts.from_runner(self.environ, payload, checkout)
+            if context.ref.kind is RefKind.TAG:
+                commit = self.git.peel(context.checkout)
+                context = replace(context, commit=commit, checkout=commit)
+            self.context = context
         else:
             self.context = contexts.from_checkout(checkout)
             if not self.credential:

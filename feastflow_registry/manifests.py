@@ -40,7 +40,7 @@ class Manifest:
     def parse(cls, data: bytes, content_type: str) -> Manifest:
         """Read a manifest. Raises an unverified failure on anything that is not one."""
         content = json_object(data)
-        media_type = str(content.get("mediaType") or content_type)
+        media_type = str(content.get("mediaType") or content_type.partition(";")[0].strip())
         if media_type not in INDEXES + IMAGES:
             raise _malformed(f"has the type {media_type[:80]!r}")
         return cls(data, media_type, content)

@@ -108,6 +108,11 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, PushImage))
 
     @property
+    def images(self) -> tuple[PushImage | ReuseImage, ...]:
+        """What each service's commit tag is or will be."""
+        return tuple(step for step in self.steps if isinstance(step, (PushImage, ReuseImage)))
+
+    @property
     def moves(self) -> tuple[MoveTag, ...]:
         """The tags that have to be moved."""
         return tuple(step for step in self.steps if isinstance(step, MoveTag))

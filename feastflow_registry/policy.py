@@ -44,6 +44,7 @@ class Rule(Enum):
     MILESTONE = "forward until a git tag of that name exists"
     FINAL = "set once, to the commit of its git tag"
     FORWARD = "forward only"
+    DATED = "forward only, by runs of its own date"
     FORCE = "wherever it is told"
 
 
@@ -159,7 +160,7 @@ def shared_tags(
                 continue
             tag = expand(template, values)
             if tag is not None:
-                found.setdefault(tag, Rule.FORWARD)
+                found.setdefault(tag, Rule.DATED if "{date}" in template else Rule.FORWARD)
     if on_main and settings.latest is not Latest.NEVER:
         found[LATEST] = Rule.FORCE if settings.latest is Latest.FORCE else Rule.FORWARD
     return tuple(SharedTag(tag, rule) for tag, rule in found.items())
@@ -241,9 +242,9 @@ def _forward(facts: Facts, tag: Tag, commit: Commit, there: Published) -> Decisi
         return Decision(False, f"{_named(there)} is there, which is newer than {commit.short}")
     is_latest = tag == LATEST
     if there.revision is None:
-        of = f'of "{there.source[:100]}"' if there.source else "whose labels name no commit"
+        of = f' (its source is "{there.source[:100]}")' if there.source else ""
         raise _conflict(
-            f'the tag "{tag}" holds an image {of}, which is no commit of this repository.',
+            f'the tag "{tag}" holds an image whose labels name no commit of this repository{of}.',
             "If it may be replaced, run once with latest: force."
             if is_latest
             else "Choose another name, or delete that tag on the registry.",

@@ -1,16 +1,11 @@
-"""Saying what will be done and what was done: text, Markdown, JSON and outputs. Pure.
-
-Names of branches, commits and repositories come from anywhere; each format escapes them here.
-"""
+"""Saying what will be done and what was done: lines of text, JSON and outputs. Pure."""
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from feastflow_registry.errors import Failure
 from feastflow_registry.plan import (
     Action,
     BuildImage,
@@ -22,8 +17,8 @@ from feastflow_registry.plan import (
     ReuseImage,
     Step,
 )
-from feastflow_registry.references import Digest, Reference, Repository, Tag
-from feastflow_registry.settings import Command, Service
+from feastflow_registry.references import Digest, Reference
+from feastflow_registry.settings import Service
 
 _ICONS = {
     Action.BUILT: "🔨",
@@ -123,34 +118,22 @@ def plan_json(plan: Plan) -> str:
 
 
 def _step(step: Step) -> Mapping[str, object]:
-    service = step.service.name
+    """One step as JSON, without the user's name: GitHub drops job outputs that hold a secret."""
+    names = {BuildImage: "build", PushImage: "push", ReuseImage: "reuse", MoveTag: "tag"}
+    said = {"step": names.get(type(step), "keep"), "service": step.service.name}
     match step:
-        case ReuseImage():
-            return {
-                "step": "reuse",
-                "service": service,
-                "reference": str(step.reference),
-                "digest": str(step.image.digest),
-            }
         case BuildImage():
-            return {"step": "build", "service": service, "tags": [str(each) for each in step.tags]}
+            return {**said, "tags": [each.identifier for each in step.tags]}
         case PushImage():
-            return {"step": "push", "service": service, "reference": str(step.reference)}
+            return {**said, "tag": step.reference.identifier}
+        case ReuseImage():
+            return {**said, "tag": step.reference.identifier, "digest": str(step.image.digest)}
         case MoveTag():
-            return {
-                "step": "tag",
-                "service": service,
-                "reference": str(step.reference),
-                "replaces": str(step.expect) if step.expect else None,
-                "rule": step.rule.value,
-            }
+            replaces = str(step.expect) if step.expect else None
+            tag = step.reference.identifier
+            return {**said, "tag": tag, "replaces": replaces, "rule": step.rule.value}
         case KeepTag():
-            return {
-                "step": "keep",
-                "service": service,
-                "reference": str(step.reference),
-                "reason": step.reason,
-            }
+            return {**said, "tag": step.reference.identifier, "reason": step.reason}
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -167,17 +150,25 @@ def outcome_line(outcome: Outcome) -> str:
     return "  ".join(parts)
 
 
-def standing(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
-    """Where a failed run leaves the registry: what it wrote, and what it did not get to."""
-    wrote = {each.reference for each in outcomes if each.action in (Action.PUSHED, Action.MOVED)}
-    reached = {each.reference for each in outcomes if each.action is not Action.BUILT}
+def standing(
+    plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]
+) -> list[str]:
+    """Where a failed run leaves the registry: proven, in doubt, not done."""
+    proven = {each.reference for each in outcomes if each.action in (Action.PUSHED, Action.MOVED)}
+    doubtful = set(attempted) - proven
+    reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
     planned = [each.reference for each in plan.pushes] + [each.reference for each in plan.moves]
     due = [each for each in planned if each not in reached]
-    if not wrote and not due:
+    if not proven and not doubtful and not due:
         return []
-    done = ", ".join(str(each) for each in sorted(wrote)) or "nothing"
-    left = ", ".join(str(each) for each in due) or "nothing"
-    return [f"Written before the failure: {done}.", f"Not done: {left}.", "Run again to finish."]
+    lines = [f"Written before the failure: {_listed(sorted(proven))}."]
+    if doubtful:
+        lines.append(f"In doubt, for no answer arrived: {_listed(sorted(doubtful))}.")
+    return [*lines, f"Not done: {_listed(due)}.", "Running again finishes what is left."]
+
+
+def _listed(references: Sequence[Reference]) -> str:
+    return ", ".join(str(each) for each in references) or "nothing"
 
 
 def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
@@ -219,66 +210,3 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         "tags": "\n".join(str(tag) for each in found for tag in each.tags),
         "images": json.dumps(images),
     }
-
-
-def cell(text: str) -> str:
-    """Make a text safe inside a Markdown table: no cell, link, tag or line can be forged."""
-    flat = "".join(each if each.isprintable() else " " for each in text)
-    escaped = html.escape(flat)
-    for mark in "|`*_[]\\~@":
-        escaped = escaped.replace(mark, f"&#{ord(mark)};")
-    return escaped
-
-
-def summary(
-    plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome], failure: Failure | None
-) -> str:
-    """The job summary, in Markdown."""
-    lines = [f"### {_title(plan, failure)}", ""]
-    if failure:
-        for problem in failure.problems:
-            lines += [f"**{cell(_sentence(problem.cause))}** {cell(problem.fix)}", ""]
-        lines += [f"- {cell(line)}" for line in standing(plan, outcomes)] + [""]
-    else:
-        lines += [cell(_sentence(plan.permission.reason)) + ".", ""]
-    lines += ["| service | tags | digest | size | image | seconds |", "|---|---|---|--:|---|--:|"]
-    lines += [_row(plan, each) for each in found]
-    ours = {tag for each in found for tag in each.tags}
-    kept = [each for each in outcomes if each.action is Action.KEPT and each.reference not in ours]
-    lines += ["", *(f"- {cell(str(each.reference))}: {cell(each.note)}" for each in kept)]
-    published = [each for each in found if each.image]
-    if published and not failure:
-        lines += ["", "```bash"]
-        for each in published:
-            lines += [f"docker pull {each.tags[0]}" if each.tags else f"docker pull {each.image}"]
-            lines += [f"docker run --rm -P {each.image}"]
-        lines += ["```"]
-    return "\n".join(lines) + "\n\n"
-
-
-def _title(plan: Plan, failure: Failure | None) -> str:
-    if failure:
-        return f"Failed: commit {plan.commit.short}"
-    words = {Command.BUILD: "Built", Command.PUSH: "Pushed", Command.PUBLISH: "Published"}
-    done = words.get(plan.command, "Done") if plan.permission.push else "Built, not pushed"
-    return f"{done}: commit {plan.commit.short}"
-
-
-def _row(plan: Plan, found: Result) -> str:
-    built = (step for step in plan.builds if step.service == found.service)
-    names = found.tags or tuple(tag for step in built for tag in step.tags[:1])
-    tags = "<br>".join(_linked(found.service.repository, each, found.tags) for each in names)
-    digest = f"<code>{found.digest.short}</code>" if found.digest else ""
-    columns = (cell(found.service.name), tags, digest, size(found.size) if found.size else "")
-    return f"| {' | '.join(columns)} | {found.action.value} | {found.seconds:.1f} |"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _linked(repository: Repository, reference: Reference, there: Sequence[Reference]) -> str:
-    name = f"<code>{cell(reference.identifier)}</code>"
-    tag = reference.target if reference in there else None
-    page = repository.tag_page(tag) if isinstance(tag, Tag) else None
-    return f"[{name}]({page})" if page else name

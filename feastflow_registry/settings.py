@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from feastflow_registry import grammar
@@ -76,6 +84,7 @@ def _parsed(parse: Callable[[str], T]) -> PlainValidator:
     return PlainValidator(validate)
 
 
+_HUB = RegistryHost("docker.io")
 Pairs = tuple[tuple[str, str], ...]
 Words = tuple[str, ...]
 
@@ -91,7 +100,7 @@ class Settings(BaseModel):
         Command.PUBLISH, description="What to do: publish, build, push or doctor."
     )
     registry: Annotated[RegistryHost, _parsed(RegistryHost.parse)] = Field(
-        RegistryHost("docker.io"),
+        _HUB,
         description="The registry, as host[:port]. Plain HTTP only on this machine.",
     )
     username: Annotated[str, _parsed(grammar.username)] = Field(
@@ -151,6 +160,14 @@ class Settings(BaseModel):
     dry_run: Annotated[bool, _parsed(grammar.flag)] = Field(
         False, description="Stop after printing the plan."
     )
+
+    @field_validator("username")
+    @classmethod
+    def _lowercase(cls, name: str, info: ValidationInfo) -> str:
+        """Docker Hub's names are lowercase; another registry may know upper case."""
+        if name != name.lower() and info.data.get("registry", _HUB).is_docker_hub:
+            raise _wrong("a Docker Hub user name must be lowercase.", f'Write "{name.lower()}".')
+        return name
 
     @property
     def main(self) -> str:

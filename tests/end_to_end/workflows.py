@@ -1,0 +1,50 @@
+"""The workflow that people copy, unchanged but for what a test says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+SHIPPED = Path(__file__).resolve().parents[2] / "workflows" / "registry-ci.yml"
+LAST_INPUT = "          milestone: sprint3\n"
+PATH = ".github/workflows/registry-ci.yml"
+
+LATER_JOB = """
+  later:
+    needs: publish
+    runs-on: ubuntu-24.04
+    steps:
+      - id: later
+        env:
+          PUSHED: ${{ needs.publish.outputs.pushed }}
+          DIGEST: ${{ needs.publish.outputs.digest }}
+        run: printf 'pushed=%s\\ndigest=%s\\n' "$PUSHED" "$DIGEST" >> "$GITHUB_OUTPUT"
+"""
+
+
+def caller(registry: str, **inputs: str) -> str:
+    """The shipped workflow, with a registry and perhaps more inputs under `with:`."""
+    text = SHIPPED.read_text()
+    assert text.count(LAST_INPUT) == 1, "registry-ci.yml has changed its inputs"
+    lines = {"registry": registry, **{name.replace("_", "-"): v for name, v in inputs.items()}}
+    more = "".join(f"          {name}: {value}\n" for name, value in lines.items())
+    return text.replace(LAST_INPUT, LAST_INPUT + more)
+
+
+def with_input(text: str, name: str, value: str) -> str:
+    """Give an input that the shipped workflow has another value."""
+    changed, count = re.subn(rf"(?m)^(          {name}:) .*$", rf"\1 {value}", text)
+    assert count == 1
+    return changed
+
+
+def triggered_by(text: str, event: str) -> str:
+    """Start on another event: the only change is below `on:`, and act needs it to start."""
+    changed, count = re.subn(r"(?ms)^on:\n.*?\n(?=permissions:)", f"on:\n  {event}:\n\n", text)
+    assert count == 1
+    return changed
+
+
+def with_later_job(text: str) -> str:
+    """Add a job that reads the outputs of the first."""
+    return text.rstrip("\n") + "\n" + LATER_JOB
