@@ -150,6 +150,7 @@ class App:
             surveyor=self.surveyor,
             clock=self.http.clock,
             others=tuple(each for each in (policy.LATEST, self.settings.milestone) if each),
+            main=self.settings.main,
             built=self._recall(plan) if plan.command is Command.PUSH else {},
         )
 

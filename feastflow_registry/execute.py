@@ -38,7 +38,8 @@ class Execution:
 
     ``builder`` is reached for only when something is built or pushed.
     ``branch``: the one whose newer commits take shared tags over; empty on a git tag.
-    ``others``: shared tags that other runs of this commit may have moved.
+    ``others``: shared tags that other runs of this commit may have moved, and that newer
+    commits of ``main`` take over; ``united``: those of them that this run repointed.
     ``built``: images made earlier, for ``push``; ``digests``: what each service ended with;
     ``found``: what each shared tag read back as; ``decided``: moves that were decided against;
     ``attempted``: what was written, whether or not the answer arrived.
@@ -53,9 +54,11 @@ class Execution:
     surveyor: Surveyor
     clock: Callable[[], float]
     others: tuple[Tag, ...] = ()
+    main: str = ""
     built: Mapping[str, BuiltImage] = field(default_factory=dict)
     digests: dict[str, Digest] = field(default_factory=dict)
     found: dict[Reference, Digest] = field(default_factory=dict)
+    united: dict[Reference, MoveTag] = field(default_factory=dict)
     decided: set[tuple[Reference, Digest]] = field(default_factory=set)
     attempted: set[Reference] = field(default_factory=set)
 
@@ -229,18 +232,22 @@ class Execution:
                     continue
                 image = self.registry.inspect(repository, there)
                 if policy.is_ours(image, self.plan.commit, self.plan.source):
-                    step = MoveTag(push.service, reference, Rule.FORWARD, there)
+                    rule = Rule.FORWARD if reference.target == policy.LATEST else Rule.MILESTONE
+                    step = MoveTag(push.service, reference, rule, there)
+                    self.united[reference] = step
                     yield self._set(step, digest, there, "one digest for one commit")
 
     def _follow(self) -> Iterator[Outcome]:
         """Move forward tags on to the newest published commit of the branch."""
-        moved = [step for step in self.plan.moves if step.rule in _ADVANCING]
-        if not moved:
-            return
-        newer = list(self.history.newer(self.plan.commit, self.branch)) if self.branch else []
-        for step in moved:
+        moved = [(step, self.branch) for step in self.plan.moves if step.rule in _ADVANCING]
+        moved += [(step, self.main) for step in self.united.values()]
+        newer = {
+            branch: list(self.history.newer(self.plan.commit, branch))
+            for branch in {branch for _, branch in moved if branch}
+        }
+        for step, branch in moved:
             tagged = self._tagged(step)
-            commit, digest = tagged or self._newest(step.service, newer)
+            commit, digest = tagged or self._newest(step.service, newer.get(branch, []))
             if digest == self.found[step.reference] or (step.reference, digest) in self.decided:
                 continue
             if tagged:

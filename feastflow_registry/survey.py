@@ -51,6 +51,9 @@ class Surveyor:
 
     def look(self, repository: Repository, each: SharedTag, digest: Digest | None) -> Facts:
         """Gather what decides whether a tag may move to our image (``digest`` if it exists)."""
+        marker = Reference(repository, frozen_marker(each.tag))
+        # The marker follows its tag: if it is asked for first, the tag is where it is final.
+        frozen = each.rule is Rule.FINAL and self.registry.resolve(marker) is not None
         found = self.registry.resolve(Reference(repository, each.tag))
         settled = found is not None and found == digest
         current = self._identify(repository, found) if found else None
@@ -60,9 +63,7 @@ class Surveyor:
         git_tag = None
         if each.rule is Rule.MILESTONE and not settled:
             git_tag = self.history.git_tag(each.tag.value)
-        marker = Reference(repository, frozen_marker(each.tag))
-        asks = each.rule is Rule.FINAL or (each.rule is Rule.MILESTONE and not settled)
-        frozen = asks and self.registry.resolve(marker) is not None
+            frozen = self.registry.resolve(marker) is not None
         return Facts(current, relation, git_tag, frozen)
 
     def is_withdrawn(self, repository: Repository) -> bool:

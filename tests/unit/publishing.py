@@ -25,7 +25,7 @@ from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.execute import Execution
 from feastflow_registry.plan import Outcome, Plan, plan_run
 from feastflow_registry.policy import Published
-from feastflow_registry.references import Commit, Digest, RegistryHost, Repository, Tag
+from feastflow_registry.references import Commit, Digest, Reference, RegistryHost, Repository, Tag
 from feastflow_registry.settings import Service
 from feastflow_registry.survey import Surveyor
 
@@ -70,7 +70,7 @@ def context(
 
 @dataclass
 class Run:
-    """One run, with a client of its own. `outcomes` grows while `steps` goes on."""
+    """One run, with a client of its own. Its lists grow while `steps` goes on."""
 
     world: World
     context: Context
@@ -78,6 +78,7 @@ class Run:
     registry: FakeRegistry
     builder: FakeBuilder
     outcomes: list[Outcome] = field(default_factory=list)
+    attempted: set[Reference] = field(default_factory=set)
     plan: Plan | None = None
     reached: int = 0
     worktree: FakeWorktree = field(init=False)
@@ -109,6 +110,9 @@ class Run:
             worktree=self.worktree,
             surveyor=surveyor,
             clock=lambda: float(next(ticks)),
+            others=tuple(each for each in (policy.LATEST, self.settings.milestone) if each),
+            main=self.settings.main,
+            attempted=self.attempted,
         )
         for outcome in execution.run():
             self.outcomes.append(outcome)

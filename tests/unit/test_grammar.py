@@ -81,6 +81,8 @@ def test_reads(parse: Parse, text: str, value: object) -> None:
         (grammar.relative_path, "https://github.com/a/b.git", ["not a relative path"]),
         (grammar.relative_path, "git@github.com:a/b.git", ["not a relative path"]),
         (grammar.relative_path, "a\x00b", ["not a relative path"]),
+        (grammar.relative_path, "a\u202eb", ["'a\\u202eb' is not a relative path"]),
+        (grammar.relative_path, "a\u2028b", ["not a relative path"]),
         (grammar.milestone, "latest", ['"latest" is reserved', "another name"]),
         (grammar.milestone, "commit-abc", ['"commit-*"']),
         (grammar.milestone, "withdrawn-abc", ['"withdrawn-*"']),

@@ -9,6 +9,8 @@ import pytest
 from feastflow_registry.intake import PREFIX, Intake, child_environ, find_folder, merge
 from feastflow_registry.settings import Settings
 
+from .failures import fails
+
 KEPT = [
     *["PATH", "HOME", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "no_proxy"],
     *["HTTPS_PROXY", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "BUILDX_BUILDER"],
@@ -78,6 +80,32 @@ class TestFindFolder:
         else:
             (tmp_path / ".git").mkdir()
         assert find_folder({}, below) == tmp_path
+
+
+class TestFiles:
+    """What is wrong with the files is said together with what is wrong with other inputs."""
+
+    @staticmethod
+    def problems(folder: Path, monkeypatch: pytest.MonkeyPatch, **inputs: str) -> str:
+        monkeypatch.setattr(Intake, "_read_context", lambda _: None)
+        with fails() as caught:
+            Intake({}, {"username": "ada", **inputs}, folder).check()
+        return str(caught.value)
+
+    def test_are_checked_even_if_other_inputs_are_bad(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said = self.problems(tmp_path, monkeypatch, reuse="x", context="app")
+        assert 'input "reuse"' in said
+        assert 'input "context": there is no folder' in said
+        assert 'input "dockerfile"' in self.problems(tmp_path, monkeypatch, reuse="x")
+
+    def test_are_not_checked_if_their_own_names_are_bad(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said = self.problems(tmp_path, monkeypatch, context="/etc")
+        assert said.count("\n") == 0
+        assert 'input "context": ' in said
 
 
 def test_secrets_are_not_shown() -> None:

@@ -43,7 +43,9 @@ def test_four_types_are_known_by_their_own_word_or_the_header(
     data = json.dumps({"mediaType": media_type}).encode()
     found = Manifest.parse(data, "text/plain")
     assert (found.media_type, found.is_index, found.data) == (media_type, is_index, data)
-    assert Manifest.parse(b"{}", media_type).is_index is is_index
+    for header in (media_type, f"{media_type}; charset=utf-8", f" {media_type} ;x"):
+        found = Manifest.parse(b"{}", header)
+        assert (found.media_type, found.is_index) == (media_type, is_index)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,7 @@ def test_four_types_are_known_by_their_own_word_or_the_header(
         (b"[" * 100_000, IMAGES[0], "is no JSON object"),
         (b"{}", "application/json", "has the type 'application/json'"),
         (b"{}", "", "has the type ''"),
+        (b"{}", f"text/plain; {IMAGES[0]}", "has the type 'text/plain'"),
         (b'{"mediaType": {"a": 1}}', IMAGES[0], "has the type"),
         (json.dumps({"mediaType": "x" * 9999}).encode(), IMAGES[0], "has the type 'xxx"),
     ],

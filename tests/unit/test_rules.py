@@ -60,7 +60,7 @@ class TestWhateverTheRule:
                 assert found.move is (there != image(B))
 
 
-@pytest.mark.parametrize("rule", [Rule.FORWARD, Rule.MILESTONE])
+@pytest.mark.parametrize("rule", [Rule.FORWARD, Rule.DATED, Rule.MILESTONE])
 class TestForwardOnly:
     @pytest.mark.parametrize("relation", [Relation.SAME, Relation.AHEAD])
     def test_moves_forward(self, rule: Rule, relation: Relation) -> None:
@@ -90,7 +90,8 @@ class TestForwardOnly:
 
     def test_an_image_of_another_source(self, rule: Rule) -> None:
         source = "https://github.com/eve/" + "x" * 300
-        with fails('of "https://github.com/eve/', "no commit of this", kind=CONFLICT) as caught:
+        words = ("whose labels name no commit of this", '(its source is "https://github.com/eve/')
+        with fails(*words, kind=CONFLICT) as caught:
             ask(rule, Facts(replace(AT_A, revision=None, source=source)))
         assert len(str(caught.value)) < 400
 

@@ -85,6 +85,7 @@ def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
         ("command", "rollback", ["Use one of: build, doctor, publish, push."]),
         ("registry", "https://docker.io", ["without https://"]),
         ("username", "ada\nlovelace", ["the user name holds", "bare name"]),
+        ("username", "Ada", ["a Docker Hub user name must be lowercase", 'Write "ada".']),
         ("namespace", "FeastFlow", ["'FeastFlow' must be lowercase", "'feastflow'"]),
         ("image", "my shop", ["is not valid"]),
         ("context", "/etc", ["not a relative path"]),
@@ -136,6 +137,23 @@ def test_no_value_is_shown_where_it_could_be_a_secret() -> None:
 def test_braces_in_a_bad_value_are_shown_as_they_are(text: str) -> None:
     with fails(repr(text), "is not known"):
         parse({"command": text})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"registry": "docker.io"}, ["lowercase"]),
+        ({"registry": "https://docker.io"}, ["without https://", "lowercase"]),
+        ({"registry": "ghcr.io"}, []),
+    ],
+)
+def test_only_docker_hub_knows_no_upper_case(given: dict[str, str], words: list[str]) -> None:
+    given = {"username": "Ada", **given}
+    if words:
+        with fails(*words):
+            parse(given)
+    else:
+        assert parse(given).username == "Ada"
 
 
 class TestService:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry import report
+from feastflow_registry import report, summary
 from feastflow_registry.context import RefKind
 from feastflow_registry.errors import Failure, Kind, Problem
 from feastflow_registry.plan import Plan
@@ -26,10 +26,15 @@ def published(**inputs: str) -> Run:
     return World().publish(B, **inputs)
 
 
-def summary(run: Run, failure: Failure | None = None) -> str:
+def success(run: Run) -> str:
+    assert run.plan
+    return summary.success(run.plan, report.results(run.plan, run.outcomes), run.outcomes)
+
+
+def remains(run: Run) -> str:
     assert run.plan
     found = report.results(run.plan, run.outcomes)
-    return report.summary(run.plan, found, run.outcomes, failure)
+    return summary.remains(run.plan, found, run.outcomes, run.attempted)
 
 
 def rows(text: str) -> list[list[str]]:
@@ -42,20 +47,21 @@ def rows(text: str) -> list[list[str]]:
 class TestCell:
     @given(st.text())
     def test_nothing_can_be_forged_and_nothing_is_lost(self, text: str) -> None:
-        safe = report.cell(text)
-        assert not set(safe) & set("|`<>*_[]\\~@\n\r\"'")
+        safe = summary.cell(text)
+        assert not set(safe) & set("|`<>*_[]\\~@$\n\r\"'")
+        assert "://" not in safe
         assert re.sub(r"&(#x?[0-9a-fA-F]+|[a-z]+);", "", safe).count("&") == 0
         flat = "".join(each if each.isprintable() else " " for each in text)
         assert html.unescape(safe) == flat
 
-    @pytest.mark.parametrize("mark", "|`*_[]\\~@<>&")
+    @pytest.mark.parametrize("mark", "|`*_[]\\~@$<>&")
     def test_each_mark_is_written_as_an_entity(self, mark: str) -> None:
-        assert re.fullmatch(r"&(#\d+|lt|gt|amp);", report.cell(mark))
+        assert re.fullmatch(r"&(#\d+|lt|gt|amp);", summary.cell(mark))
 
 
 def test_a_publish() -> None:
     run = published(milestone="sprint3")
-    text = summary(run)
+    text = success(run)
     digest = run.outcomes[-1].digest
     assert digest
     assert text.startswith(f"### Published: commit {B.short}\n\nPush on branch main.\n")
@@ -72,7 +78,7 @@ def test_a_publish() -> None:
         for tag in (f"commit-{B.short}", "sprint3", "latest")
     ]
     assert f"docker pull ada/shop:commit-{B.short}\n" in text
-    assert f"docker run --rm -P ada/shop@{digest}\n" in text
+    assert f"docker run --rm -P ada/shop:commit-{B.short}\n" in text
     assert text.endswith("```\n\n")
 
 
@@ -80,7 +86,7 @@ def test_a_tag_that_was_kept_says_why() -> None:
     world = World()
     for each in (A, B):
         world.publish(each)
-    text = summary(world.publish(A))
+    text = success(world.publish(A))
     assert f"- ada/shop:latest: commit {B.short} is there, which is newer than {A.short}" in text
     ((_, tags, *_, action, _),) = rows(text)
     assert "latest" not in tags
@@ -90,22 +96,24 @@ def test_a_tag_that_was_kept_says_why() -> None:
 def test_a_tag_that_is_there_already_is_not_said_to_be_kept() -> None:
     world = World()
     world.publish(B)
-    assert "\n- ada/shop" not in summary(world.publish(B))
+    assert "\n- ada/shop" not in success(world.publish(B))
 
 
 @pytest.mark.parametrize(
-    ("command", "push", "title"),
+    ("command", "push", "done", "title"),
     [
-        (Command.PUBLISH, True, "Published"),
-        (Command.PUSH, True, "Pushed"),
-        (Command.BUILD, True, "Built"),
-        (Command.DOCTOR, True, "Done"),
-        (Command.PUBLISH, False, "Built, not pushed"),
+        (Command.PUBLISH, True, True, "Published"),
+        (Command.PUSH, True, True, "Published"),
+        (Command.BUILD, True, True, "Built, not pushed"),
+        (Command.PUBLISH, False, True, "Built, not pushed"),
+        (Command.PUBLISH, True, False, "Planned"),
+        (Command.BUILD, False, False, "Planned"),
     ],
 )
-def test_titles(command: Command, push: bool, title: str) -> None:
+def test_titles(command: Command, push: bool, done: bool, title: str) -> None:
     plan = Plan(command, B, "", Permission(push, push, "why"), ())
-    text = report.summary(plan, (), (), None)
+    outcomes = published().outcomes if done else ()
+    text = summary.success(plan, (), outcomes)
     assert text.startswith(f"### {title}: commit {B.short}\n\nWhy.\n")
 
 
@@ -113,7 +121,7 @@ def test_a_build_that_pushes_nothing_shows_each_services_own_tag_without_a_link(
     world = World(names=("one", "two"))
     run = world.run(B)
     run.context = context(B, "feature")
-    text = summary(run.go())
+    text = success(run.go())
     assert "Branch feature is not among the branches that may push." in text
     assert [(name, tags) for name, tags, *_ in rows(text)] == [
         (name, f"<code>commit-{B.short}</code>") for name in world.names
@@ -122,26 +130,41 @@ def test_a_build_that_pushes_nothing_shows_each_services_own_tag_without_a_link(
 
 
 class TestFailure:
-    FAILURE = Failure.of(
-        Kind.INPUT, [Problem("one | bad.", "Fix `it`."), Problem("two.", "And it.")]
-    )
-
     def test_every_problem_is_shown_with_its_fix(self) -> None:
-        world = World()
-        run = world.run(B, before=failing(9))
-        with pytest.raises(Failure):
-            run.go()
-        text = summary(run, self.FAILURE)
-        assert text.startswith(f"### Failed: commit {B.short}\n")
-        assert "**One &#124; bad.** Fix &#96;it&#96;." in text
-        assert "**Two.** And it." in text
-        assert "- Run again to finish." in text
+        problems = [Problem("one | bad.", "Fix `it`."), Problem("two.", "And it.")]
+        assert summary.failure(Failure.of(Kind.INPUT, problems)) == (
+            "### Failed\n\n**One &#124; bad.** Fix &#96;it&#96;.\n\n**Two.** And it.\n\n"
+        )
+
+    def test_what_it_leaves_behind(self) -> None:
+        run = World().run(B)
+        run.registry.after = failing(run_to(run, "set_tag"))
+        assert run.failure()
+        text = remains(run)
+        assert f"- Written before the failure: ada/shop:commit-{B.short}.\n" in text
+        assert "- In doubt, for no answer arrived: ada/shop:latest.\n" in text
+        assert text.index("- Not done") < text.index("- Running again")
+        ((name, tags, *_),) = rows(text)
+        assert (name, "latest" in tags) == ("shop", False)
         assert "docker run" not in text
+        assert "#" not in text.replace("&#", "")
 
     def test_nothing_is_said_of_tags_that_nobody_wanted_to_write(self) -> None:
         run = World().run(B)
         run.context = context(B, "feature", RefKind.BRANCH)
-        assert "Run again" not in summary(run.go(), self.FAILURE)
+        assert remains(run.go()).strip() == ""
+
+    def test_a_service_that_got_no_tag_has_no_row(self) -> None:
+        run = World(names=("one", "two")).run(B, before=failing(11))
+        assert run.failure()
+        assert [each.action for each in run.outcomes] == ["built", "built", "pushed"]
+        assert [name for name, *_ in rows(remains(run))] == ["one"]
+
+
+def run_to(run: Run, method: str) -> int:
+    """The number of the first request of a kind, as an undisturbed run sends it."""
+    calls = World().run(run.context.commit).go().registry.calls
+    return next(each.number for each in calls if each.method == method)
 
 
 def test_hostile_text_forges_nothing() -> None:
@@ -154,12 +177,12 @@ def test_hostile_text_forges_nothing() -> None:
         kept.publish(each)
     older = kept.publish(A)
     older.outcomes = [replace(each, note=HOSTILE) for each in older.outcomes]
-    failure = Failure(Kind.BUILD, HOSTILE, HOSTILE)
-    for text in (summary(run), summary(older), summary(run, failure)):
-        assert len(rows(text)) == 1
+    failed = summary.failure(Failure(Kind.BUILD, HOSTILE, HOSTILE))
+    for text, count in ((success(run), 1), (success(older), 1), (remains(run), 1), (failed, 0)):
+        assert len(rows(text)) == count
         assert "<img" not in text
+        assert "evil" not in text or "https&#58;//evil" in text
         assert "](https://evil" not in text
         assert "\x1b" not in text
-        assert [line for line in text.splitlines() if line.startswith("#")] == [
-            text.splitlines()[0]
-        ]
+        heads = [line for line in text.splitlines() if line.startswith("#")]
+        assert heads == ([] if text == remains(run) else [text.splitlines()[0]])

@@ -47,7 +47,7 @@ def deserved(
             {
                 "edge": Rule.FORWARD,
                 "main": Rule.FORWARD,
-                "nightly-20250304": Rule.FORWARD,
+                "nightly-20250304": Rule.DATED,
                 "latest": Rule.FORWARD,
             },
         ),
@@ -72,7 +72,7 @@ def deserved(
                 "1.2.3": Rule.FORWARD,
                 "1": Rule.FORWARD,
                 "1.2": Rule.FORWARD,
-                "nightly-20250304": Rule.FORWARD,
+                "nightly-20250304": Rule.DATED,
             },
         ),
         (
