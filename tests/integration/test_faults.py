@@ -1,0 +1,273 @@
+"""One bad moment at each request of ours in turn, and bad moments without end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import github
+import pytest
+from servers.fault_proxy import FaultProxy
+from servers.faults import Fault
+
+from feastflow_registry import github_api
+
+from .conftest import Builder
+from .places import Place
+from .running import Machine
+from .scenes import KINDS, MILESTONE, Name, Scene, is_ours
+
+Lay = Callable[..., Scene]
+
+
+@pytest.fixture
+def lay(
+    places: Callable[..., Place],
+    machines: Callable[[Place, Builder], Machine],
+    remote: Builder,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Lay:
+    """Lay out a scene on a registry with a kind of auth."""
+
+    def give(name: Name, auth: str, *, shallow: bool = False, **more: str) -> Scene:
+        machine = machines(places(auth), remote)
+        folder = tmp_path / "shallow" if shallow else None
+        return Scene.lay(name, machine, remote, monkeypatch, folder, **more)
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("name", "auth", "inputs"),
+    [
+        ("first", "htpasswd", {"shared_tags": "false"}),
+        ("moving", "token", {}),
+        ("rerun", "token", {"milestone": MILESTONE}),
+    ],
+)
+def test_one_bad_moment_at_any_request_is_survived(
+    lay: Lay, name: Name, auth: str, inputs: dict[str, str]
+) -> None:
+    scene = lay(name, auth, **inputs)
+    for fault in KINDS.values():
+        for _, ran in scene.failing(scene.place.proxy, **fault):
+            scene.check_done(ran)
+
+
+def test_one_bad_moment_is_survived_with_a_milestone_in_a_shallow_clone(lay: Lay) -> None:
+    scene = lay("moving", "htpasswd", shallow=True, milestone=MILESTONE)
+    for _, ran in scene.failing(scene.place.proxy, **KINDS["reset_after"]):
+        scene.check_done(ran)
+
+
+def test_one_bad_moment_of_the_token_server_is_survived(lay: Lay) -> None:
+    scene = lay("moving", "token")
+    for fault in KINDS.values():  # Of one request: the token of the run.
+        for _, ran in scene.failing(scene.place.realm, **fault):
+            scene.check_done(ran)
+
+
+def test_an_expired_token_is_renewed_once(lay: Lay) -> None:
+    """Any request after the first one that carried it may find it expired."""
+    scene = lay("moving", "token")
+    realm = f"{scene.place.realm.url}/token"
+    headers = {"WWW-Authenticate": f'Bearer realm="{realm}",service="test-registry"'}
+    fault: dict[str, Any] = {"kind": "status", "status": 401, "headers": headers}
+    for _, ran in scene.failing(scene.place.proxy, first=3, **fault):
+        scene.check_done(ran)
+
+
+@pytest.mark.parametrize(("name", "auth"), [("first", "htpasswd"), ("moving", "token")])
+def test_a_flipped_bit_is_never_published(lay: Lay, name: Name, auth: str) -> None:
+    """Damage that TCP does not see may fail a run, but it never passes for an image."""
+    scene = lay(name, auth)
+    ways = [scene.place.proxy, *([scene.place.realm] if auth == "token" else [])]
+    for way in ways:
+        for _, ran in scene.failing(way, kind="corrupt"):
+            if ran.code == 0:
+                scene.check_done(ran)
+            else:
+                assert ran.code in (3, 5, 7), ran.shown
+                scene.check_truth(ran, in_doubt=True)
+
+
+def test_an_image_is_believed_by_its_bytes_alone(lay: Lay) -> None:
+    """Every manifest and every configuration is hashed, whatever else is right about it."""
+    scene = lay("moving", "htpasswd")
+    content: dict[str, Any] = {"method": "GET", "path": "(manifests|blobs)/sha256"}
+    for _, ran in scene.failing(scene.place.proxy, kind="corrupt", **content):
+        ran.ended(7)
+        assert "do not hash to its digest" in ran.errors[0]
+        assert {scene.place.tags()[tag] for tag in scene.shared} == {scene.old["latest"]}
+
+
+def test_a_write_that_a_registry_swallows_is_never_green(lay: Lay) -> None:
+    """It answers 201 and does nothing: once, and the tag is written again; always, and we fail."""
+    scene = lay("moving", "htpasswd", milestone=MILESTONE)
+    for tag in scene.shared:
+        swallow: dict[str, Any] = {"status": 201, "method": "PUT", "path": f"manifests/{tag}"}
+        scene.reset()
+        scene.place.proxy.add(Fault("status", **swallow))
+        scene.check_done(scene.run())
+        scene.reset()
+        scene.place.proxy.add(Fault("status", **swallow, times=None))
+        scene.run().ended(7)
+
+
+ENDLESS: dict[str, dict[str, Any]] = {
+    "503": {"kind": "status", "status": 503},
+    "429 for an hour": {"kind": "status", "status": 429, "headers": {"Retry-After": "3600"}},
+    "stall": {"kind": "stall"},
+}
+REQUESTS: dict[str, dict[str, Any]] = {
+    "the commit tag's HEAD": {"method": "HEAD", "path": "manifests/commit-"},
+    "a manifest": {"method": "GET", "path": "manifests/sha256"},
+    "a configuration": {"method": "GET", "path": "blobs/sha256"},
+    "the proof of the right to push": {"method": "POST", "path": "blobs/uploads/"},
+    "the commit tag": {"method": "PUT", "path": "manifests/commit-"},
+    "the milestone": {"method": "PUT", "path": "manifests/sprint3"},
+    "the milestone's HEAD": {"method": "HEAD", "path": "manifests/sprint3"},
+    "latest": {"method": "PUT", "path": "manifests/latest"},
+}
+
+
+def test_the_same_fault_for_ever_ends_in_5_within_the_deadline(lay: Lay) -> None:
+    scene = lay("first", "htpasswd", milestone=MILESTONE)
+    for where, request in REQUESTS.items():
+        for what, fault in ENDLESS.items():
+            scene.reset()
+            rule = scene.place.proxy.add(Fault(match=is_ours, times=None, **fault, **request))
+            ran = scene.run(timeout=0.1)
+            assert rule.fired, (where, what)
+            assert ran.code == 5, (where, what, ran.shown)
+            assert ran.slept < 60, (where, what)
+            scene.check_truth(ran)
+        scene.place.proxy.clear()
+        scene.check_done(scene.run())  # Running again finishes the job.
+
+
+UNKNOWN: dict[str, dict[str, Any]] = {
+    **{
+        f"{tag} written": {"kind": "reset_after", "method": "PUT", "path": f"manifests/{tag}"}
+        for tag in ("commit-", MILESTONE, "latest")
+    },
+    "latest read back": {"kind": "status", "method": "HEAD", "path": "manifests/latest", "nth": 3},
+}
+
+
+def test_a_write_whose_answer_never_comes_is_not_called_undone(lay: Lay) -> None:
+    scene = lay("first", "htpasswd", milestone=MILESTONE)
+    untrue = []
+    for case, fault in UNKNOWN.items():
+        scene.reset()
+        scene.place.proxy.add(Fault(match=is_ours, times=None, **fault))
+        ran = scene.run()
+        try:
+            scene.check_truth(ran)
+        except AssertionError:
+            untrue.append(case)
+    assert untrue == []
+
+
+def test_a_token_server_that_is_down_ends_in_5(lay: Lay) -> None:
+    scene = lay("moving", "token")
+    for fault in ENDLESS.values():
+        scene.reset()
+        scene.place.realm.add(Fault(times=None, **fault))
+        ran = scene.run(timeout=0.1).ended(5)
+        assert "/token" in ran.errors[0]
+        assert "Authorization" not in ran.log
+        assert ran.slept < 60
+        scene.check_truth(ran)
+
+
+def test_a_wait_that_is_asked_for_is_kept(lay: Lay) -> None:
+    """To the second: neither less, nor a pause of our own on top."""
+    scene = lay("rerun", "htpasswd")
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    waits = {"0": (0, 0), "7": (7, 7), soon: (1, 30)}
+    for asked, (least, most) in waits.items():
+        scene.reset()
+        headers = {"Retry-After": asked}
+        scene.place.proxy.add(Fault("status", status=429, headers=headers, match=is_ours))
+        assert least <= scene.run().ended().slept <= most
+
+
+def test_a_deadline_is_named_with_the_wait_that_was_asked(lay: Lay) -> None:
+    scene = lay("rerun", "htpasswd")
+    scene.reset()
+    fault = Fault(times=None, match=is_ours, **ENDLESS["429 for an hour"])
+    scene.place.proxy.add(fault)
+    ran = scene.run().ended(5)
+    assert "answered 429" in ran.errors[0]
+    assert "asks to wait 3600 seconds" in ran.errors[0]
+    assert fault.fired == 1, "an hour is not waited for"
+    assert ran.slept == 0
+
+
+def test_a_refusal_is_never_tried_again(lay: Lay) -> None:
+    scene = lay("moving", "htpasswd")
+    for status, code in {400: 5, 401: 3, 403: 3, 404: 3, 405: 5, 413: 5}.items():
+        scene.reset()
+        fault = Fault("status", status=status, times=None, method="PUT", match=is_ours)
+        scene.place.proxy.add(fault)
+        ran = scene.run().ended(code)
+        assert fault.fired == 1, status
+        assert ran.slept == 0
+        scene.check_truth(ran)
+
+
+def test_an_exhausted_quota_fails_at_once_and_names_limit_and_window(lay: Lay) -> None:
+    scene = lay("moving", "token")
+    scene.reset()
+    headers = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "0;w=21600"}
+    fault = Fault("status", status=429, headers=headers, method="GET", path="manifests/")
+    fault = scene.place.proxy.add(fault)
+    before = len(scene.place.requests())
+    ran = scene.run().ended(3)
+    assert "100 pulls in 6 hours" in ran.errors[0]
+    assert fault.fired == 1
+    assert ran.slept == 0
+    assert scene.place.since(before)[-1].endswith(" 429"), "nothing is asked after it"
+    scene.check_truth(ran)
+
+
+def test_one_bad_moment_of_github_is_survived(lay: Lay, github: FaultProxy, patient: None) -> None:
+    scene = lay("moving", "htpasswd", shallow=True)
+    anybody: dict[str, Any] = {"match": None}
+    for kind in ("503", "reset_after", "stall", "truncate"):
+        for _, ran in scene.failing(github, **anybody, **KINDS[kind]):
+            scene.check_done(ran)
+
+
+def test_a_github_that_is_down_ends_in_5_and_nothing_is_guessed(
+    lay: Lay, github: FaultProxy, patient: None
+) -> None:
+    scene = lay("moving", "htpasswd", shallow=True)
+    for fault in ENDLESS.values():
+        scene.reset()
+        github.add(Fault(times=None, **fault))
+        ran = scene.run().ended(5)
+        assert "the order of commits is not guessed" in ran.errors[0]
+        scene.check_truth(ran)
+        github.clear()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub's client without its waiting, which is a library's and not ours to count."""
+    retry = github_api._RETRY.new(backoff_factor=0, backoff_jitter=0)
+    monkeypatch.setattr(retry.__class__, "sleep", lambda *_: None)
+    monkeypatch.setattr(github_api, "_RETRY", retry)
+    make = github.Github
+
+    def give(**options: Any) -> Any:
+        client = make(**options)
+        client.requester.__dict__["_Requester__timeout"] = 0.2
+        return client
+
+    monkeypatch.setattr(github_api, "Github", give)

@@ -1,0 +1,197 @@
+"""git and GitHub's API on real repositories: who descends from whom, and what nobody can know."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.fault_proxy import FaultProxy
+from servers.faults import Fault
+from servers.github_api import GitHubApi
+
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.git import Git
+from feastflow_registry.github_api import GitHubHistory
+from feastflow_registry.policy import Relation
+from feastflow_registry.references import Commit
+
+from .places import REPOSITORY
+from .projects import Project
+from .running import GITHUB_TOKEN
+
+ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_TERMINAL_PROMPT": "0"}
+
+
+class Tree:
+    """main: one ─ two ─ merge ─ four; a side branch joins at the merge; `lost` is on no branch."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.one = Commit(project.head)
+        project.git("checkout", "--quiet", "-b", "side")
+        self.side = Commit(project.commit({"side": "1"}))
+        project.git("checkout", "--quiet", "main")
+        self.two = Commit(project.commit())
+        project.git("merge", "--quiet", "--no-ff", "-X", "ours", "-m", "Merge", "side")
+        self.merge = Commit(project.head)
+        self.four = Commit(project.commit())
+        project.git("checkout", "--quiet", "--orphan", "lost")
+        self.lost = Commit(project.commit())
+        project.git("checkout", "--quiet", "main")
+
+
+@pytest.fixture
+def tree(project: Project) -> Tree:
+    return Tree(project)
+
+
+@pytest.fixture
+def git(project: Project) -> Git:
+    return Git(project.folder, ENVIRON)
+
+
+@pytest.fixture
+def history(github: FaultProxy) -> GitHubHistory:
+    return GitHubHistory(api_url=github.url, repository=REPOSITORY, token=GITHUB_TOKEN)
+
+
+def test_a_whole_clone_knows_every_relation(tree: Tree, git: Git) -> None:
+    assert git.relation(tree.two, tree.two) is Relation.SAME
+    assert git.relation(tree.one, tree.four) is Relation.AHEAD
+    assert git.relation(tree.side, tree.four) is Relation.AHEAD
+    assert git.relation(tree.four, tree.one) is Relation.BEHIND
+    assert git.relation(tree.side, tree.two) is Relation.DIVERGED
+    assert git.relation(tree.lost, tree.two) is Relation.DIVERGED
+    assert git.relation(Commit("0" * 40), tree.two) is Relation.UNKNOWN
+
+
+def test_a_shallow_clone_proves_what_it_holds_and_guesses_nothing(
+    tree: Tree, project: Project, tmp_path: Path
+) -> None:
+    git = Git(project.clone(tmp_path / "shallow", "--depth=2"), ENVIRON)
+    assert git.is_shallow()
+    assert git.relation(tree.merge, tree.four) is Relation.AHEAD
+    assert git.relation(tree.four, tree.merge) is Relation.BEHIND
+    assert git.relation(tree.one, tree.four) is Relation.UNKNOWN
+    assert git.relation(tree.side, tree.two) is Relation.UNKNOWN
+
+
+def test_github_knows_every_relation(tree: Tree, history: GitHubHistory, api: GitHubApi) -> None:
+    assert history.relation(tree.one, tree.four) is Relation.AHEAD
+    assert history.relation(tree.four, tree.one) is Relation.BEHIND
+    assert history.relation(tree.side, tree.two) is Relation.DIVERGED
+    assert history.relation(Commit("0" * 40), tree.two) is Relation.UNKNOWN
+    assert history.relation(tree.lost, tree.two) in (Relation.DIVERGED, Relation.UNKNOWN)
+    api.repository.forgotten.add(tree.one.sha)
+    assert history.relation(tree.one, tree.four) is Relation.UNKNOWN
+
+
+@pytest.mark.parametrize("who", ["git", "github"])
+def test_the_newer_commits_of_a_branch(
+    tree: Tree, git: Git, history: GitHubHistory, who: str
+) -> None:
+    """Newest first, main's own only: a commit of the side branch was never main's head."""
+    source = git if who == "git" else history
+    assert list(source.newer(tree.one, "main")) == [tree.four, tree.merge, tree.two]
+    assert list(source.newer(tree.four, "main")) == []
+    assert list(source.newer(tree.lost, "main")) == []
+    assert list(source.newer(tree.one, "no-such-branch")) == []
+
+
+def test_a_clone_hears_of_commits_that_came_after_it(project: Project, tmp_path: Path) -> None:
+    clone = project.clone(tmp_path / "early")
+    one = Commit(project.head)
+    two = Commit(project.commit())
+    before = project.git("status", "--porcelain", at=clone)
+    assert list(Git(clone, ENVIRON).newer(one, "main")) == [two]
+    assert project.git("rev-parse", "HEAD", at=clone) == one.sha
+    assert project.git("rev-parse", "origin/main", at=clone) == one.sha, "no ref is moved"
+    assert project.git("status", "--porcelain", at=clone) == before
+
+
+def test_many_newer_commits_come_page_by_page(
+    project: Project, history: GitHubHistory, github: FaultProxy
+) -> None:
+    one = Commit(project.head)
+    for number in range(130):
+        project.git("commit", "--quiet", "--allow-empty", "-m", f"empty {number}")
+    project.git("push", "--quiet", "origin", "main")
+    newer = list(history.newer(one, "main"))
+    assert len(newer) == 130
+    assert newer[0].sha == project.head
+    assert len(github.requests) == 2
+
+
+@pytest.mark.parametrize("who", ["git", "github"])
+@pytest.mark.parametrize("annotated", [False, True])
+def test_a_git_tag_is_peeled(
+    project: Project, git: Git, history: GitHubHistory, who: str, annotated: bool
+) -> None:
+    source = git if who == "git" else history
+    assert source.git_tag("v1") is None
+    ref = project.tag("v1", annotated=annotated)
+    assert (ref != project.head) is annotated
+    assert source.git_tag("v1") == Commit(project.head)
+    assert source.git_tag("v") is None, "a prefix is no name"
+
+
+@pytest.mark.parametrize("who", ["git", "github"])
+def test_an_abbreviation_is_completed(
+    tree: Tree, git: Git, history: GitHubHistory, who: str
+) -> None:
+    source = git if who == "git" else history
+    assert source.resolve(tree.two.sha[:7]) == tree.two
+    assert source.resolve("0" * 7) is None
+
+
+def test_the_checkout_of_an_annotated_git_tag_is_its_commit(project: Project, git: Git) -> None:
+    """GITHUB_SHA may be the tag object's own name."""
+    ref = project.tag("v1", annotated=True)
+    git.ensure(Commit(ref))
+    git.ensure(Commit(project.head))
+    found = git.checkout("main")
+    assert found.head == Commit(project.head)
+    assert found.on_remote_main
+    assert found.branch == "main"
+
+
+def test_a_remote_that_is_gone_is_unreachable(project: Project, git: Git) -> None:
+    project.git("remote", "set-url", "origin", str(project.folder / "nowhere"))
+    with pytest.raises(Failure, match="the git remote origin could not be asked") as failure:
+        git.git_tag("v1")
+    assert failure.value.kind is Kind.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, Kind.REFUSED), (403, Kind.REFUSED), (410, Kind.UNREACHABLE)]
+)
+def test_github_that_refuses_is_not_asked_again(
+    project: Project, history: GitHubHistory, github: FaultProxy, status: int, kind: Kind
+) -> None:
+    fault = github.add(Fault("status", status=status, times=None, body=b'{"message": "no"}'))
+    with pytest.raises(Failure) as failure:
+        history.relation(Commit(project.head), Commit("0" * 40))
+    assert failure.value.kind is kind
+    assert fault.fired == 1
+
+
+def test_an_answer_that_arrives_damaged_is_asked_for_again(
+    project: Project, history: GitHubHistory, github: FaultProxy
+) -> None:
+    one, two = Commit(project.head), Commit(project.commit())
+    damages: list[dict[str, Any]] = [
+        {"kind": "truncate"},
+        {"kind": "status", "status": 200, "body": b'{"status": "ah'},
+    ]
+    for damage in damages:
+        once = github.add(Fault(**damage))
+        assert history.relation(one, two) is Relation.AHEAD
+        assert once.fired == 1
+        github.clear()
+        github.add(Fault(times=None, **damage))
+        with pytest.raises(Failure, match="sends damaged answers") as failure:
+            history.relation(one, two)
+        assert failure.value.kind is Kind.UNREACHABLE
+        github.clear()
