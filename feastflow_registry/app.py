@@ -191,7 +191,9 @@ class App:
             self.log.say(f"{'✗' if each.problems else '✓'} {each.name}: {each.detail or 'failed'}")
         first = next((each.kind for each in found if each.kind), None)
         if first:
-            raise Failure.of(first, [problem for each in found for problem in each.problems])
+            raise Failure.of(
+                first, dict.fromkeys(problem for each in found for problem in each.problems)
+            )
 
     def _checks(self) -> tuple[doctor.Check, ...]:
         return (

@@ -6,7 +6,9 @@ Children see only the environment they are given. The credential reaches buildx 
 
 from __future__ import annotations
 
+import ctypes
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +37,7 @@ _SESSION = {
     "BUILDX_GIT_INFO": "0",  # Or buildx runs git, which would see the credential.
 }
 _PUSHING = "failed to push"
+_PR_SET_PDEATHSIG = 1
 _TRIES = 4
 _TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
 
@@ -69,6 +72,12 @@ class Buildx:
             )
         return answer.stdout.strip()
 
+    @property
+    def release(self) -> str:
+        """The version's number alone; the whole answer, if it names none."""
+        found = re.search(r"\bv?(\d+\.\d+\.\d+)", self.version)
+        return found[1] if found else self.version
+
     @cached_property
     def driver(self) -> str:
         """The driver of the builder: ``docker``, ``docker-container``, ``remote``…; or empty."""
@@ -84,13 +93,13 @@ class Buildx:
 
     def check_ready(self) -> None:
         """Refuse a builder that would push without being able to take the credential."""
-        found = re.search(r"\bv?(\d+)\.(\d+)\.\d+", self.version)
-        version = (int(found[1]), int(found[2])) if found else _TAKES_CREDENTIALS
+        numbers = re.match(r"(\d+)\.(\d+)", self.release)
+        version = (int(numbers[1]), int(numbers[2])) if numbers else _TAKES_CREDENTIALS
         pushes = self.credential and self.driver not in ("docker", "")
         if pushes and version < _TAKES_CREDENTIALS:
             raise Failure(
                 Kind.BUILD,
-                f"buildx {version[0]}.{version[1]} cannot be handed a credential without a file.",
+                f"buildx {self.release} cannot be handed a credential without a file.",
                 "Update buildx to 0.25 or newer, or leave the input builder empty.",
             )
 
@@ -146,6 +155,7 @@ class Buildx:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  This program has one thread.
         ) as process:
             try:
                 for line in filter(str.strip, _exchange(process, definition)):
@@ -180,6 +190,14 @@ class Buildx:
             return subprocess.CompletedProcess(command, 127, "", "")
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, "", "")
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end the child with us, SIGKILL included: it holds the credential.
+
+    https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _exchange(process: subprocess.Popen[bytes], text: str) -> Iterator[str]:

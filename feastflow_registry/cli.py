@@ -42,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     environ = dict(os.environ)
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
+    inputs = merge(vars(arguments), environ)
     for name, value in tuple(environ.items()):
         if name.endswith("_TOKEN") or (token and token in value):
             credentials.erase(name)
             del environ[name], os.environ[name]
-    inputs = merge(vars(arguments), environ)
     intake = Intake(environ, inputs, find_folder(environ, Path.cwd()), token, github_token)
     stream = sys.stderr if arguments.json else sys.stdout
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)

@@ -71,7 +71,7 @@ class Engine:
         if self.buildx.driver not in ("docker", ""):
             return
         several = [each.service.name for each in images if len(each.service.platforms) > 1]
-        if not self.has_containerd_store and several:
+        if several and not self.has_containerd_store:
             raise Failure(
                 Kind.BUILD,
                 f"the engine's image store keeps one platform, but {several[0]} has several.",
@@ -86,7 +86,8 @@ class Engine:
 
     def describe_builder(self) -> str:
         """Name buildx and the builder's driver."""
-        return f"{self.buildx.version}, driver {self.buildx.driver or 'unknown'}"
+        driver = f", driver {self.buildx.driver}" if self.buildx.driver else ""
+        return f"buildx {self.buildx.release}{driver}"
 
     def build(self, images: Sequence[BuildImage], *, push: bool) -> Mapping[str, BuiltImage]:
         """Build all images in one Bake session; on other drivers, push them by digest."""

@@ -137,8 +137,8 @@ def unreserved(tag: Tag) -> Tag:
         if tag.value == word or (word.endswith("-") and tag.value.startswith(word)):
             raise Failure(
                 Kind.INPUT,
-                f'the tag "{tag}" is reserved: "{word}{"*" if word.endswith("-") else ""}" '
-                "has a meaning of its own.",
+                f'the tag "{tag}" is reserved: this program gives '
+                f'"{word}{"*" if word.endswith("-") else ""}" its meaning.',
                 "Choose another name.",
             )
     return tag

@@ -102,7 +102,7 @@ class Client:
                 break
             self.sleep(pause)
         asked = f", and asks to wait {wait:.0f} seconds" if wait else ""
-        raise _unreachable(url, f"{cause} {attempt + 1} times{asked}")
+        raise _unreachable(url, f"{cause}, {attempt + 1} times{asked}")
 
     def follow(self, response: Response, *, limit: int) -> Response:
         """Fetch what a redirect points at, without any credential."""

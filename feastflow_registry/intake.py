@@ -108,7 +108,10 @@ class Intake:
             return
         known = self.context.repository if self.context else ""
         owner, _, name = known.rpartition("/")
-        username = self.settings.username or (self.credential.username if self.credential else "")
+        login = (
+            "" if self.inputs.get("username") or not self.credential else self.credential.username
+        )
+        username = self.settings.username or login
         service = self.settings.service(
             namespace=username or owner.lower() or "local",
             image=name or self.folder.resolve().name,

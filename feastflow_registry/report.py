@@ -142,7 +142,8 @@ def outcome_line(outcome: Outcome) -> str:
     if outcome.digest and outcome.action is not Action.KEPT:
         parts.append(outcome.digest.short)
     if outcome.size:
-        parts.append(size(outcome.size))
+        unit = " unpacked" if outcome.action is Action.BUILT else ""
+        parts.append(size(outcome.size) + unit)
     if outcome.seconds >= 0.05:
         parts.append(f"{outcome.seconds:.1f} s")
     if outcome.note:
@@ -163,7 +164,7 @@ def standing(
         return []
     lines = [f"Written before the failure: {_listed(sorted(proven))}."]
     if doubtful:
-        lines.append(f"In doubt, for no answer arrived: {_listed(sorted(doubtful))}.")
+        lines.append(f"In doubt, for it was not read back: {_listed(sorted(doubtful))}.")
     return [*lines, f"Not done: {_listed(due)}.", "Running again finishes what is left."]
 
 

@@ -103,11 +103,11 @@ class Settings(BaseModel):
         _HUB,
         description="The registry, as host[:port]. Plain HTTP only on this machine.",
     )
-    username: Annotated[str, _parsed(grammar.username)] = Field(
-        "", description="The registry's user. Empty where nothing is pushed."
-    )
     namespace: Annotated[str, _parsed(grammar.repository_path)] = Field(
         "", description="The owner of the repositories. Default: username."
+    )
+    username: Annotated[str, _parsed(grammar.username)] = Field(
+        "", description="The registry's user. Empty where nothing is pushed."
     )
     image: Annotated[str, _parsed(grammar.repository_path)] = Field(
         "", description="The image's name. Default: the repository's name."
@@ -164,9 +164,13 @@ class Settings(BaseModel):
     @field_validator("username")
     @classmethod
     def _lowercase(cls, name: str, info: ValidationInfo) -> str:
-        """Docker Hub's names are lowercase; another registry may know upper case."""
-        if name != name.lower() and info.data.get("registry", _HUB).is_docker_hub:
-            raise _wrong("a Docker Hub user name must be lowercase.", f'Write "{name.lower()}".')
+        """A name is lowercase on Docker Hub, and wherever repositories are named after it."""
+        is_hub = info.data.get("registry", _HUB).is_docker_hub
+        if name != name.lower() and (is_hub or info.data.get("namespace") == ""):
+            raise _wrong(
+                "the user name must be lowercase, as repositories are named after it.",
+                f'Write "{name.lower()}".',
+            )
         return name
 
     @property

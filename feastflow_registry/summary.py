@@ -7,6 +7,7 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Collection, Sequence
 
 from feastflow_registry import report
@@ -15,6 +16,8 @@ from feastflow_registry.plan import Action, Outcome, Plan
 from feastflow_registry.references import Reference, Repository, Tag
 from feastflow_registry.report import Result
 from feastflow_registry.settings import Command
+
+_WORD = re.compile(r"[a-z]+[,.:;]?(?: |$)")
 
 
 def cell(text: str) -> str:
@@ -89,7 +92,8 @@ def _row(plan: Plan, found: Result) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Begin with a capital, unless a name or an address comes first."""
+    return text[:1].upper() + text[1:] if _WORD.match(text) else text
 
 
 def _linked(repository: Repository, reference: Reference, there: Sequence[Reference]) -> str:

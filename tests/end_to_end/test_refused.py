@@ -25,8 +25,8 @@ def _check(job: Job, place: Place, api: GitHubApi, *problems: tuple[str, str]) -
 
 
 COMMAND = ('input "command"', 'Perhaps you meant "publish".')
-NAME = ("must be lowercase", "'feastflow/app'")
-DOCKERFILE = ("no file 'Dockerfile'", "relative to the context")
+NAME = ("must be lowercase", 'Write "feastflow".')
+DOCKERFILE = ("there is no file", "relative to the context")
 
 
 def test_an_unknown_command(place: Place, project: Project, runner: Runner, api: GitHubApi) -> None:

@@ -93,7 +93,7 @@ def test_a_write_without_an_answer_is_in_doubt(by_digest: bool) -> None:
         subject = run.registry.calls[-1].subject
         told = report.standing(run.plan, run.outcomes, run.attempted)
         if "@" not in subject:  # A digest alone is no tag that anybody could see.
-            assert f"In doubt, for no answer arrived: {subject}." in told
+            assert f"In doubt, for it was not read back: {subject}." in told
 
     each_failure(look, by_digest=by_digest, after=True)
 

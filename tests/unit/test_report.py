@@ -179,7 +179,7 @@ class TestStanding:
     def test_what_was_written_without_an_answer_is_in_doubt(self) -> None:
         assert report.standing(plan(PUSH, MOVE), [PUSHED], {OWN, LATEST}) == [
             f"Written before the failure: {OWN}.",
-            f"In doubt, for no answer arrived: {LATEST}.",
+            f"In doubt, for it was not read back: {LATEST}.",
             "Not done: nothing.",
             "Running again finishes what is left.",
         ]

@@ -85,7 +85,7 @@ def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
         ("command", "rollback", ["Use one of: build, doctor, publish, push."]),
         ("registry", "https://docker.io", ["without https://"]),
         ("username", "ada\nlovelace", ["the user name holds", "bare name"]),
-        ("username", "Ada", ["a Docker Hub user name must be lowercase", 'Write "ada".']),
+        ("username", "Ada", ["the user name must be lowercase", 'Write "ada".']),
         ("namespace", "FeastFlow", ["'FeastFlow' must be lowercase", "'feastflow'"]),
         ("image", "my shop", ["is not valid"]),
         ("context", "/etc", ["not a relative path"]),
@@ -144,10 +144,12 @@ def test_braces_in_a_bad_value_are_shown_as_they_are(text: str) -> None:
     [
         ({"registry": "docker.io"}, ["lowercase"]),
         ({"registry": "https://docker.io"}, ["without https://", "lowercase"]),
-        ({"registry": "ghcr.io"}, []),
+        ({"registry": "docker.io", "namespace": "shop"}, ["lowercase"]),
+        ({"registry": "ghcr.io"}, ["as repositories are named after it", 'Write "ada"']),
+        ({"registry": "ghcr.io", "namespace": "shop"}, []),
     ],
 )
-def test_only_docker_hub_knows_no_upper_case(given: dict[str, str], words: list[str]) -> None:
+def test_where_a_user_name_must_be_lowercase(given: dict[str, str], words: list[str]) -> None:
     given = {"username": "Ada", **given}
     if words:
         with fails(*words):

@@ -142,7 +142,7 @@ class TestFailure:
         assert run.failure()
         text = remains(run)
         assert f"- Written before the failure: ada/shop:commit-{B.short}.\n" in text
-        assert "- In doubt, for no answer arrived: ada/shop:latest.\n" in text
+        assert "- In doubt, for it was not read back: ada/shop:latest.\n" in text
         assert text.index("- Not done") < text.index("- Running again")
         ((name, tags, *_),) = rows(text)
         assert (name, "latest" in tags) == ("shop", False)

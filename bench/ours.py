@@ -1,0 +1,131 @@
+"""Our action's two steps, started as action.yml starts them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers.github_api import READ, GitHubApi
+
+from bench.machine import SHARED, USER, BenchError, Machine
+from bench.measure import Run
+from bench.project import Project
+
+GITHUB_TOKEN = "ghs_only_for_measuring"
+REPOSITORY = "feastflow/ours"
+NOWHERE = "unix:///nowhere/docker.sock"
+
+# VmHWM and not ru_maxrss, which begins with what the parent had when it forked.
+_WITNESS = """
+import atexit, re, runpy, sys
+path = sys.argv[1]
+def note():
+    found = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
+    open(path, "w").write(found[1])
+atexit.register(note)
+sys.argv[:] = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@dataclass
+class Ours:
+    """Our action on a machine. `kept`: the tool cache that runs share.
+
+    `docker`: Docker's configuration. It is not made anew for each run, as HOME is, because by its
+    identifier BuildKit knows which files of the context it has seen before.
+    """
+
+    machine: Machine
+    project: Project
+    api: GitHubApi
+    kept: Path
+    docker: Path
+
+    @classmethod
+    def on(cls, machine: Machine, project: Project, api: GitHubApi) -> Ours:
+        """Set up with an empty tool cache."""
+        return cls(machine, project, api, machine.new_folder("tools"), machine.new_folder("docker"))
+
+    def run(self, *, cold: bool = False, uv: bool = True, engine: bool = True) -> Run:
+        """Install and run. `cold`: nothing was ever installed; `engine`: whether there is one."""
+        environ = self._environ(cold=cold, uv=uv, engine=engine)
+        run = self.machine.watch(lambda: self._steps(environ))
+        tags = [f"commit-{self.project.head[:7]}", *SHARED]
+        self.machine.check_published(REPOSITORY, tags)
+        return run
+
+    def memory(self, *, engine: bool = True) -> int:
+        """The most memory that our process ever held in a run, in bytes."""
+        environ = self._environ(cold=False, uv=True, engine=engine)
+        installed = self._install(environ)[1]
+        noted = Path(environ["RUNNER_TEMP"], "memory")
+        witness = [installed["python"], "-I", "-S", "-c", _WITNESS, str(noted)]
+        program = [str(self.machine.action / "bootstrap.py"), "run", installed["site"]]
+        self.machine.run([*witness, *program], environ | self._inputs(), self.project.folder)
+        return int(noted.read_text()) * 1024
+
+    def _steps(self, environ: Mapping[str, str]) -> dict[str, float]:
+        seconds, installed = self._install(environ)
+        bootstrap = str(self.machine.action / "bootstrap.py")
+        argv = [installed["python"], "-I", "-S", bootstrap, "run", installed["site"]]
+        ran, _ = self.machine.run(argv, {**environ, **self._inputs()}, self.project.folder)
+        return {"install": seconds, "run": ran}
+
+    def _install(self, environ: Mapping[str, str]) -> tuple[float, dict[str, str]]:
+        """The first step; its seconds and its outputs."""
+        output = Path(environ["GITHUB_OUTPUT"])
+        argv = ["python3", "-I", "-S", str(self.machine.action / "bootstrap.py"), "install"]
+        python = str(Path(environ["PATH"].partition(":")[0], "python3"))
+        seconds, said = self.machine.run([python, *argv[1:]], environ, self.project.folder)
+        found = dict(line.split("=", 1) for line in output.read_text().splitlines())
+        output.write_text("")
+        if not {"python", "site"} <= found.keys():
+            raise BenchError(f"the install step told the runner nothing:\n{said}")
+        return seconds, found
+
+    def _environ(self, *, cold: bool, uv: bool, engine: bool) -> dict[str, str]:
+        """What the runner gives to every step."""
+        temp = self.machine.new_folder("run")
+        payload = {"after": self.project.head, "repository": {"full_name": "feastflow/app"}}
+        (temp / "event.json").write_text(json.dumps(payload))
+        found = {
+            **self.machine.environ(home=temp / "home", docker=self.docker, uv=uv),
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_EVENT_NAME": "push",
+            "GITHUB_REF": "refs/heads/main",
+            "GITHUB_SHA": self.project.head,
+            "GITHUB_REPOSITORY": "feastflow/app",
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_API_URL": self.api.url,
+            "GITHUB_EVENT_PATH": str(temp / "event.json"),
+            "GITHUB_WORKSPACE": str(self.project.folder),
+            "GITHUB_OUTPUT": str(temp / "output"),
+            "GITHUB_STEP_SUMMARY": str(temp / "summary"),
+            "GITHUB_RUN_ID": "1",
+            "GITHUB_ACTOR": "developer",
+            "RUNNER_TEMP": str(temp),
+            "RUNNER_TOOL_CACHE": str(temp / "tools" if cold else self.kept),
+        }
+        return found if engine else {**found, "DOCKER_HOST": NOWHERE}
+
+    def _inputs(self) -> dict[str, str]:
+        given = {
+            "COMMAND": "publish",
+            "REGISTRY": self.machine.host,
+            "USERNAME": USER,
+            "TOKEN": self.machine.token,
+            "IMAGE": REPOSITORY.partition("/")[2],
+            "MILESTONE": SHARED[0],
+            "GITHUB_TOKEN": GITHUB_TOKEN,
+        }
+        return {f"FEASTFLOW_{name}": value for name, value in given.items()}
+
+
+def github(project: Project) -> GitHubApi:
+    """GitHub's API over a project."""
+    return GitHubApi(
+        project.folder / ".git", name="feastflow/app", tokens={GITHUB_TOKEN: [READ]}, private=True
+    )

@@ -1,0 +1,71 @@
+"""The repository that is published: a Dockerfile of random layers that nothing can compress."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+MARK = "feastflow.bench"
+"""The label of every image made here, by which they are found and removed."""
+LAYER = "feastflow-bench-layer"
+
+_AUTHOR = ("-c", "user.name=FeastFlow", "-c", "user.email=bench@feastflow.example")
+
+
+@dataclass
+class Project:
+    """A working copy on `main`; its layers lie in `layers/`, which git ignores.
+
+    Each project has layers of its own, so that no alternative finds another's in a cache.
+    """
+
+    folder: Path
+    megabytes: int
+    layers: int
+    commits: int = 0
+
+    def __post_init__(self) -> None:
+        self.data.mkdir(parents=True)
+        copies = [f"COPY layers/{LAYER}-{number} /" for number in range(self.layers)]
+        text = "\n".join(["FROM scratch", f"LABEL {MARK}=yes", *copies, 'CMD ["/none"]', ""])
+        (self.folder / "Dockerfile").write_text(text)
+        (self.folder / ".gitignore").write_text("layers\n")
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.commit(fresh=self.layers)
+
+    @property
+    def data(self) -> Path:
+        """The folder of the layers."""
+        return self.folder / "layers"
+
+    @property
+    def head(self) -> str:
+        """The commit that is checked out."""
+        return self.git("rev-parse", "HEAD")
+
+    def commit(self, *, fresh: int) -> None:
+        """Make a new commit in which the last `fresh` layers are new."""
+        self.commits += 1
+        for number in range(self.layers - fresh, self.layers):
+            # A new file, not new content: the old one may be linked into a job's workspace.
+            path = self.data / f"{LAYER}-{number}"
+            path.unlink(missing_ok=True)
+            path.write_bytes(os.urandom(self.megabytes * 1_000_000 // self.layers))
+        (self.folder / "page.html").write_text(f"<h1>{self.commits}</h1>\n")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", f"Page {self.commits}")
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the working copy; its output."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *_AUTHOR, *arguments],
+            env=clean | settings,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
