@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
     inputs = merge(vars(arguments), environ)
     for name, value in tuple(environ.items()):
-        if name.endswith("_TOKEN") or (token and token in value):
+        if name.endswith("_TOKEN") or credentials.holds(value, token):
             credentials.erase(name)
             del environ[name], os.environ[name]
     intake = Intake(environ, inputs, find_folder(environ, Path.cwd()), token, github_token)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.references import RegistryHost
 
+_GUESSABLE = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -81,9 +83,10 @@ class Credential:
                 found.add(encode(whole).decode().rstrip("="))
         return tuple(sorted(found, key=len, reverse=True))
 
-    def is_in(self, text: str) -> bool:
-        """Whether a text holds the token, as a build argument by mistake might."""
-        return self.token in text
+
+def holds(text: str, token: str) -> bool:
+    """Whether a text gives the token away; a short password may be part of any word."""
+    return bool(token) and (text == token or (len(token) >= _GUESSABLE and token in text))
 
 
 def from_login(host: RegistryHost, username: str) -> Credential | None:

@@ -68,10 +68,10 @@ class Engine:
     def check_ready(self, images: Sequence[BuildImage]) -> None:
         """Refuse before anything starts what this engine and builder cannot do."""
         self.buildx.check_ready()
-        if self.buildx.driver not in ("docker", ""):
-            return
+        if not self.buildx.driver:
+            _ = self.client  # buildx names no driver where no engine answers.
         several = [each.service.name for each in images if len(each.service.platforms) > 1]
-        if several and not self.has_containerd_store:
+        if several and self.builds_into_engine and not self.has_containerd_store:
             raise Failure(
                 Kind.BUILD,
                 f"the engine's image store keeps one platform, but {several[0]} has several.",

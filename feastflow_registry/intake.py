@@ -60,10 +60,21 @@ class Intake:
 
     def check(self) -> Context:
         """Read everything; raises one failure with all that is wrong."""
+        self._refuse_token()
         gather(self._read_settings, self._read_credential, self._read_context, self._read_services)
         if self.context is None:  # Unreachable: gather raises what kept it from being read.
             raise AssertionError
         return self.context
+
+    def _refuse_token(self) -> None:
+        """Refuse it in any other input, alone: every other problem would show the value."""
+        for name, value in self.inputs.items():
+            if credentials.holds(value, self.token):
+                raise Failure(
+                    Kind.INPUT,
+                    f'input "{option(name)}" holds the registry token.',
+                    "Remove it there and revoke the token: it may be in an image or a log.",
+                )
 
     def _read_settings(self) -> None:
         try:
@@ -79,13 +90,6 @@ class Intake:
 
     def _read_credential(self) -> None:
         self.credential = Credential.parse(self.inputs.get("username", ""), self.token)
-        for name, value in self.inputs.items():
-            if self.credential and self.credential.is_in(value):
-                raise Failure(
-                    Kind.INPUT,
-                    f'input "{option(name)}" holds the registry token.',
-                    "Remove it there and revoke the token: it may be in an image or a log.",
-                )
 
     def _read_context(self) -> None:
         checkout = self.git.checkout(self.settings.main)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from feastflow_registry.credentials import Credential, missing
+from feastflow_registry.credentials import Credential, holds, missing
 from feastflow_registry.errors import Kind
 from feastflow_registry.references import RegistryHost
 
@@ -84,9 +84,12 @@ def test_every_form_that_gives_the_token_away_is_masked(host: RegistryHost) -> N
     assert [len(each) for each in forms] == sorted((len(each) for each in forms), reverse=True)
 
 
-def test_is_in() -> None:
-    assert ADA.is_in(f"ARG={TOKEN}&x")
-    assert not ADA.is_in("dckr_pat_other")
+def test_holds() -> None:
+    assert holds(f"ARG={TOKEN}&x", TOKEN)
+    assert not holds("dckr_pat_other", TOKEN)
+    assert not holds("anything", "")
+    assert holds("test", "test")
+    assert not holds("a test of an app", "test"), "a short password is part of many words"
 
 
 def test_missing_says_what_to_give() -> None:
