@@ -47,6 +47,6 @@ down: ## stop what was started
 	@touch $@
 
 $(PINNED_UV): requirements-uv.txt
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade \
 	  --require-hashes --no-deps --target .dev/uv --requirement $<
 	@touch $@
