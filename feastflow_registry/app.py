@@ -60,8 +60,9 @@ class App:
         if self.settings.command is Command.DOCTOR:
             self._examine()
             return
-        if self._publishes or self.settings.command is Command.PUSH:
+        if self._publishes:
             self.git.ensure(self.context.checkout)
+        built = self._recall() if self.settings.command is Command.PUSH else {}
         snapshot = self._survey() if self._publishes else {}
         self.plan = plan_run(self.settings, self.context, self.permission, self.services, snapshot)
         head, *steps = report.plan_lines(self.plan)
@@ -70,7 +71,8 @@ class App:
                 self.log.say(line)
         if self.settings.dry_run:
             return
-        execution = self._execution(self.plan)
+        self._check_built(self.plan, built)
+        execution = self._execution(self.plan, built)
         self.attempted = execution.attempted
         for outcome in execution.run():
             self.outcomes.append(outcome)
@@ -99,7 +101,8 @@ class App:
     @cached_property
     def registry(self) -> RegistryClient:
         """The registry, with a token for every repository of the run."""
-        write = self._publishes and not self.settings.dry_run
+        reads = self.settings.command is Command.BUILD or self.settings.dry_run
+        write = self.permission.push and not reads
         repositories = [each.repository for each in self.services]
         auth = Authenticator(
             self.http, self.settings.registry, self.credential, repositories, write
@@ -139,7 +142,7 @@ class App:
         shared = policy.shared_tags(self.settings, self.context, self.permission)
         return self.surveyor.survey(self.services, shared)
 
-    def _execution(self, plan: Plan) -> Execution:
+    def _execution(self, plan: Plan, built: Mapping[str, BuiltImage]) -> Execution:
         return Execution(
             plan=plan,
             branch=self._followed_branch(),
@@ -149,9 +152,9 @@ class App:
             worktree=self.git,
             surveyor=self.surveyor,
             clock=self.http.clock,
-            others=tuple(each for each in (policy.LATEST, self.settings.milestone) if each),
+            others=policy.repointable(self.settings, self.permission),
             main=self.settings.main,
-            built=self._recall(plan) if plan.command is Command.PUSH else {},
+            built=built,
         )
 
     def _followed_branch(self) -> str:
@@ -162,16 +165,18 @@ class App:
             return self.context.ref.name
         return self.settings.main if self.permission.shared else ""
 
-    def _recall(self, plan: Plan) -> Mapping[str, BuiltImage]:
-        built = FileLedger(self.git.folder()).read(plan.commit)
+    def _recall(self) -> Mapping[str, BuiltImage]:
+        return FileLedger(self.git.folder()).read(self.context.commit)
+
+    def _check_built(self, plan: Plan, built: Mapping[str, BuiltImage]) -> None:
+        making = {each.service for each in plan.builds}
         for push in plan.pushes:
-            if push.service.name not in built:
+            if push.service not in making and push.service.name not in built:
                 raise Failure(
                     Kind.INPUT,
                     f"no build of {push.service.name} at commit {plan.commit.short} is known.",
                     "Run `feastflow-registry build` first; publish does both.",
                 )
-        return built
 
     def _remember(self, built: Mapping[str, BuiltImage]) -> None:
         kept = {name: image for name, image in built.items() if image.image_id}
@@ -212,7 +217,7 @@ class App:
 
     def _check_git(self) -> str:
         self.git.ensure(self.context.checkout)
-        depth = "shallow, so GitHub is asked" if self.git.is_shallow() else "whole"
+        depth = "cut off, so the remote is asked" if self.git.is_shallow() else "whole"
         return f"commit {self.context.commit.short}, nothing modified, history {depth}"
 
     def _check_credentials(self) -> str:
@@ -223,7 +228,9 @@ class App:
         return f"accepted by {self.settings.registry} as {self.credential.username}"
 
     def _check_scope(self, service: Service) -> str:
-        if not self.permission.push or not self.credential:
-            return f"not tried: {self.permission.reason}"
+        if not self.credential:
+            raise credentials.missing(self.settings.registry)
+        if not self.permission.push:
+            return f"not tried, for this run may not push: {self.permission.reason}"
         self.registry.check_push(service.repository)
         return "granted"

@@ -87,7 +87,7 @@ class Authenticator:
         return token
 
     def _check_realm(self, realm: str) -> None:
-        """Send the credential to no address that a hostile answer could have made up."""
+        """Send the credential over https only, and Docker Hub's to Docker Hub's own server."""
         parts = urlsplit(realm)
         local = self.host.is_loopback and is_loopback(parts.hostname or "")
         honest = parts.hostname and "@" not in parts.netloc and not parts.fragment

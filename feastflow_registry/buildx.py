@@ -23,12 +23,13 @@ from feastflow_registry.references import RegistryHost
 
 DENIED = re.compile(
     r"(?<!permission )denied|unauthorized|authentication required|insufficient_scope|"
-    r"incorrect username",
+    r"incorrect username|"
+    r"\b40[13]\b|forbidden",
     re.IGNORECASE,
 )
 _PASSING = re.compile(
     r"(?:unexpected status|status code|response).{0,80}\b(?:408|429|5\d\d)\b|toomanyrequests|"
-    r"connection reset|unexpected EOF|\bEOF\b|i/o timeout|TLS handshake timeout|broken pipe",
+    r"connection reset|unexpected EOF|\bEOF$|i/o timeout|TLS handshake timeout|broken pipe",
     re.IGNORECASE,
 )
 _SESSION = {
@@ -37,6 +38,7 @@ _SESSION = {
     "BUILDX_GIT_INFO": "0",  # Or buildx runs git, which would see the credential.
 }
 _PUSHING = "failed to push"
+_STEP_FAILED = "did not complete successfully"
 _PR_SET_PDEATHSIG = 1
 _TRIES = 4
 _TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
@@ -118,6 +120,8 @@ class Buildx:
             code, error = self._session(command, definition)
             if code == 0:
                 return
+            if _STEP_FAILED in error:
+                break  # What a step of the Dockerfile says of itself is no registry's word.
             if DENIED.search(error):
                 raise Failure(
                     Kind.REFUSED,

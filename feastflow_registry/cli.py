@@ -52,17 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
     if unknown:
         # Only the name is shown: what follows may be a token.
-        name = unknown[0].partition("=")[0] if unknown[0].startswith("--") else "what follows"
+        named = unknown[0].startswith("-")
+        name = unknown[0].partition("=")[0] if named else "One word more than a command and a user"
         known = Settings.model_fields.keys() - {"command", "username"}
         fix = nearest(name, [f"--{option(each)}" for each in known])
-        if name in ("--token", "--password"):
+        if name == "--username":
+            fix = "Give it after the command, as in `publish USER`, or set DOCKERHUB_USERNAME."
+        if name in ("--token", "--password", "--github-token"):
             fix = "A secret is never an option: set DOCKERHUB_TOKEN, or run `docker login`."
         _log(intake, sys.stderr).fail(f'"{name}" is not an option.', fix)
         return Kind.INPUT
-    try:
-        return run(intake, http, stream, as_json=arguments.json)
-    except KeyboardInterrupt:
-        return 130
+    return run(intake, http, stream, as_json=arguments.json)
 
 
 def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
@@ -83,6 +83,10 @@ def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) 
                 print(report.plan_json(app.plan))
     except Failure as failure:
         return _close_failed(failure, app, intake, log)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        log.warning("The run was cancelled.")
+        _say_standing(app, log)
+        return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
     except Exception:  # noqa: BLE001  A defect of ours: say so, in one place.
         log.fail("this program has a defect.", "Report it with the traceback below.")
         with log.group("Traceback"):
@@ -95,10 +99,15 @@ def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) 
 def _close(app: App, plan: Plan, intake: Intake, log: RunnerLog | TerminalLog) -> None:
     """Hand over what was done: to the runner, and to whoever reads along."""
     found = report.results(plan, app.outcomes)
-    _write_outputs(intake, report.outputs(plan, found, pushed=app.pushed))
+    outputs = report.outputs(plan, found, pushed=app.pushed)
+    if intake.settings.dry_run:
+        outputs["reason"] = "a dry run pushes nothing"
+    _write_outputs(intake, outputs)
     _write_summary(intake, summary.success(plan, found, app.outcomes))
     for line in report.closing(plan, found):
         log.say(line)
+    if intake.settings.dry_run:
+        log.say("This was a dry run: nothing was built or pushed.")
 
 
 def _close_failed(
@@ -111,12 +120,18 @@ def _close_failed(
     _write_summary(intake, summary.failure(failure))
     if app and app.plan:
         found = report.results(app.plan, app.outcomes)
-        for line in report.standing(app.plan, app.outcomes, app.attempted):
-            log.say(line)
+        if failure.kind is not Kind.INPUT:
+            _say_standing(app, log)
         outputs = {**report.outputs(app.plan, found, pushed=False), **outputs}
         _write_summary(intake, summary.remains(app.plan, found, app.outcomes, app.attempted))
     _write_outputs(intake, outputs)
     return failure.kind
+
+
+def _say_standing(app: App | None, log: RunnerLog | TerminalLog) -> None:
+    if app and app.plan:
+        for line in report.standing(app.plan, app.outcomes, app.attempted):
+            log.say(line)
 
 
 def _write_outputs(intake: Intake, outputs: Mapping[str, str]) -> None:
@@ -137,6 +152,8 @@ def _mask(log: RunnerLog | TerminalLog, secret_forms: Sequence[str]) -> None:
 
 
 def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | TerminalLog) -> App:
+    api_url = _api_url(intake.environ)
+
     def reach() -> History:
         """GitHub's own word in a runner; by hand, what the git remote says."""
         if not context.in_runner:
@@ -144,7 +161,7 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         from feastflow_registry.github_api import GitHubHistory  # noqa: PLC0415  Slow to import.
 
         return GitHubHistory(
-            api_url=_api_url(intake.environ),
+            api_url=api_url,
             repository=context.repository,
             token=intake.github_token,
         )

@@ -26,7 +26,7 @@ _EVENT = re.compile(r"[a-z_]{1,64}")
 _URL = re.compile(r"https?://[^\s\x00-\x1f\x7f<>\"'()`|]+")
 _REF = re.compile(r"refs/(heads|tags|pull)/([^\x00-\x20\x7f~^:?*\[\\]+)")
 _SCP_REMOTE = re.compile(r"(?:[^@/\s]+@)?([A-Za-z0-9.-]+):(?!/)(\S+)")
-_URL_REMOTE = re.compile(r"(?:ssh|git|https?)://(?:[^@/\s]*@)?([^/\s]+)/(\S+)")
+_URL_REMOTE = re.compile(r"(?:ssh|git|https?)://(?:[^/\s]*@)?([^/\s]+)/(\S+)")
 _FIX_RUNNER = "Run this action in a job of GitHub Actions, which sets it; do not overwrite it."
 
 
@@ -147,7 +147,8 @@ def source_url(remote: str) -> str:
     """Turn a git remote into the URL of its web page, without credentials or ``.git``."""
     found = _URL_REMOTE.fullmatch(remote) or _SCP_REMOTE.fullmatch(remote)
     if found is None:
-        return remote.removesuffix("/").removesuffix(".git")
+        bare = re.sub(r"://[^/]*@", "://", remote)
+        return bare.removesuffix("/").removesuffix(".git")
     host = found[1].lower()
     host = host.partition(":")[0] if remote.startswith("ssh:") else host
     return f"https://{host}/{found[2].removesuffix('/').removesuffix('.git')}"

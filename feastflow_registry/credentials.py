@@ -86,7 +86,7 @@ class Credential:
 
 def holds(text: str, token: str) -> bool:
     """Whether a text gives the token away; a short password may be part of any word."""
-    return bool(token) and (text == token or (len(token) >= _GUESSABLE and token in text))
+    return len(token) >= _GUESSABLE and token in text
 
 
 def from_login(host: RegistryHost, username: str) -> Credential | None:
@@ -111,7 +111,7 @@ def missing(host: RegistryHost) -> Failure:
     """A push is due, and there is nothing to push with."""
     return Failure(
         Kind.INPUT,
-        f"a push to {host} is due, but there are no credentials.",
+        f"there are no credentials to push to {host} with.",
         "Give username and token (for Docker Hub an access token with read and write scope); "
         "by hand, set DOCKERHUB_USERNAME and DOCKERHUB_TOKEN or run `docker login`.",
     )

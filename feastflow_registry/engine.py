@@ -27,6 +27,7 @@ from feastflow_registry.ports import BuiltImage
 from feastflow_registry.references import Digest, Reference
 
 _PUSHED = re.compile(r"[Dd]igest\W{1,4}(sha256:[0-9a-f]{64})")
+_FINAL = re.compile(r"\b4(?:00|05|06|11|13|15|22)\b|immutab|too large", re.IGNORECASE)
 _TRIES = 4
 _SILENCE = 180
 
@@ -125,6 +126,12 @@ class Engine:
                     Kind.REFUSED,
                     f"{reference.repository.host} denied the push of {reference}: {error}",
                     "Give the token read and write scope, and check the namespace.",
+                )
+            if _FINAL.search(error):
+                raise Failure(
+                    Kind.UNREACHABLE,
+                    f"{reference.repository.host} does not take {reference}: {error}",
+                    "See the registry's rules on immutable tags and sizes.",
                 )
             if attempt < _TRIES - 1:
                 self.buildx.log.say(f"the push failed for a moment, trying again: {error}")

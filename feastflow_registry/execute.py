@@ -80,10 +80,8 @@ class Execution:
         self.built = self.builder().build(builds, push=bool(self.plan.pushes))
         seconds = self.clock() - started
         for step in builds:
-            image = self.built[step.service.name]
-            yield Outcome(
-                step.service, Action.BUILT, step.tags[0], size=image.size, seconds=seconds
-            )
+            size = self.built[step.service.name].size
+            yield Outcome(step.service, Action.BUILT, step.tags[0], size=size, seconds=seconds)
 
     def _push(self) -> Iterator[Outcome]:
         if self.plan.pushes:
@@ -91,9 +89,8 @@ class Execution:
         for step in self.plan.steps:
             if isinstance(step, ReuseImage):
                 self.digests[step.service.name] = step.image.digest
-                yield Outcome(
-                    step.service, Action.REUSED, step.reference, step.image.digest, step.image.size
-                )
+                image = step.image
+                yield Outcome(step.service, Action.REUSED, step.reference, image.digest, image.size)
             elif isinstance(step, PushImage):
                 yield self._push_image(step)
 
@@ -112,7 +109,7 @@ class Execution:
         digest, size = self._prove_commit_tag(step.service, step.reference)
         self.digests[step.service.name] = digest
         action = Action.PUSHED if digest == pushed else Action.ADOPTED
-        note = "" if digest == pushed else "another run of this commit published it first"
+        note = "" if digest == pushed else "it was published already, and a commit tag stays"
         seconds = self.clock() - started
         return Outcome(step.service, action, step.reference, digest, size, seconds, note)
 
@@ -173,6 +170,8 @@ class Execution:
         self.attempted.add(step.reference)
         self.registry.set_tag(step.reference, digest)
         there = self.registry.resolve(step.reference)
+        if there not in (None, digest) and step.rule is Rule.DATED:
+            return self._advance_tag(step, self.plan.commit, digest, note)
         if there is None or (there != digest and not self._may_differ(step, there)):
             raise _unverified(f"{step.reference} was moved, but reads back as {there or 'absent'}.")
         self.found[step.reference] = there
@@ -180,11 +179,8 @@ class Execution:
         return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
 
     def _may_differ(self, step: MoveTag, there: Digest) -> bool:
-        """Tell whether a tag may hold another digest just after it was moved.
-
-        Another run of this commit may have given it its digest; newer commits advance some tags.
-        """
-        if step.rule in _ADVANCING or step.rule is Rule.DATED:
+        """Whether newer commits, or another run of this one, may have moved a tag already."""
+        if step.rule in _ADVANCING:
             return True
         image = self.registry.inspect(step.reference.repository, there)
         return policy.is_ours(image, self.plan.commit, self.plan.source)
@@ -209,18 +205,24 @@ class Execution:
             digest, size = self._prove_commit_tag(own.service, own.reference)
             if digest == self.digests[own.service.name]:
                 continue
-            self.digests[own.service.name] = digest
-            note = "another run of this commit published it at the same time"
-            yield Outcome(own.service, Action.ADOPTED, own.reference, digest, size, note=note)
-            for step in self.plan.moves:
-                if step.service == own.service:
-                    yield self._move_tag(step, self.registry.resolve(step.reference))
+            yield from self._adopt(own, digest, size)
+
+    def _adopt(self, own: PushImage | ReuseImage, digest: Digest, size: int) -> Iterator[Outcome]:
+        self.digests[own.service.name] = digest
+        note = "another run of this commit published it at the same time"
+        yield Outcome(own.service, Action.ADOPTED, own.reference, digest, size, note=note)
+        for step in self.plan.moves:
+            if step.service == own.service:
+                yield self._move_tag(step, self.registry.resolve(step.reference))
+
+    def _is_final(self, reference: Reference) -> bool:
+        marker = Reference(reference.repository, policy.frozen_marker(_tag_of(reference)))
+        return self.registry.resolve(marker) is not None
 
     def _unite(self) -> Iterator[Outcome]:
-        """Give one commit one digest: a run from its git tag may have moved what is not ours.
+        """Give one commit one digest: who pushed last repoints the tags that hold another.
 
-        An engine's push cannot be made to spare a commit tag that appeared meanwhile. So who
-        pushed last repoints the tags that hold this very commit's image by another digest.
+        An engine's push cannot be made to spare a commit tag that appeared meanwhile.
         """
         moves = {step.reference for step in self.plan.moves}
         for push in self.plan.pushes:
@@ -231,7 +233,13 @@ class Execution:
                 if there in (None, digest):
                     continue
                 image = self.registry.inspect(repository, there)
-                if policy.is_ours(image, self.plan.commit, self.plan.source):
+                if not policy.is_ours(image, self.plan.commit, self.plan.source):
+                    continue
+                if self._is_final(reference):
+                    # It is never moved: the commit tag takes its digest instead.
+                    self.registry.set_tag(push.reference, there)
+                    yield from self._adopt(push, there, image.size)
+                else:
                     rule = Rule.FORWARD if reference.target == policy.LATEST else Rule.MILESTONE
                     step = MoveTag(push.service, reference, rule, there)
                     self.united[reference] = step

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import requests
-from github import Auth, Github, GithubException, UnknownObjectException
+from github import Auth, Github, GithubException
 from github.Repository import Repository
 from urllib3.util import Retry
 
@@ -49,6 +49,7 @@ class GitHubHistory:
             lazy=True,
         )
         self._repository: Repository = client.get_repo(repository)
+        self._is_visible = False
 
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Compare two commits; unknown, if GitHub has forgotten one after a force-push."""
@@ -57,7 +58,7 @@ class GitHubHistory:
             compared = self._repository.compare(base.sha, head.sha, comparison_commits_per_page=1)
             return _RELATIONS.get(compared.status, Relation.UNKNOWN)
 
-        return _ask(ask) or Relation.UNKNOWN
+        return self._ask(ask) or Relation.UNKNOWN
 
     def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
         """List what a branch has beyond a commit, newest first, by first parents."""
@@ -69,7 +70,7 @@ class GitHubHistory:
             parents = {each.sha: [one.sha for one in each.parents] for each in compared.commits}
             return _first_parents(parents)
 
-        return _ask(ask) or []
+        return self._ask(ask) or []
 
     def git_tag(self, name: str) -> Commit | None:
         """Ask for a git tag; an annotated one is peeled to its commit."""
@@ -80,11 +81,33 @@ class GitHubHistory:
                 target = self._repository.get_git_tag(target.sha).object
             return Commit.read(target.sha)
 
-        return _ask(ask)
+        return self._ask(ask)
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit."""
-        return _ask(lambda: Commit.read(self._repository.get_commit(abbreviation).complete().sha))
+        return self._ask(
+            lambda: Commit.read(self._repository.get_commit(abbreviation).complete().sha)
+        )
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        """Ask GitHub, once more where the answer arrives damaged; nothing, where there is none."""
+        try:
+            found = _ask_once(question)
+        except (requests.exceptions.ChunkedEncodingError, ValueError):
+            # urllib3 repeats what breaks before an answer's body, not what breaks within it.
+            try:
+                found = _ask_once(question)
+            except (requests.exceptions.ChunkedEncodingError, ValueError):
+                raise _unreachable("sends damaged answers") from None
+        if found is None and not self._is_visible:
+            self._check_visible()
+        return found
+
+    def _check_visible(self) -> None:
+        """Tell "there is none" from "you may not know": GitHub answers both with 404."""
+        if _ask_once(lambda: self._repository.complete().full_name) is None:
+            raise _refused("404")
+        self._is_visible = True
 
 
 def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
@@ -97,38 +120,28 @@ def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
     return found
 
 
-def _ask(question: Callable[[], T]) -> T | None:
-    """Ask GitHub, once more where the answer arrives damaged; nothing, where there is none."""
-    try:
-        return _ask_once(question)
-    except (requests.exceptions.ChunkedEncodingError, ValueError):
-        pass  # urllib3 repeats what breaks before an answer's body, not what breaks within it.
-    try:
-        return _ask_once(question)
-    except (requests.exceptions.ChunkedEncodingError, ValueError):
-        raise _unreachable("sends damaged answers") from None
-
-
 def _ask_once(question: Callable[[], T]) -> T | None:
     """Ask GitHub; nothing, where there is no such thing. Anything else is a failure."""
     try:
         return question()
-    except UnknownObjectException:
-        return None
     except GithubException as error:
-        if error.status in (404, 422):  # Unrelated commits, too, are a 404 of their own.
+        if error.status in (404, 422):
             return None
         if error.status in (401, 403):
-            raise Failure(
-                Kind.REFUSED,
-                f"GitHub does not let this run read the repository's history ({error.status}).",
-                "Give the job `permissions: contents: read` and keep the input github-token.",
-            ) from None
+            raise _refused(str(error.status)) from None
         raise _unreachable(f"answered {error.status}") from None
     except requests.exceptions.ChunkedEncodingError:
         raise
     except requests.exceptions.RequestException:
         raise _unreachable("could not be reached") from None
+
+
+def _refused(status: str) -> Failure:
+    return Failure(
+        Kind.REFUSED,
+        f"GitHub does not let this run read the repository's history ({status}).",
+        "Give the job `permissions: contents: read` and keep the input github-token.",
+    )
 
 
 def _unreachable(cause: str) -> Failure:

@@ -183,7 +183,7 @@ def plan_run(
         names = (reference, *(Reference(service.repository, each.tag) for each in shared))
         build = BuildImage(service, names, labels(settings, context, service))
         if not publishes:
-            images.append(build)
+            images += [] if settings.command is Command.PUSH else [build]
             continue
         seen = snapshot[service.name]
         if seen.image:
@@ -200,6 +200,8 @@ def plan_run(
             images += [build] if settings.command is Command.PUBLISH else []
             images.append(PushImage(service, reference))
         tags += _plan_tags(service, shared, seen, context)
+    if settings.command is Command.BUILD:
+        permission = Permission(False, False, "the command build pushes nothing")
     return Plan(settings.command, context.commit, context.source, permission, (*images, *tags))
 
 

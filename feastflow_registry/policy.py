@@ -166,6 +166,14 @@ def shared_tags(
     return tuple(SharedTag(tag, rule) for tag, rule in found.items())
 
 
+def repointable(settings: Settings, permission: Permission) -> tuple[Tag, ...]:
+    """The shared tags that may be given another digest of the very commit that they hold."""
+    if not permission.shared:
+        return ()
+    latest = () if settings.latest is Latest.NEVER else (LATEST,)
+    return latest + ((settings.milestone,) if settings.milestone else ())
+
+
 def expand(template: str, values: Mapping[str, str]) -> Tag | None:
     """Fill in a template; nothing, if it names a value that this run does not have."""
     names = re.findall(r"\{([^{}]*)\}", template)
@@ -249,10 +257,9 @@ def _forward(facts: Facts, tag: Tag, commit: Commit, there: Published) -> Decisi
             if is_latest
             else "Choose another name, or delete that tag on the registry.",
         )
-    verb = "has diverged from" if facts.relation is Relation.DIVERGED else "cannot be compared with"
     force = "run once with latest: force" if is_latest else "choose another name"
     raise _conflict(
-        f'the tag "{tag}" holds {_named(there)}, and {commit.short} {verb} it.',
+        f'the tag "{tag}" holds {_named(there)}, and {commit.short} {facts.relation.value} it.',
         f"If history was rewritten on purpose, {force}; "
         "if it could not be read, give the job contents: read and a github-token.",
     )
@@ -272,13 +279,17 @@ def check_commit_image(
     """Refuse a commit tag that holds anything but this commit of this repository."""
     if is_ours(image, commit, source):
         return
-    holder = f"commit {image.revision.short}" if image.revision else "an image of no known commit"
+    holder = (
+        f"commit {image.revision.sha[:12]}" if image.revision else "an image of no known commit"
+    )
     fix = "It is never overwritten: look at what published it, or use another image name."
     if image.revision and image.revision != commit and same_source(image.source, source):
-        fix = "The first digits of the two commits are the same: set sha-length: 12."
+        fix = "The first digits of the two commits are the same: set a larger sha-length."
     elif not same_source(image.source, source):
-        holder += f' of "{image.source[:100]}"' if image.source else ""
-    raise _conflict(f"{repository}:{tag} holds {holder}, not {commit.short} of this one.", fix)
+        holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"
+    raise _conflict(
+        f"{repository}:{tag} holds {holder}, not {commit.sha[:12]} of this repository.", fix
+    )
 
 
 def created_label(moment: datetime) -> str:

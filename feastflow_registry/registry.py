@@ -1,6 +1,6 @@
 """The OCI distribution protocol, as far as publishing safely needs it.
 
-Every manifest's digest is recomputed from its bytes; a header is never believed.
+Tags are compared by the digest that HEAD names; every manifest is hashed once when it is read.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
 
@@ -105,7 +105,8 @@ class RegistryClient:
         if response.status not in (201, 202):
             raise self._unexpected(response, f"pushing to {repository}", write=True)
         upload = urljoin(response.url, response.headers.get("location", ""))
-        if urlsplit(upload).netloc == urlsplit(response.url).netloc:
+        # The credential goes to no other host, and never from https to http.
+        if urlsplit(upload)[:2] == urlsplit(response.url)[:2]:
             self._request("DELETE", upload, {})
 
     def _digest_by_content(self, reference: Reference) -> Digest:

@@ -35,7 +35,7 @@ class Result:
     """What became of one service. ``tags``: those that hold its image now. ``size``: bytes."""
 
     service: Service
-    action: Action
+    action: Action | None
     digest: Digest | None
     tags: tuple[Reference, ...]
     size: int
@@ -59,10 +59,11 @@ def _result(service: Service, outcomes: list[Outcome]) -> Result:
     images = [each for each in outcomes if each.action not in (Action.MOVED, Action.KEPT)]
     digest = next((each.digest for each in reversed(images) if each.digest), None)
     last = {each.reference: each.digest for each in outcomes}
+    made = Action.BUILT if images else None
     reused = any(each.action in (Action.REUSED, Action.ADOPTED) for each in images)
     return Result(
         service=service,
-        action=Action.REUSED if reused else Action.BUILT,
+        action=Action.REUSED if reused else made,
         digest=digest,
         tags=tuple(each for each, found in last.items() if digest and found == digest),
         size=next((each.size for each in reversed(images) if each.size), 0),
@@ -181,7 +182,7 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
             lines += [f"   {tag}" for tag in each.tags]
             if each.service.repository.page:
                 lines.append(f"🌐 {each.service.repository.page}")
-        elif any(step.service == each.service for step in plan.builds):
+        elif each.action is Action.BUILT:
             lines.append(f"✅ {each.service.name}: built, {plan.permission.reason}")
     return lines
 
@@ -194,7 +195,7 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
             "repository": str(each.service.repository),
             "digest": str(each.digest or ""),
             "tags": [reference.identifier for reference in each.tags],
-            "action": each.action.value,
+            "action": each.action.value if each.action else "",
             "size": each.size,
         }
         for each in found

@@ -88,7 +88,8 @@ def _row(plan: Plan, found: Result) -> str:
         digest,
         report.size(found.size) if found.size else "",
     )
-    return f"| {' | '.join(columns)} | {found.action.value} | {found.seconds:.1f} |"
+    action = found.action.value if found.action else ""
+    return f"| {' | '.join(columns)} | {action} | {found.seconds:.1f} |"
 
 
 def _sentence(text: str) -> str:

@@ -56,7 +56,10 @@ class Surveyor:
         frozen = each.rule is Rule.FINAL and self.registry.resolve(marker) is not None
         found = self.registry.resolve(Reference(repository, each.tag))
         settled = found is not None and found == digest
-        current = self._identify(repository, found) if found else None
+        current = None
+        if found:
+            forced = each.rule is Rule.FORCE  # Whatever is there, an image or not, may go.
+            current = Published(found, None, "") if forced else self._identify(repository, found)
         relation = Relation.UNKNOWN
         if current and current.revision and not settled and each.rule is not Rule.FORCE:
             relation = self.history.relation(current.revision, self.commit)

@@ -110,7 +110,7 @@ class Run:
             worktree=self.worktree,
             surveyor=surveyor,
             clock=lambda: float(next(ticks)),
-            others=tuple(each for each in (policy.LATEST, self.settings.milestone) if each),
+            others=policy.repointable(self.settings, permission),
             main=self.settings.main,
             attempted=self.attempted,
         )

@@ -24,7 +24,7 @@ class TestAdoption:
         other = world.run(B, salt="other", by_digest=by_digest)
         run = world.run(B, by_digest=by_digest, before=at_call(position, other.go)).go()
         assert run.actions[1] == ("adopted", f"commit-{B.short}")
-        assert run.outcomes[1].note == "another run of this commit published it first"
+        assert run.outcomes[1].note == "it was published already, and a commit tag stays"
         assert world.own(B) == digest_of(f"shop {B} other") == run.outcomes[-1].digest
         assert run.builder.pushed == []
 
@@ -82,7 +82,7 @@ class TestAdoption:
             failure = run.failure()
             if failure:
                 assert failure.kind is Kind.CONFLICT
-                assert "sha-length: 12" in str(failure)
+                assert "a larger sha-length" in str(failure)
                 assert world.commit_at(f"commit-{B.short}") == A
             else:  # It came just before our push, or too late to be seen.
                 assert position > run.number_of("resolve", OWN, 1)

@@ -88,7 +88,6 @@ def test_holds() -> None:
     assert holds(f"ARG={TOKEN}&x", TOKEN)
     assert not holds("dckr_pat_other", TOKEN)
     assert not holds("anything", "")
-    assert holds("test", "test")
     assert not holds("a test of an app", "test"), "a short password is part of many words"
 
 

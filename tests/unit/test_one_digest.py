@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feastflow_registry.errors import Kind
+from feastflow_registry.references import Reference, Tag
 
 from .failures import fails
 from .publishing import A, B, C, Run, Turns, World, at_call, image
@@ -200,3 +201,33 @@ def test_two_runs_of_one_git_tag() -> None:
         first = start(world, git_tag="sprint3", salt="first")
         start(world, git_tag="sprint3", before=at_call(position, first.go)).go()
         assert world.at("sprint3") == world.own(B)
+
+
+def test_a_final_milestone_gives_its_digest_to_the_commit_tag() -> None:
+    """The commit tag was deleted; what its git tag has made final is not moved for that."""
+    world = World()
+    world.history.git_tags["sprint3"] = B
+    world.publish(B, git_tag="sprint3", milestone="sprint3", salt="first")
+    final = world.at("sprint3")
+    world.store.tagged = {
+        place: digest for place, digest in world.store.tagged.items() if "commit-" not in str(place)
+    }
+    world.publish(B, milestone="sprint3", salt="second")
+    assert world.at("sprint3") == world.own(B) == final
+
+
+def test_a_dated_tag_that_an_older_run_wrote_last_moves_forward_again() -> None:
+    world = World()
+    world.publish(A, extra_tags="day-{date}")
+
+    def go_back(call: Call) -> None:
+        if (call.method, call.subject) == ("set_tag", "ada/shop:day-20250304"):
+            digest = world.own(A)
+            assert digest
+            reference = Reference(world.services[0].repository, Tag("day-20250304"))
+            run.registry.after = lambda _: None
+            world.store.write(reference, digest)
+
+    run = world.run(B, after=go_back, extra_tags="day-{date}")
+    run.go()
+    assert world.commit_at("day-20250304") == B

@@ -183,9 +183,9 @@ class TestWriteOnce:
     @pytest.mark.parametrize(
         ("published", "words"),
         [
-            (image(A), [f"holds commit {A.short}, not {B.short}", "set sha-length: 12"]),
+            (image(A), [f"holds commit {A.sha[:12]}, not {B.sha[:12]}", "a larger sha-length"]),
             (image(None), ["an image of no known commit", "never overwritten"]),
-            (image(B, source=""), [f"holds commit {B.short}, not", "never overwritten"]),
+            (image(B, source=""), [f"holds commit {B.sha[:12]} of no named", "never overwritten"]),
             (
                 image(B, source="https://github.com/eve/shop"),
                 ['of "https://github.com/eve/shop"', "another image name"],
