@@ -195,3 +195,18 @@ def test_an_answer_that_arrives_damaged_is_asked_for_again(
             history.relation(one, two)
         assert failure.value.kind is Kind.UNREACHABLE
         github.clear()
+
+
+def test_a_repository_that_may_not_be_seen_is_not_taken_for_an_empty_one(
+    tree: Tree, github: FaultProxy, api: GitHubApi
+) -> None:
+    """GitHub answers 404 for what exists and for what a token may not see alike."""
+    api.private = True
+    blind = GitHubHistory(api_url=github.url, repository=REPOSITORY, token="")
+    for ask in (
+        lambda: blind.newer(tree.one, "main"),
+        lambda: blind.git_tag("sprint3"),
+        lambda: blind.relation(tree.one, tree.two),
+    ):
+        with pytest.raises(Failure, match="does not let this run read"):
+            ask()

@@ -138,6 +138,7 @@ def test_a_plan_as_json_is_all_that_is_on_stdout(machine: Machine, place: Place)
     assert place.tags() == {}
 
 
+@pytest.mark.parametrize("place", ["htpasswd", "token"], indirect=True)
 def test_doctor_finds_nothing_wrong(machine: Machine, place: Place) -> None:
     ran = _ended(_by_hand(machine, "doctor"))
     for line in ("engine: Docker", "builder:", "names:", "git: commit", "credentials: accepted"):

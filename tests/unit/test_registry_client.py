@@ -1,0 +1,50 @@
+"""What the registry client does with addresses that a registry makes up. No socket is opened."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from feastflow_registry.authentication import Authenticator
+from feastflow_registry.credentials import Credential
+from feastflow_registry.http import Client, Response
+from feastflow_registry.references import RegistryHost, Repository
+from feastflow_registry.registry import RegistryClient
+
+HOST = RegistryHost("reg.example.com")
+SHOP = Repository(HOST, "ada/shop")
+UPLOAD = "https://reg.example.com/v2/ada/shop/blobs/uploads/"
+
+
+class Answers:
+    """A client that begins an upload wherever it is told to, and notes what else is sent."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.sent: list[tuple[str, str]] = []
+
+    def send(self, method: str, url: str, **_: Any) -> Response:
+        self.sent.append((method, url))
+        return Response(202, {"location": self.location}, b"", url)
+
+
+@pytest.mark.parametrize(
+    ("location", "cancelled"),
+    [
+        ("/v2/ada/shop/blobs/uploads/1", True),
+        (f"{UPLOAD}1", True),
+        ("http://reg.example.com/v2/ada/shop/blobs/uploads/1", False),
+        ("https://elsewhere.example.com/v2/ada/shop/blobs/uploads/1", False),
+        ("https://reg.example.com:444/v2/ada/shop/blobs/uploads/1", False),
+    ],
+)
+def test_an_upload_is_cancelled_at_the_registry_alone(location: str, cancelled: bool) -> None:
+    """The credential goes along: to no other host, and never in clear text."""
+    answers = Answers(location)
+    auth = Authenticator(
+        cast("Client", answers), HOST, Credential("ada", "dckr_pat_secret"), [SHOP], True
+    )
+    RegistryClient(cast("Client", answers), auth).check_push(SHOP)
+    expected = [("POST", UPLOAD)] + ([("DELETE", f"{UPLOAD}1")] if cancelled else [])
+    assert answers.sent == expected
