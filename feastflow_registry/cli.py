@@ -52,10 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
     if unknown:
         # Only the name is shown: what follows may be a token.
-        named = unknown[0].startswith("-")
-        name = unknown[0].partition("=")[0] if named else "One word more than a command and a user"
+        name = unknown[0].partition("=")[0] if unknown[0].startswith("-") else "a third word"
         known = Settings.model_fields.keys() - {"command", "username"}
         fix = nearest(name, [f"--{option(each)}" for each in known])
+        if not name.startswith("-"):
+            fix = "Give a command and a user, and no word more."
         if name == "--username":
             fix = "Give it after the command, as in `publish USER`, or set DOCKERHUB_USERNAME."
         if name in ("--token", "--password", "--github-token"):

@@ -132,8 +132,7 @@ class Execution:
         for step in self.plan.steps:
             if isinstance(step, MoveTag):
                 # A snapshot that no build or upload has aged needs no second look.
-                aged = bool(self.plan.pushes)
-                there = self.registry.resolve(step.reference) if aged else step.expect
+                there = self.registry.resolve(step.reference) if self.plan.pushes else step.expect
                 yield self._move_tag(step, there)
             elif isinstance(step, KeepTag):
                 yield Outcome(
@@ -237,6 +236,7 @@ class Execution:
                     continue
                 if self._is_final(reference):
                     # It is never moved: the commit tag takes its digest instead.
+                    self.attempted.add(push.reference)
                     self.registry.set_tag(push.reference, there)
                     yield from self._adopt(push, there, image.size)
                 else:

@@ -38,7 +38,7 @@ class TerminalLog:
 
     def notice(self, text: str) -> None:
         """Point out something that may surprise."""
-        self._write(self._paint("yellow", f"ℹ  {one_line(text)}"))  # noqa: RUF001
+        self._write(self._paint("yellow", f"ℹ  {one_line(text)}"))  # noqa: RUF001  It is meant.
 
     def warning(self, text: str) -> None:
         """Point out something that is probably not wanted."""
