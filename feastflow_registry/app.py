@@ -23,7 +23,8 @@ from feastflow_registry.policy import Permission
 from feastflow_registry.ports import BuiltImage, History, Log
 from feastflow_registry.references import Reference
 from feastflow_registry.registry import RegistryClient
-from feastflow_registry.settings import Command, Service, Settings
+from feastflow_registry.services import Service
+from feastflow_registry.settings import Command, Settings
 from feastflow_registry.survey import Surveyor
 from feastflow_registry.workspace import FileLedger
 

@@ -25,7 +25,7 @@ from feastflow_registry.plan import (
 from feastflow_registry.policy import Relation, Rule, SharedTag
 from feastflow_registry.ports import Builder, BuiltImage, History, Registry, Worktree
 from feastflow_registry.references import Commit, Digest, Reference, Tag
-from feastflow_registry.settings import Service
+from feastflow_registry.services import Service
 from feastflow_registry.survey import Surveyor
 
 _ROUNDS = 5

@@ -11,17 +11,27 @@ from typing import TypeVar
 from feastflow_registry.errors import Failure, Kind, nearest
 from feastflow_registry.patterns import compile_pattern, is_literal
 from feastflow_registry.references import RegistryHost, Repository, Tag
+from feastflow_registry.services import Secret, SmokeTest
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
-RESERVED = ("latest", "commit-", "withdrawn-", "frozen-")
-OWNED_LABELS = ("org.opencontainers.image.revision", "org.opencontainers.image.source")
+CACHE_TAG = "buildcache"
+RESERVED = ("latest", "commit-", "withdrawn-", "frozen-", CACHE_TAG)
+INPUTS_LABEL = "io.github.feastflow.registry-action.inputs"
+OWNED_LABELS = (
+    "org.opencontainers.image.revision",
+    "org.opencontainers.image.source",
+    INPUTS_LABEL,
+)
 _VARIABLE = re.compile(r"\{[^{}]*\}")
 _KNOWN_VARIABLES = ("{version}", "{major}", "{minor}", "{branch}", "{date}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9.]+)?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_SMOKE_TEST = re.compile(r"([0-9]{1,5})(/[!-~]*)?")
+_SPEC = re.compile(r"type=[a-z0-9]+(?:,[a-z0-9_.-]+=[^,\s\"]*)*")
+_CREDENTIAL = re.compile(r"token|passw|secret|credential|private|(?:^|_)(?:key|pat|auth)(?:_|$)")
 
 
 def word(kind: type[E]) -> Callable[[str], E]:
@@ -182,6 +192,99 @@ def sha_length(text: str) -> int:
     return int(text)
 
 
+def lines(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """Items that may hold commas, one a line."""
+    return lambda text: tuple(parse(each.strip()) for each in text.splitlines() if each.strip())
+
+
+def secret(text: str) -> Secret:
+    """A build secret as buildx writes it: ``id=npm,src=.npmrc`` or ``id=npm,env=NPM_TOKEN``.
+
+    https://docs.docker.com/reference/cli/docker/buildx/build/#secret
+    """
+    found = dict(each.partition("=")[::2] for each in text.split(","))
+    kind = found.pop("type", "")
+    name = found.pop("id", "")
+    file = found.pop("src", found.pop("source", ""))
+    variable = found.pop("env", "")
+    if kind == "env" and file:
+        file, variable = "", file
+    if found or bool(file) == bool(variable) or not _NAME.fullmatch(name):
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} is not a build secret.",
+            "Write id=NAME,src=FILE or id=NAME,env=VARIABLE; the value itself is never an input.",
+        )
+    if variable and not _KEY.fullmatch(variable):
+        raise Failure(Kind.INPUT, f"{variable[:80]!r} is no variable.", "Name it without a $.")
+    return Secret(name, relative_path(file) if file else "", variable)
+
+
+def ssh(text: str) -> str:
+    """An SSH agent for the build: ``default``, or a name and its socket or key.
+
+    https://docs.docker.com/reference/cli/docker/buildx/build/#ssh
+    """
+    name, _, path = text.partition("=")
+    if not _NAME.fullmatch(name) or not path.isprintable() or "," in path:
+        raise Failure(
+            Kind.INPUT, f"{text[:80]!r} is not an SSH agent.", "Write default, or NAME=SOCKET."
+        )
+    return text
+
+
+def smoke_test(text: str) -> SmokeTest | None:
+    """A port and a path, ``3000/health``; nothing, if it is empty."""
+    found = _SMOKE_TEST.fullmatch(text)
+    if not found or not 1 <= int(found[1]) <= 65535:
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} is not a port and a path.",
+            "Write the container's port, then the path, as in 3000/ or 8080/health.",
+        )
+    return SmokeTest(int(found[1]), found[2] or "/")
+
+
+def cache(text: str) -> str:
+    """Where layers are kept between runs: nowhere (empty), ``registry``, or a buildx spec.
+
+    https://docs.docker.com/build/cache/backends/
+    """
+    if text == "none":
+        return ""
+    if text != "registry" and not _SPEC.fullmatch(text):
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} is not a cache.",
+            "Use none, registry, or what buildx takes, as in type=local,dest=.cache/{service}.",
+        )
+    return text
+
+
+def attest(text: str) -> tuple[str, ...]:
+    """Attestations as buildx takes them: none, provenance and SBOM, or the given ones.
+
+    https://docs.docker.com/build/metadata/attestations/
+    """
+    if text.lower() in ("true", "false"):
+        return ("type=provenance,mode=min", "type=sbom") if flag(text) else ()
+    found = lines(str)(text)
+    for each in found:
+        if not _SPEC.fullmatch(each) or not re.match(r"type=(?:provenance|sbom)\b", each):
+            raise Failure(
+                Kind.INPUT,
+                f"{each[:80]!r} is not an attestation.",
+                "Use true, false, or one buildx spec a line, such as type=provenance,mode=max.",
+            )
+    return found
+
+
+def looks_secret(key: str) -> bool:
+    """Whether a build argument is named as a credential would be."""
+    return _CREDENTIAL.search(key.lower()) is not None
+
+
+service_name = matching(_NAME, "a service", "A name holds letters, digits, '_', '.' and '-'.")
 builder = matching(_NAME, "the name of a builder", "See the names in `docker buildx ls`.")
 target = matching(_NAME, "a build stage", "Name a stage as the Dockerfile does after AS.")
 platform = matching(

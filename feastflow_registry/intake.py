@@ -14,7 +14,8 @@ from feastflow_registry.context import Context, RefKind
 from feastflow_registry.credentials import Credential
 from feastflow_registry.errors import Failure, Kind, gather
 from feastflow_registry.git import Git
-from feastflow_registry.settings import Service, Settings, option
+from feastflow_registry.services import Service
+from feastflow_registry.settings import Settings, option
 from feastflow_registry.workspace import check_files
 
 PREFIX = "FEASTFLOW_"

@@ -14,7 +14,8 @@ from feastflow_registry import policy
 from feastflow_registry.context import Context, RefKind
 from feastflow_registry.policy import Facts, Permission, Published, Rule, SharedTag
 from feastflow_registry.references import Commit, Digest, Reference, Tag
-from feastflow_registry.settings import Command, Reuse, Service, Settings
+from feastflow_registry.services import Service
+from feastflow_registry.settings import Command, Reuse, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,20 @@ class ReuseImage:
 
 @dataclass(frozen=True, slots=True)
 class BuildImage:
-    """Build a service. ``tags`` are the names that the local engine gives the image."""
+    """Build a service. ``tags`` are the names that the local engine gives the image.
+
+    ``needs``: the services that it is built from; ``cache_from``, ``cache_to``, ``attest``: as
+    buildx takes them; ``epoch``: the seconds since 1970 that every file and layer is to carry.
+    """
 
     service: Service
     tags: tuple[Reference, ...]
     labels: tuple[tuple[str, str], ...]
+    needs: tuple[Service, ...] = ()
+    cache_from: str = ""
+    cache_to: str = ""
+    attest: tuple[str, ...] = ()
+    epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

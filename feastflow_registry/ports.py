@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
+from feastflow_registry.errors import Failure
 from feastflow_registry.plan import BuildImage
 from feastflow_registry.policy import Published, Relation
 from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.services import Service
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,21 @@ class BuiltImage:
     image_id: str
     digest: Digest | None = None
     size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build session made, and what it did not: both by the service's name."""
+
+    images: Mapping[str, BuiltImage]
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+
+class Spread(Protocol):
+    """Does the same work on several things at once; the results come in their order."""
+
+    def __call__(self, work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
+        """Raise the first failure, once everything that was begun has ended."""
 
 
 class Registry(Protocol):
@@ -46,11 +66,24 @@ class Builder(Protocol):
     def check_ready(self, images: Sequence[BuildImage]) -> None:
         """Make sure that the engine and the builder are there and can build these."""
 
-    def build(self, images: Sequence[BuildImage], *, push: bool) -> Mapping[str, BuiltImage]:
-        """Build all images in one session; the answer is by the service's name."""
+    def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
+        """Build all images in one session; one that fails keeps no other from being built.
+
+        Raises what is no single service's failure, such as an engine that is gone.
+        """
 
     def push(self, image: BuiltImage, reference: Reference) -> Digest:
         """Push an image that is in the engine under a tag."""
+
+
+class Checker(Protocol):
+    """Judges an image before it gets any name on the registry."""
+
+    def check(self, service: Service, image: BuiltImage, reference: Reference) -> None:
+        """Run the service's smoke test and its check. Raises a build failure.
+
+        ``reference``: the commit tag, which an image in the engine is already called by.
+        """
 
 
 class History(Protocol):

@@ -18,7 +18,7 @@ from feastflow_registry.plan import (
     Step,
 )
 from feastflow_registry.references import Digest, Reference
-from feastflow_registry.settings import Service
+from feastflow_registry.services import Service
 
 _ICONS = {
     Action.BUILT: "🔨",

@@ -7,7 +7,6 @@ the rule and the fix. It never sees the registry token, and pydantic never print
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -25,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from feastflow_registry import grammar
 from feastflow_registry.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.references import RegistryHost, Repository, Tag
+from feastflow_registry.services import Secret, Service, SmokeTest
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ class Command(StrEnum):
     PUBLISH = "publish"
     BUILD = "build"
     PUSH = "push"
+    INIT = "init"
     DOCTOR = "doctor"
 
 
@@ -50,21 +51,8 @@ class Reuse(StrEnum):
     """What is not built again."""
 
     COMMIT = "commit"
+    UNCHANGED = "unchanged"
     NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One image to build: where its files are (relative to the workspace), where it goes."""
-
-    name: str
-    repository: Repository
-    context: str = "."
-    dockerfile: str = "Dockerfile"
-    target: str = ""
-    args: tuple[tuple[str, str], ...] = ()
-    platforms: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
 
 
 def _wrong(cause: str, fix: str) -> PydanticCustomError:
@@ -97,11 +85,13 @@ class Settings(BaseModel):
     )
 
     command: Annotated[Command, _parsed(grammar.word(Command))] = Field(
-        Command.PUBLISH, description="What to do: publish, build, push or doctor."
+        Command.PUBLISH,
+        description="What to do: publish, build, push, init or doctor. Default: publish.",
     )
     registry: Annotated[RegistryHost, _parsed(RegistryHost.parse)] = Field(
         _HUB,
-        description="The registry, as host[:port]. Plain HTTP only on this machine.",
+        description="The registry, as host[:port]. Plain HTTP only on this machine. "
+        "Default: docker.io.",
     )
     namespace: Annotated[str, _parsed(grammar.repository_path)] = Field(
         "", description="The owner of the repositories. Default: username."
@@ -109,14 +99,23 @@ class Settings(BaseModel):
     username: Annotated[str, _parsed(grammar.username)] = Field(
         "", description="The registry's user. Empty where nothing is pushed."
     )
+    config: Annotated[str, _parsed(grammar.relative_path)] = Field(
+        "", description="The file of services and policy. Default: feastflow.yml if there is one."
+    )
+    services: Annotated[Words, _parsed(grammar.each(grammar.service_name))] = Field(
+        (), description="The services to work on, by name. Default: all."
+    )
+    services_from: Annotated[str, _parsed(grammar.relative_path)] = Field(
+        "", description="A Compose or Bake file that describes the services."
+    )
     image: Annotated[str, _parsed(grammar.repository_path)] = Field(
         "", description="The image's name. Default: the repository's name."
     )
     context: Annotated[str, _parsed(grammar.relative_path)] = Field(
-        ".", description="The build context, relative to the top of the repository."
+        ".", description="The build context, a folder of the repository. Default: its top folder."
     )
     dockerfile: Annotated[str, _parsed(grammar.relative_path)] = Field(
-        "Dockerfile", description="The Dockerfile, relative to the context."
+        "Dockerfile", description="The Dockerfile, relative to the context. Default: Dockerfile."
     )
     target: Annotated[str, _parsed(grammar.target)] = Field("", description="The stage to build.")
     build_args: Annotated[Pairs, _parsed(grammar.pairs)] = Field(
@@ -128,37 +127,62 @@ class Settings(BaseModel):
     labels: Annotated[Pairs, _parsed(grammar.labels)] = Field(
         (), description="More image labels, one key=value a line."
     )
+    secrets: Annotated[tuple[Secret, ...], _parsed(grammar.lines(grammar.secret))] = Field(
+        (), description="Build secrets, id=NAME,src=FILE or id=NAME,env=VARIABLE, one a line."
+    )
     branches: Annotated[Words, _parsed(grammar.branches)] = Field(
         ("main",),
-        description="Branches that may push, the main one first; patterns as in on.push.branches.",
+        description="Branches that may push, the main one first; patterns as in on.push.branches. "
+        "Default: main.",
     )
     git_tags: Annotated[Words, _parsed(grammar.patterns)] = Field(
-        ("*",), description="Git tags that may push; patterns as in on.push.tags."
+        ("*",), description="Git tags that may push; patterns as in on.push.tags. Default: *."
     )
     milestone: Annotated[Tag | None, _parsed(grammar.milestone)] = Field(
         None, description="A tag such as sprint3 that follows the main branch until it is tagged."
     )
     latest: Annotated[Latest, _parsed(grammar.word(Latest))] = Field(
-        Latest.FORWARD, description="How latest moves: forward, force or never."
+        Latest.FORWARD, description="How latest moves: forward, force or never. Default: forward."
     )
     extra_tags: Annotated[Words, _parsed(grammar.each(grammar.tag_template))] = Field(
         (), description="More tags: names, {version}, {major}, {minor}, {branch}, {date}."
     )
     shared_tags: Annotated[bool, _parsed(grammar.flag)] = Field(
-        True, description="Whether tags other than the commit tag move at all."
+        True, description="Whether tags other than the commit tag move at all. Default: true."
     )
     sha_length: Annotated[int, _parsed(grammar.sha_length)] = Field(
-        7, description="How many digits of the commit its tag has."
+        7, description="How many digits of the commit its tag has. Default: 7."
     )
     reuse: Annotated[Reuse, _parsed(grammar.word(Reuse))] = Field(
         Reuse.COMMIT,
-        description="commit: build nothing that this commit published; never: always build.",
+        description="commit: build nothing that this commit published; unchanged: nor what an "
+        "ancestor published from the same inputs; never: always build. Default: commit.",
     )
     builder: Annotated[str, _parsed(grammar.builder)] = Field(
         "", description="The buildx builder. Default: the current one."
     )
+    cache: Annotated[str, _parsed(grammar.cache)] = Field(
+        "",
+        description="Where layers are kept between runs: none, registry or a buildx spec. "
+        "Default: none.",
+    )
+    attest: Annotated[Words, _parsed(grammar.attest)] = Field(
+        (),
+        description="Provenance and SBOM: true, false or buildx specs, one a line. Default: false.",
+    )
+    reproducible: Annotated[bool, _parsed(grammar.flag)] = Field(
+        False,
+        description="Whether the image carries the commit's time in every file and layer. "
+        "Default: false.",
+    )
+    smoke_test: Annotated[SmokeTest | None, _parsed(grammar.smoke_test)] = Field(
+        None, description="A port and a path that must answer below 500, such as 3000/."
+    )
+    check: str = Field(
+        "", description="A command that judges the image, named by IMAGE, before it is pushed."
+    )
     dry_run: Annotated[bool, _parsed(grammar.flag)] = Field(
-        False, description="Stop after printing the plan."
+        False, description="Stop after printing the plan. Default: false."
     )
 
     @field_validator("username")
@@ -191,6 +215,9 @@ class Settings(BaseModel):
             args=self.build_args,
             platforms=self.platforms,
             labels=self.labels,
+            secrets=self.secrets,
+            smoke_test=self.smoke_test,
+            check=self.check,
         )
 
 

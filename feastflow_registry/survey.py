@@ -20,7 +20,7 @@ from feastflow_registry.policy import (
 )
 from feastflow_registry.ports import History, Registry
 from feastflow_registry.references import Commit, Digest, Reference, Repository
-from feastflow_registry.settings import Service
+from feastflow_registry.services import Service
 
 _MOST_TAGS_ASKED = 500
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from feastflow_registry.errors import Failure, Kind, Problem
 from feastflow_registry.ports import BuiltImage
 from feastflow_registry.references import Commit, Digest
-from feastflow_registry.settings import Service
+from feastflow_registry.services import Service
 
 
 def check_files(workspace: Path, services: Sequence[Service]) -> None:

@@ -26,7 +26,7 @@ from feastflow_registry.execute import Execution
 from feastflow_registry.plan import Outcome, Plan, plan_run
 from feastflow_registry.policy import Published
 from feastflow_registry.references import Commit, Digest, Reference, RegistryHost, Repository, Tag
-from feastflow_registry.settings import Service
+from feastflow_registry.services import Service
 from feastflow_registry.survey import Surveyor
 
 SOURCE = "https://github.com/feastflow/shop"

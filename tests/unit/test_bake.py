@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from feastflow_registry.bake import definition, escape, target_names
 from feastflow_registry.plan import BuildImage
 from feastflow_registry.references import Reference, Tag
-from feastflow_registry.settings import Service
+from feastflow_registry.services import Service
 
 from .publishing import SHOP, service
 

@@ -19,7 +19,8 @@ from feastflow_registry.plan import (
 )
 from feastflow_registry.policy import Permission, Rule
 from feastflow_registry.references import Reference, RegistryHost, Repository, Tag
-from feastflow_registry.settings import Command, Service
+from feastflow_registry.services import Service
+from feastflow_registry.settings import Command
 
 from .publishing import SHOP, SOURCE, A, B, World, image, service
 

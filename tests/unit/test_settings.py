@@ -4,7 +4,8 @@ import pytest
 
 from feastflow_registry import settings
 from feastflow_registry.references import RegistryHost, Repository, Tag
-from feastflow_registry.settings import Command, Latest, Reuse, Service, parse
+from feastflow_registry.services import Service
+from feastflow_registry.settings import Command, Latest, Reuse, parse
 
 from .failures import fails
 
@@ -16,6 +17,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "registry": RegistryHost("docker.io"),
         "username": "",
         "namespace": "",
+        "config": "",
+        "services": (),
+        "services_from": "",
         "image": "",
         "context": ".",
         "dockerfile": "Dockerfile",
@@ -23,6 +27,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "build_args": (),
         "platforms": (),
         "labels": (),
+        "secrets": (),
         "branches": ("main",),
         "git_tags": ("*",),
         "milestone": None,
@@ -32,6 +37,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "sha_length": 7,
         "reuse": Reuse.COMMIT,
         "builder": "",
+        "cache": "",
+        "attest": (),
+        "reproducible": False,
+        "smoke_test": None,
+        "check": "",
         "dry_run": False,
     }
     assert found.main == "main"
@@ -43,6 +53,9 @@ def test_every_input_is_read_from_text() -> None:
         "registry": "localhost:5000",
         "username": "Ada",
         "namespace": "team",
+        "config": "ci/feastflow.yml",
+        "services": "frontend,pricing",
+        "services-from": "compose.yaml",
         "image": "shop",
         "context": "app",
         "dockerfile": "docker/Dockerfile",
@@ -50,6 +63,7 @@ def test_every_input_is_read_from_text() -> None:
         "build-args": "A=1\nB=2",
         "platforms": "linux/amd64,linux/arm64",
         "labels": "maintainer=ada",
+        "secrets": "id=npm,src=.npmrc",
         "branches": "trunk,release/**",
         "git-tags": "v*",
         "milestone": "sprint3",
@@ -59,6 +73,11 @@ def test_every_input_is_read_from_text() -> None:
         "sha-length": "12",
         "reuse": "never",
         "builder": "ci",
+        "cache": "registry",
+        "attest": "true",
+        "reproducible": "true",
+        "smoke-test": "3000/",
+        "check": 'trivy image "$IMAGE"',
         "dry-run": "true",
     }
     assert given.keys() == {settings.option(name) for name in settings.Settings.model_fields}
@@ -82,7 +101,7 @@ def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
     ("name", "text", "words"),
     [
         ("command", "pubish", ["'pubish' is not known", 'Perhaps you meant "publish".']),
-        ("command", "rollback", ["Use one of: build, doctor, publish, push."]),
+        ("command", "rollback", ["Use one of: build, doctor, init, publish, push."]),
         ("registry", "https://docker.io", ["without https://"]),
         ("username", "ada\nlovelace", ["the user name holds", "bare name"]),
         ("username", "Ada", ["the user name must be lowercase", 'Write "ada".']),
@@ -101,7 +120,15 @@ def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
         ("extra-tags", "edge,{sha}", ["'{sha}' is not known"]),
         ("shared-tags", "no", ["true or false"]),
         ("sha-length", "3", ["7 to 40"]),
-        ("reuse", "unchanged", ["Use one of: commit, never."]),
+        ("reuse", "yes", ["Use one of: commit, never, unchanged."]),
+        ("config", "/etc/feastflow.yml", ["not a relative path"]),
+        ("services", "frontend,a b", ["'a b' is not a service"]),
+        ("services-from", "/etc/passwd", ["not a relative path"]),
+        ("secrets", "id=npm,env=A\nid=x", ["'id=x' is not a build secret"]),
+        ("cache", "yes", ["'yes' is not a cache", "none, registry"]),
+        ("attest", "type=sbom\nmax", ["'max' is not an attestation"]),
+        ("reproducible", "yes", ["true or false"]),
+        ("smoke-test", "/health", ["not a port and a path", "3000/"]),
         ("builder", "a b", ["docker buildx ls"]),
         ("dry-run", "1", ["true or false"]),
     ],
