@@ -18,6 +18,8 @@ from feastflow_registry.execute import Execution
 from feastflow_registry.git import Git
 from feastflow_registry.history import LayeredHistory
 from feastflow_registry.http import Client
+from feastflow_registry.inputs import Fingerprint, Tree, fingerprint
+from feastflow_registry.parallel import spread
 from feastflow_registry.plan import Outcome, Plan, Snapshot, plan_run
 from feastflow_registry.policy import Permission
 from feastflow_registry.ports import BuiltImage, History, Log
@@ -25,7 +27,9 @@ from feastflow_registry.references import Reference
 from feastflow_registry.registry import RegistryClient
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Command, Settings
+from feastflow_registry.settling import Settlement
 from feastflow_registry.survey import Surveyor
+from feastflow_registry.tagging import Tagger
 from feastflow_registry.workspace import FileLedger
 
 if TYPE_CHECKING:
@@ -38,12 +42,15 @@ DEPENDABOT = "dependabot[bot]"
 class App:
     """One run, wired. ``environ``: what children may see; ``reach``: the remote's history.
 
+    ``all_services``: also those that this run does not work on, but may build from;
+    ``machine``: this machine's architecture; ``variables``: build secrets by variable;
     ``pushed``: whether the registry holds the commit's images now, proven.
     """
 
     settings: Settings
     context: Context
     services: tuple[Service, ...]
+    all_services: tuple[Service, ...]
     credential: Credential | None
     workspace: Path
     environ: Mapping[str, str]
@@ -51,6 +58,8 @@ class App:
     http: Client
     reach: Callable[[], History]
     log: Log
+    machine: str
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     plan: Plan | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     attempted: set[Reference] = field(default_factory=set)
@@ -65,7 +74,14 @@ class App:
             self.git.ensure(self.context.checkout)
         built = self._recall() if self.settings.command is Command.PUSH else {}
         snapshot = self._survey() if self._publishes else {}
-        self.plan = plan_run(self.settings, self.context, self.permission, self.services, snapshot)
+        self.plan = plan_run(
+            self.settings,
+            self.context,
+            self.permission,
+            self.services,
+            snapshot,
+            self.all_services,
+        )
         head, *steps = report.plan_lines(self.plan)
         with self.log.group(head):
             for line in steps:
@@ -74,7 +90,6 @@ class App:
             return
         self._check_built(self.plan, built)
         execution = self._execution(self.plan, built)
-        self.attempted = execution.attempted
         for outcome in execution.run():
             self.outcomes.append(outcome)
             self.log.say(report.outcome_line(outcome))
@@ -130,31 +145,52 @@ class App:
     @cached_property
     def surveyor(self) -> Surveyor:
         """The eyes of the run."""
-        history = LayeredHistory(self.git, self.reach)
         return Surveyor(
             self.registry,
-            history,
+            LayeredHistory(self.git, self.reach),
             self.context.commit,
             self.context.source,
             self.settings.sha_length,
+            self._fingerprint,
+            spread,
         )
+
+    @cached_property
+    def _tree(self) -> Tree:
+        return self.git.tree()
+
+    def _fingerprint(self, service: Service) -> Fingerprint:
+        """What a service is made from. Where it names no platform, this machine's is the one."""
+        known = {each.name: each for each in self.all_services}
+        options = {
+            "attest": "\n".join(self.settings.attest),
+            "reproducible": str(self.settings.reproducible),
+            "machine": self.machine,
+        }
+        return fingerprint(service, known, self._tree, options)
 
     def _survey(self) -> Snapshot:
         shared = policy.shared_tags(self.settings, self.context, self.permission)
-        return self.surveyor.survey(self.services, shared)
+        return self.surveyor.survey(self.services, shared, self.settings.reuse)
 
     def _execution(self, plan: Plan, built: Mapping[str, BuiltImage]) -> Execution:
+        tagger = Tagger(self.surveyor, self.http.clock, self.attempted)
+        settlement = Settlement(
+            plan=plan,
+            tagger=tagger,
+            branch=self._followed_branch(),
+            main=self.settings.main,
+            others=policy.repointable(self.settings, self.permission),
+            spread=spread,
+        )
         return Execution(
             plan=plan,
-            branch=self._followed_branch(),
-            registry=self.registry,
             builder=lambda: self.engine,
-            history=self.surveyor.history,
+            checker=self._checks,
             worktree=self.git,
-            surveyor=self.surveyor,
-            clock=self.http.clock,
-            others=policy.repointable(self.settings, self.permission),
-            main=self.settings.main,
+            tagger=tagger,
+            settlement=settlement,
+            spread=spread,
             built=built,
         )
 

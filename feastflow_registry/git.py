@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from feastflow_registry.context import Checkout
 from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.inputs import TrackedFile, Tree
 from feastflow_registry.policy import Relation
 from feastflow_registry.references import Commit
 
 _SECONDS = 120
+_DEEP = 101
+# Leaves what some attribute changes between the index and the working copy.
+_UNFILTERED = ":(exclude,attr:!filter !ident !working-tree-encoding)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,30 @@ class Git:
         """
         return mark.islower() or (mark == "S" and os.path.lexists(self.workspace / name))
 
+    def tree(self) -> Tree:
+        """List the tracked files, as the index has them, and what else is there.
+
+        https://git-scm.com/docs/git-ls-files
+        """
+        files = {}
+        for entry in self._list("--stage", "-v"):
+            facts, _, name = entry.partition("\t")
+            mark, mode, blob, _ = facts.split(" ")
+            files[name] = TrackedFile(mode, blob, mark != "H")
+        return Tree(
+            files,
+            tuple(self._list("--others", "--directory")),
+            frozenset(self._list("--", _UNFILTERED)),
+        )
+
+    def _list(self, *arguments: str) -> list[str]:
+        answer = self._run("ls-files", "-z", *arguments)
+        if answer.returncode:
+            raise Failure(
+                Kind.INPUT, "git could not list the files.", "See what `git ls-files` says."
+            )
+        return [entry for entry in answer.stdout.split("\0") if entry]
+
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Say where ``head`` stands to ``base``, as far as this clone can prove it."""
         if base == head:
@@ -117,6 +145,11 @@ class Git:
             return []
         found = self._text("rev-list", "--first-parent", f"{commit}..{tip}").split()
         return [Commit.parse(each) for each in found]
+
+    def ancestors(self, commit: Commit) -> Sequence[Commit]:
+        """List the first parents before a commit, as far as this clone goes."""
+        listed = self._text("rev-list", "--first-parent", f"--max-count={_DEEP}", commit.sha)
+        return [Commit.parse(each) for each in listed.split()[1:]]
 
     def git_tag(self, name: str) -> Commit | None:
         """Ask the remote for a git tag; an annotated one is peeled to its commit."""

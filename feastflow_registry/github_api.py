@@ -6,7 +6,7 @@ https://docs.github.com/en/rest/git/refs#get-a-reference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import requests
@@ -69,6 +69,19 @@ class GitHubHistory:
                 return []
             parents = {each.sha: [one.sha for one in each.parents] for each in compared.commits}
             return _first_parents(parents)
+
+        return self._ask(ask) or []
+
+    def ancestors(self, commit: Commit) -> Sequence[Commit]:
+        """List the first parents before a commit, newest first, among the last hundred commits.
+
+        https://docs.github.com/en/rest/commits/commits#list-commits
+        """
+
+        def ask() -> list[Commit]:
+            listed = self._repository.get_commits(sha=commit.sha).get_page(0)
+            parents = {each.sha: [one.sha for one in each.parents] for each in reversed(listed)}
+            return _first_parents(parents)[1:]
 
         return self._ask(ask) or []
 

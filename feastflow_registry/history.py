@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 
 from feastflow_registry.policy import Relation
 from feastflow_registry.ports import History
@@ -14,34 +15,47 @@ from feastflow_registry.references import Commit
 class LayeredHistory:
     """The clone first, then GitHub, which is only reached for when it is needed.
 
-    What changes meanwhile (branches, git tags) is always asked of the remote.
+    What changes meanwhile (branches, git tags) is always asked of the remote. Several threads
+    may ask.
     """
 
     clone: History
     reach: Callable[[], History]
     _remote: History | None = None
     _relations: dict[tuple[Commit, Commit], Relation] = field(default_factory=dict)
+    _ancestors: dict[Commit, Sequence[Commit]] = field(default_factory=dict)
+    _asking: RLock = field(default_factory=RLock)
 
     @property
     def remote(self) -> History:
         """The remote's own history."""
-        if self._remote is None:
-            self._remote = self.reach()
-        return self._remote
+        with self._asking:
+            if self._remote is None:
+                self._remote = self.reach()
+            return self._remote
 
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Say where ``head`` stands to ``base``; each pair is asked once."""
-        known = self._relations.get((base, head))
-        if known is None:
-            known = self.clone.relation(base, head)
-            if known is Relation.UNKNOWN:
-                known = self.remote.relation(base, head)
-            self._relations[base, head] = known
-        return known
+        with self._asking:
+            known = self._relations.get((base, head))
+            if known is None:
+                known = self.clone.relation(base, head)
+                if known is Relation.UNKNOWN:
+                    known = self.remote.relation(base, head)
+                self._relations[base, head] = known
+            return known
 
     def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
         """List what a branch has beyond a commit, newest first."""
         return self.remote.newer(commit, branch)
+
+    def ancestors(self, commit: Commit) -> Sequence[Commit]:
+        """List the first parents before a commit, newest first; each is asked once."""
+        with self._asking:
+            if commit not in self._ancestors:
+                found = self.clone.ancestors(commit) or self.remote.ancestors(commit)
+                self._ancestors[commit] = found
+            return self._ancestors[commit]
 
     def git_tag(self, name: str) -> Commit | None:
         """Name the commit of a git tag."""

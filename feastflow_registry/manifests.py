@@ -10,8 +10,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.grammar import INPUTS_LABEL
 from feastflow_registry.references import Commit, Digest
 
 INDEXES = (
@@ -75,16 +77,28 @@ class Manifest:
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
-def read_origin(data: bytes) -> tuple[Commit | None, str]:
-    """The commit and the source that an image configuration's labels name, if they do.
+class Origin(NamedTuple):
+    """What an image's labels say that it was made from: commit, repository, digest of the inputs."""
+
+    revision: Commit | None = None
+    source: str = ""
+    inputs: str = ""
+
+
+def read_origin(data: bytes) -> Origin:
+    """What an image configuration's labels say of its origin, if they do.
 
     https://github.com/opencontainers/image-spec/blob/main/config.md
     """
     config = json_object(data).get("config")
     labels = config.get("Labels") if isinstance(config, dict) else None
     if not isinstance(labels, dict):
-        return None, ""
-    return Commit.read(labels.get(_REVISION)), str(labels.get(_SOURCE) or "")
+        return Origin()
+    return Origin(
+        Commit.read(labels.get(_REVISION)),
+        str(labels.get(_SOURCE) or ""),
+        str(labels.get(INPUTS_LABEL) or ""),
+    )
 
 
 def json_object(data: bytes) -> Mapping[str, object]:

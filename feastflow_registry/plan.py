@@ -12,18 +12,26 @@ from enum import StrEnum
 
 from feastflow_registry import policy
 from feastflow_registry.context import Context, RefKind
+from feastflow_registry.grammar import CACHE_TAG, INPUTS_LABEL
 from feastflow_registry.policy import Facts, Permission, Published, Rule, SharedTag
 from feastflow_registry.references import Commit, Digest, Reference, Tag
-from feastflow_registry.services import Service
+from feastflow_registry.services import Service, linked
 from feastflow_registry.settings import Command, Reuse, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one service's repository holds: the commit's own image, and what decides each move."""
+    """What one service's repository holds: the commit's image, and what decides each move.
+
+    ``unchanged``: an ancestor's image that was made from the same ``inputs`` (their digest);
+    ``why``: why there is none.
+    """
 
     image: Published | None = None
     facts: Mapping[Tag, Facts] = field(default_factory=dict)
+    unchanged: Published | None = None
+    inputs: str = ""
+    why: str = ""
 
 
 Snapshot = Mapping[str, Seen]
@@ -40,11 +48,21 @@ class ReuseImage:
 
 
 @dataclass(frozen=True, slots=True)
+class CarryImage:
+    """An ancestor's image would come out the same: it gets this commit's tag too."""
+
+    service: Service
+    reference: Reference
+    image: Published
+
+
+@dataclass(frozen=True, slots=True)
 class BuildImage:
     """Build a service. ``tags`` are the names that the local engine gives the image.
 
     ``needs``: the services that it is built from; ``cache_from``, ``cache_to``, ``attest``: as
-    buildx takes them; ``epoch``: the seconds since 1970 that every file and layer is to carry.
+    buildx takes them; ``epoch``: the seconds since 1970 that every file and layer is to carry;
+    ``why``: why it is not carried forward.
     """
 
     service: Service
@@ -55,6 +73,7 @@ class BuildImage:
     cache_to: str = ""
     attest: tuple[str, ...] = ()
     epoch: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +104,7 @@ class KeepTag:
     reason: str
 
 
-Step = ReuseImage | BuildImage | PushImage | MoveTag | KeepTag
+Step = ReuseImage | CarryImage | BuildImage | PushImage | MoveTag | KeepTag
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +137,15 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, PushImage))
 
     @property
-    def images(self) -> tuple[PushImage | ReuseImage, ...]:
+    def carries(self) -> tuple[CarryImage, ...]:
+        """The images that get this commit's tag too."""
+        return tuple(step for step in self.steps if isinstance(step, CarryImage))
+
+    @property
+    def images(self) -> tuple[PushImage | CarryImage | ReuseImage, ...]:
         """What each service's commit tag is or will be."""
-        return tuple(step for step in self.steps if isinstance(step, (PushImage, ReuseImage)))
+        kinds = (PushImage, CarryImage, ReuseImage)
+        return tuple(step for step in self.steps if isinstance(step, kinds))
 
     @property
     def moves(self) -> tuple[MoveTag, ...]:
@@ -133,6 +158,7 @@ class Action(StrEnum):
 
     BUILT = "built"
     REUSED = "reused"
+    CARRIED = "carried"
     ADOPTED = "adopted"
     PUSHED = "pushed"
     MOVED = "moved"
@@ -152,7 +178,9 @@ class Outcome:
     note: str = ""
 
 
-def labels(settings: Settings, context: Context, service: Service) -> tuple[tuple[str, str], ...]:
+def labels(
+    settings: Settings, context: Context, service: Service, inputs: str = ""
+) -> tuple[tuple[str, str], ...]:
     """The OCI labels of an image: the user's, then those that this program answers for.
 
     https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys
@@ -171,6 +199,7 @@ def labels(settings: Settings, context: Context, service: Service) -> tuple[tupl
         **dict(service.labels),
         f"{prefix}revision": context.commit.sha,
         f"{prefix}source": context.source,
+        INPUTS_LABEL: inputs,
     }
     return tuple((key, value) for key, value in facts.items() if value)
 
@@ -181,9 +210,14 @@ def plan_run(
     permission: Permission,
     services: tuple[Service, ...],
     snapshot: Snapshot,
+    others: tuple[Service, ...] = (),
 ) -> Plan:
-    """Plan ``publish``, ``build`` or ``push``. Raises a conflict that the snapshot shows."""
+    """Plan ``publish``, ``build`` or ``push`` of services, which may be built from others.
+
+    Raises a conflict that the snapshot shows.
+    """
     own = policy.commit_tag(context.commit, settings.sha_length)
+    known = {each.name: each for each in (*services, *others)}
     shared = policy.shared_tags(settings, context, permission)
     publishes = permission.push and settings.command is not Command.BUILD
     images: list[Step] = []
@@ -191,21 +225,24 @@ def plan_run(
     for service in services:
         reference = Reference(service.repository, own)
         names = (reference, *(Reference(service.repository, each.tag) for each in shared))
-        build = BuildImage(service, names, labels(settings, context, service))
+        seen = snapshot.get(service.name, Seen())
+        build = BuildImage(
+            service,
+            names,
+            labels(settings, context, service, seen.inputs),
+            needs=tuple(linked(service, known)),
+            attest=settings.attest,
+            epoch=int(context.committed.timestamp()) if settings.reproducible else None,
+            why=seen.why,
+            **_caches(settings, service, write=publishes),
+        )
         if not publishes:
             images += [] if settings.command is Command.PUSH else [build]
             continue
-        seen = snapshot[service.name]
-        if seen.image:
-            policy.check_commit_image(
-                seen.image,
-                repository=service.repository,
-                tag=own,
-                commit=context.commit,
-                source=context.source,
-            )
-        if seen.image and settings.reuse is Reuse.COMMIT:
+        if seen.image and settings.reuse is not Reuse.NEVER:
             images.append(ReuseImage(service, reference, seen.image))
+        elif seen.unchanged and settings.command is Command.PUBLISH:
+            images.append(CarryImage(service, reference, seen.unchanged))
         else:
             images += [build] if settings.command is Command.PUBLISH else []
             images.append(PushImage(service, reference))
@@ -215,11 +252,27 @@ def plan_run(
     return Plan(settings.command, context.commit, context.source, permission, (*images, *tags))
 
 
+def _caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str, str]:
+    """Where layers are looked for and left: in the repository itself, or where buildx is told.
+
+    https://docs.docker.com/build/cache/backends/
+    """
+    if not settings.cache:
+        return {}
+    spec = settings.cache.replace("{service}", service.name)
+    if spec == "registry":
+        spec = f"type=registry,ref={service.repository.host}/{service.repository.path}:{CACHE_TAG}"
+        return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
+    found = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
+    return {"cache_from": found, "cache_to": spec if write else ""}
+
+
 def _plan_tags(
     service: Service, shared: tuple[SharedTag, ...], seen: Seen, context: Context
 ) -> list[Step]:
     steps: list[Step] = []
-    digest = seen.image.digest if seen.image else None
+    image = seen.image or seen.unchanged
+    digest = image.digest if image else None
     for each in shared:
         facts = seen.facts[each.tag]
         reference = Reference(service.repository, each.tag)

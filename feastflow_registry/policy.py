@@ -67,12 +67,16 @@ class SharedTag:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """An image on the registry. ``size``: compressed bytes. Labels that disagree are unknown."""
+    """An image on the registry. ``size``: compressed bytes. Labels that disagree are unknown.
+
+    ``inputs``: the digest of what it was made from, if it was published to be carried forward.
+    """
 
     digest: Digest
     revision: Commit | None
     source: str
     size: int = 0
+    inputs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,18 @@ def _template_values(context: Context) -> Mapping[str, str]:
 def is_ours(image: Published, commit: Commit, source: str) -> bool:
     """Tell whether an image's labels say that it is this commit of this repository."""
     return image.revision == commit and same_source(image.source, source)
+
+
+def may_be_carried(image: Published, commit: Commit, source: str, length: int) -> bool:
+    """Tell whether an image can be an ancestor's that was carried forward to a commit.
+
+    Its own commit tag must have another name, or it could be there for its own sake.
+    """
+    return (
+        bool(image.inputs and image.revision and same_source(image.source, source))
+        and image.revision != commit
+        and commit_tag(image.revision or commit, length) != commit_tag(commit, length)
+    )
 
 
 def same_source(one: str, other: str) -> bool:

@@ -41,6 +41,11 @@ class Spread(Protocol):
         """Raise the first failure, once everything that was begun has ended."""
 
 
+def in_turn(work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
+    """Spread nothing: one after the other."""
+    return [work(item) for item in items]
+
+
 class Registry(Protocol):
     """One registry, as its distribution API shows it."""
 
@@ -94,6 +99,9 @@ class History(Protocol):
 
     def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
         """The first-parent commits of a branch that come after one, newest first."""
+
+    def ancestors(self, commit: Commit) -> Sequence[Commit]:
+        """The first parents before a commit, newest first, about a hundred of them."""
 
     def git_tag(self, name: str) -> Commit | None:
         """The commit of a git tag on the remote."""

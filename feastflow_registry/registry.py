@@ -18,6 +18,7 @@ from feastflow_registry.manifests import (
     IMAGES,
     INDEXES,
     Manifest,
+    Origin,
     hashes_to,
     json_object,
     read_origin,
@@ -63,8 +64,14 @@ class RegistryClient:
         children = manifest.platforms if manifest.is_index else ()
         platforms = [self._manifest(repository, each) for each in children] or [manifest]
         origins = {read_origin(self._blob(repository, each.config)) for each in platforms}
-        revision, source = origins.pop() if len(origins) == 1 else (None, "")
-        image = Published(digest, revision, source, max(each.size for each in platforms))
+        origin = origins.pop() if len(origins) == 1 else Origin()
+        image = Published(
+            digest,
+            origin.revision,
+            origin.source,
+            max(each.size for each in platforms),
+            origin.inputs,
+        )
         self.images[repository, digest] = image
         return image
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from feastflow_registry.plan import (
     Action,
     BuildImage,
+    CarryImage,
     KeepTag,
     MoveTag,
     Outcome,
@@ -23,16 +24,28 @@ from feastflow_registry.services import Service
 _ICONS = {
     Action.BUILT: "🔨",
     Action.REUSED: "♻️ ",
+    Action.CARRIED: "⏩",
     Action.ADOPTED: "♻️ ",
     Action.PUSHED: "📤",
     Action.MOVED: "🏷️ ",
     Action.KEPT: "⏸️ ",
 }
+_NAMES: Mapping[type[Step], str] = {
+    BuildImage: "build",
+    CarryImage: "carry",
+    KeepTag: "keep",
+    MoveTag: "tag",
+    PushImage: "push",
+    ReuseImage: "reuse",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one service. ``tags``: those that hold its image now. ``size``: bytes."""
+    """What became of one service. ``tags``: those that hold its image now. ``size``: bytes.
+
+    ``note``: since when it is unchanged, if it was carried forward.
+    """
 
     service: Service
     action: Action | None
@@ -40,6 +53,7 @@ class Result:
     tags: tuple[Reference, ...]
     size: int
     seconds: float
+    note: str = ""
 
     @property
     def image(self) -> str:
@@ -59,15 +73,20 @@ def _result(service: Service, outcomes: list[Outcome]) -> Result:
     images = [each for each in outcomes if each.action not in (Action.MOVED, Action.KEPT)]
     digest = next((each.digest for each in reversed(images) if each.digest), None)
     last = {each.reference: each.digest for each in outcomes}
-    made = Action.BUILT if images else None
-    reused = any(each.action in (Action.REUSED, Action.ADOPTED) for each in images)
+    kinds = {each.action for each in images}
+    action = Action.BUILT if images else None
+    if kinds & {Action.REUSED, Action.ADOPTED}:
+        action = Action.REUSED
+    elif Action.CARRIED in kinds:
+        action = Action.CARRIED
     return Result(
         service=service,
-        action=Action.REUSED if reused else made,
+        action=action,
         digest=digest,
         tags=tuple(each for each, found in last.items() if digest and found == digest),
         size=next((each.size for each in reversed(images) if each.size), 0),
         seconds=sum(each.seconds for each in outcomes),
+        note=next((each.note for each in images if each.action is Action.CARRIED), ""),
     )
 
 
@@ -86,8 +105,12 @@ def describe(step: Step) -> str:
     match step:
         case ReuseImage():
             return f"reuse  {step.reference} ({step.image.digest.short}), published already"
+        case CarryImage():
+            since = f" since {step.image.revision.short}" if step.image.revision else ""
+            return f"carry  {step.reference} ({step.image.digest.short}), unchanged{since}"
         case BuildImage():
-            return f"build  {step.tags[0]} from {step.service.context}"
+            why = f" ({step.why})" if step.why else ""
+            return f"build  {step.tags[0]} from {step.service.context}{why}"
         case PushImage():
             return f"push   {step.reference}"
         case MoveTag():
@@ -120,15 +143,19 @@ def plan_json(plan: Plan) -> str:
 
 def _step(step: Step) -> Mapping[str, object]:
     """One step as JSON, without the user's name: GitHub drops job outputs that hold a secret."""
-    names = {BuildImage: "build", PushImage: "push", ReuseImage: "reuse", MoveTag: "tag"}
-    said = {"step": names.get(type(step), "keep"), "service": step.service.name}
+    said = {"step": _NAMES[type(step)], "service": step.service.name}
     match step:
         case BuildImage():
-            return {**said, "tags": [each.identifier for each in step.tags]}
+            tags = [each.identifier for each in step.tags]
+            return {**said, "tags": tags, **({"why": step.why} if step.why else {})}
         case PushImage():
             return {**said, "tag": step.reference.identifier}
         case ReuseImage():
             return {**said, "tag": step.reference.identifier, "digest": str(step.image.digest)}
+        case CarryImage():
+            since = str(step.image.revision or "")
+            digest = str(step.image.digest)
+            return {**said, "tag": step.reference.identifier, "digest": digest, "since": since}
         case MoveTag():
             replaces = str(step.expect) if step.expect else None
             tag = step.reference.identifier
@@ -156,10 +183,12 @@ def standing(
     plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]
 ) -> list[str]:
     """Where a failed run leaves the registry: proven, in doubt, not done."""
-    proven = {each.reference for each in outcomes if each.action in (Action.PUSHED, Action.MOVED)}
+    writing = (Action.PUSHED, Action.CARRIED, Action.MOVED)
+    proven = {each.reference for each in outcomes if each.action in writing}
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
-    planned = [each.reference for each in plan.pushes] + [each.reference for each in plan.moves]
+    steps = (*plan.carries, *plan.pushes, *plan.moves)
+    planned = [each.reference for each in steps]
     due = [each for each in planned if each not in reached]
     if not proven and not doubtful and not due:
         return []
@@ -207,7 +236,7 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         "digest": str(single.digest or "") if single else "",
         "digests": json.dumps(digests),
         "plan": plan_json(plan),
-        "matrix": json.dumps({"service": [each.name for each in plan.services]}),
+        "matrix": json.dumps({"service": [each.service.name for each in plan.builds]}),
         "image": single.image if single else "",
         "tags": "\n".join(str(tag) for each in found for tag in each.tags),
         "images": json.dumps(images),

@@ -226,20 +226,27 @@ def option(name: str) -> str:
     return name.replace("_", "-")
 
 
-def parse(inputs: Mapping[str, str]) -> Settings:
-    """Check all inputs. Raises one input failure with every problem. Empty means default."""
+def parse(inputs: Mapping[str, str], origins: Mapping[str, str] | None = None) -> Settings:
+    """Check all inputs. Raises one input failure with every problem. Empty means default.
+
+    ``origins``: where an input stands, if it was not given as one.
+    """
     given = {key.replace("-", "_"): value for key, value in inputs.items() if value.strip()}
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        problems = [_problem(each["loc"], each) for each in error.errors(include_input=False)]
+        found = error.errors(include_input=False)
+        problems = [_problem(each["loc"], each, origins or {}) for each in found]
     raise Failure.of(Kind.INPUT, problems)
 
 
-def _problem(location: tuple[int | str, ...], error: Mapping[str, object]) -> Problem:
+def _problem(
+    location: tuple[int | str, ...], error: Mapping[str, object], origins: Mapping[str, str]
+) -> Problem:
     name = option(str(location[0]))
     context = error.get("ctx")
     if isinstance(context, dict) and "fix" in context:
-        return Problem(f'input "{name}": {context["cause"]}', str(context["fix"]))
+        where = origins.get(str(location[0]), f'input "{name}"')
+        return Problem(f"{where}: {context['cause']}", str(context["fix"]))
     known = [option(field) for field in Settings.model_fields]
     return Problem(f'"{name}" is not an input of this action.', nearest(name, known))

@@ -89,7 +89,8 @@ def _row(plan: Plan, found: Result) -> str:
         report.size(found.size) if found.size else "",
     )
     action = found.action.value if found.action else ""
-    return f"| {' | '.join(columns)} | {action} | {found.seconds:.1f} |"
+    note = f", {cell(found.note)}" if found.note else ""
+    return f"| {' | '.join(columns)} | {action}{note} | {found.seconds:.1f} |"
 
 
 def _sentence(text: str) -> str:

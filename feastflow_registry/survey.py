@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.inputs import Fingerprint
 from feastflow_registry.plan import Seen, Snapshot
 from feastflow_registry.policy import (
     Facts,
@@ -12,42 +14,128 @@ from feastflow_registry.policy import (
     Relation,
     Rule,
     SharedTag,
+    check_commit_image,
     commit_tag,
     frozen_marker,
     is_ours,
+    may_be_carried,
     same_source,
     withdrawn_marker,
 )
-from feastflow_registry.ports import History, Registry
+from feastflow_registry.ports import History, Registry, Spread, in_turn
 from feastflow_registry.references import Commit, Digest, Reference, Repository
 from feastflow_registry.services import Service
+from feastflow_registry.settings import Reuse
 
 _MOST_TAGS_ASKED = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Surveyor:
-    """Gathers facts about one commit of one repository's source."""
+    """Gathers facts about one commit of one repository's source.
+
+    ``fingerprint``: what a service's image is made from at this commit.
+    """
 
     registry: Registry
     history: History
     commit: Commit
     source: str
     sha_length: int
+    fingerprint: Callable[[Service], Fingerprint]
+    spread: Spread = in_turn
 
-    def survey(self, services: Sequence[Service], shared: Sequence[SharedTag]) -> Snapshot:
+    def survey(
+        self, services: Sequence[Service], shared: Sequence[SharedTag], reuse: Reuse
+    ) -> Snapshot:
         """Look at the commit tag and the shared tags of each service."""
-        return {service.name: self._see(service.repository, shared) for service in services}
 
-    def _see(self, repository: Repository, shared: Sequence[SharedTag]) -> Seen:
-        own = Reference(repository, commit_tag(self.commit, self.sha_length))
-        digest = self.registry.resolve(own)
-        image = self.registry.inspect(repository, digest) if digest else None
+        def see(service: Service) -> Seen:
+            return self._see(service, shared, reuse)
+
+        names = [each.name for each in services]
+        return dict(zip(names, self.spread(see, services), strict=True))
+
+    def _see(self, service: Service, shared: Sequence[SharedTag], reuse: Reuse) -> Seen:
+        repository = service.repository
+        own = self._find(repository, self.commit)
+        if own:
+            self.check_own(service, own)
+        image, inputs, why = own, Fingerprint(""), ""
+        if (own is None and reuse is Reuse.UNCHANGED) or reuse is Reuse.NEVER:
+            inputs = self.fingerprint(service)
+        if own is None and reuse is Reuse.UNCHANGED:
+            image, why = self._find_unchanged(repository, inputs)
+        digest = image.digest if image else None
         facts = {each.tag: self.look(repository, each, digest) for each in shared}
         unsettled = [tag for tag, each in facts.items() if each.current != image]
-        if image and unsettled and self.is_withdrawn(repository):
+        if own and unsettled and self.is_withdrawn(repository):
             facts |= {tag: replace(facts[tag], withdrawn=True) for tag in unsettled}
-        return Seen(image, facts)
+        return Seen(own, facts, None if own else image, inputs.digest, why)
+
+    def _find(self, repository: Repository, commit: Commit) -> Published | None:
+        """What a commit's tag holds, whatever it is."""
+        digest = self.registry.resolve(Reference(repository, commit_tag(commit, self.sha_length)))
+        return self.registry.inspect(repository, digest) if digest else None
+
+    def check_own(self, service: Service, image: Published) -> None:
+        """Refuse a commit tag that holds neither this commit's image nor one carried forward."""
+        tag = commit_tag(self.commit, self.sha_length)
+        if is_ours(image, self.commit, self.source) or not self.stands_for(image, self.commit):
+            check_commit_image(
+                image,
+                repository=service.repository,
+                tag=tag,
+                commit=self.commit,
+                source=self.source,
+            )
+        elif self.fingerprint(service).digest not in ("", image.inputs):
+            raise Failure(
+                Kind.CONFLICT,
+                f"{Reference(service.repository, tag)} was carried forward from an ancestor "
+                f"({image.digest.short}), whose inputs are not those of this run.",
+                "A commit tag is never overwritten: publish the change as a new commit.",
+            )
+
+    def stands_for(self, image: Published, commit: Commit) -> bool:
+        """Whether an image is a commit's own, or an ancestor's that was carried forward to it."""
+        if is_ours(image, commit, self.source):
+            return True
+        if not may_be_carried(image, commit, self.source, self.sha_length):
+            return False
+        revision = image.revision or commit
+        return self.history.relation(revision, commit) is Relation.AHEAD
+
+    def _find_unchanged(
+        self, repository: Repository, inputs: Fingerprint
+    ) -> tuple[Published | None, str]:
+        """The image of the nearest published ancestor, if it would come out the same; or why not.
+
+        An older one is not looked for: what was published in between would seem to be newer.
+        """
+        if not inputs.digest:
+            return None, inputs.doubt
+        nearest = self._nearest(repository)
+        image = self._find(repository, nearest) if nearest else None
+        if not nearest or not image:
+            return None, "no ancestor is published"
+        if image.inputs != inputs.digest or not self.stands_for(image, nearest):
+            return None, f"it changed since {nearest.short}"
+        for commit in dict.fromkeys((nearest, image.revision or nearest)):
+            if replace(self, commit=commit).is_withdrawn(repository):
+                return None, f"{commit.short} was withdrawn"
+        return image, ""
+
+    def _nearest(self, repository: Repository) -> Commit | None:
+        """The nearest first-parent ancestor that has a commit tag."""
+        first, *others = self.history.ancestors(self.commit) or (None,)
+        if first is None:
+            return None
+        tag = commit_tag(first, self.sha_length)
+        if self.registry.resolve(Reference(repository, tag)):
+            return first
+        tags = set(self.registry.tags(repository))
+        return next((c for c in others if commit_tag(c, self.sha_length) in tags), None)
 
     def look(self, repository: Repository, each: SharedTag, digest: Digest | None) -> Facts:
         """Gather what decides whether a tag may move to our image (``digest`` if it exists)."""
@@ -92,9 +180,7 @@ class Surveyor:
 
     def find_published(self, repository: Repository, commit: Commit) -> Digest | None:
         """The digest of another commit's image, if it is published, proven and not withdrawn."""
-        digest = self.registry.resolve(Reference(repository, commit_tag(commit, self.sha_length)))
-        if digest is None or not is_ours(
-            self.registry.inspect(repository, digest), commit, self.source
-        ):
+        image = self._find(repository, commit)
+        if image is None or not self.stands_for(image, commit):
             return None
-        return None if replace(self, commit=commit).is_withdrawn(repository) else digest
+        return None if replace(self, commit=commit).is_withdrawn(repository) else image.digest

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.grammar import INPUTS_LABEL
 from feastflow_registry.plan import BuildImage
 from feastflow_registry.policy import Published, Relation
-from feastflow_registry.ports import BuiltImage
+from feastflow_registry.ports import Built, BuiltImage
 from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.services import Service
 
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
@@ -155,6 +157,7 @@ class FakeBuilder:
     salt: str = ""
     by_digest: bool = False
     failing: str = ""
+    broken: tuple[str, ...] = ()
     sessions: list[tuple[str, ...]] = field(default_factory=list)
     checked: int = 0
     pushed: list[str] = field(default_factory=list)
@@ -165,11 +168,14 @@ class FakeBuilder:
         if self.failing == "check_ready":
             raise Failure(Kind.BUILD, "Cannot connect to the Docker daemon.", "Start it.")
 
-    def build(self, images: Sequence[BuildImage], *, push: bool) -> Mapping[str, BuiltImage]:
+    def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
         self.sessions.append(tuple(each.service.name for each in images))
         if self.failing == "build":
             raise Failure(Kind.BUILD, "The build failed.", "Read its output.")
-        return {each.service.name: self._build(each, push=push) for each in images}
+        names = [each.service.name for each in images if each.service.name in self.broken]
+        failures = {n: Failure(Kind.BUILD, f"{n} does not build.", "Mend it.") for n in names}
+        whole = [each for each in images if each.service.name not in failures]
+        return Built({each.service.name: self._build(each, push=push) for each in whole}, failures)
 
     def push(self, image: BuiltImage, reference: Reference) -> Digest:
         published = self._images[image.image_id]
@@ -180,12 +186,27 @@ class FakeBuilder:
     def _build(self, image: BuildImage, *, push: bool) -> BuiltImage:
         labels = dict(image.labels)
         digest = digest_of(f"{image.service.name} {labels[REVISION]} {self.salt}")
-        published = Published(digest, Commit.read(labels[REVISION]), labels[SOURCE], 1000)
+        inputs = labels.get(INPUTS_LABEL, "")
+        revision = Commit.read(labels[REVISION])
+        published = Published(digest, revision, labels[SOURCE], 1000, inputs)
         if self.by_digest and push:
             self.registry.push(Reference(image.service.repository, digest), published)
             return BuiltImage("", digest, 1000)
         self._images[digest.value] = published
         return BuiltImage(digest.value, None, 1000)
+
+
+@dataclass
+class FakeChecker:
+    """Judges images; those of `broken` services fail."""
+
+    broken: tuple[str, ...] = ()
+    checked: list[tuple[str, str]] = field(default_factory=list)
+
+    def check(self, service: Service, image: BuiltImage, reference: Reference) -> None:
+        self.checked.append((service.name, image.image_id or str(image.digest)))
+        if service.name in self.broken:
+            raise Failure(Kind.BUILD, f"{service.name} did not pass.", "Mend it.")
 
 
 @dataclass
@@ -219,6 +240,14 @@ class FakeHistory:
         while each is not None and each not in known:
             found.append(each)
             each = next(iter(self.parents.get(each, ())), None)
+        return found
+
+    def ancestors(self, commit: Commit) -> list[Commit]:
+        self.asked.append(("ancestors", commit.sha))
+        found: list[Commit] = []
+        while self.parents.get(commit):
+            commit = self.parents[commit][0]
+            found.append(commit)
         return found
 
     def git_tag(self, name: str) -> Commit | None:

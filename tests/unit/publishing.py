@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from fakes import (
     Call,
     FakeBuilder,
+    FakeChecker,
     FakeHistory,
     FakeRegistry,
     FakeWorktree,
@@ -23,11 +24,14 @@ from feastflow_registry import policy, settings
 from feastflow_registry.context import Context, Ref, RefKind
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.execute import Execution
+from feastflow_registry.inputs import Fingerprint
 from feastflow_registry.plan import Outcome, Plan, plan_run
 from feastflow_registry.policy import Published
 from feastflow_registry.references import Commit, Digest, Reference, RegistryHost, Repository, Tag
 from feastflow_registry.services import Service
+from feastflow_registry.settling import Settlement
 from feastflow_registry.survey import Surveyor
+from feastflow_registry.tagging import Tagger
 
 SOURCE = "https://github.com/feastflow/shop"
 MOMENT = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -82,6 +86,7 @@ class Run:
     plan: Plan | None = None
     reached: int = 0
     worktree: FakeWorktree = field(init=False)
+    checker: FakeChecker = field(default_factory=FakeChecker)
 
     def __post_init__(self) -> None:
         self.worktree = FakeWorktree(self.context.commit)
@@ -96,23 +101,28 @@ class Run:
             self.context.commit,
             SOURCE,
             self.settings.sha_length,
+            self.world.fingerprint(self.context.commit),
         )
         services = self.world.services
-        snapshot = surveyor.survey(services, shared) if permission.push else {}
+        reuse = self.settings.reuse
+        snapshot = surveyor.survey(services, shared, reuse) if permission.push else {}
         self.plan = plan_run(self.settings, self.context, permission, services, snapshot)
         ticks = itertools.count()
+        tagger = Tagger(surveyor, lambda: float(next(ticks)), self.attempted)
+        settlement = Settlement(
+            plan=self.plan,
+            tagger=tagger,
+            branch=self.context.ref.name if self.context.ref.kind is RefKind.BRANCH else "",
+            main=self.settings.main,
+            others=policy.repointable(self.settings, permission),
+        )
         execution = Execution(
             plan=self.plan,
-            branch=self.context.ref.name if self.context.ref.kind is RefKind.BRANCH else "",
-            registry=self.registry,
             builder=self._reach,
-            history=self.world.history,
+            checker=lambda: self.checker,
             worktree=self.worktree,
-            surveyor=surveyor,
-            clock=lambda: float(next(ticks)),
-            others=policy.repointable(self.settings, permission),
-            main=self.settings.main,
-            attempted=self.attempted,
+            tagger=tagger,
+            settlement=settlement,
         )
         for outcome in execution.run():
             self.outcomes.append(outcome)
@@ -158,6 +168,12 @@ class World:
             {A: (), B: (A,), C: (B,), D: (C,), ELSEWHERE: (A,)}, {"main": D}
         )
     )
+
+    inputs: dict[tuple[Commit, str], str] = field(default_factory=dict)
+    """What a service is made of at a commit; the commit itself, where it is not said."""
+
+    def fingerprint(self, at: Commit) -> Callable[[Service], Fingerprint]:
+        return lambda each: Fingerprint(self.inputs.get((at, each.name), f"{each.name} {at}"))
 
     @property
     def services(self) -> tuple[Service, ...]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.grammar import INPUTS_LABEL
 from feastflow_registry.manifests import (
     IMAGES,
     INDEXES,
@@ -120,17 +121,18 @@ class TestOrigin:
         return read_origin(json.dumps({"config": {"Labels": labels}}).encode())
 
     def test_labels(self) -> None:
-        assert self.read({REVISION: A.sha, SOURCE_LABEL: SOURCE}) == (A, SOURCE)
-        assert self.read({REVISION: "abc1234"}) == (None, "")
-        assert self.read({REVISION: [A.sha], SOURCE_LABEL: None}) == (None, "")
+        assert self.read({REVISION: A.sha, SOURCE_LABEL: SOURCE}) == (A, SOURCE, "")
+        assert self.read({REVISION: A.sha, INPUTS_LABEL: "sha256:1"}) == (A, "", "sha256:1")
+        assert self.read({REVISION: "abc1234"}) == (None, "", "")
+        assert self.read({REVISION: [A.sha], SOURCE_LABEL: None}) == (None, "", "")
 
     @pytest.mark.parametrize("labels", [None, [], "x", {}])
     def test_no_labels(self, labels: object) -> None:
-        assert self.read(labels) == (None, "")
+        assert self.read(labels) == (None, "", "")
 
     @pytest.mark.parametrize("data", [b"{}", b'{"config": null}', b'{"config": []}'])
     def test_no_configuration(self, data: bytes) -> None:
-        assert read_origin(data) == (None, "")
+        assert read_origin(data) == (None, "", "")
 
     def test_no_json(self) -> None:
         with fails("is no JSON object", kind=Kind.UNVERIFIED):

@@ -137,12 +137,6 @@ def test_a_withdrawn_commit_says_so_where_there_is_no_tag_yet() -> None:
 
 
 class TestConflictsAreFoundBeforeAnythingIsDone:
-    def test_a_commit_tag_of_another_commit(self) -> None:
-        with fails("a larger sha-length", kind=Kind.CONFLICT):
-            plan(Seen(image(A), {LATEST: NEW}))
-        with fails("a larger sha-length", kind=Kind.CONFLICT):
-            plan(Seen(image(A), {LATEST: NEW}), reuse="never")
-
     def test_latest_of_another_history(self) -> None:
         with fails("has diverged", kind=Kind.CONFLICT):
             plan(Seen(None, {LATEST: Facts(image(A), Relation.DIVERGED)}))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from fakes import FakeRegistry
 
+from feastflow_registry.errors import Kind
 from feastflow_registry.policy import Facts, Published, Relation, Rule, SharedTag
 from feastflow_registry.references import Digest, Tag
+from feastflow_registry.settings import Reuse
 from feastflow_registry.survey import Surveyor
 
+from .failures import fails
 from .publishing import SHOP, SOURCE, A, B, C, World, image
 
 LATEST = SharedTag(Tag("latest"), Rule.FORWARD)
@@ -17,7 +20,7 @@ SPRINT = Tag("sprint3")
 
 def surveyor(world: World, *, length: int = 7) -> tuple[Surveyor, FakeRegistry]:
     registry = FakeRegistry(world.store)
-    return Surveyor(registry, world.history, B, SOURCE, length), registry
+    return Surveyor(registry, world.history, B, SOURCE, length, world.fingerprint(B)), registry
 
 
 def look(world: World, rule: Rule = Rule.FORWARD, ours: Digest | None = None) -> Facts:
@@ -27,7 +30,7 @@ def look(world: World, rule: Rule = Rule.FORWARD, ours: Digest | None = None) ->
 class TestSurvey:
     def test_an_empty_registry(self) -> None:
         eyes, registry = surveyor(World())
-        seen = eyes.survey([SHOP], [LATEST])["shop"]
+        seen = eyes.survey([SHOP], [LATEST], Reuse.COMMIT)["shop"]
         assert (seen.image, seen.facts) == (None, {LATEST.tag: Facts(None)})
         assert registry.counts == {"resolve": 2}
 
@@ -35,7 +38,7 @@ class TestSurvey:
         world = World()
         world.put(image(B), f"commit-{B.short}", "latest")
         eyes, registry = surveyor(world)
-        seen = eyes.survey([SHOP], [LATEST])["shop"]
+        seen = eyes.survey([SHOP], [LATEST], Reuse.COMMIT)["shop"]
         assert seen.image == seen.facts[LATEST.tag].current == image(B)
         assert registry.subjects("resolve") == [f"ada/shop:commit-{B.short}", "ada/shop:latest"]
         assert registry.counts["inspect"] == 1
@@ -43,7 +46,7 @@ class TestSurvey:
 
     def test_the_length_of_the_commit_tag(self) -> None:
         eyes, registry = surveyor(World(), length=12)
-        eyes.survey([SHOP], [])
+        eyes.survey([SHOP], [], Reuse.COMMIT)
         assert registry.subjects("resolve") == [f"ada/shop:commit-{B.sha[:12]}"]
 
     def test_a_withdrawn_commit_is_noticed_where_a_tag_could_move(self) -> None:
@@ -51,14 +54,21 @@ class TestSurvey:
         world.put(image(A), "latest")
         world.put(image(B), f"commit-{B.short}", f"withdrawn-{B.short}", "edge")
         edge = SharedTag(Tag("edge"), Rule.FORWARD)
-        facts = surveyor(world)[0].survey([SHOP], [LATEST, edge])["shop"].facts
+        facts = surveyor(world)[0].survey([SHOP], [LATEST, edge], Reuse.COMMIT)["shop"].facts
         assert facts[LATEST.tag].withdrawn
         assert not facts[edge.tag].withdrawn
 
     def test_what_is_not_published_is_not_asked_to_be_withdrawn(self) -> None:
         eyes, registry = surveyor(World())
-        eyes.survey([SHOP], [LATEST])
+        eyes.survey([SHOP], [LATEST], Reuse.COMMIT)
         assert not [each for each in registry.subjects("resolve") if "withdrawn" in each]
+
+    @pytest.mark.parametrize("reuse", Reuse)
+    def test_a_commit_tag_of_another_commit(self, reuse: Reuse) -> None:
+        world = World()
+        world.put(image(A), f"commit-{B.short}")
+        with fails("a larger sha-length", kind=Kind.CONFLICT):
+            surveyor(world)[0].survey([SHOP], [], reuse)
 
 
 class TestLook:

@@ -1,0 +1,145 @@
+"""Giving one tag its image: what is there now decides, and every write is read back.
+
+A tag that changed since the plan was made is decided afresh by the same pure rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from feastflow_registry import policy
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.plan import Action, MoveTag, Outcome
+from feastflow_registry.policy import Relation, Rule, SharedTag
+from feastflow_registry.references import Commit, Digest, Reference, Tag
+from feastflow_registry.services import Service
+from feastflow_registry.survey import Surveyor
+
+ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE})
+
+
+@dataclass(slots=True)
+class Tagger:
+    """Writes the tags of one run.
+
+    ``digests``: what each service's commit tag holds, proven; ``found``: what each shared tag read
+    back as; ``decided``: moves that were decided against; ``attempted``: what was written,
+    whether or not the answer arrived.
+    """
+
+    surveyor: Surveyor
+    clock: Callable[[], float]
+    attempted: set[Reference] = field(default_factory=set)
+    digests: dict[str, Digest] = field(default_factory=dict)
+    found: dict[Reference, Digest] = field(default_factory=dict)
+    decided: set[tuple[Reference, Digest]] = field(default_factory=set)
+
+    def write(self, reference: Reference, digest: Digest) -> None:
+        """Point a tag at a digest."""
+        self.attempted.add(reference)
+        self.surveyor.registry.set_tag(reference, digest)
+
+    def prove(self, service: Service, reference: Reference) -> tuple[Digest, int]:
+        """Read a commit tag back: some run of this very commit must have written it."""
+        digest = self.surveyor.registry.resolve(reference)
+        if digest is None:
+            raise unverified(f"{reference} was pushed, but is not on the registry.")
+        image = self.surveyor.registry.inspect(reference.repository, digest)
+        self.surveyor.check_own(service, image)
+        self.digests[service.name] = digest
+        return digest, image.size
+
+    def move(
+        self, step: MoveTag, there: Digest | None, newest: Callable[[], tuple[Commit, Digest]]
+    ) -> Outcome:
+        """Move one tag, unless what is there now forbids what the plan foresaw.
+
+        An image that may be carried forward can be a newer commit's than its labels say: so the
+        ``newest`` one is asked for before it is replaced.
+        """
+        digest = self.digests[step.service.name]
+        commit = self.surveyor.commit
+        if there not in (step.expect, digest):
+            return self.advance(step, commit, digest, "")
+        if there not in (None, digest) and step.rule in ADVANCING and self._is_carried(step, there):
+            commit, digest = newest()
+            if digest == there:
+                return self._keep(step, digest, there, f"it is newer commit {commit.short}'s too")
+        return self.set(step, digest, there, _newer(commit, self.surveyor.commit))
+
+    def _is_carried(self, step: MoveTag, there: Digest) -> bool:
+        return bool(self.surveyor.registry.inspect(step.reference.repository, there).inputs)
+
+    def advance(self, step: MoveTag, commit: Commit, digest: Digest, note: str) -> Outcome:
+        """Decide afresh, on what the registry holds now, whether a tag moves to a commit."""
+        surveyor = replace(self.surveyor, commit=commit)
+        each = SharedTag(tag_of(step.reference), step.rule)
+        facts = surveyor.look(step.service.repository, each, digest)
+        facts = replace(facts, withdrawn=surveyor.is_withdrawn(step.service.repository))
+        there = facts.current.digest if facts.current else None
+        decision = policy.decide(step.rule, facts, digest=digest, tag=each.tag, commit=commit)
+        if decision.move:
+            return self.set(step, digest, there, note)
+        return self._keep(step, digest, there, decision.reason)
+
+    def _keep(self, step: MoveTag, digest: Digest, there: Digest | None, reason: str) -> Outcome:
+        self.found.setdefault(step.reference, digest)
+        self.decided.add((step.reference, digest))
+        return Outcome(step.service, Action.KEPT, step.reference, there, note=reason)
+
+    def set(self, step: MoveTag, digest: Digest, there: Digest | None, note: str) -> Outcome:
+        """Point a tag at a digest, and read it back."""
+        started = self.clock()
+        if there == digest:
+            self.found[step.reference] = digest
+            return Outcome(step.service, Action.KEPT, step.reference, digest, note=policy.THERE)
+        self.write(step.reference, digest)
+        there = self.surveyor.registry.resolve(step.reference)
+        if there not in (None, digest) and step.rule is Rule.DATED:
+            return self.advance(step, self.surveyor.commit, digest, note)
+        if there is None or (there != digest and not self._may_differ(step, there)):
+            raise unverified(f"{step.reference} was moved, but reads back as {there or 'absent'}.")
+        self.found[step.reference] = there
+        seconds = self.clock() - started
+        return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
+
+    def _may_differ(self, step: MoveTag, there: Digest) -> bool:
+        """Whether newer commits, or another run of this one, may have moved a tag already."""
+        if step.rule in ADVANCING:
+            return True
+        image = self.surveyor.registry.inspect(step.reference.repository, there)
+        return self.surveyor.stands_for(image, self.surveyor.commit)
+
+    def newest(self, service: Service, newer: Sequence[Commit]) -> tuple[Commit, Digest]:
+        """The newest published one of the commits that come after ours, or ours."""
+        own = self.surveyor.commit
+        tags = set(self.surveyor.registry.tags(service.repository)) if newer else set()
+        for commit in newer:
+            if policy.commit_tag(commit, self.surveyor.sha_length) not in tags:
+                continue
+            # A merge lists the commits of a side branch too, which may not contain this one.
+            if self.surveyor.history.relation(own, commit) is Relation.AHEAD:
+                digest = self.surveyor.find_published(service.repository, commit)
+                if digest:
+                    return commit, digest
+        return own, self.digests[service.name]
+
+
+def tag_of(reference: Reference) -> Tag:
+    """The tag that a reference names."""
+    assert isinstance(reference.target, Tag)
+    return reference.target
+
+
+def _newer(commit: Commit, own: Commit) -> str:
+    return f"commit {commit.short} is newer" if commit != own else ""
+
+
+def unverified(cause: str) -> Failure:
+    """What was written does not read back."""
+    return Failure(
+        Kind.UNVERIFIED,
+        cause,
+        "Look at the repository, then run again: what is published is not sent twice.",
+    )

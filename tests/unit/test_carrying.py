@@ -1,0 +1,248 @@
+"""`reuse: unchanged`: what is carried forward from an ancestor, and what never is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes import digest_of
+
+from feastflow_registry.errors import Kind
+from feastflow_registry.plan import BuildImage
+
+from .publishing import SHOP, A, B, C, D, Run, World, at_call, image
+
+
+def world(**shop: str) -> World:
+    """A world where the inputs of `shop` are the given text at each commit, such as `a="1"`."""
+    commits = {"a": A, "b": B, "c": C, "d": D}
+    return World(inputs={(commits[name], "shop"): text for name, text in shop.items()})
+
+
+def publish(on: World, at: object, **options: object) -> Run:
+    return on.run(at, reuse="unchanged", **options).go()  # type: ignore[arg-type]
+
+
+def why(run: Run) -> str:
+    assert run.plan
+    (step,) = (each for each in run.plan.steps if isinstance(each, BuildImage))
+    return step.why
+
+
+def test_the_same_inputs_are_carried_forward() -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    writes = len(on.store.writes)
+    run = publish(on, B)
+    assert run.actions == [("carried", f"commit-{B.short}"), ("kept", "latest")]
+    assert run.outcomes[0].note == f"unchanged since {A.short}"
+    assert on.own(B) == on.own(A) == on.at("latest")
+    assert run.reached == 0
+    assert len(on.store.writes) == writes + 1
+
+
+def test_other_inputs_are_built() -> None:
+    on = world(a="1", b="2")
+    publish(on, A)
+    run = publish(on, B)
+    assert run.builder.sessions == [("shop",)]
+    assert why(run) == f"it changed since {A.short}"
+    assert on.commit_at("latest") == B
+
+
+@pytest.mark.parametrize("reuse", ["commit", "never"])
+def test_only_where_it_is_asked_for(reuse: str) -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    assert on.run(B, reuse=reuse).go().builder.sessions
+
+
+def test_an_image_published_without_its_inputs_is_not_carried() -> None:
+    on = world(a="1", b="1")
+    on.publish(A)
+    assert why(publish(on, B)) == f"it changed since {A.short}"
+
+
+def test_a_rebuild_on_purpose_can_be_carried_later() -> None:
+    on = world(a="1", b="1")
+    on.publish(A, reuse="never")
+    assert publish(on, B).actions[0][0] == "carried"
+
+
+def test_nothing_is_published_yet() -> None:
+    run = publish(world(b="1"), B)
+    assert why(run) == "no ancestor is published"
+
+
+def test_a_commit_without_ancestors() -> None:
+    run = publish(world(a="1"), A)
+    assert why(run) == "no ancestor is published"
+
+
+def test_commits_that_were_not_published_are_passed_over() -> None:
+    on = world(a="1", d="1")
+    publish(on, A)
+    run = publish(on, D)
+    assert run.actions[0] == ("carried", f"commit-{D.short}")
+    assert run.registry.counts["tags"] == 1
+
+
+def test_an_older_ancestor_is_not_returned_to() -> None:
+    on = world(a="1", b="2", c="1")
+    publish(on, A)
+    publish(on, B)
+    run = publish(on, C)
+    assert why(run) == f"it changed since {B.short}"
+    assert on.commit_at("latest") == C
+
+
+def test_again_and_again() -> None:
+    on = world(a="1", b="1", c="1", d="2")
+    for each in (A, B, C):
+        publish(on, each)
+    assert on.own(C) == on.own(A)
+    run = publish(on, D)
+    assert why(run) == f"it changed since {C.short}"
+    assert on.commit_at("latest") == D
+
+
+@pytest.mark.parametrize("reuse", ["commit", "unchanged", "never"])
+def test_what_was_carried_is_this_commits_image(reuse: str) -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    publish(on, B)
+    before = dict(on.store.tagged)
+    on.run(B, reuse=reuse).go()
+    assert on.store.tagged == before
+
+
+def test_a_re_run_of_what_was_carried_costs_nothing() -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    publish(on, B)
+    run = publish(on, B)
+    assert [each for each, _ in run.actions] == ["reused", "kept"]
+    assert run.registry.counts == {"resolve": 2, "inspect": 1}
+
+
+def test_a_carried_tag_whose_inputs_are_others_is_a_conflict() -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    publish(on, B)
+    on.inputs[B, "shop"] = "2"
+    failure = on.run(B).failure()
+    assert failure
+    assert failure.kind is Kind.CONFLICT
+    assert "was carried forward from an ancestor" in str(failure)
+
+
+def test_a_carried_tag_is_believed_where_the_inputs_cannot_be_known() -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    publish(on, B)
+    on.inputs[B, "shop"] = ""
+    assert on.run(B).go().actions[0][0] == "reused"
+
+
+def test_what_cannot_be_known_is_built() -> None:
+    on = world(a="1", b="")
+    publish(on, A)
+    assert publish(on, B).builder.sessions
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        image(A, source="https://github.com/somebody/else"),
+        image(None),
+        image(D),
+    ],
+)
+def test_an_ancestors_tag_that_holds_something_else(other: object) -> None:
+    on = world(b="1")
+    on.put(replace(other, inputs="1"), f"commit-{A.short}")  # type: ignore[type-var]
+    assert why(publish(on, B)) == f"it changed since {A.short}"
+
+
+@pytest.mark.parametrize("marked", [A, B])
+def test_what_was_withdrawn_is_not_carried(marked: object) -> None:
+    on = world(a="1", b="1", c="1")
+    publish(on, A)
+    publish(on, B)
+    on.put(image(C, salt="marker"), f"withdrawn-{marked.short}")  # type: ignore[attr-defined]
+    assert why(publish(on, C)) == f"{marked.short} was withdrawn"  # type: ignore[attr-defined]
+
+
+def test_a_shared_name_of_two_commits_is_no_proof() -> None:
+    """Where the first digits of two commits are the same, one's image is not the other's."""
+    on = world(a="1")
+    twin = replace(A, sha=A.short + "f" * 33)
+    on.history.parents[twin] = (A,)
+    on.history.branches["main"] = twin
+    on.inputs[twin, "shop"] = "1"
+    publish(on, A)
+    failure = on.run(twin, reuse="unchanged").failure()
+    assert failure
+    assert "a larger sha-length" in str(failure)
+
+
+def test_a_tag_moves_to_what_was_carried() -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    run = publish(on, B, milestone="sprint3")
+    assert on.at("sprint3") == on.own(A)
+    assert run.actions[1:] == [("moved", "sprint3"), ("kept", "latest")]
+
+
+def test_latest_is_not_taken_back_from_a_carried_commit() -> None:
+    """B was in flight while C was carried forward from A: `latest` is C's, though it says A."""
+    on = world(a="1", b="2", c="1")
+    publish(on, A)
+    publish(on, C)
+    assert on.own(C) == on.own(A) == on.at("latest")
+    run = publish(on, B)
+    assert ("moved", "latest") not in run.actions
+    kept = next(each for each in run.outcomes if each.reference.identifier == "latest")
+    assert kept.note == f"it is newer commit {C.short}'s too"
+    assert on.at("latest") == on.own(C)
+    assert publish(on, B).actions[0][0] == "reused"
+    assert on.at("latest") == on.own(C)
+
+
+def test_a_newer_commit_that_was_carried_keeps_latest() -> None:
+    """C is carried forward from A before B, which has been built, gets its tag."""
+    on = world(a="1", b="2", c="1")
+    publish(on, A)
+    run = on.run(B, reuse="unchanged")
+    run.registry.before = lambda call: publish(on, C) if call.method == "push" else None
+    run.go()
+    assert on.own(C) == on.own(A) != on.own(B)
+    assert on.at("latest") == on.own(C)
+
+
+def test_somebody_publishes_the_commit_meanwhile() -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    rival = on.run(B, reuse="never", salt="rival")
+    run = on.run(B, reuse="unchanged")
+    run.registry.before = at_call(_first_write(on), rival.go)
+    run.go()
+    assert on.own(B) == digest_of(f"shop {B.sha} rival")
+    assert on.at("latest") == on.own(B)
+    assert run.actions[0][0] == "adopted"
+
+
+def _first_write(on: World) -> int:
+    """The position of the look at the commit tag that comes before it is carried."""
+    copy = world(a="1", b="1")
+    publish(copy, A)
+    run = publish(copy, B)
+    return run.number_of("resolve", f"shop:commit-{B.short}", 1)
+
+
+def test_the_labels_say_what_it_was_made_from() -> None:
+    on = world(a="1")
+    publish(on, A)
+    digest = on.own(A)
+    assert digest
+    assert on.store.images[SHOP.repository, digest].inputs == "1"
