@@ -33,6 +33,7 @@ from feastflow_registry.tagging import Tagger
 from feastflow_registry.workspace import FileLedger
 
 if TYPE_CHECKING:
+    from feastflow_registry.checks import Checks
     from feastflow_registry.engine import Engine
 
 DEPENDABOT = "dependabot[bot]"
@@ -59,6 +60,7 @@ class App:
     reach: Callable[[], History]
     log: Log
     machine: str
+    word: Callable[[], str]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     plan: Plan | None = None
     outcomes: list[Outcome] = field(default_factory=list)
@@ -92,7 +94,8 @@ class App:
         execution = self._execution(self.plan, built)
         for outcome in execution.run():
             self.outcomes.append(outcome)
-            self.log.say(report.outcome_line(outcome))
+            if outcome.note != policy.THERE:
+                self.log.say(report.outcome_line(outcome))
         if self.settings.command is Command.BUILD:
             self._remember(execution.built)
         self.pushed = self._publishes
@@ -139,7 +142,22 @@ class App:
                 builder=self.settings.builder,
                 host=self.settings.registry,
                 credential=self.credential if self._publishes else None,
+                variables=self.variables,
             )
+        )
+
+    def _checker(self) -> Checks:
+        from feastflow_registry.checks import Checks  # noqa: PLC0415  As the engine is.
+
+        return Checks(
+            client=lambda: self.engine.client,
+            workspace=self.workspace,
+            environ=self.environ,
+            log=self.log,
+            clock=self.http.clock,
+            sleep=self.http.sleep,
+            word=self.word,
+            credential=self.credential if self._publishes else None,
         )
 
     @cached_property
@@ -186,7 +204,7 @@ class App:
         return Execution(
             plan=plan,
             builder=lambda: self.engine,
-            checker=self._checks,
+            checker=self._checker,
             worktree=self.git,
             tagger=tagger,
             settlement=settlement,

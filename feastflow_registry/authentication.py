@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 from urllib.parse import urlencode, urlsplit
 
 from feastflow_registry.credentials import Credential
@@ -24,7 +25,11 @@ _HUB_REALMS = frozenset({"auth.docker.io"})
 
 @dataclass(slots=True)
 class Authenticator:
-    """Keeps the ``Authorization`` header of one run. ``write``: ask for push as well as pull."""
+    """Keeps the ``Authorization`` header of one run, for all of its threads.
+
+    ``write``: ask for push as well as pull; ``settled``: whether the registry has said what it
+    wants.
+    """
 
     http: Client
     host: RegistryHost
@@ -32,23 +37,32 @@ class Authenticator:
     repositories: Sequence[Repository]
     write: bool
     header: str | None = field(default=None, repr=False)
-    tokens: int = 0
+    settled: bool = False
+    answering: RLock = field(default_factory=RLock)
 
-    @property
-    def is_basic(self) -> bool:
-        """Whether the password itself is sent, which no new token can replace."""
-        return self.header is not None and self.header.startswith("Basic ")
+    @staticmethod
+    def is_basic(header: str | None) -> bool:
+        """Whether the password itself was sent, which no new token can replace."""
+        return header is not None and header.startswith("Basic ")
 
-    def answer(self, challenge: Response) -> None:
-        """Take up a 401's challenge. Raises a refused failure if there is nothing to answer."""
+    def answer(self, challenge: Response, sent: str | None) -> str:
+        """Take up the 401 that a header brought; the header to send instead.
+
+        Raises a refused failure if there is nothing to answer.
+        """
+        with self.answering:
+            if self.header is None or self.header == sent:
+                self.header = self._answer(challenge)
+            return self.header
+
+    def _answer(self, challenge: Response) -> str:
         text = challenge.headers.get("www-authenticate", "")
         scheme, _, rest = text.partition(" ")
         if scheme.lower() == "bearer":
-            self.header = f"Bearer {self._token(dict(_PARAMETER.findall(rest)))}"
-        elif scheme.lower() == "basic" and self.credential:
-            self.header = self.credential.basic
-        else:
-            raise self.refused()
+            return f"Bearer {self._token(dict(_PARAMETER.findall(rest)))}"
+        if scheme.lower() == "basic" and self.credential:
+            return self.credential.basic
+        raise self.refused()
 
     def refused(self) -> Failure:
         """The registry does not accept who we are."""
@@ -83,7 +97,6 @@ class Authenticator:
                 f"the token server {redact(realm)} answered {response.status} without a token.",
                 f"Check the status of {self.host}, then run again.",
             )
-        self.tokens += 1
         return token
 
     def _check_realm(self, realm: str) -> None:

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TextIO
 
-from feastflow_registry import credentials, report, summary, workflow
+from feastflow_registry import credentials, init, report, summary, workflow
 from feastflow_registry.app import App
 from feastflow_registry.context import Context
 from feastflow_registry.errors import Failure, Kind, nearest
@@ -43,11 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
     inputs = merge(vars(arguments), environ)
+    hidden: dict[str, str] = {}
     for name, value in tuple(environ.items()):
         if name.endswith("_TOKEN") or credentials.holds(value, token):
             credentials.erase(name)
-            del environ[name], os.environ[name]
-    intake = Intake(environ, inputs, find_folder(environ, Path.cwd()), token, github_token)
+            hidden[name] = environ.pop(name)
+            del os.environ[name]
+    folder = find_folder(environ, Path.cwd())
+    intake = Intake(environ, inputs, folder, token, github_token, hidden)
     stream = sys.stderr if arguments.json else sys.stdout
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
     if unknown:
@@ -72,7 +75,11 @@ def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) 
     app: App | None = None
     try:
         _mask(log, [intake.token])
+        if intake.inputs.get("command") == Command.INIT:
+            init.run(intake.git, log)
+            return 0
         context = intake.check()
+        _mask(log, [line for value in intake.variables.values() for line in value.splitlines()])
         app = _wire(intake, context, http, log)
         if app.credential:
             forms = app.credential.forms(intake.settings.registry)
@@ -171,6 +178,7 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         settings=intake.settings,
         context=context,
         services=intake.services,
+        all_services=intake.all_services,
         credential=intake.credential,
         workspace=intake.folder,
         environ=child_environ(intake.environ),
@@ -178,6 +186,9 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         http=http,
         reach=reach,
         log=log,
+        machine=os.uname().machine,
+        variables=intake.variables,
+        word=secrets.token_hex,
     )
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from feastflow_registry import compose, config, credentials, documents, grammar, settings
 from feastflow_registry import context as contexts
-from feastflow_registry import credentials, settings
+from feastflow_registry.bakefile import BakeFile
+from feastflow_registry.config import Config
 from feastflow_registry.context import Context, RefKind
 from feastflow_registry.credentials import Credential
-from feastflow_registry.errors import Failure, Kind, gather
+from feastflow_registry.errors import Failure, Kind, Problem, gather
 from feastflow_registry.git import Git
-from feastflow_registry.services import Service
-from feastflow_registry.settings import Settings, option
-from feastflow_registry.workspace import check_files
+from feastflow_registry.services import Service, Where, check_together, select
+from feastflow_registry.settings import Settings, check_options, option
+from feastflow_registry.workspace import check_files, read_file
 
 PREFIX = "FEASTFLOW_"
+TOKENS = (f"{PREFIX}TOKEN", f"{PREFIX}GITHUB_TOKEN", "DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
+_SECRET_LIMIT = 1024 * 1024
 _PAYLOAD_LIMIT = 32 * 1024 * 1024
 _CHILD_SEES = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|XDG_\w+|SSH_AUTH_SOCK|"
@@ -36,18 +40,29 @@ def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass
 class Intake:
-    """The inputs of one run: read, checked together, and the secrets kept apart."""
+    """The inputs of one run: read, checked together, and the secrets kept apart.
+
+    ``hidden``: variables that no child may see, of which a build secret may name some;
+    ``described``, ``readable``: whether the file and the settings are sound enough to go on;
+    ``all_services``: every service that is described, ``services``: those to work on;
+    ``variables``: the values of the build secrets that are variables.
+    """
 
     environ: Mapping[str, str]
     inputs: dict[str, str]
     folder: Path
     token: str = field(default="", repr=False)
     github_token: str = field(default="", repr=False)
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
+    config: Config | None = None
+    described: bool = False
     settings: Settings = field(default_factory=lambda: settings.parse({}))
     readable: bool = False
     context: Context | None = None
     credential: Credential | None = None
+    all_services: tuple[Service, ...] = ()
     services: tuple[Service, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def in_runner(self) -> bool:
@@ -62,7 +77,13 @@ class Intake:
     def check(self) -> Context:
         """Read everything; raises one failure with all that is wrong."""
         self._refuse_token()
-        gather(self._read_settings, self._read_credential, self._read_context, self._read_services)
+        gather(
+            self._read_config,
+            self._read_settings,
+            self._read_credential,
+            self._read_context,
+            self._read_services,
+        )
         if self.context is None:  # Unreachable: gather raises what kept it from being read.
             raise AssertionError
         return self.context
@@ -71,15 +92,35 @@ class Intake:
         """Refuse it in any other input, alone: every other problem would show the value."""
         for name, value in self.inputs.items():
             if credentials.holds(value, self.token):
-                raise Failure(
-                    Kind.INPUT,
-                    f'input "{option(name)}" holds the registry token.',
-                    "Remove it there and revoke the token: it may be in an image or a log.",
-                )
+                raise _found_token(f'input "{option(name)}"')
+
+    def _read_config(self) -> None:
+        """Read the file of services and policy, if there is one."""
+        given = self.inputs.get("config", "").strip()
+        try:
+            name = grammar.relative_path(given or config.NAME)
+        except Failure:
+            return  # The settings say so.
+        content = read_file(self.folder, name, most=documents.LARGEST + 1)
+        if content is None and given:
+            raise Failure(
+                Kind.INPUT,
+                f'input "config": there is no file {name!r}.',
+                "Give its path relative to the top folder, or run `feastflow-registry init`.",
+            )
+        if content is not None:
+            if credentials.holds(content.decode("utf-8", "replace"), self.token):
+                raise _found_token(name)
+            self.config = config.read(name, content)
+        self.described = True
 
     def _read_settings(self) -> None:
+        policy, origins = ({}, {}) if not self.config else (self.config.policy, self.config.origins)
+        known = {name.replace("-", "_"): value for name, value in policy.items()}
+        places = {name.replace("-", "_"): place for name, place in origins.items()}
+        places = {name: place for name, place in places.items() if not self.inputs.get(name)}
         try:
-            self.settings = settings.parse(self.inputs)
+            self.settings = settings.parse({**known, **self.inputs}, places)
         except Failure:
             # The files can be checked all the same, if these are sound.
             paths = {name: self.inputs.get(name, "") for name in ("context", "dockerfile")}
@@ -109,20 +150,83 @@ class Intake:
                 )
 
     def _read_services(self) -> None:
-        if not self.readable:
+        if not (self.described and self.readable):
             return
         known = self.context.repository if self.context else ""
         owner, _, name = known.rpartition("/")
         login = (
             "" if self.inputs.get("username") or not self.credential else self.credential.username
         )
-        username = self.settings.username or login
-        service = self.settings.service(
-            namespace=username or owner.lower() or "local",
-            image=name or self.folder.resolve().name,
-        )
-        check_files(self.folder, [service])
-        self.services = (service,)
+        namespace = self.settings.username or login or owner.lower() or "local"
+        source = self._describe()
+        if source:
+            self.all_services = source.build(self.settings, namespace)
+        else:
+            image = name or self.folder.resolve().name
+            self.all_services = (self.settings.service(namespace=namespace, image=image),)
+        where = source.where if source else _input
+        problems = [
+            *check_together(self.all_services, where),
+            *check_files(self.folder, self.all_services, where),
+            *check_options(self.all_services, self.settings),
+            *self._read_secrets(where),
+        ]
+        try:
+            self.services = select(self.all_services, self.settings.services)
+        except Failure as failure:
+            problems += failure.problems
+        if problems:
+            raise Failure.of(Kind.INPUT, problems)
+
+    def _describe(self) -> Config | None:
+        """Who describes the services, if more than the inputs do."""
+        if self.config and self.config.services:
+            config.refuse_mixed(self.config, self.inputs)
+            return self.config
+        if self.settings.services_from:
+            file = BakeFile(self.folder, child_environ(self.environ))
+            found = compose.read(self.settings.services_from, str(self.folder.resolve()), file.print)
+            config.refuse_mixed(found, self.inputs)
+            return found
+        return None
+
+    def _read_secrets(self, where: Where) -> Iterator[Problem]:
+        """Take the values of the build secrets; none may be the registry's own token."""
+        values = {**self.environ, **self.hidden}
+        for service in self.all_services:
+            for secret in service.secrets:
+                value = values.get(secret.variable, "")
+                if secret.file:
+                    with suppress(Failure):
+                        content = read_file(self.folder, secret.file, most=_SECRET_LIMIT) or b""
+                        value = content.decode("utf-8", "replace")
+                place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
+                if secret.variable in TOKENS or credentials.holds(value, self.token):
+                    yield Problem(
+                        f"{place} is the registry's token, which no build may have.",
+                        "Give the build a credential of its own.",
+                    )
+                elif secret.variable and not value:
+                    yield Problem(
+                        f"{place} names the variable {secret.variable}, which is not set.",
+                        "Set it in the step's env, from a secret of the repository.",
+                    )
+                elif secret.variable:
+                    self.variables[secret.variable] = value
+
+
+def _input(service: str, key: str) -> str:
+    """Where the one service that the inputs describe has a key."""
+    del service
+    return f'input "{option(key)}"'
+
+
+def _found_token(where: str) -> Failure:
+    return Failure(
+        Kind.INPUT,
+        f"{where} holds the registry token.",
+        "Remove it there and revoke the token: it may be in an image or a log.",
+    )
 
 
 def _read_payload(path: str) -> str:

@@ -78,7 +78,7 @@ class Manifest:
 
 
 class Origin(NamedTuple):
-    """What an image's labels say that it was made from: commit, repository, digest of the inputs."""
+    """What an image was made from, by its labels: commit, repository, digest of the inputs."""
 
     revision: Commit | None = None
     source: str = ""

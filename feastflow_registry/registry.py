@@ -189,21 +189,36 @@ class RegistryClient:
         body: bytes | None = None,
         limit: int = 65536,
     ) -> Response:
-        """Send with authorization, answering one challenge: a token may have expired."""
-        response = self._authorized(method, url, headers, body, limit)
-        if response.status == 401 and not self.auth.is_basic:
-            self.auth.answer(response)
-            response = self._authorized(method, url, headers, body, limit)
-        if response.status == 401 and (self.auth.is_basic or not self.auth.credential):
-            raise self.auth.refused()
-        return response
+        """Send with authorization; the first one alone, for it learns what the registry wants."""
+
+        def ask() -> Response:
+            return self._authorized(method, url, headers, body, limit)
+
+        if not self.auth.settled:
+            with self.auth.answering:
+                if not self.auth.settled:
+                    response = ask()
+                    self.auth.settled = True
+                    return response
+        return ask()
 
     def _authorized(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, limit: int
     ) -> Response:
-        if self.auth.header:
-            headers = {**headers, "Authorization": self.auth.header}
-        return self.http.send(method, url, headers=headers, body=body, limit=limit)
+        """Send and answer one challenge: a token may have expired."""
+
+        def send(header: str | None) -> Response:
+            own = {"Authorization": header} if header else {}
+            return self.http.send(method, url, headers={**headers, **own}, body=body, limit=limit)
+
+        sent = self.auth.header
+        response = send(sent)
+        if response.status == 401 and not self.auth.is_basic(sent):
+            sent = self.auth.answer(response, sent)
+            response = send(sent)
+        if response.status == 401 and (self.auth.is_basic(sent) or not self.auth.credential):
+            raise self.auth.refused()
+        return response
 
     def _unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
         """Turn a final answer into a failure, with the registry's own words, shortened."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from feastflow_registry.plan import (
     Action,
@@ -100,8 +102,8 @@ def size(count: int) -> str:
     return f"{number:.1f} TB"
 
 
-def describe(step: Step) -> str:
-    """One step of a plan, as a line."""
+def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
+    """What becomes of one service's image, as a line."""
     match step:
         case ReuseImage():
             return f"reuse  {step.reference} ({step.image.digest.short}), published already"
@@ -111,20 +113,33 @@ def describe(step: Step) -> str:
         case BuildImage():
             why = f" ({step.why})" if step.why else ""
             return f"build  {step.tags[0]} from {step.service.context}{why}"
-        case PushImage():
+        case PushImage():  # pragma: no branch  There is no other, as mypy proves.
             return f"push   {step.reference}"
-        case MoveTag():
-            was = f"from {step.expect.short}" if step.expect else "new"
-            return f"tag    {step.reference} ({was})"
-        case KeepTag():
-            return f"keep   {step.reference}: {step.reason}"
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """The whole plan, as lines."""
     verdict = "pushes" if plan.permission.push else "pushes nothing"
     head = f"commit {plan.commit.short} {verdict}: {plan.permission.reason}"
-    return [head, *(describe(step) for step in plan.steps)]
+    making = {step.service for step in plan.builds}
+    steps = [s for s in plan.steps if not (isinstance(s, PushImage) and s.service in making)]
+    lines = [head]
+    for (what, why), found in groupby(map(_tagging, steps), key=itemgetter(0, 2)):
+        lines.append(f"{what}{', '.join(each for _, each, _ in found)}{why}")
+    return lines
+
+
+def _tagging(step: Step) -> tuple[str, str, str]:
+    """A step in three parts: steps that differ in the second alone make one line."""
+    repository = step.service.repository
+    match step:
+        case MoveTag():
+            was = f" (from {step.expect.short})" if step.expect else " (new)"
+            return f"tag    {repository}:", step.reference.identifier, was
+        case KeepTag():
+            return f"keep   {repository}:", step.reference.identifier, f": {step.reason}"
+        case _:
+            return "", describe(step), ""
 
 
 def plan_json(plan: Plan) -> str:
@@ -187,6 +202,7 @@ def standing(
     proven = {each.reference for each in outcomes if each.action in writing}
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
+    steps: tuple[CarryImage | PushImage | MoveTag, ...]
     steps = (*plan.carries, *plan.pushes, *plan.moves)
     planned = [each.reference for each in steps]
     due = [each for each in planned if each not in reached]
@@ -208,7 +224,8 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
     for each in found:
         if each.tags:
             lines.append(f"✅ {each.service.name}: {each.image}")
-            lines += [f"   {tag}" for tag in each.tags]
+            names = ", ".join(tag.identifier for tag in each.tags)
+            lines += [f"   {tag}" for tag in each.tags] if len(found) == 1 else [f"   {names}"]
             if each.service.repository.page:
                 lines.append(f"🌐 {each.service.repository.page}")
         elif each.action is Action.BUILT:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.references import Repository
 
+_ELSEWHERE = re.compile(r"[a-z-]+:|git@")
 LINK = "service:"
 """How a named context says that it is another service's image; the word is Compose's."""
+
+Where = Callable[[str, str], str]
+"""Says where a key of a service, by their names, was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,12 @@ class Service:
     check: str = ""
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """The named contexts that are paths of the repository."""
+        named = [value for _, value in self.contexts]
+        return tuple(each for each in named if not _ELSEWHERE.match(each))
+
+    @property
     def links(self) -> tuple[str, ...]:
         """The services whose images this one is built from."""
         named = [value for _, value in self.contexts]
@@ -74,39 +85,37 @@ def linked(service: Service, known: Mapping[str, Service]) -> Iterator[Service]:
             waiting += known[name].links
 
 
-def check_together(services: Sequence[Service]) -> Iterator[Problem]:
+def check_together(services: Sequence[Service], where: Where) -> Iterator[Problem]:
     """Yield what is wrong between services: one repository for two, an unknown link, a cycle."""
     owners: dict[Repository, str] = {}
     known = {each.name: each for each in services}
     for service in services:
         other = owners.setdefault(service.repository, service.name)
         if other != service.name:
-            yield Problem(
-                f"the services {other} and {service.name} both go to {service.repository}.",
-                "Give one of them another image.",
-            )
+            place = where(service.name, "image")
+            cause = f"{place}: {service.repository} is where the service {other} goes, too."
+            yield Problem(cause, "Give one of them another image.")
         for link in service.links:
             if link not in known:
-                yield Problem(
-                    f"service {service.name} is built from {link[:80]!r}, which is no service.",
-                    nearest(link, known),
-                )
+                place = where(service.name, "additional_contexts")
+                cause = f"{place}: {link[:80]!r} is no service."
+                yield Problem(cause, nearest(link, known))
     if all(link in known for each in services for link in each.links):
-        yield from _cycles(services, known)
+        yield from _cycles(services, known, where)
 
 
-def _cycles(services: Iterable[Service], known: Mapping[str, Service]) -> Iterator[Problem]:
+def _cycles(
+    services: Iterable[Service], known: Mapping[str, Service], where: Where
+) -> Iterator[Problem]:
     reported: set[str] = set()
     for service in services:
-        around = [each.name for each in linked(service, known) if service.name in each.links]
-        itself = service.name in service.links
-        if (around or itself) and service.name not in reported:
-            reported |= {service.name, *around}
-            via = f" by way of {', '.join(around)}" if around else ""
-            yield Problem(
-                f"service {service.name} is built from itself{via}.",
-                "Take one of these services out of the other's additional_contexts.",
-            )
+        ring = [each.name for each in linked(service, known) if service in linked(each, known)]
+        if (ring or service.name in service.links) and service.name not in reported:
+            reported |= {service.name, *ring}
+            via = f" by way of {', '.join(ring)}" if ring else ""
+            place = where(service.name, "additional_contexts")
+            cause = f"{place}: service {service.name} is built from itself{via}."
+            yield Problem(cause, "Take one of them out of the other's additional_contexts.")
 
 
 def select(services: Sequence[Service], names: Sequence[str]) -> tuple[Service, ...]:

@@ -6,7 +6,7 @@ the rule and the fix. It never sees the registry token, and pydantic never print
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -27,6 +27,7 @@ from feastflow_registry.references import RegistryHost, Repository, Tag
 from feastflow_registry.services import Secret, Service, SmokeTest
 
 T = TypeVar("T")
+_EACH = "{service}"
 
 
 class Command(StrEnum):
@@ -219,6 +220,25 @@ class Settings(BaseModel):
             smoke_test=self.smoke_test,
             check=self.check,
         )
+
+
+def check_options(services: Iterable[Service], settings: Settings) -> Iterator[Problem]:
+    """Yield what the options of a build forbid its services."""
+    known = tuple(services)
+    if settings.cache not in ("", "registry") and len(known) > 1 and _EACH not in settings.cache:
+        yield Problem(
+            'input "cache": the services would overwrite each other\'s layers.',
+            f"Put {_EACH} into it, which becomes the service's name.",
+        )
+    if any("mode=max" in each for each in settings.attest):
+        for service in known:
+            for key, _ in service.args:
+                if grammar.looks_secret(key):
+                    yield Problem(
+                        f'input "attest": provenance with mode=max would publish the build '
+                        f"argument {key} of {service.name}, which looks like a credential.",
+                        "Hand it to the build as a secret, or leave mode=max out.",
+                    )
 
 
 def option(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from fakes import (
@@ -169,6 +169,7 @@ class World:
         )
     )
 
+    check: str = ""
     inputs: dict[tuple[Commit, str], str] = field(default_factory=dict)
     """What a service is made of at a commit; the commit itself, where it is not said."""
 
@@ -177,7 +178,7 @@ class World:
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return tuple(service(name) for name in self.names)
+        return tuple(replace(service(name), check=self.check) for name in self.names)
 
     def run(
         self,

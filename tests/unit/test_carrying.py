@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import digest_of
+from fakes import Call, digest_of
 
 from feastflow_registry.errors import Kind
 from feastflow_registry.plan import BuildImage
+from feastflow_registry.policy import Published
+from feastflow_registry.references import Commit
 
 from .publishing import SHOP, A, B, C, D, Run, World, at_call, image
 
@@ -19,7 +21,7 @@ def world(**shop: str) -> World:
     return World(inputs={(commits[name], "shop"): text for name, text in shop.items()})
 
 
-def publish(on: World, at: object, **options: object) -> Run:
+def publish(on: World, at: Commit, **options: object) -> Run:
     return on.run(at, reuse="unchanged", **options).go()  # type: ignore[arg-type]
 
 
@@ -158,19 +160,19 @@ def test_what_cannot_be_known_is_built() -> None:
         image(D),
     ],
 )
-def test_an_ancestors_tag_that_holds_something_else(other: object) -> None:
+def test_an_ancestors_tag_that_holds_something_else(other: Published) -> None:
     on = world(b="1")
-    on.put(replace(other, inputs="1"), f"commit-{A.short}")  # type: ignore[type-var]
+    on.put(replace(other, inputs="1"), f"commit-{A.short}")
     assert why(publish(on, B)) == f"it changed since {A.short}"
 
 
 @pytest.mark.parametrize("marked", [A, B])
-def test_what_was_withdrawn_is_not_carried(marked: object) -> None:
+def test_what_was_withdrawn_is_not_carried(marked: Commit) -> None:
     on = world(a="1", b="1", c="1")
     publish(on, A)
     publish(on, B)
-    on.put(image(C, salt="marker"), f"withdrawn-{marked.short}")  # type: ignore[attr-defined]
-    assert why(publish(on, C)) == f"{marked.short} was withdrawn"  # type: ignore[attr-defined]
+    on.put(image(C, salt="marker"), f"withdrawn-{marked.short}")
+    assert why(publish(on, C)) == f"{marked.short} was withdrawn"
 
 
 def test_a_shared_name_of_two_commits_is_no_proof() -> None:
@@ -214,7 +216,12 @@ def test_a_newer_commit_that_was_carried_keeps_latest() -> None:
     on = world(a="1", b="2", c="1")
     publish(on, A)
     run = on.run(B, reuse="unchanged")
-    run.registry.before = lambda call: publish(on, C) if call.method == "push" else None
+
+    def publish_meanwhile(call: Call) -> None:
+        if call.method == "push":
+            publish(on, C)
+
+    run.registry.before = publish_meanwhile
     run.go()
     assert on.own(C) == on.own(A) != on.own(B)
     assert on.at("latest") == on.own(C)

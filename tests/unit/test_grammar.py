@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from feastflow_registry import grammar
 from feastflow_registry.errors import Failure
 from feastflow_registry.references import Tag
+from feastflow_registry.services import Secret, SmokeTest
 from feastflow_registry.settings import Latest
 
 from .failures import fails
@@ -48,6 +49,26 @@ Parse = Callable[[str], object]
         (grammar.builder, "ci.builder-1", "ci.builder-1"),
         (grammar.target, "run_time", "run_time"),
         (grammar.platform, "linux/arm/v7", "linux/arm/v7"),
+        (grammar.secret, "id=npm,src=./.npmrc", Secret("npm", file=".npmrc")),
+        (grammar.secret, "type=file,id=npm,source=.npmrc", Secret("npm", file=".npmrc")),
+        (grammar.secret, "id=npm,env=NPM_TOKEN", Secret("npm", variable="NPM_TOKEN")),
+        (grammar.secret, "type=env,id=npm,src=NPM_TOKEN", Secret("npm", variable="NPM_TOKEN")),
+        (grammar.ssh, "default", "default"),
+        (grammar.ssh, "github=/run/agent.sock", "github=/run/agent.sock"),
+        (grammar.smoke_test, "3000", SmokeTest(3000, "/")),
+        (grammar.smoke_test, "8080/health?deep=1", SmokeTest(8080, "/health?deep=1")),
+        (grammar.cache, "none", ""),
+        (grammar.cache, "registry", "registry"),
+        (grammar.cache, "type=local,dest=.cache/{service}", "type=local,dest=.cache/{service}"),
+        (grammar.attest, "false", ()),
+        (grammar.attest, "True", ("type=provenance,mode=min", "type=sbom")),
+        (
+            grammar.attest,
+            "type=provenance,mode=max\n\ntype=sbom,generator=localhost:5000/scanner",
+            ("type=provenance,mode=max", "type=sbom,generator=localhost:5000/scanner"),
+        ),
+        (grammar.service_name, "api.v2", "api.v2"),
+        (grammar.lines(str), " a,b \n\nc", ("a,b", "c")),
     ],
 )
 def test_reads(parse: Parse, text: str, value: object) -> None:
@@ -55,8 +76,50 @@ def test_reads(parse: Parse, text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "looks"),
+    [
+        ("NPM_TOKEN", True),
+        ("password", True),
+        ("DB_PASSWD", True),
+        ("aws_secret_access_key", True),
+        ("API_KEY", True),
+        ("GH_PAT", True),
+        ("PRIVATE", True),
+        ("credentials", True),
+        ("BASIC_AUTH", True),
+        ("NODE_VERSION", False),
+        ("KEYBOARD", False),
+        ("PATCH", False),
+        ("AUTHOR", False),
+        ("MONKEYS", False),
+    ],
+)
+def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
+    assert grammar.looks_secret(key) is looks
+
+
+@pytest.mark.parametrize(
     ("parse", "text", "words"),
     [
+        (grammar.secret, "npm", ["'npm' is not a build secret", "id=NAME,src=FILE"]),
+        (grammar.secret, "id=npm", ["is not a build secret"]),
+        (grammar.secret, "id=npm,src=a,env=B", ["is not a build secret"]),
+        (grammar.secret, "id=npm,src=a,mode=0400", ["is not a build secret"]),
+        (grammar.secret, "id=a b,src=c", ["is not a build secret"]),
+        (grammar.secret, "id=npm,env=$NPM", ["'$NPM' is no variable", "without a $"]),
+        (grammar.secret, "id=npm,src=/etc/shadow", ["is not a relative path"]),
+        (grammar.ssh, "a b", ["'a b' is not an SSH agent"]),
+        (grammar.ssh, "default=/a,/b", ["is not an SSH agent"]),
+        (grammar.smoke_test, "", ["'' is not a port"]),
+        (grammar.smoke_test, "0/", ["is not a port"]),
+        (grammar.smoke_test, "65536/", ["is not a port"]),
+        (grammar.smoke_test, "3000/a b", ["is not a port"]),
+        (grammar.smoke_test, "http://localhost:3000/", ["is not a port"]),
+        (grammar.cache, "gha", ["'gha' is not a cache", "type=local"]),
+        (grammar.cache, 'type=registry,"x', ["is not a cache"]),
+        (grammar.attest, "max", ["'max' is not an attestation"]),
+        (grammar.attest, "type=local,dest=x", ["is not an attestation"]),
+        (grammar.service_name, "a/b", ["'a/b' is not a service"]),
         (grammar.word(Latest), "forwards", ["'forwards' is not known", '"forward"']),
         (grammar.word(Latest), "", ["force, forward, never"]),
         (grammar.flag, "yes", ["'yes' is not a boolean", "true or false"]),

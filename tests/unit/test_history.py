@@ -65,3 +65,16 @@ def test_what_nobody_knows_is_unknown() -> None:
     history, _ = layered(FakeHistory(), FakeHistory())
     assert history.relation(A, B) is Relation.UNKNOWN
     assert history.resolve("abc") is None
+
+
+def test_ancestors_come_from_the_clone_where_it_has_any() -> None:
+    history, reached = layered(FakeHistory({C: (B,), B: ()}), FakeHistory(dict(WHOLE)))
+    assert history.ancestors(C) == [B]
+    assert reached == []
+
+
+def test_ancestors_that_the_clone_was_cut_off_from() -> None:
+    clone, remote = FakeHistory({C: ()}), FakeHistory(dict(WHOLE))
+    history, _ = layered(clone, remote)
+    assert [history.ancestors(C) for _ in range(2)] == [[B, A]] * 2
+    assert len(clone.asked) == len(remote.asked) == 1

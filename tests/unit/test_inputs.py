@@ -45,7 +45,7 @@ def of(
 
 
 def digest(service: Service = APP, tree: Tree = TREE, **options: str) -> str:
-    found = of(service, tree, **options)
+    found = of(service, tree, None, **options)
     assert found.digest.startswith("sha256:")
     assert not found.doubt
     return found.digest
@@ -60,7 +60,7 @@ def without(name: str) -> Tree:
 
 
 def test_the_same_inputs_have_the_same_digest() -> None:
-    backwards = replace(TREE, files=dict(reversed(TREE.files.items())))
+    backwards = replace(TREE, files=dict(reversed(list(TREE.files.items()))))
     assert digest() == digest(tree=backwards)
 
 

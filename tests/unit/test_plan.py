@@ -6,8 +6,10 @@ import pytest
 
 from feastflow_registry.context import RefKind
 from feastflow_registry.errors import Kind
+from feastflow_registry.grammar import INPUTS_LABEL
 from feastflow_registry.plan import (
     BuildImage,
+    CarryImage,
     KeepTag,
     MoveTag,
     Plan,
@@ -223,3 +225,67 @@ class TestLabels:
     def test_what_is_not_known_is_left_out(self) -> None:
         found = dict(labels(parse({}), replace(context(B), source=""), SHOP))
         assert not found.keys() & {f"{PREFIX}url", f"{PREFIX}source"}
+
+
+class TestHowItIsBuilt:
+    @staticmethod
+    def build(seen: Seen | None = None, event: str = "push", **inputs: str) -> BuildImage:
+        (found,) = plan(seen or Seen(None, {LATEST: NEW}), event=event, **inputs).builds
+        return found
+
+    def test_the_inputs_are_a_label(self) -> None:
+        found = self.build(Seen(None, {LATEST: NEW}, inputs="sha256:1", why="it changed"))
+        assert dict(found.labels)[INPUTS_LABEL] == "sha256:1"
+        assert found.why == "it changed"
+        assert INPUTS_LABEL not in dict(self.build().labels)
+
+    def test_a_time_only_where_it_is_asked_for(self) -> None:
+        assert self.build().epoch is None
+        assert self.build(reproducible="true").epoch == int(context(B).committed.timestamp())
+
+    def test_attestations(self) -> None:
+        assert self.build(attest="true").attest == ("type=provenance,mode=min", "type=sbom")
+
+    @pytest.mark.parametrize(
+        ("cache", "read", "write"),
+        [
+            ("none", "", ""),
+            (
+                "registry",
+                "type=registry,ref=docker.io/ada/shop:buildcache",
+                "type=registry,ref=docker.io/ada/shop:buildcache,mode=max",
+            ),
+            (
+                "type=local,dest=.cache/{service}",
+                "type=local,src=.cache/shop",
+                "type=local,dest=.cache/shop",
+            ),
+            ("type=gha,scope={service}", "type=gha,scope=shop", "type=gha,scope=shop"),
+        ],
+    )
+    def test_a_cache_is_written_only_where_images_are(
+        self, cache: str, read: str, write: str
+    ) -> None:
+        found = self.build(cache=cache)
+        assert (found.cache_from, found.cache_to) == (read, write)
+        for reading in (
+            self.build(event="pull_request", cache=cache),
+            self.build(command="build", cache=cache),
+        ):
+            assert (reading.cache_from, reading.cache_to) == (read, "")
+
+    def test_what_it_is_built_from(self) -> None:
+        base = service("base")
+        one = replace(SHOP, contexts=(("base", "service:base"),))
+        settings, run = parse({}), context(B)
+        permission = permit(settings, run)
+        snapshot = {"shop": Seen(None, {LATEST: NEW})}
+        found = plan_run(settings, run, permission, (one,), snapshot, (one, base))
+        assert [each.needs for each in found.builds] == [(base,)]
+        assert found.services == (one,)
+
+    def test_an_unchanged_image_is_carried_by_publish_alone(self) -> None:
+        seen = Seen(None, {LATEST: NEW}, unchanged=image(A))
+        found = plan(seen)
+        assert [type(each) for each in found.steps] == [CarryImage, MoveTag]
+        assert [type(each) for each in plan(seen, command="push").steps] == [PushImage, MoveTag]

@@ -9,6 +9,7 @@ from feastflow_registry import report
 from feastflow_registry.plan import (
     Action,
     BuildImage,
+    CarryImage,
     KeepTag,
     MoveTag,
     Outcome,
@@ -55,6 +56,12 @@ class TestResults:
             ([BUILT, PUSHED, KEPT], Action.BUILT, (OWN,)),
             ([replace(PUSHED, action=Action.REUSED), MOVED], Action.REUSED, (OWN, LATEST)),
             ([BUILT, replace(PUSHED, action=Action.ADOPTED)], Action.REUSED, (OWN,)),
+            ([replace(PUSHED, action=Action.CARRIED)], Action.CARRIED, (OWN,)),
+            (
+                [replace(PUSHED, action=Action.CARRIED), replace(PUSHED, action=Action.ADOPTED)],
+                Action.REUSED,
+                (OWN,),
+            ),
             # The last word on a tag counts: it was moved, and then on to a newer commit.
             ([BUILT, PUSHED, MOVED, replace(MOVED, digest=OLD)], Action.BUILT, (OWN,)),
             ([BUILT, PUSHED, replace(KEPT, digest=DIGEST)], Action.BUILT, (OWN, LATEST)),
@@ -123,6 +130,20 @@ STEPS = [
         REUSE,
         f"reuse  ada/shop:commit-000000b ({DIGEST.short}), published already",
         {"step": "reuse", "tag": "commit-000000b", "digest": str(DIGEST)},
+    ),
+    (
+        CarryImage(SHOP, OWN, replace(REUSE.image, revision=A)),
+        f"carry  ada/shop:commit-000000b ({DIGEST.short}), unchanged since {A.short}",
+        {"step": "carry", "tag": "commit-000000b", "digest": str(DIGEST), "since": A.sha},
+    ),
+    (
+        replace(BUILD, why="it changed since 000000a"),
+        "build  ada/shop:commit-000000b from . (it changed since 000000a)",
+        {
+            "step": "build",
+            "tags": ["commit-000000b", "latest"],
+            "why": "it changed since 000000a",
+        },
     ),
 ]
 
@@ -269,3 +290,44 @@ class TestOutputs:
         outputs = report.outputs(found, report.results(found, [BUILT]), pushed=False)
         assert (outputs["pushed"], outputs["digest"], outputs["digests"]) == ("false", "", "{}")
         assert (outputs["image"], outputs["tags"]) == ("", "")
+
+
+def test_a_plan_is_one_line_for_what_is_alike() -> None:
+    other = service("other")
+    sprint = Reference(SHOP.repository, Tag("sprint3"))
+    elsewhere = replace(NEW, service=other, reference=Reference(other.repository, Tag("latest")))
+    steps = (BUILD, PUSH, replace(NEW, reference=sprint), NEW, elsewhere)
+    assert report.plan_lines(plan(*steps))[1:] == [
+        "build  ada/shop:commit-000000b from .",
+        "tag    ada/shop:sprint3, latest (new)",
+        "tag    ada/other:latest (new)",
+    ]
+
+
+def test_several_services_are_closed_in_few_lines() -> None:
+    outcomes = [BUILT, PUSHED, MOVED]
+    made = [replace(each, service=service("other")) for each in outcomes]
+    steps = (BUILD, replace(BUILD, service=service("other")))
+    found = report.results(plan(*steps), [*outcomes, *made])
+    lines = report.closing(plan(*steps), found)
+    assert lines[1] == "   commit-000000b, latest"
+    assert len([each for each in lines if each.startswith("✅")]) == 2
+
+
+def test_the_matrix_names_what_has_to_be_built() -> None:
+    other = service("other")
+    whole = plan(BUILD, replace(REUSE, service=other))
+    outputs = report.outputs(whole, report.results(whole, []), pushed=False)
+    assert json.loads(outputs["matrix"]) == {"service": ["shop"]}
+
+
+def test_what_a_failed_run_carried_and_did_not() -> None:
+    carry = CarryImage(SHOP, OWN, REUSE.image)
+    whole = plan(carry, MOVE)
+    assert report.standing(whole, [replace(PUSHED, action=Action.CARRIED)], [])[:2] == [
+        "Written before the failure: ada/shop:commit-000000b.",
+        "Not done: ada/shop:latest.",
+    ]
+    assert report.standing(whole, [], [])[1] == (
+        "Not done: ada/shop:commit-000000b, ada/shop:latest."
+    )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from feastflow_registry import settings
@@ -8,6 +10,7 @@ from feastflow_registry.services import Service
 from feastflow_registry.settings import Command, Latest, Reuse, parse
 
 from .failures import fails
+from .publishing import service
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -223,3 +226,30 @@ class TestService:
     def test_a_user_name_that_cannot_be_a_namespace(self) -> None:
         with fails("'Ada/shop' must be lowercase", "'ada/shop'"):
             parse({}).service(namespace="Ada", image="shop")
+
+
+class TestOptions:
+    def problems(self, *services: Service, **inputs: str) -> list[str]:
+        return [str(each) for each in settings.check_options(services, parse(inputs))]
+
+    @pytest.mark.parametrize("cache", ["none", "registry", "type=gha,scope={service}"])
+    def test_a_cache_that_services_do_not_share(self, cache: str) -> None:
+        assert self.problems(service("a"), service("b"), cache=cache) == []
+
+    def test_a_cache_that_they_share(self) -> None:
+        assert self.problems(service("a"), cache="type=gha") == []
+        (problem,) = self.problems(service("a"), service("b"), cache="type=gha")
+        assert "overwrite each other's layers. Put {service} into it" in problem
+
+    def test_an_argument_that_provenance_would_publish(self) -> None:
+        one = replace(service("a"), args=(("NPM_TOKEN", "x"), ("NODE", "22")))
+        for attest in ("true", "type=provenance", "type=sbom"):
+            assert self.problems(one, attest=attest) == []
+        (problem,) = self.problems(one, attest="type=provenance,mode=max")
+        assert "the build argument NPM_TOKEN of a, which looks like a credential" in problem
+
+
+def test_a_setting_that_stands_in_a_file_is_named_where_it_stands() -> None:
+    places = {"latest": 'feastflow.yml, line 3: "latest"'}
+    with fails('feastflow.yml, line 3: "latest": ', "Use one of", 'input "reuse": '):
+        parse({"latest": "up", "reuse": "all"}, places)

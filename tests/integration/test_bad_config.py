@@ -1,0 +1,208 @@
+"""Configurations that cannot be published: all that is wrong, each with its line and its fix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from .running import Machine
+
+DOCKERFILE = "FROM scratch\nCOPY . /\n"
+
+
+def lay_out(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in {"a/Dockerfile": DOCKERFILE, **files}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def refused(machine: Machine, files: Mapping[str, str], **inputs: str) -> list[str]:
+    """What the program says of files, having sent nothing."""
+    lay_out(machine.project.folder, files)
+    ran = machine.call(machine.runner(**inputs)).ended(2)
+    assert machine.place.proxy.requests == ()
+    assert machine.place.token not in ran.shown
+    for error in ran.errors:
+        cause, _, fix = error.partition("\n")
+        assert cause.endswith((".", ".'", '."')), cause
+        assert fix, error
+        assert "\n" not in fix, error
+    return ran.errors
+
+
+SERVICES = """\
+milestone: Sprint 3
+services:
+  one: {image: shop, context: a}
+  two: {image: shop, context: a}
+  three: {context: ../x}
+  four: {context: a, image: f4, additional_contexts: {x: "service:five"}}
+  five: {context: a, additional_contexts: {x: "service:four"}}
+  six: {context: a, dockerfile: None, secrets: ["id=t,env=DOCKERHUB_TOKEN"]}
+  seven: {context: a, secrets: ["id=u,env=UNSET", "id=f,src=../secret", "id=n,src=none"]}
+  eight: {context: none, watch: [typo], additional_contexts: {x: "service:fuor"}}
+"""
+
+
+def test_all_that_is_wrong_with_the_services_at_once(machine: Machine) -> None:
+    lay_out(machine.project.folder, {"feastflow.yml": SERVICES})
+    ran = machine.call(machine.runner(latest="up")).ended(2)
+    told = ran.shown  # GitHub shows ten annotations, so some are plain lines.
+    assert machine.place.proxy.requests == ()
+    for words in (
+        "feastflow.yml, line 1: \"milestone\": 'Sprint 3' is not a valid image tag.",
+        "input \"latest\": 'up' is not known.",
+        "line 4: services.two.image: ",
+        "line 5: services.three.context: '../x' lies outside the repository.",
+        "line 8: services.six.dockerfile: there is no file 'a/None'.",
+        "line 8: services.six.secrets: the secret t is the registry's token",
+        "line 9: services.seven.secrets: the secret u names the variable UNSET, which is not set.",
+        "line 9: services.seven.secrets: '../secret' lies outside the repository.",
+        "line 9: services.seven.secrets: there is no 'none'.",
+        "line 10: services.eight.context: there is no folder 'none'.",
+        "line 10: services.eight.watch: there is no 'typo'.",
+        "line 10: services.eight.additional_contexts: 'fuor' is no service.",
+    ):
+        assert words in told, words
+    assert 'Perhaps you meant "four".' in told
+
+
+def test_a_cycle(machine: Machine) -> None:
+    services = "\n".join(line for line in SERVICES.splitlines() if "eight" not in line)
+    told = "\n".join(refused(machine, {"feastflow.yml": services}))
+    assert "line 6: services.four.additional_contexts: service four is built from itself" in told
+
+
+def test_a_service_that_is_not_known(machine: Machine) -> None:
+    files = {"feastflow.yml": "services:\n  one: {context: a}\n  two: {context: none}\n"}
+    told = "\n".join(refused(machine, files, services="one, tow"))
+    assert 'input "services": there is no service \'tow\'.\nPerhaps you meant "two".' in told
+    assert "there is no folder 'none'" in told
+
+
+def test_a_service_without_dockerfile(machine: Machine) -> None:
+    files = {"feastflow.yml": "services:\n  x: {context: b}\n", "b/page.html": ""}
+    (error,) = refused(machine, files)
+    assert error.startswith("feastflow.yml, line 2: services.x.dockerfile: there is no file")
+
+
+@pytest.mark.parametrize("name", ["image", "context", "dockerfile", "target", "build_args"])
+@pytest.mark.parametrize("source", ["feastflow.yml", "compose.yaml"])
+def test_an_input_of_one_service_beside_a_file_of_many(
+    machine: Machine, name: str, source: str
+) -> None:
+    files = {
+        "feastflow.yml": "services:\n  x: {context: a}\n",
+        "compose.yaml": "services:\n  x: {build: a}\n",
+    }
+    inputs = {name: "A=1" if name == "build_args" else "a"}
+    given = {} if source == "feastflow.yml" else {"services_from": source}
+    told = "\n".join(refused(machine, {source: files[source]}, **inputs, **given))
+    assert f'input "{name.replace("_", "-")}" describes one service' in told
+    assert f"{source} describes them all" in told
+
+
+def test_the_token_in_the_file(machine: Machine) -> None:
+    text = f"services:\n  x: {{context: a, args: {{T: {machine.place.token}}}}}\n"
+    (error,) = refused(machine, {"feastflow.yml": text})
+    assert "feastflow.yml holds the registry token." in error
+
+
+def test_the_token_in_a_secret_of_another_name(machine: Machine) -> None:
+    services = 'services:\n  x: {context: a, secrets: ["id=a,env=OTHER", "id=b,src=pass"]}\n'
+    lay_out(machine.project.folder, {"feastflow.yml": services, "pass": machine.place.token})
+    environ = {**machine.runner(), "OTHER": machine.place.token}
+    ran = machine.call(environ).ended(2)
+    assert len([e for e in ran.errors if "is the registry's token" in e]) == 2
+    assert machine.place.token not in ran.shown
+    assert machine.place.proxy.requests == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "feastflow.yml is empty."),
+        ("a" * 10_000_000, "feastflow.yml is larger than"),
+        ("services: [\n", "feastflow.yml, line "),
+        ("services:\n  a: {context: a}\n  a: {context: a}\n", "feastflow.yml, line 3: "),
+        ("services:\n  a: {context: a, target: no}\n", 'Quote it: "no".'),
+        ("services:\n  a: {context: a, image: 1.10}\n", 'Quote it: "1.10".'),
+        ("services:\n  a: {context: a, args: {Z: 0012345}}\n", 'Quote it: "0012345".'),
+        ("servces: {}\n", 'Perhaps you meant "services".'),
+        ("services:\n  a: {contxt: a}\n", 'Perhaps you meant "context".'),
+        ("[" * 5000, "feastflow.yml"),
+        ("a: &a [1]\nb: &b [*a, *a]\n", "feastflow.yml"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_file_that_cannot_be_one(machine: Machine, text: str, words: str) -> None:
+    assert words in "\n".join(refused(machine, {"feastflow.yml": text}))
+
+
+def test_a_file_that_is_not_there(machine: Machine) -> None:
+    (error,) = refused(machine, {}, config="ci/feastflow.yml")
+    assert "there is no file 'ci/feastflow.yml'" in error
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "loop"])
+def test_a_file_that_is_none(machine: Machine, kind: str) -> None:
+    path = machine.project.folder / "feastflow.yml"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/etc/hostname" if kind == "link" else path)
+    (error,) = refused(machine, {})
+    assert "is not a file of the repository" in error
+
+
+def test_a_cache_that_services_would_share(machine: Machine) -> None:
+    text = "services:\n  x: {context: a}\n  y: {context: a}\n"
+    (error,) = refused(machine, {"feastflow.yml": text}, cache="type=local,dest=.cache")
+    assert "overwrite each other's layers" in error
+
+
+def test_an_argument_that_provenance_would_publish(machine: Machine) -> None:
+    text = "attest: type=provenance,mode=max\nservices:\n  x: {context: a, args: {TOKEN: x}}\n"
+    (error,) = refused(machine, {"feastflow.yml": text})
+    assert "TOKEN of x, which looks like a credential" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "compose.yaml",
+            'services:\n  web: {build: {context: a, args: {V: "${VERSION}"}}}\n',
+            "the variable VERSION is not set",
+        ),
+        (
+            "docker-bake.hcl",
+            'target "default" {\n  context = "a"\n  entitlements = ["security.insecure"]\n}\n',
+            "entitlements is not supported",
+        ),
+        (
+            "docker-bake.hcl",
+            'target "default" {\n  context = "a"\n  secret = ["id=x,src=/etc/shadow"]\n}\n',
+            "'/etc/shadow' is not a relative path",
+        ),
+        ("compose.yaml", "services: {web: {image: x}}\n", "compose.yaml"),
+        ("compose.yaml", "services: [\n", "compose.yaml"),
+    ],
+)
+def test_a_file_of_another_program(machine: Machine, name: str, text: str, words: str) -> None:
+    assert words in "\n".join(refused(machine, {name: text}, services_from=name))
+
+
+def test_a_template_only_ever_yields_data(machine: Machine) -> None:
+    evil = machine.folder / "evil"
+    text = (
+        f'target "default" {{\n  context = "a"\n  output = ["type=local,dest={evil}"]\n'
+        '  args = { X = "${1+1}", Y = "$${HOME}" }\n}\n'
+    )
+    lay_out(machine.project.folder, {"docker-bake.hcl": text})
+    ran = machine.call(machine.runner(services_from="docker-bake.hcl", dry_run="true")).ended()
+    assert "build " in ran.log
+    assert not evil.exists()
