@@ -60,6 +60,7 @@ class App:
     reach: Callable[[], History]
     log: Log
     machine: str
+    hostname: str
     word: Callable[[], str]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     plan: Plan | None = None
@@ -158,6 +159,7 @@ class App:
             sleep=self.http.sleep,
             word=self.word,
             credential=self.credential if self._publishes else None,
+            hostname=self.hostname,
         )
 
     @cached_property

@@ -22,6 +22,8 @@ from feastflow_registry.compose import Printed
 from feastflow_registry.errors import Failure, Kind
 
 _LARGEST = 1024 * 1024
+# A socket's path has 107 bytes at most, and a runner's temporary folder may have more.
+_SHORT = "/tmp"
 _PLUGIN = '{{range .ClientInfo.Plugins}}{{if eq .Name "buildx"}}{{.Path}}{{end}}{{end}}'
 
 
@@ -37,7 +39,7 @@ class BakeFile:
         """Print a file of a folder as one Bake definition. Raises an input failure."""
         here = self.workspace / folder
         self._check(here / file)
-        with TemporaryDirectory() as name:
+        with TemporaryDirectory(dir=_SHORT) as name:
             private = Path(name)
             environ = {
                 **variables,
@@ -121,14 +123,10 @@ class BakeFile:
 
 def _agent(folder: Path) -> Path:
     """A socket that nobody answers: buildx wants one to print a build that uses SSH."""
+    path = folder / "agent"
     with closing(socket.socket(socket.AF_UNIX)) as agent:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            # The kernel takes 107 bytes, and a runner's temporary folder may have more.
-            agent.bind(f"/proc/self/fd/{descriptor}/agent")
-        finally:
-            os.close(descriptor)
-    return folder / "agent"
+        agent.bind(str(path))
+    return path
 
 
 def _write_little() -> None:

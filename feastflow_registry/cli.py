@@ -12,6 +12,7 @@ import random
 import re
 import secrets
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -37,6 +38,7 @@ from feastflow_registry.workflow import RunnerLog
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is the failure's kind."""
+    credentials.shield()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments, unknown = _parser().parse_known_args(argv)
     environ = dict(os.environ)
@@ -187,6 +189,7 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         reach=reach,
         log=log,
         machine=os.uname().machine,
+        hostname=socket.gethostname(),
         variables=intake.variables,
         word=secrets.token_hex,
     )

@@ -139,7 +139,7 @@ def _tagging(step: Step) -> tuple[str, str, str]:
         case KeepTag():
             return f"keep   {repository}:", step.reference.identifier, f": {step.reason}"
         case _:
-            return "", describe(step), ""
+            return describe(step), "", ""
 
 
 def plan_json(plan: Plan) -> str:

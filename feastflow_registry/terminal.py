@@ -33,8 +33,10 @@ class TerminalLog:
         """Head the lines written inside."""
         self._write("═" * _WIDTH)
         self._write(self._paint("bold", one_line(title)))
-        yield
-        self._write("─" * _WIDTH)
+        try:
+            yield
+        finally:
+            self._write("─" * _WIDTH)
 
     def notice(self, text: str) -> None:
         """Point out something that may surprise."""

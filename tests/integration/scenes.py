@@ -18,7 +18,7 @@ from servers.fault_proxy import FaultProxy
 from servers.faults import Fault
 
 from feastflow_registry.plan import BuildImage
-from feastflow_registry.ports import BuiltImage
+from feastflow_registry.ports import Built, BuiltImage
 from feastflow_registry.references import Digest, Reference
 
 from .conftest import Builder
@@ -51,13 +51,14 @@ class Cached:
     def check_ready(self, images: Sequence[BuildImage]) -> None:
         """Be ready."""
 
-    def build(self, images: Sequence[BuildImage], *, push: bool) -> Mapping[str, BuiltImage]:
+    def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
         """Find it in the cache."""
         assert push
-        return {
+        found = {
             each.service.name: BuiltImage("", Digest(self.digests[each.tags[0].identifier]))
             for each in images
         }
+        return Built(found)
 
     def push(self, image: BuiltImage, reference: Reference) -> Digest:
         """Never needed by a builder that pushes by digest."""

@@ -296,9 +296,11 @@ def test_a_plan_is_one_line_for_what_is_alike() -> None:
     other = service("other")
     sprint = Reference(SHOP.repository, Tag("sprint3"))
     elsewhere = replace(NEW, service=other, reference=Reference(other.repository, Tag("latest")))
-    steps = (BUILD, PUSH, replace(NEW, reference=sprint), NEW, elsewhere)
+    also = replace(BUILD, service=other, tags=(Reference(other.repository, Tag("commit-1")),))
+    steps = (BUILD, PUSH, also, replace(NEW, reference=sprint), NEW, elsewhere)
     assert report.plan_lines(plan(*steps))[1:] == [
         "build  ada/shop:commit-000000b from .",
+        "build  ada/other:commit-1 from .",
         "tag    ada/shop:sprint3, latest (new)",
         "tag    ada/other:latest (new)",
     ]
