@@ -7,11 +7,13 @@ to read the credential. Nothing here changes a registry.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import docker
 import requests
@@ -51,6 +53,7 @@ class Checks:
     patience: float = 60.0
     limit: float = 1800.0
     hostname: str = ""
+    _ended: Event = field(default_factory=Event)
 
     def check(self, service: Service, image: BuiltImage, reference: Reference) -> None:
         """Run the smoke test, then the check. Raises a build failure.
@@ -82,6 +85,14 @@ class Checks:
             with self._pulled(service, Reference(reference.repository, image.digest)) as name:
                 self._judge(service, name, name)
 
+    def end(self) -> None:
+        """Let every check that still runs end soon, and leave nothing behind."""
+        self._ended.set()
+
+    def _now(self) -> float:
+        """The time, which is past every deadline once checks are to end."""
+        return math.inf if self._ended.is_set() else self.clock()
+
     def _judge(self, service: Service, image: str, name: str) -> None:
         if service.smoke_test:
             self._try(service, service.smoke_test, image)
@@ -91,12 +102,12 @@ class Checks:
     def _try(self, service: Service, test: SmokeTest, image: str) -> None:
         client = self.client()
         trial = Trial(
-            client, self.log, self.clock, self.sleep, self.word, self.patience, self.hostname
+            client, self.log, self._now, self.sleep, self.word, self.patience, self.hostname
         )
         trial.run(service, test, image, _platform(client, service))
 
     def _run(self, service: Service, name: str) -> None:
-        shell = Shell(self.workspace, self.environ, self.clock)
+        shell = Shell(self.workspace, self.environ, self._now)
         variables = {"IMAGE": name, "SERVICE": service.name}
         with self.log.group(f"Checking {service.name}"):
             try:

@@ -7,7 +7,7 @@ every commit tag is proven; running again finishes the job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from feastflow_registry.errors import Failure
@@ -72,19 +72,32 @@ class Execution:
             if step.service.name in made.images:
                 size = made.images[step.service.name].size
                 yield Outcome(step.service, Action.BUILT, step.tags[0], size=size, seconds=seconds)
-        for step in builds:
-            self._check(step)
+        self._check(builds)
         sound = made.images.keys() - self.failures.keys()
         self.built = {name: image for name, image in made.images.items() if name in sound}
 
-    def _check(self, step: BuildImage) -> None:
-        service = step.service
-        if service.name not in self.built or not (service.smoke_test or service.check):
+    def _check(self, builds: Sequence[BuildImage]) -> None:
+        """Judge what was built, side by side; an interrupt ends what still runs."""
+        due = [step for step in builds if step.service.name in self.built]
+        due = [step for step in due if step.service.smoke_test or step.service.check]
+        if not due:
             return
+        checker = self.checker()
+
+        def judge(step: BuildImage) -> Failure | None:
+            try:
+                checker.check(step.service, self.built[step.service.name], step.tags[0])
+            except Failure as failure:
+                return failure
+            return None
+
         try:
-            self.checker().check(service, self.built[service.name], step.tags[0])
-        except Failure as failure:
-            self.failures[service.name] = failure
+            found = self.spread(judge, due)
+        except BaseException:
+            checker.end()
+            raise
+        verdicts = zip(due, found, strict=True)
+        self.failures |= {step.service.name: each for step, each in verdicts if each}
 
     def _push(self) -> Iterator[Outcome]:
         if self.plan.pushes or self.plan.carries:

@@ -88,7 +88,11 @@ class Checker(Protocol):
         """Run the service's smoke test and its check. Raises a build failure.
 
         ``reference``: the commit tag, which an image in the engine is already called by.
+        Several threads may check at once.
         """
+
+    def end(self) -> None:
+        """Let every check that still runs end soon, and leave nothing behind."""
 
 
 class History(Protocol):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import RLock
 from typing import TextIO
 
 from feastflow_registry.workflow import one_line
@@ -19,6 +20,7 @@ class TerminalLog:
 
     stream: TextIO
     colour: bool = False
+    _writing: RLock = field(default_factory=RLock)
 
     def say(self, text: str) -> None:
         """Write one line of our own."""
@@ -30,13 +32,14 @@ class TerminalLog:
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
-        """Head the lines written inside."""
-        self._write("═" * _WIDTH)
-        self._write(self._paint("bold", one_line(title)))
-        try:
-            yield
-        finally:
-            self._write("─" * _WIDTH)
+        """Head the lines written inside; other threads wait until they are all there."""
+        with self._writing:
+            self._write("═" * _WIDTH)
+            self._write(self._paint("bold", one_line(title)))
+            try:
+                yield
+            finally:
+                self._write("─" * _WIDTH)
 
     def notice(self, text: str) -> None:
         """Point out something that may surprise."""
@@ -48,11 +51,13 @@ class TerminalLog:
 
     def fail(self, cause: str, fix: str) -> None:
         """Say what failed, and what to do."""
-        self._write(self._paint("red", f"✗  {one_line(cause)}"))
-        self._write(f"   {one_line(fix)}")
+        with self._writing:
+            self._write(self._paint("red", f"✗  {one_line(cause)}"))
+            self._write(f"   {one_line(fix)}")
 
     def _paint(self, colour: str, text: str) -> str:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour else text
 
     def _write(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        with self._writing:
+            print(line, file=self.stream, flush=True)

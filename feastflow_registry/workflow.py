@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import TextIO
 
 _SUMMARY_LIMIT = 1024 * 1024 - 4096
@@ -29,35 +30,39 @@ def _data(text: str) -> str:
 
 @dataclass(slots=True)
 class RunnerLog:
-    """The log of a step. ``word`` gives a fresh random word each time."""
+    """The log of a step, for all threads. ``word`` gives a fresh random word each time."""
 
     stream: TextIO
     word: Callable[[], str]
     annotations: int = 0
     _stopped: str = ""
+    _writing: RLock = field(default_factory=RLock)
 
     def say(self, text: str) -> None:
         """Write one line of our own, never one that begins as a command does."""
-        self._resume()
         line = one_line(text)
-        # The runner trims a line before it looks for a command.
-        self._write(line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line)
+        with self._writing:
+            self._resume()
+            # The runner trims a line before it looks for a command.
+            self._write(line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line)
 
     def quote(self, line: str) -> None:
         """Write one line of somebody else's, while the runner obeys nothing."""
-        if not self._stopped:
-            self._stopped = self.word()
-            self._write(f"::stop-commands::{self._stopped}")
-        self._write("".join(each if each.isprintable() or each == "\t" else " " for each in line))
+        with self._writing:
+            if not self._stopped:
+                self._stopped = self.word()
+                self._write(f"::stop-commands::{self._stopped}")
+            self._write("".join(c if c.isprintable() or c == "\t" else " " for c in line))
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
-        """Fold the lines written inside."""
-        self._command("group", title)
-        try:
-            yield
-        finally:
-            self._command("endgroup", "")
+        """Fold the lines written inside; other threads wait until the fold is closed."""
+        with self._writing:
+            self._command("group", title)
+            try:
+                yield
+            finally:
+                self._command("endgroup", "")
 
     def notice(self, text: str) -> None:
         """Annotate the run with something that may surprise."""
@@ -78,17 +83,18 @@ class RunnerLog:
 
     def _annotate(self, kind: str, text: str) -> None:
         """Annotate while GitHub still shows it; it keeps ten of a kind, so the rest are lines."""
-        self.annotations += 1
-        if self.annotations > _MOST_ANNOTATIONS:
-            for line in text.splitlines():
-                self.say(f"{kind}: {line}")
-            return
-        lines = [one_line(line) for line in text.splitlines()]
-        self._command(kind, "\n".join(lines))
+        with self._writing:
+            self.annotations += 1
+            if self.annotations > _MOST_ANNOTATIONS:
+                for line in text.splitlines():
+                    self.say(f"{kind}: {line}")
+                return
+            self._command(kind, "\n".join(one_line(line) for line in text.splitlines()))
 
     def _command(self, name: str, value: str) -> None:
-        self._resume()
-        self._write(f"::{name}::{_data(value)}")
+        with self._writing:
+            self._resume()
+            self._write(f"::{name}::{_data(value)}")
 
     def _resume(self) -> None:
         if self._stopped:

@@ -201,12 +201,19 @@ class FakeChecker:
     """Judges images; those of `broken` services fail."""
 
     broken: tuple[str, ...] = ()
+    interrupting: tuple[str, ...] = ()
+    ended: bool = False
     checked: list[tuple[str, str]] = field(default_factory=list)
 
     def check(self, service: Service, image: BuiltImage, reference: Reference) -> None:
         self.checked.append((service.name, image.image_id or str(image.digest)))
         if service.name in self.broken:
             raise Failure(Kind.BUILD, f"{service.name} did not pass.", "Mend it.")
+        if service.name in self.interrupting:
+            raise KeyboardInterrupt
+
+    def end(self) -> None:
+        self.ended = True
 
 
 @dataclass

@@ -31,7 +31,8 @@ LITERAL = [
     for name, field in FIELDS.items()
     if "Default: " in str(field.description) and name not in UNSAID
 ]
-CALLER: dict[str, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
+CALLER: dict[Any, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
+MATRIX: dict[Any, Any] = yaml.safe_load((ROOT / "workflows/registry-ci-matrix.yml").read_text())
 OURS: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
 
 
@@ -98,7 +99,7 @@ def uses_of_this_action(workflow: dict[str, Any]) -> list[dict[str, Any]]:
     return [s for s in steps if s.get("uses", "").startswith(("feastflow/registry-action@", "./"))]
 
 
-@pytest.mark.parametrize("workflow", [CALLER, OURS], ids=["registry-ci", "ci"])
+@pytest.mark.parametrize("workflow", [CALLER, MATRIX, OURS], ids=["single", "matrix", "ci"])
 def test_the_workflows_give_inputs_that_exist(workflow: dict[str, Any]) -> None:
     found = uses_of_this_action(workflow)
     assert found
@@ -107,11 +108,37 @@ def test_the_workflows_give_inputs_that_exist(workflow: dict[str, Any]) -> None:
 
 
 def test_the_workflows_read_outputs_that_exist() -> None:
-    for name in ("workflows/registry-ci.yml", ".github/workflows/ci.yml"):
-        text = (ROOT / name).read_text()
+    for path in (*(ROOT / "workflows").glob("*.yml"), ROOT / ".github/workflows/ci.yml"):
+        text = path.read_text()
         used = re.findall(r"steps\.(?:registry|publish|again)\.outputs\.([\w-]+)", text)
         assert used
         assert set(used) <= set(ACTION["outputs"])
+
+
+def test_the_runners_of_a_matrix_differ_in_nothing_but_their_part() -> None:
+    [alone] = uses_of_this_action(CALLER)
+    secret = {name: alone["with"][name] for name in ("username", "token")}
+    parts: dict[str, dict[str, Any]] = {
+        "plan": {"dry-run": True},
+        "build": {"services": "${{ matrix.service }}", "shared-tags": False},
+        "publish": {},
+    }
+    assert MATRIX["jobs"].keys() == parts.keys()
+    for name, job in MATRIX["jobs"].items():
+        checkout, step = job["steps"]
+        assert checkout == CALLER["jobs"]["publish"]["steps"][0]
+        assert step["uses"] == alone["uses"]
+        assert step["with"] == {**secret, **parts[name]}
+        assert job["permissions"] == CALLER["jobs"]["publish"]["permissions"]
+
+
+def test_both_workflows_start_on_the_same_events() -> None:
+    for key in (True, "permissions", "concurrency"):  # YAML 1.1 takes on for a boolean.
+        assert MATRIX[key] == CALLER[key]
+
+
+def test_no_runner_of_a_matrix_ends_another() -> None:
+    assert MATRIX["jobs"]["build"]["strategy"]["fail-fast"] is False
 
 
 def test_the_self_test_runs_as_callers_do() -> None:

@@ -77,6 +77,19 @@ class Job:
         return self.ended("failure", code)
 
     @property
+    def results(self) -> dict[str, str]:
+        """How each job ended that was not skipped: `plan`, or of a matrix `build pricing`.
+
+        act says "failure" of every job of a matrix that ends after the first that failed.
+        """
+        return {_name(each): each["jobResult"] for each in self.events if "jobResult" in each}
+
+    def of(self, name: str) -> Job:
+        """One job of several, as if it had been alone; `name` is as in `results`."""
+        mine = [e for e in self.events if _name(e) == name]
+        return Job(int(self.results[name] != "success"), self.text, tuple(mine))
+
+    @property
     def readable(self) -> str:
         """The log as a person reads it."""
         return "\n".join(str(each.get("msg", "")).rstrip("\n") for each in self.events)
@@ -244,6 +257,10 @@ class Running:
     def kill_program(self) -> None:
         """End the program as the kernel does when memory runs out."""
         os.kill(self.program(), signal.SIGKILL)
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    return " ".join([event.get("jobID", ""), *(event.get("matrix") or {}).values()])
 
 
 def _parsed(line: str) -> Mapping[str, Any]:

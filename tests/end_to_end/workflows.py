@@ -1,4 +1,4 @@
-"""The workflow that people copy, unchanged but for what a test says."""
+"""The workflows that people copy, unchanged but for what a test says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 SHIPPED = Path(__file__).resolve().parents[2] / "workflows" / "registry-ci.yml"
 LAST_INPUT = "          milestone: sprint3\n"
+MATRIX = SHIPPED.with_name("registry-ci-matrix.yml")
+TOKEN = "          token: ${{ secrets.DOCKERHUB_TOKEN }}\n"
 PATH = ".github/workflows/registry-ci.yml"
 
 LATER_JOB = """
@@ -29,6 +31,13 @@ def caller(registry: str, **inputs: str) -> str:
     lines = {"registry": registry, **{name.replace("_", "-"): v for name, v in inputs.items()}}
     more = "".join(f"          {name}: {value}\n" for name, value in lines.items())
     return text.replace(LAST_INPUT, LAST_INPUT + more)
+
+
+def matrix_caller(registry: str) -> str:
+    """The shipped workflow of many runners, with a registry given to each of its jobs."""
+    text = MATRIX.read_text()
+    assert text.count(TOKEN) == text.count("uses: feastflow/registry-action@") == 3
+    return text.replace(TOKEN, f"{TOKEN}          registry: {registry}\n")
 
 
 def with_input(text: str, name: str, value: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -240,3 +241,32 @@ def test_what_it_leaves_in_the_background_is_ended(engineless: Images) -> None:
     assert run(engineless, "echo $$; sleep 987 & (trap '' TERM; sleep 988) & exit 0") is None
     assert not alive(int(engineless.quoted()[0]))
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+def test_an_end_from_another_thread_is_soon_and_leaves_nothing(laid: Laid, path: str) -> None:
+    images = laid("classic")
+    silent = ["/bin/busybox", "sleep", "987"]
+    image = images.build(*silent)
+    checks = images.checks(patience=60.0)
+    service = images.service("" if path else "echo $$; sleep 987", path=path)
+    found: list[Failure] = []
+
+    def judge() -> None:
+        try:
+            checks.check(service, image, images.reference)
+        except Failure as failure:
+            found.append(failure)
+
+    thread = threading.Thread(target=judge)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not (images.containers() if path else images.quoted()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    checks.end()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert len(found) == 1
+    assert images.containers() == []
+    assert path or not alive(int(images.quoted()[0]))

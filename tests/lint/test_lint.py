@@ -17,7 +17,10 @@ PACKAGE = ROOT / "feastflow_registry"
 
 OUR_WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 CALLERS = sorted((ROOT / "workflows").glob("*.yml"))
-DOCKERFILES = sorted((ROOT / "examples").glob("*/Dockerfile"))
+DOCKERFILES = sorted((ROOT / "examples").rglob("Dockerfile"))
+CONFIGURATIONS = sorted((ROOT / "examples").rglob("feastflow.yml"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file())
+SCRIPTS = [ROOT / ".ci/run", *(path for path in EXAMPLES if path.read_bytes().startswith(b"#!"))]
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -37,6 +40,9 @@ CHECKS = {
     ],
     "schema of the workflows": [
         *("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
+    ],
+    "schema of feastflow.yml": [
+        *("check-jsonschema", "--schemafile", "feastflow.schema.json", *names(CONFIGURATIONS))
     ],
     "hadolint": ["hadolint", *names(DOCKERFILES)],
 }
@@ -112,7 +118,7 @@ def test_no_room_is_too_large(room: str) -> None:
     assert len((PACKAGE / f"{room}.py").read_text().splitlines()) <= 300
 
 
-@pytest.mark.parametrize("script", [".ci/run"])
+@pytest.mark.parametrize("script", names(SCRIPTS))
 def test_scripts_parse(script: str) -> None:
     done = subprocess.run(
         ["bash", "-n", ROOT / script], capture_output=True, text=True, check=False

@@ -131,3 +131,13 @@ def test_one_whose_shared_tag_fails_lets_the_others_move(world: World) -> None:
     assert [world.commit_at("latest", name) for name in NAMES] == [A, B, B]
     world.run(B).go()
     assert world.commit_at("latest", "frontend") == B
+
+
+def test_an_interrupt_ends_what_is_checked(world: World) -> None:
+    world.check = "true"
+    run = world.run(B)
+    run.checker = FakeChecker(interrupting=("pricing",))
+    with pytest.raises(KeyboardInterrupt):
+        run.go()
+    assert run.checker.ended
+    assert world.own(B, "frontend") is None
