@@ -26,10 +26,12 @@ from feastflow_registry import credentials, init, report, summary, workflow
 from feastflow_registry.app import App
 from feastflow_registry.context import Context
 from feastflow_registry.errors import Failure, Kind, nearest
+from feastflow_registry.examining import Examination
 from feastflow_registry.http import Client
 from feastflow_registry.intake import PREFIX, Intake, child_environ, find_folder, merge
 from feastflow_registry.plan import Plan
 from feastflow_registry.ports import History
+from feastflow_registry.publishing import Publishing
 from feastflow_registry.references import is_loopback
 from feastflow_registry.settings import Command, Settings, option
 from feastflow_registry.terminal import TerminalLog
@@ -86,7 +88,10 @@ def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) 
         if app.credential:
             forms = app.credential.forms(intake.settings.registry)
             _mask(log, [each for each in forms if each != intake.token])
-        app.run()
+        if app.settings.command is Command.DOCTOR:
+            Examination(app).run()
+        else:
+            Publishing(app).run()
         if app.plan:
             _close(app, app.plan, intake, log)
             if as_json:

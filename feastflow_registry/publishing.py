@@ -1,0 +1,118 @@
+"""The commands ``publish``, ``build`` and ``push``: survey, plan, carry out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from feastflow_registry import policy, report
+from feastflow_registry.app import App
+from feastflow_registry.context import RefKind
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.execute import Execution
+from feastflow_registry.parallel import spread
+from feastflow_registry.plan import Plan, Snapshot, plan_run
+from feastflow_registry.ports import BuiltImage
+from feastflow_registry.settings import Command
+from feastflow_registry.settling import Settlement
+from feastflow_registry.tagging import Tagger
+from feastflow_registry.workspace import FileLedger
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """One of the three commands, on one run."""
+
+    app: App
+
+    def run(self) -> None:
+        """Carry the command out."""
+        if self.app.settings.command is Command.DOCTOR:
+            self._examine()
+            return
+        if self.app.publishes:
+            self.app.git.ensure(self.app.context.checkout)
+        built = self._recall() if self.app.settings.command is Command.PUSH else {}
+        snapshot = self._survey() if self.app.publishes else {}
+        self.app.plan = plan_run(
+            self.app.settings,
+            self.app.context,
+            self.app.permission,
+            self.app.services,
+            snapshot,
+            self.app.all_services,
+        )
+        head, *steps = report.plan_lines(self.app.plan)
+        with self.app.log.group(head):
+            for line in steps:
+                self.app.log.say(line)
+        if self.app.settings.dry_run:
+            return
+        self._check_built(self.app.plan, built)
+        execution = self._execution(self.app.plan, built)
+        for outcome in execution.run():
+            self.app.outcomes.append(outcome)
+            if outcome.note != policy.THERE:
+                self.app.log.say(report.outcome_line(outcome))
+        if self.app.settings.command is Command.BUILD:
+            self._remember(execution.built)
+        self.app.pushed = self.app.publishes
+
+    def _survey(self) -> Snapshot:
+        shared = policy.shared_tags(self.app.settings, self.app.context, self.app.permission)
+        return self.app.surveyor.survey(self.app.services, shared, self.app.settings.reuse)
+
+    def _execution(self, plan: Plan, built: Mapping[str, BuiltImage]) -> Execution:
+        tagger = Tagger(self.app.surveyor, self.app.http.clock, self.app.attempted)
+        settlement = Settlement(
+            plan=plan,
+            tagger=tagger,
+            branch=self._followed_branch(),
+            main=self.app.settings.main,
+            others=policy.repointable(self.app.settings, self.app.permission),
+            spread=spread,
+        )
+        return Execution(
+            plan=plan,
+            builder=lambda: self.app.engine,
+            checker=self.app.checker,
+            worktree=self.app.git,
+            tagger=tagger,
+            settlement=settlement,
+            spread=spread,
+            built=built,
+        )
+
+    def _followed_branch(self) -> str:
+        """The branch whose newer commits take the moved tags over; none for a git tag."""
+        if self.app.context.ref.kind is RefKind.TAG:
+            return ""
+        if self.app.context.in_runner:
+            return self.app.context.ref.name
+        return self.app.settings.main if self.app.permission.shared else ""
+
+    def _recall(self) -> Mapping[str, BuiltImage]:
+        return FileLedger(self.app.git.folder()).read(self.app.context.commit)
+
+    def _check_built(self, plan: Plan, built: Mapping[str, BuiltImage]) -> None:
+        making = {each.service for each in plan.builds}
+        for push in plan.pushes:
+            if push.service not in making and push.service.name not in built:
+                raise Failure(
+                    Kind.INPUT,
+                    f"no build of {push.service.name} at commit {plan.commit.short} is known.",
+                    "Run `feastflow-registry build` first; publish does both.",
+                )
+
+    def _remember(self, built: Mapping[str, BuiltImage]) -> None:
+        kept = {name: image for name, image in built.items() if image.image_id}
+        for name in built.keys() - kept.keys():
+            self.app.log.notice(
+                f"{name} has several platforms and stays in the cache: use publish."
+            )
+        try:
+            self.app.git.ensure(self.app.context.checkout)
+        except Failure as failure:
+            self.app.log.warning(f"push will not take this build: {failure.problems[0].cause}")
+            return
+        FileLedger(self.app.git.folder()).write(self.app.context.commit, kept)
