@@ -185,7 +185,9 @@ class Intake:
             return self.config
         if self.settings.services_from:
             file = BakeFile(self.folder, child_environ(self.environ))
-            found = compose.read(self.settings.services_from, str(self.folder.resolve()), file.print)
+            found = compose.read(
+                self.settings.services_from, str(self.folder.resolve()), file.print
+            )
             config.refuse_mixed(found, self.inputs)
             return found
         return None

@@ -27,9 +27,6 @@ class Publishing:
 
     def run(self) -> None:
         """Carry the command out."""
-        if self.app.settings.command is Command.DOCTOR:
-            self._examine()
-            return
         if self.app.publishes:
             self.app.git.ensure(self.app.context.checkout)
         built = self._recall() if self.app.settings.command is Command.PUSH else {}
@@ -106,10 +103,9 @@ class Publishing:
 
     def _remember(self, built: Mapping[str, BuiltImage]) -> None:
         kept = {name: image for name, image in built.items() if image.image_id}
+        where = "has several platforms and stays in the cache"
         for name in built.keys() - kept.keys():
-            self.app.log.notice(
-                f"{name} has several platforms and stays in the cache: use publish."
-            )
+            self.app.log.notice(f"{name} {where}: use publish.")
         try:
             self.app.git.ensure(self.app.context.checkout)
         except Failure as failure:

@@ -127,22 +127,12 @@ def test_a_re_run_of_what_was_carried_costs_nothing() -> None:
     assert run.registry.counts == {"resolve": 2, "inspect": 1}
 
 
-def test_a_carried_tag_whose_inputs_are_others_is_a_conflict() -> None:
+@pytest.mark.parametrize("inputs", ["2", ""])
+def test_what_was_carried_is_believed_by_a_machine_that_sums_up_otherwise(inputs: str) -> None:
     on = world(a="1", b="1")
     publish(on, A)
     publish(on, B)
-    on.inputs[B, "shop"] = "2"
-    failure = on.run(B).failure()
-    assert failure
-    assert failure.kind is Kind.CONFLICT
-    assert "was carried forward from an ancestor" in str(failure)
-
-
-def test_a_carried_tag_is_believed_where_the_inputs_cannot_be_known() -> None:
-    on = world(a="1", b="1")
-    publish(on, A)
-    publish(on, B)
-    on.inputs[B, "shop"] = ""
+    on.inputs[B, "shop"] = inputs
     assert on.run(B).go().actions[0][0] == "reused"
 
 
