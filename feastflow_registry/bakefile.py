@@ -23,7 +23,7 @@ from feastflow_registry.errors import Failure, Kind
 
 _LARGEST = 1024 * 1024
 # A socket's path has 107 bytes at most, and a runner's temporary folder may have more.
-_SHORT = "/tmp"
+_SHORT = "/tmp"  # noqa: S108  The folder in it has a random name and is ours alone.
 _PLUGIN = '{{range .ClientInfo.Plugins}}{{if eq .Name "buildx"}}{{.Path}}{{end}}{{end}}'
 
 

@@ -7,46 +7,55 @@ Children see only the environment they are given. The credential reaches buildx 
 from __future__ import annotations
 
 import ctypes
+import json
 import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from feastflow_registry import diagnosis
+from feastflow_registry.bake import secret_variable
+from feastflow_registry.buildlog import BuildLog
 from feastflow_registry.credentials import Credential
+from feastflow_registry.diagnosis import Fault
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.ports import Log
 from feastflow_registry.references import RegistryHost
 
-DENIED = re.compile(
-    r"(?<!permission )denied|unauthorized|authentication required|insufficient_scope|"
-    r"incorrect username|"
-    r"\b40[13]\b|forbidden",
-    re.IGNORECASE,
-)
-_PASSING = re.compile(
-    r"(?:unexpected status|status code|response).{0,80}\b(?:408|429|5\d\d)\b|toomanyrequests|"
-    r"connection reset|unexpected EOF|\bEOF$|i/o timeout|TLS handshake timeout|broken pipe",
-    re.IGNORECASE,
-)
 _SESSION = {
     "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
     "BUILDX_METADATA_PROVENANCE": "disabled",
     "BUILDX_GIT_INFO": "0",  # Or buildx runs git, which would see the credential.
 }
-_PUSHING = "failed to push"
-_STEP_FAILED = "did not complete successfully"
 _PR_SET_PDEATHSIG = 1
 _TRIES = 4
+_NO_PROGRAM = 127
+_PLAIN_CONTEXTS = ("", "default")
+_SOCKET = "unix:///var/run/docker.sock"
+_TELLS_EVENTS = (0, 13)  # https://github.com/docker/buildx/releases/tag/v0.13.0
 _TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """How buildx is called, its version, and the Docker context that it follows."""
+
+    program: tuple[str, ...] = ()
+    version: str = ""
+    context: str = ""
 
 
 @dataclass
 class Buildx:
-    """One builder. ``environ``: what children see; ``credential``: for ``host`` alone."""
+    """One builder. ``environ``: what children see; ``credential``: for ``host`` alone.
+
+    ``variables``: the values of secrets, by the user's names for them. Only a build session is
+    handed them, under names that replace none of its own.
+    """
 
     workspace: Path
     environ: Mapping[str, str]
@@ -55,35 +64,22 @@ class Buildx:
     builder: str
     host: RegistryHost
     credential: Credential | None
-
-    @cached_property
-    def version(self) -> str:
-        """The buildx version. Raises a build failure where the program or plugin is missing."""
-        answer = self._docker("buildx", "version")
-        if answer.returncode == 127:
-            raise Failure(
-                Kind.BUILD,
-                "the program docker is not installed.",
-                "Install Docker Engine: https://docs.docker.com/get-docker/",
-            )
-        if answer.returncode:
-            raise Failure(
-                Kind.BUILD,
-                "docker has no buildx.",
-                "Install the plugin: https://github.com/docker/buildx#installing",
-            )
-        return answer.stdout.strip()
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def release(self) -> str:
-        """The version's number alone; the whole answer, if it names none."""
-        found = re.search(r"\bv?(\d+\.\d+\.\d+)", self.version)
-        return found[1] if found else self.version
+        """The version's number alone; the whole answer, if it names none.
+
+        Raises a build failure where the program or the plugin is missing.
+        """
+        version = self._about.version
+        found = re.search(r"\bv?(\d+\.\d+\.\d+)", version)
+        return found[1] if found else version
 
     @cached_property
     def driver(self) -> str:
         """The driver of the builder: ``docker``, ``docker-container``, ``remote``…; or empty."""
-        answer = self._docker("buildx", "inspect", *([self.builder] if self.builder else []))
+        answer = self._run(*self._about.program, "inspect", *filter(None, [self.builder]))
         found = re.search(r"^Driver:[ \t]*(\S+)", answer.stdout, re.MULTILINE)
         if not found and self.builder:
             raise Failure(
@@ -94,9 +90,17 @@ class Buildx:
         return found[1] if found else ""
 
     def check_ready(self) -> None:
-        """Refuse a builder that would push without being able to take the credential."""
+        """Refuse a buildx that cannot tell what it does, or cannot take the credential."""
         numbers = re.match(r"(\d+)\.(\d+)", self.release)
-        version = (int(numbers[1]), int(numbers[2])) if numbers else _TAKES_CREDENTIALS
+        version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+        if version == (0, 0):  # A build that does not know its own version.
+            return
+        if version < _TELLS_EVENTS:
+            raise Failure(
+                Kind.BUILD,
+                f"buildx {self.release} is too old to be followed.",
+                "Update buildx to 0.13 or newer.",
+            )
         pushes = self.credential and self.driver not in ("docker", "")
         if pushes and version < _TAKES_CREDENTIALS:
             raise Failure(
@@ -107,51 +111,45 @@ class Buildx:
 
     def context_host(self) -> str:
         """The engine's address in the current Docker context."""
-        answer = self._docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-        return answer.stdout.strip() or "unix:///var/run/docker.sock"
+        if self._about.context in _PLAIN_CONTEXTS:
+            return _SOCKET
+        inspect = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        return self._run("docker", *inspect).stdout.strip() or _SOCKET
 
-    def bake(self, definition: str, metadata: Path, *, push: bool) -> None:
-        """Run one Bake session, again from the cache after a registry's passing failure."""
+    def bake(
+        self, definition: str, metadata: Path, folds: BuildLog, *, push: bool
+    ) -> Mapping[str, Fault]:
+        """Run one Bake session, again from the cache after a registry's passing failure.
+
+        Returns the faults of its targets, none where all are built. Raises what is no target's.
+        """
+        targets = json.loads(definition)["target"]
         builder = ["--builder", self.builder] if self.builder else []
-        options = ["--progress=plain", "--metadata-file", str(metadata), "-f", "-"]
-        command = [*self._program, "bake", *builder, *options]
+        options = ["--progress=rawjson", "--metadata-file", str(metadata), "-f", "-"]
+        command = [*self._about.program, "bake", *builder, *options]
         tries = _TRIES if push else 1
+        error = ""
         for attempt in range(tries):
-            code, error = self._session(command, definition)
+            folds.begin(targets)
+            code = self._session(command, definition, folds)
+            faults = folds.end()
             if code == 0:
-                return
-            if _STEP_FAILED in error:
-                break  # What a step of the Dockerfile says of itself is no registry's word.
-            if DENIED.search(error):
-                raise Failure(
-                    Kind.REFUSED,
-                    f"a registry denied the build: {error}",
-                    "Give the token read and write scope; for a private base image of another "
-                    "registry, run `docker login` for it first.",
-                )
-            passing = _PUSHING in error or _PASSING.search(error)
-            if not passing or attempt == tries - 1:
+                return {}
+            error = folds.closing[1]
+            if diagnosis.is_own(error) and faults:
+                return faults
+            if not diagnosis.is_passing(error) or attempt == tries - 1:
                 break
             self.log.say("a registry failed for a moment, building again from the cache")
             self.sleep(2.0**attempt)
-        if _PUSHING in error:
-            raise Failure(
-                Kind.UNREACHABLE,
-                f"the push of what was built failed {tries} times: {error}",
-                "Check the registry's status, then run again: what is built is in the cache.",
-            )
-        raise Failure(
-            Kind.BUILD,
-            f"the build failed: {error or 'see the log above'}",
-            "The log above names the step; `feastflow-registry build` runs it by hand.",
-        )
+        raise diagnosis.refuse(error, tries)
 
-    def _session(self, command: Sequence[str], definition: str) -> tuple[int, str]:
-        """Run one session; its exit code, and the error that BuildKit ends with."""
-        environ = {**self.environ, **_SESSION}
+    def _session(self, command: Sequence[str], definition: str, folds: BuildLog) -> int:
+        """Run one session to its exit code, and hand on what it says."""
+        secrets = {secret_variable(name): value for name, value in self.variables.items()}
+        environ = {**secrets, **self.environ, **_SESSION}
         if self.credential:
             environ["DOCKER_AUTH_CONFIG"] = self.credential.docker_config(self.host)
-        error = ""
         with subprocess.Popen(
             command,
             cwd=self.workspace,
@@ -159,26 +157,43 @@ class Buildx:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  This program has one thread.
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  No other thread runs during a build.
         ) as process:
             try:
                 for line in filter(str.strip, _exchange(process, definition)):
-                    self.log.quote(line)
-                    error = _cause(line) if line.startswith("ERROR:") else error
+                    folds.read(line)
             except BaseException:
                 process.kill()
                 raise
-        return process.returncode, error
+        return process.returncode
 
     @cached_property
-    def _program(self) -> list[str]:
-        """The plugin itself: ``docker`` would show its environment to every other plugin too."""
-        form = '{{range .ClientInfo.Plugins}}{{if eq .Name "buildx"}}{{.Path}}{{end}}{{end}}'
-        path = self._docker("info", "--format", form).stdout.strip()
-        return [path] if path else ["docker", "buildx"]
+    def _about(self) -> About:
+        """What docker says of itself, in one question: the plugin, its version, the context.
 
-    def _docker(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["docker", *arguments]
+        The plugin is run itself: ``docker`` would show its environment to every other plugin too.
+        """
+        answer = self._run("docker", "info", "--format", "{{json .ClientInfo}}")
+        if answer.returncode == _NO_PROGRAM:
+            raise Failure(
+                Kind.BUILD,
+                "the program docker is not installed.",
+                "Install Docker Engine: https://docs.docker.com/get-docker/",
+            )
+        about = _read_about(answer.stdout)
+        if about.version:
+            return about
+        # Some programs named docker know buildx, but no list of plugins.
+        answer = self._run("docker", "buildx", "version")
+        if answer.returncode:
+            raise Failure(
+                Kind.BUILD,
+                "docker has no buildx.",
+                "Install the plugin: https://github.com/docker/buildx#installing",
+            )
+        return About(("docker", "buildx"), answer.stdout.strip(), about.context)
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 command,
@@ -191,7 +206,7 @@ class Buildx:
                 check=False,
             )
         except FileNotFoundError:
-            return subprocess.CompletedProcess(command, 127, "", "")
+            return subprocess.CompletedProcess(command, _NO_PROGRAM, "", "")
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, "", "")
 
@@ -214,12 +229,11 @@ def _exchange(process: subprocess.Popen[bytes], text: str) -> Iterator[str]:
             yield line.decode("utf-8", "replace").rstrip("\n")
 
 
-def _cause(line: str) -> str:
-    """What BuildKit's closing line says, without the way it took to get there."""
-    said = line.removeprefix("ERROR:").strip().removeprefix("failed to solve: ")
-    return clean(re.sub(r"failed to calculate checksum of ref \S+: ", "", said))
-
-
-def clean(text: str) -> str:
-    """Shorten another program's message to one printable line."""
-    return "".join(each if each.isprintable() else " " for each in text.strip())[:400]
+def _read_about(text: str) -> About:
+    try:
+        found = json.loads(text)
+        plugins = {each["Name"]: each for each in found.get("Plugins") or []}
+        plugin = plugins["buildx"]
+        return About((plugin["Path"],), plugin["Version"], found.get("Context", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return About()

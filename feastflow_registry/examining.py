@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from feastflow_registry import credentials, doctor, policy
+from feastflow_registry import credentials, doctor, rules
 from feastflow_registry.app import App
 from feastflow_registry.errors import Failure
 from feastflow_registry.references import Reference
@@ -22,9 +22,8 @@ class Examination:
         """Print what doctor finds; fail as the first thing that is wrong would fail a publish."""
         found = list(doctor.examine(self._checks()))
         for each in found:
-            self.app.log.say(
-                f"{'✗' if each.problems else '✓'} {each.name}: {each.detail or 'failed'}"
-            )
+            mark = "✗" if each.problems else "✓"
+            self.app.log.say(f"{mark} {each.name}: {each.detail or 'failed'}")
         first = next((each.kind for each in found if each.kind), None)
         if first:
             raise Failure.of(
@@ -54,7 +53,7 @@ class Examination:
     def _check_credentials(self) -> str:
         if not self.app.credential:
             raise credentials.missing(self.app.settings.registry)
-        tag = policy.commit_tag(self.app.context.commit, self.app.settings.sha_length)
+        tag = rules.commit_tag(self.app.context.commit, self.app.settings.sha_length)
         self.app.registry.resolve(Reference(self.app.services[0].repository, tag))
         return f"accepted by {self.app.settings.registry} as {self.app.credential.username}"
 

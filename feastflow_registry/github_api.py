@@ -15,8 +15,8 @@ from github.Repository import Repository
 from urllib3.util import Retry
 
 from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.policy import Relation
 from feastflow_registry.references import Commit
+from feastflow_registry.rules import Relation
 
 T = TypeVar("T")
 _RELATIONS = {

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
 
-from feastflow_registry.policy import Relation
 from feastflow_registry.ports import History
 from feastflow_registry.references import Commit
+from feastflow_registry.rules import Relation
 
 
 @dataclass(slots=True)

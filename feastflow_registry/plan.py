@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from feastflow_registry import policy
+from feastflow_registry import policy, rules
 from feastflow_registry.context import Context, RefKind
 from feastflow_registry.grammar import CACHE_TAG, INPUTS_LABEL
-from feastflow_registry.policy import Facts, Permission, Published, Rule, SharedTag
+from feastflow_registry.policy import Permission, SharedTag
 from feastflow_registry.references import Commit, Digest, Reference, Tag
+from feastflow_registry.rules import Facts, Published, Rule
 from feastflow_registry.services import Service, linked
 from feastflow_registry.settings import Command, Reuse, Settings
 
@@ -185,7 +186,7 @@ def labels(
 
     https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys
     """
-    version = str(policy.commit_tag(context.commit, settings.sha_length))
+    version = str(rules.commit_tag(context.commit, settings.sha_length))
     if settings.milestone:
         version = str(settings.milestone)
     if context.ref.kind is RefKind.TAG:
@@ -216,7 +217,7 @@ def plan_run(
 
     Raises a conflict that the snapshot shows.
     """
-    own = policy.commit_tag(context.commit, settings.sha_length)
+    own = rules.commit_tag(context.commit, settings.sha_length)
     known = {each.name: each for each in (*services, *others)}
     shared = policy.shared_tags(settings, context, permission)
     publishes = permission.push and settings.command is not Command.BUILD
@@ -276,7 +277,7 @@ def _plan_tags(
     for each in shared:
         facts = seen.facts[each.tag]
         reference = Reference(service.repository, each.tag)
-        decision = policy.decide(
+        decision = rules.decide(
             each.rule, facts, digest=digest, tag=each.tag, commit=context.commit
         )
         there = facts.current.digest if facts.current else None
@@ -287,6 +288,6 @@ def _plan_tags(
         else:
             steps.append(KeepTag(service, reference, there, decision.reason))
         if each.rule is Rule.FINAL and not facts.frozen and not facts.withdrawn:
-            marker = Reference(service.repository, policy.frozen_marker(each.tag))
+            marker = Reference(service.repository, rules.frozen_marker(each.tag))
             steps.append(MoveTag(service, marker, Rule.FORCE, None))
     return steps

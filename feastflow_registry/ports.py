@@ -9,8 +9,8 @@ from typing import Protocol, TypeVar
 
 from feastflow_registry.errors import Failure
 from feastflow_registry.plan import BuildImage
-from feastflow_registry.policy import Published, Relation
 from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.rules import Published, Relation
 from feastflow_registry.services import Service
 
 T = TypeVar("T")

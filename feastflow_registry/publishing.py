@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from feastflow_registry import policy, report
+from feastflow_registry import policy, report, rules
 from feastflow_registry.app import App
 from feastflow_registry.context import RefKind
 from feastflow_registry.errors import Failure, Kind
@@ -49,7 +49,7 @@ class Publishing:
         execution = self._execution(self.app.plan, built)
         for outcome in execution.run():
             self.app.outcomes.append(outcome)
-            if outcome.note != policy.THERE:
+            if outcome.note != rules.THERE:
                 self.app.log.say(report.outcome_line(outcome))
         if self.app.settings.command is Command.BUILD:
             self._remember(execution.built)

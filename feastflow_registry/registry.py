@@ -23,8 +23,8 @@ from feastflow_registry.manifests import (
     json_object,
     read_origin,
 )
-from feastflow_registry.policy import Published
 from feastflow_registry.references import Digest, Reference, Repository, Tag
+from feastflow_registry.rules import Published
 
 _MANIFEST_LIMIT = 4 * 1024 * 1024
 _CONFIG_LIMIT = 8 * 1024 * 1024

@@ -173,8 +173,8 @@ class Settings(BaseModel):
     )
     reproducible: Annotated[bool, _parsed(grammar.flag)] = Field(
         False,
-        description="Whether the image carries the commit's time in every file and layer. "
-        "Default: false.",
+        description="Whether no file and layer is to be newer than the commit, so that a build can "
+        "be repeated. Default: false.",
     )
     smoke_test: Annotated[SmokeTest | None, _parsed(grammar.smoke_test)] = Field(
         None, description="A port and a path that must answer below 500, such as 3000/."

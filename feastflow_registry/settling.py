@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from feastflow_registry import policy
+from feastflow_registry import rules
 from feastflow_registry.plan import (
     Action,
     CarryImage,
@@ -23,9 +23,9 @@ from feastflow_registry.plan import (
     PushImage,
     ReuseImage,
 )
-from feastflow_registry.policy import Rule
 from feastflow_registry.ports import History, Spread, in_turn
 from feastflow_registry.references import Commit, Digest, Reference, Tag
+from feastflow_registry.rules import Rule
 from feastflow_registry.tagging import ADVANCING, Tagger, tag_of, unverified
 
 _ROUNDS = 5
@@ -100,7 +100,7 @@ class Settlement:
         return self.tagger.surveyor.registry.resolve(reference)
 
     def _is_final(self, reference: Reference) -> bool:
-        marker = Reference(reference.repository, policy.frozen_marker(tag_of(reference)))
+        marker = Reference(reference.repository, rules.frozen_marker(tag_of(reference)))
         return self._resolve(marker) is not None
 
     def _unite(self) -> Iterator[Outcome]:
@@ -118,14 +118,14 @@ class Settlement:
                 if there in (None, digest):
                     continue
                 image = surveyor.registry.inspect(repository, there)
-                if not policy.is_ours(image, self.plan.commit, self.plan.source):
+                if not rules.is_ours(image, self.plan.commit, self.plan.source):
                     continue
                 if self._is_final(reference):
                     # It is never moved: the commit tag takes its digest instead.
                     self.tagger.write(push.reference, there)
                     yield from self._adopt(push, there, image.size)
                 else:
-                    rule = Rule.FORWARD if reference.target == policy.LATEST else Rule.MILESTONE
+                    rule = Rule.FORWARD if reference.target == rules.LATEST else Rule.MILESTONE
                     step = MoveTag(push.service, reference, rule, there)
                     self.united[reference] = step
                     yield self.tagger.set(step, digest, there, "one digest for one commit")

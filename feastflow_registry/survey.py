@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from feastflow_registry.inputs import Fingerprint
 from feastflow_registry.plan import Seen, Snapshot
-from feastflow_registry.policy import (
+from feastflow_registry.policy import SharedTag
+from feastflow_registry.ports import History, Registry, Spread, in_turn
+from feastflow_registry.references import Commit, Digest, Reference, Repository
+from feastflow_registry.rules import (
     Facts,
     Published,
     Relation,
     Rule,
-    SharedTag,
     check_commit_image,
     commit_tag,
     frozen_marker,
@@ -21,8 +23,6 @@ from feastflow_registry.policy import (
     same_source,
     withdrawn_marker,
 )
-from feastflow_registry.ports import History, Registry, Spread, in_turn
-from feastflow_registry.references import Commit, Digest, Reference, Repository
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Reuse
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from feastflow_registry import policy
+from feastflow_registry import rules
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.plan import Action, MoveTag, Outcome
-from feastflow_registry.policy import Relation, Rule, SharedTag
+from feastflow_registry.policy import SharedTag
 from feastflow_registry.references import Commit, Digest, Reference, Tag
+from feastflow_registry.rules import Relation, Rule
 from feastflow_registry.services import Service
 from feastflow_registry.survey import Surveyor
 
@@ -78,7 +79,7 @@ class Tagger:
         facts = surveyor.look(step.service.repository, each, digest)
         facts = replace(facts, withdrawn=surveyor.is_withdrawn(step.service.repository))
         there = facts.current.digest if facts.current else None
-        decision = policy.decide(step.rule, facts, digest=digest, tag=each.tag, commit=commit)
+        decision = rules.decide(step.rule, facts, digest=digest, tag=each.tag, commit=commit)
         if decision.move:
             return self.set(step, digest, there, note)
         return self._keep(step, digest, there, decision.reason)
@@ -93,7 +94,7 @@ class Tagger:
         started = self.clock()
         if there == digest:
             self.found[step.reference] = digest
-            return Outcome(step.service, Action.KEPT, step.reference, digest, note=policy.THERE)
+            return Outcome(step.service, Action.KEPT, step.reference, digest, note=rules.THERE)
         self.write(step.reference, digest)
         there = self.surveyor.registry.resolve(step.reference)
         if there not in (None, digest) and step.rule is Rule.DATED:
@@ -116,7 +117,7 @@ class Tagger:
         own = self.surveyor.commit
         tags = set(self.surveyor.registry.tags(service.repository)) if newer else set()
         for commit in newer:
-            if policy.commit_tag(commit, self.surveyor.sha_length) not in tags:
+            if rules.commit_tag(commit, self.surveyor.sha_length) not in tags:
                 continue
             # A merge lists the commits of a side branch too, which may not contain this one.
             if self.surveyor.history.relation(own, commit) is Relation.AHEAD:

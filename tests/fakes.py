@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.grammar import INPUTS_LABEL
 from feastflow_registry.plan import BuildImage
-from feastflow_registry.policy import Published, Relation
 from feastflow_registry.ports import Built, BuiltImage
 from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.rules import Published, Relation
 from feastflow_registry.services import Service
 
 REVISION = "org.opencontainers.image.revision"

@@ -22,10 +22,10 @@ from servers.token_server import TokenServer
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.credentials import Credential
 from feastflow_registry.http import Client
-from feastflow_registry.policy import Published
 from feastflow_registry.ports import Registry
 from feastflow_registry.references import Commit, Digest, RegistryHost, Repository, Tag
 from feastflow_registry.registry import RegistryClient
+from feastflow_registry.rules import Published
 
 KINDS = ("fake", "open", "htpasswd", "token")
 INDEX = "application/vnd.oci.image.index.v1+json"

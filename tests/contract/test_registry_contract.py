@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.policy import Published
 from feastflow_registry.references import Commit, Digest, Reference, Tag
+from feastflow_registry.rules import Published
 
 from .shelves import Image, Shelf
 

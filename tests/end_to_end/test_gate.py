@@ -120,5 +120,6 @@ def test_a_pull_request_that_does_not_build_fails(
     project.commit({"Dockerfile": "FROM scratch\nCOPY nothing /\n"})
     event = events.pull_request(project.head)
     job = runner.run(project.folder, event).failed(4)
-    assert "the build failed" in job.errors[0]
+    assert "the build of " in job.errors[0]
+    assert " failed: " in job.errors[0]
     assert place.proxy.requests == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def lay_out(folder: Path, files: Mapping[str, str]) -> None:
         path.write_text(text)
 
 
-def refused(machine: Machine, files: Mapping[str, str], **inputs: str) -> list[str]:
+def refused(machine: Machine, files: Mapping[str, str], **inputs: Any) -> list[str]:
     """What the program says of files, having sent nothing."""
     lay_out(machine.project.folder, files)
     ran = machine.call(machine.runner(**inputs)).ended(2)

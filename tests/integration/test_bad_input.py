@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from feastflow_registry.buildx import DENIED
+from feastflow_registry.diagnosis import is_denied
 
 from .places import Place
 from .running import Machine, Ran
@@ -295,6 +295,6 @@ def test_a_file_that_may_not_be_read_is_not_a_registrys_denial(machine: Machine)
 def test_what_a_denial_is() -> None:
     """The same for root, who is never denied a file: in the words of a real build."""
     said = "ERROR: failed to solve: error from sender: open /src/page.html: permission denied"
-    assert not DENIED.search(said)
-    assert DENIED.search("denied: requested access to the resource is denied")
-    assert DENIED.search("unauthorized: authentication required")
+    assert not is_denied(said)
+    assert is_denied("denied: requested access to the resource is denied")
+    assert is_denied("unauthorized: authentication required")

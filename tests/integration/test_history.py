@@ -14,8 +14,8 @@ from servers.github_api import GitHubApi
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.git import Git
 from feastflow_registry.github_api import GitHubHistory
-from feastflow_registry.policy import Relation
 from feastflow_registry.references import Commit
+from feastflow_registry.rules import Relation
 
 from .places import REPOSITORY
 from .projects import Project

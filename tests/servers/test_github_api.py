@@ -131,6 +131,63 @@ class TestGitHubApi:
         assert repository.get_commits(sha="main").totalCount == 3
         client.close()
 
+    def test_commits_of_a_merge(self, tmp_path: Path) -> None:
+        """By date and not by branch: what a merge brought stands among its first parents."""
+
+        def git(*arguments: str, minute: int = 0) -> str:
+            date = f"2026-01-01T00:{minute:02}:00Z"
+            words = {"NAME": "Ada", "EMAIL": "ada@example.org", "DATE": date}
+            roles = ("AUTHOR", "COMMITTER")
+            person = {f"GIT_{role}_{part}": text for role in roles for part, text in words.items()}
+            command = ["git", "-C", str(tmp_path), *arguments]
+            environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **person}
+            return subprocess.run(
+                command, check=True, env=environ, capture_output=True, text=True
+            ).stdout
+
+        def commit(name: str, minute: int) -> None:
+            git("commit", "--allow-empty", "-m", name, minute=minute)
+
+        git("init", "-b", "main")
+        commit("m1", 1)
+        git("checkout", "-b", "side")
+        commit("s2", 2)
+        commit("s4", 4)
+        git("checkout", "main")
+        commit("m3", 3)
+        git("merge", "--no-ff", "-m", "m5", "side", minute=5)
+        commit("m6", 6)
+        with GitHubApi(tmp_path) as api:
+            client = self.client(api, None)
+            merge = git("rev-parse", "main~").strip()
+            found = client.get_repo(api.name).get_commits(sha=merge).get_page(0)
+            titles = {each.sha: each.commit.message for each in found}
+            assert list(titles.values()) == ["m5", "s4", "m3", "s2", "m1"]
+            parents = {titles[e.sha]: [titles[one.sha] for one in e.parents] for e in found}
+            assert parents == {
+                "m5": ["m3", "s4"],
+                "s4": ["s2"],
+                "m3": ["m1"],
+                "s2": ["m1"],
+                "m1": [],
+            }
+            client.close()
+
+    def test_a_page_holds_a_hundred_at_most(
+        self, tmp_path: Path, session: requests.Session
+    ) -> None:
+        person = "committer Ada <ada@example.org>"
+        stream = [f"commit refs/heads/main\n{person} {at} +0000\ndata 0\n" for at in range(101)]
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", tmp_path], check=True)
+        command = ["git", "-C", str(tmp_path), "fast-import", "--quiet"]
+        subprocess.run(command, input="".join(stream), text=True, check=True)
+        with GitHubApi(tmp_path) as api:
+            url = f"{api.url}/repos/{api.name}/commits"
+            for asked, size in (("", 30), ("1", 1), ("100", 100), ("1000", 100)):
+                answer = session.get(url, params={"sha": "main", "per_page": asked}, timeout=9)
+                assert len(answer.json()) == size
+                assert "next" in answer.links
+
     def test_one_commit(self, api: GitHubApi, repository: Any) -> None:
         sha = api.repository.run("rev-parse", "main").strip()
         for name in (sha, sha[:7], "main", "light", "sprint3", "heads/main", "tags/light"):

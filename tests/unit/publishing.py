@@ -26,8 +26,8 @@ from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.execute import Execution
 from feastflow_registry.inputs import Fingerprint
 from feastflow_registry.plan import Outcome, Plan, plan_run
-from feastflow_registry.policy import Published
 from feastflow_registry.references import Commit, Digest, Reference, RegistryHost, Repository, Tag
+from feastflow_registry.rules import Published
 from feastflow_registry.services import Service
 from feastflow_registry.settling import Settlement
 from feastflow_registry.survey import Surveyor

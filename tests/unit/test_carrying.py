@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 from fakes import Call, digest_of
 
-from feastflow_registry.errors import Kind
 from feastflow_registry.plan import BuildImage
-from feastflow_registry.policy import Published
 from feastflow_registry.references import Commit
+from feastflow_registry.rules import Published
 
 from .publishing import SHOP, A, B, C, D, Run, World, at_call, image
 

@@ -8,8 +8,8 @@ from fakes import Call, digest_of
 from feastflow_registry.context import RefKind
 from feastflow_registry.errors import Kind
 from feastflow_registry.plan import Action
-from feastflow_registry.policy import LATEST, Published
 from feastflow_registry.references import Tag
+from feastflow_registry.rules import LATEST, Published
 
 from .failures import fails
 from .publishing import SHOP, SOURCE, A, B, C, World, context, image

@@ -4,8 +4,8 @@ import pytest
 from fakes import FakeHistory
 
 from feastflow_registry.history import LayeredHistory
-from feastflow_registry.policy import Relation
 from feastflow_registry.references import Commit
+from feastflow_registry.rules import Relation
 
 from .publishing import A, B, C
 

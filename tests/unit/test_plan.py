@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,9 @@ from feastflow_registry.plan import (
     labels,
     plan_run,
 )
-from feastflow_registry.policy import Facts, Permission, Relation, Rule, permit
+from feastflow_registry.policy import Permission, permit
 from feastflow_registry.references import Reference, Tag
+from feastflow_registry.rules import Facts, Relation, Rule
 from feastflow_registry.settings import parse
 
 from .failures import fails
@@ -229,7 +231,7 @@ class TestLabels:
 
 class TestHowItIsBuilt:
     @staticmethod
-    def build(seen: Seen | None = None, event: str = "push", **inputs: str) -> BuildImage:
+    def build(seen: Seen | None = None, event: str = "push", **inputs: Any) -> BuildImage:
         (found,) = plan(seen or Seen(None, {LATEST: NEW}), event=event, **inputs).builds
         return found
 

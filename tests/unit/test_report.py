@@ -18,8 +18,9 @@ from feastflow_registry.plan import (
     ReuseImage,
     Step,
 )
-from feastflow_registry.policy import Permission, Rule
+from feastflow_registry.policy import Permission
 from feastflow_registry.references import Reference, RegistryHost, Repository, Tag
+from feastflow_registry.rules import Rule
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Command
 

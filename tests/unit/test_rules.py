@@ -8,19 +8,19 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from feastflow_registry.errors import Kind
-from feastflow_registry.policy import (
+from feastflow_registry.policy import created_label
+from feastflow_registry.references import Tag
+from feastflow_registry.rules import (
     LATEST,
     Decision,
     Facts,
     Relation,
     Rule,
     check_commit_image,
-    created_label,
     decide,
     is_ours,
     same_source,
 )
-from feastflow_registry.references import Tag
 
 from .failures import fails
 from .publishing import SHOP, SOURCE, A, B, C, image

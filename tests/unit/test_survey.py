@@ -6,8 +6,9 @@ import pytest
 from fakes import FakeRegistry
 
 from feastflow_registry.errors import Kind
-from feastflow_registry.policy import Facts, Published, Relation, Rule, SharedTag
+from feastflow_registry.policy import SharedTag
 from feastflow_registry.references import Digest, Tag
+from feastflow_registry.rules import Facts, Published, Relation, Rule
 from feastflow_registry.settings import Reuse
 from feastflow_registry.survey import Surveyor
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 import pytest
 
 from feastflow_registry.context import LAPTOP, RefKind
-from feastflow_registry.policy import (
-    Rule,
-    commit_tag,
-    expand,
-    frozen_marker,
-    permit,
-    shared_tags,
-    withdrawn_marker,
-)
+from feastflow_registry.policy import expand, permit, shared_tags
 from feastflow_registry.references import Tag
+from feastflow_registry.rules import Rule, commit_tag, frozen_marker, withdrawn_marker
 from feastflow_registry.settings import parse
 
 from .failures import fails

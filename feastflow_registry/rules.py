@@ -1,0 +1,198 @@
+"""The rules of tags: how each may move, and whose an image is.
+
+Pure decisions over facts that others gathered. Every answer says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.references import Commit, Digest, Repository, Tag
+
+LATEST = Tag("latest")
+THERE = "it is there already"
+
+
+class Relation(Enum):
+    """Where one commit stands to another."""
+
+    SAME = "is the same commit as"
+    AHEAD = "is a descendant of"
+    BEHIND = "is an ancestor of"
+    DIVERGED = "has diverged from"
+    UNKNOWN = "cannot be compared with"
+
+
+class Rule(Enum):
+    """How a tag may move."""
+
+    COMMIT = "written once"
+    GIT_TAG = "a git tag's name is written once"
+    MILESTONE = "forward until a git tag of that name exists"
+    FINAL = "set once, to the commit of its git tag"
+    FORWARD = "forward only"
+    DATED = "forward only, by runs of its own date"
+    FORCE = "wherever it is told"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An image on the registry. ``size``: compressed bytes. Labels that disagree are unknown.
+
+    ``inputs``: the digest of what it was made from, if it was published to be carried forward.
+    """
+
+    digest: Digest
+    revision: Commit | None
+    source: str
+    size: int = 0
+    inputs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides one move. ``relation``: our commit's to the one now there.
+
+    ``git_tag``: the commit of the git tag of that name; ``frozen``: its publish has been here.
+    """
+
+    current: Published | None
+    relation: Relation = Relation.UNKNOWN
+    git_tag: Commit | None = None
+    frozen: bool = False
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Move the tag, or leave it and say why."""
+
+    move: bool
+    reason: str = ""
+
+
+def commit_tag(commit: Commit, length: int) -> Tag:
+    """``commit-`` and the first digits of the commit."""
+    return Tag(f"commit-{commit.sha[:length]}")
+
+
+def frozen_marker(tag: Tag) -> Tag:
+    """The tag that says that a milestone is final."""
+    return Tag.near(f"frozen-{tag}")
+
+
+def withdrawn_marker(commit: Commit, length: int) -> Tag:
+    """The tag that says that a commit's image is bad."""
+    return Tag(f"withdrawn-{commit.sha[:length]}")
+
+
+def is_ours(image: Published, commit: Commit, source: str) -> bool:
+    """Tell whether an image's labels say that it is this commit of this repository."""
+    return image.revision == commit and same_source(image.source, source)
+
+
+def may_be_carried(image: Published, commit: Commit, source: str, length: int) -> bool:
+    """Tell whether an image can be an ancestor's that was carried forward to a commit.
+
+    Its own commit tag must have another name, or it could be there for its own sake.
+    """
+    return (
+        bool(image.inputs and image.revision and same_source(image.source, source))
+        and image.revision != commit
+        and commit_tag(image.revision or commit, length) != commit_tag(commit, length)
+    )
+
+
+def same_source(one: str, other: str) -> bool:
+    """Compare two repository URLs as GitHub does, without regard to case."""
+    return one.lower().removesuffix(".git") == other.lower().removesuffix(".git")
+
+
+def decide(
+    rule: Rule, facts: Facts, *, digest: Digest | None, tag: Tag, commit: Commit
+) -> Decision:
+    """Decide whether a tag moves to a commit's image (``digest``, if it is built already).
+
+    Raises a conflict where the rule forbids what the user asked for.
+    """
+    there = facts.current
+    if rule is not Rule.FORCE and facts.withdrawn:
+        return Decision(False, f"{commit.short} was withdrawn by a rollback")
+    if there is not None and there.digest == digest:
+        return Decision(False, THERE)
+    if rule is Rule.FORCE or there is None:
+        return _decide_milestone(facts, commit) if rule is Rule.MILESTONE else Decision(True)
+    if rule is Rule.GIT_TAG or (rule is Rule.FINAL and facts.frozen):
+        if facts.relation is Relation.SAME:
+            return Decision(True)
+        raise _conflict(
+            f'the tag "{tag}" holds {_named(there)} and is never moved.',
+            "Publish under a new git tag"
+            + ("." if facts.frozen else f"; if it was a milestone, set milestone: {tag}."),
+        )
+    if rule is Rule.FINAL and facts.relation is Relation.BEHIND:
+        return Decision(True)
+    if rule is Rule.MILESTONE:
+        milestone = _decide_milestone(facts, commit)
+        if not milestone.move:
+            return milestone
+    return _forward(facts, tag, commit, there)
+
+
+def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
+    if facts.git_tag not in (None, commit):
+        return Decision(False, "its git tag exists, so it is final")
+    if facts.frozen:
+        return Decision(False, "it was published from its git tag, so it is final")
+    return Decision(True)
+
+
+def _forward(facts: Facts, tag: Tag, commit: Commit, there: Published) -> Decision:
+    if facts.relation in (Relation.SAME, Relation.AHEAD):
+        return Decision(True)
+    if facts.relation is Relation.BEHIND:
+        return Decision(False, f"{_named(there)} is there, which is newer than {commit.short}")
+    is_latest = tag == LATEST
+    if there.revision is None:
+        of = f' (its source is "{there.source[:100]}")' if there.source else ""
+        raise _conflict(
+            f'the tag "{tag}" holds an image whose labels name no commit of this repository{of}.',
+            "If it may be replaced, run once with latest: force."
+            if is_latest
+            else "Choose another name, or delete that tag on the registry.",
+        )
+    force = "run once with latest: force" if is_latest else "choose another name"
+    raise _conflict(
+        f'the tag "{tag}" holds {_named(there)}, and {commit.short} {facts.relation.value} it.',
+        f"If history was rewritten on purpose, {force}; "
+        "if it could not be read, give the job contents: read and a github-token.",
+    )
+
+
+def _named(image: Published) -> str:
+    return f"commit {image.revision.short}" if image.revision else f"digest {image.digest.short}"
+
+
+def _conflict(cause: str, fix: str) -> Failure:
+    return Failure(Kind.CONFLICT, cause, fix)
+
+
+def check_commit_image(
+    image: Published, *, repository: Repository, tag: Tag, commit: Commit, source: str
+) -> None:
+    """Refuse a commit tag that holds anything but this commit of this repository."""
+    if is_ours(image, commit, source):
+        return
+    holder = (
+        f"commit {image.revision.sha[:12]}" if image.revision else "an image of no known commit"
+    )
+    fix = "It is never overwritten: look at what published it, or use another image name."
+    if image.revision and image.revision != commit and same_source(image.source, source):
+        fix = "The first digits of the two commits are the same: set a larger sha-length."
+    elif not same_source(image.source, source):
+        holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"
+    raise _conflict(
+        f"{repository}:{tag} holds {holder}, not {commit.sha[:12]} of this repository.", fix
+    )
