@@ -211,7 +211,7 @@ def standing(
     lines = [f"Written before the failure: {_listed(sorted(proven))}."]
     if doubtful:
         lines.append(f"In doubt, for it was not read back: {_listed(sorted(doubtful))}.")
-    return [*lines, f"Not done: {_listed(due)}.", "Running again finishes what is left."]
+    return [*lines, f"Not done: {_listed(due)}.", "What is published stays; the next run does the rest."]
 
 
 def _listed(references: Sequence[Reference]) -> str:

@@ -39,7 +39,8 @@ def success(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) ->
     lines += ["", *(f"- {cell(str(each.reference))}: {cell(each.note)}" for each in kept)]
     names = [each.tags[0] for each in found if each.tags]
     if names:
-        commands = [f"docker pull {name}\ndocker run --rm -P {name}" for name in names]
+        commands = [f"docker pull {name}" for name in names]
+        commands += [f"docker run --rm -P {names[0]}"] if len(names) == 1 else []
         lines += ["", "```bash", *commands, "```"]
     return "\n".join(lines) + "\n\n"
 

@@ -191,7 +191,7 @@ class TestStanding:
         assert report.standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED], {OWN}) == [
             f"Written before the failure: {OWN}.",
             f"Not done: {LATEST}.",
-            "Running again finishes what is left.",
+            "What is published stays; the next run does the rest.",
         ]
 
     def test_what_was_built_only_is_not_written(self) -> None:
@@ -204,7 +204,7 @@ class TestStanding:
             f"Written before the failure: {OWN}.",
             f"In doubt, for it was not read back: {LATEST}.",
             "Not done: nothing.",
-            "Running again finishes what is left.",
+            "What is published stays; the next run does the rest.",
         ]
         # Also what was in no plan: a tag that another run of this commit had moved.
         assert str(LATEST) in " ".join(report.standing(plan(REUSE), [], {LATEST}))
