@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from feastflow_registry import credentials, policy
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.buildx import Buildx
-from feastflow_registry.context import Context
+from feastflow_registry.context import DEPENDABOT, Context
 from feastflow_registry.credentials import Credential
 from feastflow_registry.git import Git
 from feastflow_registry.history import LayeredHistory
@@ -31,8 +31,6 @@ from feastflow_registry.survey import Surveyor
 if TYPE_CHECKING:
     from feastflow_registry.checks import Checks
     from feastflow_registry.engine import Engine
-
-DEPENDABOT = "dependabot[bot]"
 
 
 @dataclass

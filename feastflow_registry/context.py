@@ -20,6 +20,7 @@ from typing import cast
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.references import Commit
 
+DEPENDABOT = "dependabot[bot]"
 LAPTOP = "by hand"  # No event that GitHub names holds a space.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _EVENT = re.compile(r"[a-z_]{1,64}")

@@ -8,11 +8,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from feastflow_registry import compose, config, credentials, documents, grammar, settings
+from feastflow_registry import (
+    compose,
+    config,
+    credentials,
+    documents,
+    grammar,
+    policy,
+    settings,
+)
 from feastflow_registry import context as contexts
 from feastflow_registry.bakefile import BakeFile
 from feastflow_registry.config import Config
-from feastflow_registry.context import Context, RefKind
+from feastflow_registry.context import DEPENDABOT, Context, RefKind
 from feastflow_registry.credentials import Credential
 from feastflow_registry.errors import Failure, Kind, Problem, gather
 from feastflow_registry.git import Git
@@ -177,6 +185,8 @@ class Intake:
             problems += failure.problems
         if problems:
             raise Failure.of(Kind.INPUT, problems)
+        self.all_services = tuple(map(self._without_missing, self.all_services))
+        self.services = tuple(map(self._without_missing, self.services))
 
     def _describe(self) -> Config | None:
         """Who describes the services, if more than the inputs do."""
@@ -208,13 +218,26 @@ class Intake:
                         f"{place} is the registry's token, which no build may have.",
                         "Give the build a credential of its own.",
                     )
-                elif secret.variable and not value:
+                elif secret.variable and value:
+                    self.variables[secret.variable] = value
+                elif secret.variable and self._may_push:
                     yield Problem(
                         f"{place} names the variable {secret.variable}, which is not set.",
                         "Set it in the step's env, from a secret of the repository.",
                     )
-                elif secret.variable:
-                    self.variables[secret.variable] = value
+
+    @property
+    def _may_push(self) -> bool:
+        """Whether this run is trusted; a fork's and Dependabot's are given no secrets."""
+        if not self.context:
+            return True
+        trusted = not self.context.in_runner or self.context.actor != DEPENDABOT
+        return policy.permit(self.settings, self.context).push and trusted
+
+    def _without_missing(self, service: Service) -> Service:
+        """Leave a secret out that this run was not given: the build may do without."""
+        known = [each for each in service.secrets if each.file or each.variable in self.variables]
+        return replace(service, secrets=tuple(known))
 
 
 def _input(service: str, key: str) -> str:

@@ -207,3 +207,17 @@ def test_a_template_only_ever_yields_data(machine: Machine) -> None:
     ran = machine.call(machine.runner(services_from="docker-bake.hcl", dry_run="true")).ended()
     assert "build " in ran.log
     assert not evil.exists()
+
+
+@pytest.mark.parametrize(
+    "facts", [{"event": "pull_request", "ref": "refs/pull/1/merge"}, {"actor": "dependabot[bot]"}]
+)
+def test_a_run_that_is_given_no_secrets_builds_without(
+    machine: Machine, facts: Mapping[str, str]
+) -> None:
+    services = 'services:\n  x: {context: a, secrets: ["id=u,env=UNSET"]}\n'
+    lay_out(machine.project.folder, {"feastflow.yml": services, "a/page": "1"})
+    inputs = {"username": "", "token": ""}
+    ran = machine.call(machine.runner(**{**facts, **inputs})).ended()
+    assert "built" in ran.log
+    assert ran.outputs["pushed"] == "false"
