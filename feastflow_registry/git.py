@@ -5,23 +5,27 @@ A shallow clone can prove that one commit contains another, but never that it do
 
 from __future__ import annotations
 
+import hashlib
 import os
+import posixpath
+import stat
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from feastflow_registry.context import Checkout
 from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.inputs import TrackedFile, Tree
-from feastflow_registry.policy import Relation
+from feastflow_registry.inputs import SUBMODULE, Tree
 from feastflow_registry.references import Commit
+from feastflow_registry.rules import Relation
 
 _SECONDS = 120
 _DEEP = 101
-# Leaves what some attribute changes between the index and the working copy.
-_UNFILTERED = ":(exclude,attr:!filter !ident !working-tree-encoding)"
+_PART = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,8 @@ class Git:
             "status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=none"
         )
         changed = [entry[3:] for entry in status.stdout.split("\0") if entry]
-        hidden = self._run("ls-files", "-v", "-z").stdout.split("\0")
-        changed += [entry[2:] for entry in hidden if self._is_hidden(*entry.partition(" ")[::2])]
+        hidden = [entry.partition(" ") for entry in self._list("-v")]
+        changed += [name for mark, _, name in hidden if self._is_hidden(mark, name)]
         if status.returncode or changed:
             named = ", ".join(repr(name) for name in changed[:3]) or "unknown to git"
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -96,28 +100,62 @@ class Git:
         return mark.islower() or (mark == "S" and os.path.lexists(self.workspace / name))
 
     def tree(self) -> Tree:
-        """List the tracked files, as the index has them, and what else is there.
+        """List what there is. Only what of it is tracked is for git to say.
 
+        It does not see modes, pipes, a ``.git`` below the first, nor what attributes change.
         https://git-scm.com/docs/git-ls-files
         """
-        files = {}
-        for entry in self._list("--stage", "-v"):
-            facts, _, name = entry.partition("\t")
-            mark, mode, blob, _ = facts.split(" ")
-            files[name] = TrackedFile(mode, blob, mark != "H")
-        return Tree(
-            files,
-            tuple(self._list("--others", "--directory")),
-            frozenset(self._list("--", _UNFILTERED)),
-        )
+        listed = (entry.partition("\t") for entry in self._list("--stage"))
+        tracked = {name: facts.partition(" ")[0] for facts, _, name in listed}
+        holders = _holders(tracked)
+        files: dict[str, str] = {}
+        folders: dict[str, str] = {}
+        untracked: list[str] = []
+        waiting = [""]
+        while waiting:
+            for name, mode in self._modes(waiting.pop()):
+                if name in holders and stat.S_ISDIR(mode):
+                    folders[name] = f"{mode:o}"
+                    waiting.append(name)
+                elif tracked.get(name) == SUBMODULE:
+                    files[name] = SUBMODULE
+                elif name in tracked and (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                    files[name] = f"{mode:o}"
+                else:
+                    untracked.append(name)
+        return Tree(files, folders, tuple(sorted(untracked)), cache(self._digest))
+
+    def _modes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """What is in a folder, git's own files left out; nothing, if that cannot be known."""
+        with suppress(OSError), os.scandir(self.workspace / folder) as entries:
+            for each in entries:
+                if folder or each.name != ".git":
+                    mode = each.stat(follow_symlinks=False).st_mode
+                    yield posixpath.join(folder, each.name), mode
+
+    def _digest(self, name: str) -> str:
+        """Sum up what is in a file, or where a link leads."""
+        path = self.workspace / name
+        found = hashlib.sha256()
+        try:
+            if path.is_symlink():
+                found.update(os.fsencode(path.readlink()))
+            else:
+                with path.open("rb", buffering=0) as file:
+                    while part := file.read(_PART):
+                        found.update(part)
+        except OSError:
+            return ""
+        return found.hexdigest()
 
     def _list(self, *arguments: str) -> list[str]:
-        answer = self._run("ls-files", "-z", *arguments)
+        """Names, whatever bytes they are made of; text would take two of them for one."""
+        answer = self._bytes("ls-files", "-z", *arguments)
         if answer.returncode:
             raise Failure(
                 Kind.INPUT, "git could not list the files.", "See what `git ls-files` says."
             )
-        return [entry for entry in answer.stdout.split("\0") if entry]
+        return [os.fsdecode(entry) for entry in answer.stdout.split(b"\0") if entry]
 
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Say where ``head`` stands to ``base``, as far as this clone can prove it."""
@@ -195,6 +233,11 @@ class Git:
         return answer.stdout
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = self._bytes(*arguments)
+        said = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, *said)
+
+    def _bytes(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         command = ["git", "--no-optional-locks", "-C", str(self.workspace), *arguments]
         try:
             return subprocess.run(
@@ -202,12 +245,21 @@ class Git:
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
-                errors="replace",
                 timeout=_SECONDS,
                 check=False,
             )
         except FileNotFoundError:
-            return subprocess.CompletedProcess(command, 127, "", "")
+            return subprocess.CompletedProcess(command, 127, b"", b"")
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 124, "", "")
+            return subprocess.CompletedProcess(command, 124, b"", b"")
+
+
+def _holders(names: Iterable[str]) -> set[str]:
+    """The folders that hold these files, directly or not."""
+    found: set[str] = set()
+    for name in names:
+        folder = posixpath.dirname(name)
+        while folder and folder not in found:
+            found.add(folder)
+            folder = posixpath.dirname(folder)
+    return found

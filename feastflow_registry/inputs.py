@@ -1,8 +1,9 @@
 """What an image is made from, as one digest: equal digests mean that no other image would come out.
 
-It decides from the tracked files, as a build would find them, and from the service's definition. It
-names no digest as soon as something that git does not track could get into the image. Base images are not among
-the inputs: like a layer cache, it takes ``FROM node:22`` for the same as long as it is so written.
+It decides from the tracked files, as a build would find them, and from the service's definition,
+and refuses to name a digest as soon as something that git does not track could get into the image.
+Base images are not among the inputs: like a layer cache, it takes ``FROM node:22`` for the same as
+long as it is so written.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from feastflow_registry.services import LINK, Service, linked
 
 SUBMODULE = "160000"
-_LINK = "12"
+_SYMLINK = "12"
 _KNOWN = ("docker-image://", LINK)
 
 
@@ -83,6 +84,9 @@ def _describe(service: Service, tree: Tree) -> Mapping[str, object]:
         "secrets": sorted([each.id, each.file, each.variable] for each in service.secrets),
         "ssh": sorted(service.ssh),
         "contexts": sorted(service.contexts),
+        # Who asks for another judgement wants it passed on the image that is to be published.
+        "smoke_test": asdict(service.smoke_test) if service.smoke_test else None,
+        "check": service.check,
         "files": [_facts(name, tree) for name in sorted(names)],
     }
 
@@ -128,7 +132,7 @@ def _facts(name: str, tree: Tree) -> list[str]:
 def _resolved(path: str, tree: Tree) -> str:
     """A path without detours. A link in it would lead where its text does not say."""
     for each in _steps(path):
-        if tree.files.get(posixpath.normpath(each), "").startswith(_LINK):
+        if tree.files.get(posixpath.normpath(each), "").startswith(_SYMLINK):
             raise _Doubt(f"{each} is a symbolic link")
     return posixpath.normpath(path)
 

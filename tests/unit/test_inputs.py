@@ -7,31 +7,30 @@ from dataclasses import replace
 
 import pytest
 
-from feastflow_registry.inputs import Fingerprint, TrackedFile, Tree, fingerprint
+from feastflow_registry.inputs import SUBMODULE, Fingerprint, Tree, fingerprint
 from feastflow_registry.services import Secret, Service, SmokeTest
 
 from .publishing import service
 
-FILE, LINK, SUBMODULE = "100644", "120000", "160000"
+FILE, LINK, FOLDER = "100644", "120777", "40755"
 APP = replace(service("app"), context="app", labels=(("a", "b"),))
 TREE = Tree(
-    {
-        name: TrackedFile(FILE, f"{number:040x}")
-        for number, name in enumerate(
-            (
-                ".gitattributes",
-                "README.md",
-                "app/Dockerfile",
-                "app/src/main.py",
-                "apple/main.py",
-                "docker/Dockerfile",
-                "docker/Dockerfile.dockerignore",
-                "lib/.gitattributes",
-                "lib/deep/lib.py",
-                ".npmrc",
-            )
-        )
-    }
+    dict.fromkeys(
+        (
+            "README.md",
+            "app/Dockerfile",
+            "app/src/main.py",
+            "apple/main.py",
+            "docker/Dockerfile",
+            "docker/Dockerfile.dockerignore",
+            "lib/deep/lib.py",
+            ".npmrc",
+        ),
+        FILE,
+    ),
+    dict.fromkeys(("app", "app/src", "apple", "docker", "lib", "lib/deep"), FOLDER),
+    (),
+    lambda name: f"what is in {name}",
 )
 
 
@@ -51,8 +50,12 @@ def digest(service: Service = APP, tree: Tree = TREE, **options: str) -> str:
     return found.digest
 
 
-def changed(name: str, tree: Tree = TREE, mode: str = FILE) -> Tree:
-    return replace(tree, files={**tree.files, name: TrackedFile(mode, "f" * 40)})
+def changed(name: str, tree: Tree = TREE, *, mode: str = FILE, text: str = "new") -> Tree:
+    """A tree where a file has another content."""
+    files = {**tree.files, name: mode}
+    return replace(
+        tree, files=files, digest=lambda each: text if each == name else tree.digest(each)
+    )
 
 
 def without(name: str) -> Tree:
@@ -64,10 +67,11 @@ def test_the_same_inputs_have_the_same_digest() -> None:
     assert digest() == digest(tree=backwards)
 
 
-@pytest.mark.parametrize("name", ["app/Dockerfile", "app/src/main.py", ".gitattributes"])
-@pytest.mark.parametrize("mode", [FILE, "100755"])
-def test_a_file_of_the_context_counts(name: str, mode: str) -> None:
-    assert digest(tree=changed(name, mode=mode)) != digest()
+@pytest.mark.parametrize("name", ["app/Dockerfile", "app/src/main.py"])
+def test_a_file_of_the_context_counts(name: str) -> None:
+    modes = [digest(tree=replace(TREE, files={**TREE.files, name: "100600"})), digest()]
+    contents = [digest(tree=changed(name)), digest(tree=changed(name, text="newer"))]
+    assert len({*modes, *contents}) == 4
 
 
 def test_files_come_and_go() -> None:
@@ -75,6 +79,12 @@ def test_files_come_and_go() -> None:
         len({digest(), digest(tree=changed("app/new")), digest(tree=without("app/src/main.py"))})
         == 3
     )
+
+
+@pytest.mark.parametrize("name", ["app", "app/src"])
+def test_who_may_enter_a_folder_counts(name: str) -> None:
+    assert digest(tree=replace(TREE, folders={**TREE.folders, name: "40700"})) != digest()
+    assert digest(tree=replace(TREE, folders={**TREE.folders, "lib": "40700"})) == digest()
 
 
 @pytest.mark.parametrize(
@@ -96,6 +106,8 @@ def test_a_file_of_somebody_else_does_not(name: str) -> None:
         {"secrets": (Secret("npm", variable="NPM"),)},
         {"secrets": (Secret("npm", file=".npmrc"),)},
         {"ssh": ("default",)},
+        {"smoke_test": SmokeTest(80)},
+        {"check": "true"},
         {"contexts": (("base", "docker-image://busybox"),)},
         {"watch": ("lib",)},
         {"dockerfile": "../docker/Dockerfile"},
@@ -110,8 +122,6 @@ def test_the_definition_counts(change: dict[str, object]) -> None:
     "change",
     [
         {"repository": service("other").repository},
-        {"smoke_test": SmokeTest(80)},
-        {"check": "true"},
         {"pull": True},
         {"no_cache": True},
     ],
@@ -127,8 +137,8 @@ def test_the_options_count() -> None:
 @pytest.mark.parametrize(
     ("change", "names"),
     [
-        ({"watch": ("lib",)}, ["lib/deep/lib.py", "lib/.gitattributes"]),
-        ({"watch": ("lib/deep",)}, ["lib/deep/lib.py", "lib/.gitattributes"]),
+        ({"watch": ("lib",)}, ["lib/deep/lib.py", "lib/new"]),
+        ({"watch": ("lib/deep",)}, ["lib/deep/lib.py"]),
         ({"watch": ("README.md",)}, ["README.md"]),
         ({"contexts": (("lib", "lib"),)}, ["lib/deep/lib.py"]),
         (
@@ -172,8 +182,7 @@ def test_a_service_that_it_is_built_from_counts() -> None:
         (replace(APP, context="none"), TREE, "none holds no tracked file"),
         (replace(APP, watch=("typo",)), TREE, "typo holds no tracked file"),
         (replace(APP, dockerfile="none"), TREE, "app/none is not tracked"),
-        (APP, replace(TREE, untracked=("app/node_modules/",)), "app/node_modules/ is not tracked"),
-        (APP, replace(TREE, untracked=("app/empty/",)), "app/empty/ is not tracked"),
+        (APP, replace(TREE, untracked=("app/src/empty",)), "app/src/empty is not tracked"),
         (APP, replace(TREE, untracked=("app/Dockerfile.dockerignore",)), "not tracked"),
         (
             replace(APP, dockerfile="../other/Dockerfile"),
@@ -194,16 +203,8 @@ def test_a_service_that_it_is_built_from_counts() -> None:
             changed("lib", mode=LINK),
             "lib is a symbolic link",
         ),
-        (
-            APP,
-            replace(TREE, files={**TREE.files, "app/x": TrackedFile(FILE, "0", assumed=True)}),
-            "git was told not to look at app/x",
-        ),
-        (
-            APP,
-            replace(TREE, filtered=frozenset({"app/src/main.py"})),
-            "a git filter makes app/src/main.py another file",
-        ),
+        (APP, changed("app/x", text=""), "app/x cannot be read"),
+        (APP, replace(TREE, untracked=("app/\udcff\n",)), "app/?? is not tracked"),
         (replace(APP, contexts=(("x", "https://example.com/x.git"),)), TREE, "is kept elsewhere"),
         (replace(APP, contexts=(("x", "git@example.com:x.git"),)), TREE, "is kept elsewhere"),
         (replace(APP, contexts=(("x", "oci-layout://lib"),)), TREE, "is kept elsewhere"),
@@ -220,10 +221,8 @@ def test_what_git_does_not_know_is_never_unchanged(
 @pytest.mark.parametrize("name", ["application/x", "README", "lib/x", "ap"])
 def test_untracked_files_elsewhere_do_not_matter(name: str) -> None:
     assert digest(tree=replace(TREE, untracked=(name,))) == digest()
-    assert digest(tree=replace(TREE, filtered=frozenset({name}))) == digest()
 
 
-def test_a_link_in_the_context_is_its_text() -> None:
-    linked = changed("app/link", mode=LINK)
-    other = replace(linked, files={**linked.files, "app/link": TrackedFile(LINK, "0" * 40)})
-    assert digest(tree=linked) != digest(tree=other)
+def test_a_link_in_the_context_is_where_it_leads() -> None:
+    one, other = (changed("app/link", mode=LINK, text=text) for text in ("src", "../lib"))
+    assert len({digest(tree=one), digest(tree=other), digest(tree=changed("app/link"))}) == 3

@@ -1,0 +1,242 @@
+"""What a working copy holds, whatever git sees of it: real repositories, and what misleads git."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from feastflow_registry.errors import Failure
+from feastflow_registry.git import Git
+from feastflow_registry.inputs import SUBMODULE, Tree
+from feastflow_registry.references import Commit
+
+from .edits import (
+    Command,
+    Edit,
+    Hide,
+    Inner,
+    LineEnds,
+    Lines,
+    Link,
+    Mode,
+    Move,
+    Special,
+    Submodule,
+    World,
+    Write,
+)
+from .projects import Project
+from .stories import ENVIRON, look
+
+CRLF = Lines(".gitattributes", ("*.txt text eol=crlf",))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A repository of several services, all of it committed."""
+    world = World(tmp_path)
+    world.commit(everything=True)
+    return world
+
+
+@pytest.fixture
+def git(project: Project) -> Git:
+    return Git(project.folder, ENVIRON)
+
+
+def tree_of(world: World, *edits: Edit) -> Tree:
+    for edit in edits:
+        edit.to(world)
+    return Git(world.folder, ENVIRON).tree()
+
+
+def test_a_tree_names_what_is_tracked_with_its_modes(project: Project, git: Git) -> None:
+    program = project.folder / "bin/run"
+    project.commit({"bin/run": "#!/bin/sh\n", "a/b/c": "", "a/b/é": ""})
+    program.chmod(0o4750)
+    (project.folder / "a/b").chmod(0o700)
+    (project.folder / "link").symlink_to("a/b")
+    project.commit()
+    tree = git.tree()
+    assert tree.files == {
+        "Dockerfile": "100644",
+        "a/b/c": "100644",
+        "a/b/é": "100644",
+        "bin/run": "104750",
+        "link": "120777",
+        "page.html": "100644",
+    }
+    assert tree.folders == {"a": "40755", "a/b": "40700", "bin": "40755"}
+    assert tree.untracked == ()
+
+
+def test_everything_else_is_untracked(world: World) -> None:
+    tree = tree_of(
+        world,
+        Lines(".gitignore", ("*.o", "build")),
+        Write("web/new", b""),
+        Write("web/ignored.o", b""),
+        Write("web/build/deep/x", b""),
+        Special("api/empty/inside"),
+        Special("api/pipe", pipe=True),
+        Link("lib/link", "a"),
+        Move("job/a", "job/moved"),
+    )
+    assert tree.untracked == (
+        ".gitignore",
+        "api/empty",
+        "api/pipe",
+        "job/moved",
+        "lib/link",
+        "web/build",
+        "web/ignored.o",
+        "web/new",
+    )
+    assert "job/a" not in tree.files
+
+
+@pytest.mark.parametrize("folder", ["web", "web/deep", "web/new"])
+def test_a_repository_inside_is_not_overlooked(world: World, folder: str) -> None:
+    """Where git finds a `.git`, it names neither that nor, in a new folder, anything else."""
+    (world.folder / folder).mkdir(exist_ok=True)
+    found = tree_of(world, Inner(folder, b"")).untracked
+    assert found == (folder if folder == "web/new" else f"{folder}/.git",)
+
+
+def test_a_submodule_is_known_for_one(world: World) -> None:
+    tree = tree_of(world, Submodule("web/sub"))
+    assert tree.files["web/sub"] == SUBMODULE
+    assert not [name for name in (*tree.folders, *tree.untracked) if "sub" in name]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_folder_or_file_in_the_place_of_another_is_not_that(world: World, kept: bool) -> None:
+    (world.folder / "web/deep").rename(world.folder / ("web/old" if kept else "../gone"))
+    (world.folder / "web/deep").symlink_to("old")
+    (world.folder / "web/a").unlink()
+    (world.folder / "web/a").mkdir()
+    tree = tree_of(world)
+    assert set(tree.untracked) == {"web/deep", "web/a", *(["web/old"] if kept else [])}
+    assert not [name for name in (*tree.files, *tree.folders) if name.startswith("web/deep")]
+
+
+def test_names_of_any_bytes_stay_apart(project: Project, git: Git) -> None:
+    names = [b"a\nb", b"a\rb", b"a\r\nb", b"a\tb", b'"a"', b"a\\b", b" a ", b"\xfe", b"\xff", b"-v"]
+    folder = os.fsencode(project.folder) + b"/odd/"
+    Path(os.fsdecode(folder)).mkdir()
+    for name in names:
+        Path(os.fsdecode(folder + name)).write_bytes(name)
+    assert git.tree().untracked == ("odd",)
+    project.commit()
+    tree = git.tree()
+    found = {name: tree.digest(name) for name in tree.files if name.startswith("odd/")}
+    expected = {os.fsdecode(b"odd/" + n): hashlib.sha256(n).hexdigest() for n in names}
+    assert found == expected
+    assert tree.untracked == ()
+
+
+def test_a_hidden_file_of_any_name_is_refused(project: Project, git: Git) -> None:
+    odd = project.folder / os.fsdecode(b"\xff")
+    odd.write_text("one")
+    commit = Commit(project.commit())
+    project.git("update-index", "--skip-worktree", "--", odd.name)
+    odd.write_text("two")
+    with pytest.raises(Failure, match="tracked files differ"):
+        git.ensure(commit)
+
+
+def test_what_is_on_disk_is_summed_up(world: World) -> None:
+    def sha(text: bytes) -> str:
+        return hashlib.sha256(text).hexdigest()
+
+    tree = tree_of(world, Hide("web/a", "assume-unchanged", b"new"), Link("api/a", "nowhere"))
+    assert tree.digest("web/a") == sha(b"new")
+    assert tree.digest("web/b.txt") == sha(b"web\n")
+    assert tree.digest("api/a") == sha(b"nowhere")
+    (world.folder / "lib/a").unlink()
+    assert tree.digest("lib/a") == ""
+
+
+def test_what_a_sparse_checkout_leaves_out_is_not_there(world: World) -> None:
+    tree = tree_of(world, Command(("sparse-checkout", "set", "--no-cone", "/*", "!b.txt")))
+    assert "web/a" in tree.files
+    assert "web/b.txt" not in tree.files
+    assert tree.untracked == ()
+
+
+UNSEEN: dict[str, tuple[Edit, ...]] = {
+    "a file that others may read no more": (Mode("web/a", 0o600),),
+    "a folder that others may enter no more": (Mode("web/deep", 0o700),),
+    "a program where git looks at no modes": (
+        Command(("config", "core.fileMode", "false")),
+        Mode("web/a", 0o755),
+    ),
+    "an untracked file": (Write("web/new", b""),),
+    "an ignored file": (Lines(".git/info/exclude", ("new",)), Write("web/new", b"")),
+    "an empty folder": (Special("web/deep/new"),),
+    "a pipe": (Special("web/deep/new", pipe=True),),
+    "a repository around tracked files": (Inner("web/deep", b""),),
+    "a repository without tracked files": (Special("web/new"), Inner("web/new", b"")),
+    "a linked worktree's mark": (Write("web/.git", f"gitdir: {os.devnull}".encode()),),
+}
+
+
+@pytest.mark.parametrize("edits", UNSEEN.values(), ids=UNSEEN.keys())
+def test_what_git_does_not_see_is_never_unchanged(world: World, edits: tuple[Edit, ...]) -> None:
+    commit = Commit(world.commit(everything=False))
+    before = look(world, commit)["web"]
+    assert before.digest
+    for edit in edits:
+        edit.to(world)
+    after = look(world, commit)["web"]
+    assert after.digest != before.digest
+    assert bool(after.digest) != bool(after.doubt)
+
+
+def test_other_line_ends_are_another_file(world: World) -> None:
+    """git takes them for the same, as it writes them by the attributes on its own way."""
+    Lines(".gitattributes", ("*.txt text",)).to(world)
+    commit = Commit(world.commit(everything=True))
+    before = look(world, commit)["web"].digest
+    LineEnds("web/b.txt").to(world)
+    assert world.git("add", "web/b.txt")
+    assert look(world, commit)["web"].digest not in ("", before)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [(CRLF,), (Lines(".gitattributes", ("*.txt filter=case",)),)],
+    ids=["line ends", "a filter"],
+)
+def test_a_checkout_that_is_older_than_its_attributes(
+    world: World, edits: tuple[Edit, ...]
+) -> None:
+    """A new attribute rewrites no file that is there already, but every one of a clone."""
+    for edit in edits:
+        edit.to(world)
+    commit = Commit(world.commit(everything=True))
+    here = look(world, commit)["web"].digest
+    world.clone(0o022)
+    there = look(world, commit)["web"].digest
+    assert here
+    assert there
+    assert here != there
+
+
+def test_another_umask_makes_other_images(world: World) -> None:
+    commit = Commit(world.commit(everything=True))
+    prints = set()
+    for umask in (0o022, 0o002, 0o022):
+        world.clone(umask)
+        prints.add(look(world, commit)["web"].digest)
+    assert len(prints - {""}) == 2
+
+
+@pytest.mark.parametrize("how", ["assume-unchanged", "skip-worktree"])
+def test_what_git_is_told_not_to_look_at_is_refused(world: World, how: str) -> None:
+    commit = Commit(world.commit(everything=True))
+    Hide("web/a", how, b"new").to(world)
+    assert look(world, commit) == {}
