@@ -57,8 +57,10 @@ class Wanted:
 def build(wanted: Sequence[Wanted], builder: Builder, home: Path) -> list[Contents | None]:
     """Build all of them; nothing, for each that cannot be built."""
     found = _session(wanted, builder, home / "all")
-    if found is not None or len(wanted) == 1:
-        return list(found or [None])
+    if found is not None:
+        return list(found)
+    if len(wanted) == 1:
+        return [None]
     parts = [_session([each], builder, home / str(at)) for at, each in enumerate(wanted)]
     return [part[0] if part else None for part in parts]
 

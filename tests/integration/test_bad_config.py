@@ -213,7 +213,7 @@ def test_a_template_only_ever_yields_data(machine: Machine) -> None:
     "facts", [{"event": "pull_request", "ref": "refs/pull/1/merge"}, {"actor": "dependabot[bot]"}]
 )
 def test_a_run_that_is_given_no_secrets_builds_without(
-    machine: Machine, facts: Mapping[str, str]
+    machine: Machine, facts: Mapping[str, Any]
 ) -> None:
     services = 'services:\n  x: {context: a, secrets: ["id=u,env=UNSET"]}\n'
     lay_out(machine.project.folder, {"feastflow.yml": services, "a/page": "1"})
