@@ -152,5 +152,6 @@ class App:
             "attest": "\n".join(self.settings.attest),
             "reproducible": str(self.settings.reproducible),
             "machine": self.machine,
+            "builder": self.settings.builder,
         }
         return fingerprint(service, known, tree, options)

@@ -27,8 +27,8 @@ _HUB_REALMS = frozenset({"auth.docker.io"})
 class Authenticator:
     """Keeps the ``Authorization`` header of one run, for all of its threads.
 
-    ``write``: ask for push as well as pull; ``settled``: whether the registry has said what it
-    wants.
+    ``write``: ask for push as well as pull, ``delete``: for deletion too; ``settled``: whether the
+    registry has said what it wants.
     """
 
     http: Client
@@ -39,6 +39,7 @@ class Authenticator:
     header: str | None = field(default=None, repr=False)
     settled: bool = False
     answering: RLock = field(default_factory=RLock)
+    delete: bool = False
 
     @staticmethod
     def is_basic(header: str | None) -> bool:
@@ -82,7 +83,7 @@ class Authenticator:
     def _token(self, challenge: dict[str, str]) -> str:
         realm = challenge.get("realm", "")
         self._check_realm(realm)
-        actions = "pull,push" if self.write else "pull"
+        actions = "pull" + ",push" * self.write + ",delete" * self.delete
         query = [("service", challenge["service"])] if challenge.get("service") else []
         query += [("scope", f"repository:{each.path}:{actions}") for each in self.repositories]
         headers = {"Authorization": self.credential.basic} if self.credential else {}

@@ -99,7 +99,7 @@ def _target(image: BuildImage, output: str, names: Mapping[str, str]) -> dict[st
         "platforms": list(service.platforms),
         "secret": [escape(_secret(each)) for each in service.secrets],
         "ssh": [escape(each) for each in service.ssh],
-        "pull": service.pull,
+        "pull": image.pull,
         "no-cache": service.no_cache,
         "cache-from": [escape(image.cache_from)] if image.cache_from else [],
         "cache-to": [escape(image.cache_to)] if image.cache_to else [],

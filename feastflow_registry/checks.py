@@ -55,10 +55,13 @@ class Checks:
     hostname: str = ""
     _ended: Event = field(default_factory=Event)
 
-    def check(self, service: Service, image: BuiltImage, reference: Reference) -> None:
+    def check(
+        self, service: Service, image: BuiltImage, reference: Reference, *, alone: bool = True
+    ) -> None:
         """Run the smoke test, then the check. Raises a build failure.
 
-        ``reference``: the commit tag; an image in the engine is called by it.
+        ``reference``: the commit tag; an image in the engine is called by it. ``alone``: whether
+        no other check runs, so that its output may be shown as it comes.
         """
         if not (service.smoke_test or service.check):
             return
@@ -69,7 +72,7 @@ class Checks:
             )
             return
         try:
-            self._check(service, image, reference)
+            self._check(service, image, reference, alone=alone)
         except _ENGINE_ERRORS as problem:
             raise Failure(
                 Kind.BUILD,
@@ -77,13 +80,15 @@ class Checks:
                 "See that it runs (`docker info`), then run again.",
             ) from None
 
-    def _check(self, service: Service, image: BuiltImage, reference: Reference) -> None:
+    def _check(
+        self, service: Service, image: BuiltImage, reference: Reference, *, alone: bool
+    ) -> None:
         if image.image_id:
             name = self._tag(image.image_id, reference)
-            self._judge(service, image.image_id, name)
+            self._judge(service, image.image_id, name, alone=alone)
         elif image.digest:
             with self._pulled(service, Reference(reference.repository, image.digest)) as name:
-                self._judge(service, name, name)
+                self._judge(service, name, name, alone=alone)
 
     def end(self) -> None:
         """Let every check that still runs end soon, and leave nothing behind."""
@@ -93,11 +98,22 @@ class Checks:
         """The time, which is past every deadline once checks are to end."""
         return math.inf if self._ended.is_set() else self.clock()
 
-    def _judge(self, service: Service, image: str, name: str) -> None:
+    def _judge(self, service: Service, image: str, name: str, *, alone: bool) -> None:
         if service.smoke_test:
             self._try(service, service.smoke_test, image)
-        if service.check:
-            self._run(service, name)
+        if not service.check:
+            return
+        if alone:
+            with self.log.group(f"Checking {service.name}"):
+                self._run(service, name, self.log.quote)
+            return
+        lines: list[str] = []
+        try:
+            self._run(service, name, lines.append)
+        finally:
+            with self.log.group(f"Checking {service.name}"):
+                for line in lines:
+                    self.log.quote(line)
 
     def _try(self, service: Service, test: SmokeTest, image: str) -> None:
         client = self.client()
@@ -106,14 +122,13 @@ class Checks:
         )
         trial.run(service, test, image, _platform(client, service))
 
-    def _run(self, service: Service, name: str) -> None:
+    def _run(self, service: Service, name: str, quote: Callable[[str], None]) -> None:
         shell = Shell(self.workspace, self.environ, self._now)
         variables = {"IMAGE": name, "SERVICE": service.name}
-        with self.log.group(f"Checking {service.name}"):
-            try:
-                code = shell.run(service.check, variables, self.log.quote, self.limit)
-            except OSError as problem:
-                raise _failed(service, f"cannot be started: {problem.strerror}.") from None
+        try:
+            code = shell.run(service.check, variables, quote, self.limit)
+        except OSError as problem:
+            raise _failed(service, f"cannot be started: {problem.strerror}.") from None
         if code is None:
             limit = f"{self.limit / 60:.0f} minutes" if self.limit >= 60 else f"{self.limit:.1f} s"
             raise _failed(service, f"did not end within {limit}, and was ended.")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from feastflow_registry import documents
 from feastflow_registry.config import Config, complaints
 from feastflow_registry.definitions import FileModel
 from feastflow_registry.documents import Document
@@ -39,6 +40,7 @@ _WORDS = {
     "pull": "pull",
     "no-cache": "no_cache",
 }
+_NO_TARGET = re.compile(r"[^A-Za-z0-9_-]")
 _FIRST_PROBE = 40_001
 
 
@@ -53,6 +55,28 @@ class Printed:
 
 Print = Callable[[str, str, Mapping[str, str]], Printed]
 """Prints a file, named from a folder of the workspace, as it is with these variables alone."""
+
+
+def refuse_alike(name: str, content: bytes) -> None:
+    """Refuse services whose names Bake takes for one: it would build one and forget the other."""
+    try:
+        data = documents.read(name, content).data
+    except Failure:
+        return  # It is no YAML, or more than is read here: Bake has its own word on it.
+    services = data.get("services") if isinstance(data, dict) else None
+    seen: dict[str, str] = {}
+    problems = []
+    for service in services if isinstance(services, dict) else ():
+        other = seen.setdefault(_NO_TARGET.sub("_", service), service)
+        if other != service:
+            problems.append(
+                Problem(
+                    f"{name}: Bake takes the services {other[:60]} and {service[:60]} for one.",
+                    "Give one of them another name.",
+                )
+            )
+    if problems:
+        raise Failure.of(Kind.INPUT, problems)
 
 
 def read(name: str, workspace: str, print_file: Print) -> Config:

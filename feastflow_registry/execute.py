@@ -49,20 +49,26 @@ class Execution:
 
     def run(self) -> Iterator[Outcome]:
         """Carry out every step; raises what failed, after yielding what was done."""
-        yield from self._build()
-        yield from self._push()
-        if self.failures:
-            raise _together(list(self.failures.values()))
-        yield from self._move()
-        yield from self.settlement.run()
+        try:
+            yield from self._build()
+            yield from self._push()
+            if self.failures:
+                raise _together(list(self.failures.values()))
+            yield from self._move()
+            yield from self.settlement.run()
+        finally:
+            # Of an interrupted run, threads may go on until they ask.
+            self.tagger.stopped = True
 
     def _build(self) -> Iterator[Outcome]:
         builds = self.plan.builds
         if not builds:
             return
         self.builder().check_ready(builds)
-        registry = self.tagger.surveyor.registry
-        self.spread(registry.check_push, [each.service.repository for each in self.plan.pushes])
+        self._check_scopes()
+        builds = tuple(each for each in builds if each.service.name not in self.failures)
+        if not builds:
+            return
         started = self.tagger.clock()
         made = self.builder().build(builds, push=bool(self.plan.pushes))
         # Of several, no one took the session's whole time.
@@ -77,6 +83,20 @@ class Execution:
         sound = made.images.keys() - self.failures.keys()
         self.built = {name: image for name, image in made.images.items() if name in sound}
 
+    def _check_scopes(self) -> None:
+        """Find out before anything is built what may not be pushed."""
+        registry = self.tagger.surveyor.registry
+
+        def ask(step: PushImage) -> Failure | None:
+            try:
+                registry.check_push(step.service.repository)
+            except Failure as failure:
+                return failure
+            return None
+
+        answers = zip(self.plan.pushes, self.spread(ask, self.plan.pushes), strict=True)
+        self.failures |= {step.service.name: each for step, each in answers if each}
+
     def _check(self, builds: Sequence[BuildImage]) -> None:
         """Judge what was built, side by side; an interrupt ends what still runs."""
         due = [step for step in builds if step.service.name in self.built]
@@ -87,7 +107,8 @@ class Execution:
 
         def judge(step: BuildImage) -> Failure | None:
             try:
-                checker.check(step.service, self.built[step.service.name], step.tags[0])
+                image = self.built[step.service.name]
+                checker.check(step.service, image, step.tags[0], alone=len(due) == 1)
             except Failure as failure:
                 return failure
             return None
@@ -137,7 +158,7 @@ class Execution:
                 tagger.write(step.reference, image.digest)
                 pushed = image.digest
             else:
-                tagger.attempted.add(step.reference)
+                tagger.begin(step.reference)
                 pushed = self.builder().push(image, step.reference)
         digest, size = tagger.prove(step.service, step.reference)
         action = Action.PUSHED if digest == pushed else Action.ADOPTED
@@ -183,7 +204,8 @@ class Execution:
     def _move_tag(self, step: MoveTag) -> Outcome:
         # A snapshot that no build or upload has aged needs no second look.
         registry = self.tagger.surveyor.registry
-        there = registry.resolve(step.reference) if self.plan.pushes else step.expect
+        writes = self.plan.pushes or self.plan.carries
+        there = registry.resolve(step.reference) if writes else step.expect
         return self.settlement.move(step, there)
 
 

@@ -7,6 +7,7 @@ https://docs.github.com/en/rest/git/refs#get-a-reference
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
 from typing import TypeVar
 
 import requests
@@ -50,6 +51,7 @@ class GitHubHistory:
         )
         self._repository: Repository = client.get_repo(repository)
         self._is_visible = False
+        self._asking = Lock()
 
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Compare two commits; unknown, if GitHub has forgotten one after a force-push."""
@@ -103,7 +105,14 @@ class GitHubHistory:
         )
 
     def _ask(self, question: Callable[[], T]) -> T | None:
-        """Ask GitHub, once more where the answer arrives damaged; nothing, where there is none."""
+        """Ask GitHub, once more where the answer arrives damaged; nothing, where there is none.
+
+        The client keeps one connection, so one thread asks at a time.
+        """
+        with self._asking:
+            return self._ask_alone(question)
+
+    def _ask_alone(self, question: Callable[[], T]) -> T | None:
         try:
             found = _ask_once(question)
         except (requests.exceptions.ChunkedEncodingError, ValueError):

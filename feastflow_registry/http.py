@@ -147,8 +147,17 @@ class Client:
             return Response(answer.status_code, lower, bytes(data), url)
 
 
+def server_time(headers: Mapping[str, str], now: float) -> float:
+    """Unix time as the server has it, in whose terms it names times; ``now``, if it says none."""
+    try:
+        return email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return now
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait: ``Retry-After`` in seconds or as a date, or Docker Hub's unix time."""
+    now = server_time(headers, now)
     stamp = headers.get("x-retry-after", "")
     if stamp.isascii() and stamp.isdigit():
         return max(0.0, int(stamp[:12]) - now)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
@@ -18,6 +19,7 @@ from feastflow_registry.services import LINK, Service, linked
 
 SUBMODULE = "160000"
 _SYMLINK = "12"
+_CREDENTIAL = re.compile(r"//[^/]*@")
 _KNOWN = ("docker-image://", LINK)
 
 
@@ -66,7 +68,7 @@ def _describe(service: Service, tree: Tree) -> Mapping[str, object]:
     dockerfile = posixpath.join(service.context, service.dockerfile)
     for _, value in service.contexts:
         if value not in service.folders and not value.startswith(_KNOWN):
-            raise _Doubt(f"the context {value[:80]} is kept elsewhere")
+            raise _Doubt(f"the context {_CREDENTIAL.sub('//', value)[:80]} is kept elsewhere")
     names: set[str] = set()
     for folder in (service.context, *service.folders, *service.watch):
         names |= _within(folder, tree)

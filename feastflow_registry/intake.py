@@ -63,6 +63,7 @@ class Intake:
     github_token: str = field(default="", repr=False)
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
     config: Config | None = None
+    config_text: str = field(default="", repr=False)
     described: bool = False
     settings: Settings = field(default_factory=lambda: settings.parse({}))
     readable: bool = False
@@ -90,6 +91,7 @@ class Intake:
             self._read_settings,
             self._read_credential,
             self._read_context,
+            self._refuse_password,
             self._read_services,
         )
         if self.context is None:  # Unreachable: gather raises what kept it from being read.
@@ -99,8 +101,19 @@ class Intake:
     def _refuse_token(self) -> None:
         """Refuse it in any other input, alone: every other problem would show the value."""
         for name, value in self.inputs.items():
-            if credentials.holds(value, self.token):
+            if self._gives_away(value):
                 raise _found_token(f'input "{option(name)}"')
+
+    def _refuse_password(self) -> None:
+        """Refuse what `docker login` has kept, too, once it is known."""
+        self._refuse_token()
+        if self.config and self._gives_away(self.config_text):
+            raise _found_token(self.config.name)
+
+    def _gives_away(self, text: str) -> bool:
+        """Whether a text holds the credential in one of its forms."""
+        known = self.credential.forms(self.settings.registry) if self.credential else ()
+        return any(credentials.holds(text, form) for form in (self.token, *known))
 
     def _read_config(self) -> None:
         """Read the file of services and policy, if there is one."""
@@ -117,7 +130,8 @@ class Intake:
                 "Give its path relative to the top folder, or run `feastflow-registry init`.",
             )
         if content is not None:
-            if credentials.holds(content.decode("utf-8", "replace"), self.token):
+            self.config_text = content.decode("utf-8", "replace")
+            if self._gives_away(self.config_text):
                 raise _found_token(name)
             self.config = config.read(name, content)
         self.described = True
@@ -194,10 +208,11 @@ class Intake:
             config.refuse_mixed(self.config, self.inputs)
             return self.config
         if self.settings.services_from:
+            name = self.settings.services_from
+            content = read_file(self.folder, name, most=documents.LARGEST + 1)
+            compose.refuse_alike(name, content or b"")
             file = BakeFile(self.folder, child_environ(self.environ))
-            found = compose.read(
-                self.settings.services_from, str(self.folder.resolve()), file.print
-            )
+            found = compose.read(name, str(self.folder.resolve()), file.print)
             config.refuse_mixed(found, self.inputs)
             return found
         return None
@@ -213,9 +228,9 @@ class Intake:
                         content = read_file(self.folder, secret.file, most=_SECRET_LIMIT) or b""
                         value = content.decode("utf-8", "replace")
                 place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
-                if secret.variable in TOKENS or credentials.holds(value, self.token):
+                if secret.variable in TOKENS or self._gives_away(value):
                     yield Problem(
-                        f"{place} is the registry's token, which no build may have.",
+                        f"{place} is this program's own token, which no build may have.",
                         "Give the build a credential of its own.",
                     )
                 elif secret.variable and value:

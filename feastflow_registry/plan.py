@@ -12,12 +12,12 @@ from enum import StrEnum
 
 from feastflow_registry import policy, rules
 from feastflow_registry.context import Context, RefKind
-from feastflow_registry.grammar import CACHE_TAG, INPUTS_LABEL
+from feastflow_registry.grammar import INPUTS_LABEL
 from feastflow_registry.policy import Permission, SharedTag
 from feastflow_registry.references import Commit, Digest, Reference, Tag
 from feastflow_registry.rules import Facts, Published, Rule
 from feastflow_registry.services import Service, linked
-from feastflow_registry.settings import Command, Reuse, Settings
+from feastflow_registry.settings import Command, Reuse, Settings, caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class BuildImage:
 
     ``needs``: the services that it is built from; ``cache_from``, ``cache_to``, ``attest``: as
     buildx takes them; ``epoch``: the seconds since 1970 that every file and layer is to carry;
-    ``why``: why it is not carried forward.
+    ``pull``: look base images up again; ``why``: why it is not carried forward.
     """
 
     service: Service
@@ -74,6 +74,7 @@ class BuildImage:
     cache_to: str = ""
     attest: tuple[str, ...] = ()
     epoch: int | None = None
+    pull: bool = False
     why: str = ""
 
 
@@ -87,12 +88,16 @@ class PushImage:
 
 @dataclass(frozen=True, slots=True)
 class MoveTag:
-    """Point a tag at the service's image, replacing ``expect`` and nothing else."""
+    """Point a tag at the service's image, replacing ``expect`` and nothing else.
+
+    ``held``: the image is there already, so that only what became newer is looked for.
+    """
 
     service: Service
     reference: Reference
     rule: Rule
     expect: Digest | None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +239,9 @@ def plan_run(
             needs=tuple(linked(service, known)),
             attest=settings.attest,
             epoch=int(context.committed.timestamp()) if settings.reproducible else None,
+            pull=service.pull or settings.reuse is Reuse.NEVER,
             why=seen.why,
-            **_caches(settings, service, write=publishes),
+            **caches(settings, service, write=publishes),
         )
         if not publishes:
             images += [] if settings.command is Command.PUSH else [build]
@@ -253,21 +259,6 @@ def plan_run(
     return Plan(settings.command, context.commit, context.source, permission, (*images, *tags))
 
 
-def _caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str, str]:
-    """Where layers are looked for and left: in the repository itself, or where buildx is told.
-
-    https://docs.docker.com/build/cache/backends/
-    """
-    if not settings.cache:
-        return {}
-    spec = settings.cache.replace("{service}", service.name)
-    if spec == "registry":
-        spec = f"type=registry,ref={service.repository.host}/{service.repository.path}:{CACHE_TAG}"
-        return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
-    found = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
-    return {"cache_from": found, "cache_to": spec if write else ""}
-
-
 def _plan_tags(
     service: Service, shared: tuple[SharedTag, ...], seen: Seen, context: Context
 ) -> list[Step]:
@@ -281,10 +272,12 @@ def _plan_tags(
             each.rule, facts, digest=digest, tag=each.tag, commit=context.commit
         )
         there = facts.current.digest if facts.current else None
-        # A first attempt may have moved the tag and failed before it looked for newer commits.
-        finish = there is not None and there == digest and context.attempt > 1
-        if decision.move or finish:
-            steps.append(MoveTag(service, reference, each.rule, there))
+        # A first attempt may have moved the tag and failed before it looked for newer commits,
+        # and what is carried forward may have been replaced since by what comes before it.
+        unsure = context.attempt > 1 or seen.image is None
+        held = there is not None and there == digest and unsure
+        if decision.move or held:
+            steps.append(MoveTag(service, reference, each.rule, there, held))
         else:
             steps.append(KeepTag(service, reference, there, decision.reason))
         if each.rule is Rule.FINAL and not facts.frozen and not facts.withdrawn:

@@ -84,10 +84,13 @@ class Builder(Protocol):
 class Checker(Protocol):
     """Judges an image before it gets any name on the registry."""
 
-    def check(self, service: Service, image: BuiltImage, reference: Reference) -> None:
+    def check(
+        self, service: Service, image: BuiltImage, reference: Reference, *, alone: bool
+    ) -> None:
         """Run the service's smoke test and its check. Raises a build failure.
 
-        ``reference``: the commit tag, which an image in the engine is already called by.
+        ``reference``: the commit tag, which an image in the engine is already called by;
+        ``alone``: whether no other check runs, so that its output may be shown as it comes.
         Several threads may check at once.
         """
 

@@ -60,7 +60,12 @@ class Publishing:
         return self.app.surveyor.survey(self.app.services, shared, self.app.settings.reuse)
 
     def _execution(self, plan: Plan, built: Mapping[str, BuiltImage]) -> Execution:
-        tagger = Tagger(self.app.surveyor, self.app.http.clock, self.app.attempted)
+        tagger = Tagger(
+            self.app.surveyor,
+            self.app.http.clock,
+            follows=bool(self._followed_branch()),
+            attempted=self.app.attempted,
+        )
         settlement = Settlement(
             plan=plan,
             tagger=tagger,

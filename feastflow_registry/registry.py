@@ -44,7 +44,7 @@ class RegistryClient:
     def resolve(self, reference: Reference) -> Digest | None:
         """Ask what a tag or digest points at, by HEAD, which Docker Hub counts as no pull."""
         path = f"manifests/{reference.identifier}"
-        response = self._send("HEAD", reference.repository, path, accept=_ACCEPT)
+        response = self.send("HEAD", reference.repository, path, accept=_ACCEPT)
         if response.status == 404:
             return None
         if response.status != 200:
@@ -60,9 +60,9 @@ class RegistryClient:
         known = self.images.get((repository, digest))
         if known:
             return known
-        manifest = self._manifest(repository, digest)
+        manifest = self.manifest(repository, digest)
         children = manifest.platforms if manifest.is_index else ()
-        platforms = [self._manifest(repository, each) for each in children] or [manifest]
+        platforms = [self.manifest(repository, each) for each in children] or [manifest]
         origins = {read_origin(self._blob(repository, each.config)) for each in platforms}
         origin = origins.pop() if len(origins) == 1 else Origin()
         image = Published(
@@ -77,9 +77,9 @@ class RegistryClient:
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
         """Put the manifest's own bytes under a tag: no layer travels, the digest stays."""
-        manifest = self._manifest(reference.repository, digest)
+        manifest = self.manifest(reference.repository, digest)
         path = f"manifests/{reference.identifier}"
-        response = self._send(
+        response = self.send(
             "PUT",
             reference.repository,
             path,
@@ -96,7 +96,7 @@ class RegistryClient:
         for _ in range(_MOST_PAGES):
             if path is None:
                 return tuple(found)
-            response = self._send("GET", repository, path, limit=_MANIFEST_LIMIT)
+            response = self.send("GET", repository, path, limit=_MANIFEST_LIMIT)
             if response.status == 404:
                 return ()
             if response.status != 200:
@@ -108,7 +108,7 @@ class RegistryClient:
 
     def check_push(self, repository: Repository) -> None:
         """Begin an upload and cancel it: the one proof of the right to push."""
-        response = self._send("POST", repository, "blobs/uploads/", body=b"")
+        response = self.send("POST", repository, "blobs/uploads/", body=b"")
         if response.status not in (201, 202):
             raise self._unexpected(response, f"pushing to {repository}", write=True)
         upload = urljoin(response.url, response.headers.get("location", ""))
@@ -119,18 +119,19 @@ class RegistryClient:
     def _digest_by_content(self, reference: Reference) -> Digest:
         """Resolve on a registry that names no digest: read the manifest and hash it."""
         path = f"manifests/{reference.identifier}"
-        response = self._send(
+        response = self.send(
             "GET", reference.repository, path, accept=_ACCEPT, limit=_MANIFEST_LIMIT
         )
         if response.status != 200:
             raise self._unexpected(response, str(reference))
         return Digest(f"sha256:{hashlib.sha256(response.body).hexdigest()}")
 
-    def _manifest(self, repository: Repository, digest: Digest) -> Manifest:
+    def manifest(self, repository: Repository, digest: Digest) -> Manifest:
+        """Read a manifest or an index, and recompute its digest."""
         known = self.manifests.get((repository, digest))
         if known:
             return known
-        response = self._send(
+        response = self.send(
             "GET", repository, f"manifests/{digest}", accept=_ACCEPT, limit=_MANIFEST_LIMIT
         )
         self._check_content(response, repository, digest)
@@ -139,7 +140,7 @@ class RegistryClient:
         return manifest
 
     def _blob(self, repository: Repository, digest: Digest) -> bytes:
-        response = self._send("GET", repository, f"blobs/{digest}", limit=_CONFIG_LIMIT)
+        response = self.send("GET", repository, f"blobs/{digest}", limit=_CONFIG_LIMIT)
         response = self.http.follow(response, limit=_CONFIG_LIMIT)
         self._check_content(response, repository, digest)
         return response.body
@@ -164,7 +165,7 @@ class RegistryClient:
     def _url(self, repository: Repository, path: str) -> str:
         return f"{self.auth.host.url}/v2/{repository.path}/{path}"
 
-    def _send(
+    def send(
         self,
         method: str,
         repository: Repository,
@@ -175,6 +176,7 @@ class RegistryClient:
         content_type: str = "application/octet-stream",
         limit: int = 65536,
     ) -> Response:
+        """Send one request about a repository; what the answer means is the caller's to judge."""
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
@@ -222,7 +224,7 @@ class RegistryClient:
 
     def _unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
         """Turn a final answer into a failure, with the registry's own words, shortened."""
-        words = _words(response)
+        words = error_words(response)
         host = self.auth.host
         if response.status in (401, 403) or (response.status == 404 and write):
             need = "read and write" if write else "read"
@@ -249,7 +251,7 @@ def _next_page(response: Response, base: str) -> str | None:
     return url.removeprefix(base)
 
 
-def _words(response: Response) -> str:
+def error_words(response: Response) -> str:
     """The registry's message, on one line and without what a terminal would obey."""
     try:
         first = json.loads(response.body)["errors"][0]

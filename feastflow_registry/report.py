@@ -21,6 +21,7 @@ from feastflow_registry.plan import (
     Step,
 )
 from feastflow_registry.references import Digest, Reference
+from feastflow_registry.rules import THERE
 from feastflow_registry.services import Service
 
 _ICONS = {
@@ -133,6 +134,8 @@ def _tagging(step: Step) -> tuple[str, str, str]:
     """A step in three parts: steps that differ in the second alone make one line."""
     repository = step.service.repository
     match step:
+        case MoveTag(held=True):
+            return f"keep   {repository}:", step.reference.identifier, f": {THERE}"
         case MoveTag():
             was = f" (from {step.expect.short})" if step.expect else " (new)"
             return f"tag    {repository}:", step.reference.identifier, was
@@ -171,6 +174,8 @@ def _step(step: Step) -> Mapping[str, object]:
             since = str(step.image.revision or "")
             digest = str(step.image.digest)
             return {**said, "tag": step.reference.identifier, "digest": digest, "since": since}
+        case MoveTag(held=True):
+            return {**said, "step": "keep", "tag": step.reference.identifier, "reason": THERE}
         case MoveTag():
             replaces = str(step.expect) if step.expect else None
             tag = step.reference.identifier
@@ -203,7 +208,7 @@ def standing(
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
     steps: tuple[CarryImage | PushImage | MoveTag, ...]
-    steps = (*plan.carries, *plan.pushes, *plan.moves)
+    steps = (*plan.carries, *plan.pushes, *(each for each in plan.moves if not each.held))
     planned = [each.reference for each in steps]
     due = [each for each in planned if each not in reached]
     if not proven and not doubtful and not due:
@@ -211,7 +216,8 @@ def standing(
     lines = [f"Written before the failure: {_listed(sorted(proven))}."]
     if doubtful:
         lines.append(f"In doubt, for it was not read back: {_listed(sorted(doubtful))}.")
-    return [*lines, f"Not done: {_listed(due)}.", "What is published stays; the next run does the rest."]
+    lines.append(f"Not done: {_listed(due)}.")
+    return [*lines, "What is published stays; the next run does the rest."]
 
 
 def _listed(references: Sequence[Reference]) -> str:

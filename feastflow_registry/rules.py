@@ -12,6 +12,7 @@ from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.references import Commit, Digest, Repository, Tag
 
 LATEST = Tag("latest")
+COMMIT, WITHDRAWN = "commit-", "withdrawn-"
 THERE = "it is there already"
 
 
@@ -75,7 +76,7 @@ class Decision:
 
 def commit_tag(commit: Commit, length: int) -> Tag:
     """``commit-`` and the first digits of the commit."""
-    return Tag(f"commit-{commit.sha[:length]}")
+    return Tag(f"{COMMIT}{commit.sha[:length]}")
 
 
 def frozen_marker(tag: Tag) -> Tag:
@@ -85,7 +86,7 @@ def frozen_marker(tag: Tag) -> Tag:
 
 def withdrawn_marker(commit: Commit, length: int) -> Tag:
     """The tag that says that a commit's image is bad."""
-    return Tag(f"withdrawn-{commit.sha[:length]}")
+    return Tag(f"{WITHDRAWN}{commit.sha[:length]}")
 
 
 def is_ours(image: Published, commit: Commit, source: str) -> bool:
@@ -189,7 +190,9 @@ def check_commit_image(
         f"commit {image.revision.sha[:12]}" if image.revision else "an image of no known commit"
     )
     fix = "It is never overwritten: look at what published it, or use another image name."
-    if image.revision and image.revision != commit and same_source(image.source, source):
+    digits = tag.value.removeprefix(COMMIT)
+    is_twin = image.revision is not None and image.revision.sha.startswith(digits)
+    if is_twin and image.revision != commit and same_source(image.source, source):
         fix = "The first digits of the two commits are the same: set a larger sha-length."
     elif not same_source(image.source, source):
         holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"

@@ -241,6 +241,22 @@ def check_options(services: Iterable[Service], settings: Settings) -> Iterator[P
                     )
 
 
+def caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str, str]:
+    """Where layers are looked for and left: in the repository itself, or where buildx is told.
+
+    https://docs.docker.com/build/cache/backends/
+    """
+    if not settings.cache:
+        return {}
+    spec = settings.cache.replace(_EACH, service.name)
+    if spec == "registry":
+        name = f"{service.repository.host}/{service.repository.path}:{grammar.CACHE_TAG}"
+        spec = f"type=registry,ref={name}"
+        return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
+    found = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
+    return {"cache_from": found, "cache_to": spec if write else ""}
+
+
 def option(name: str) -> str:
     """Spell a setting as an input and an option: ``build_args`` is ``build-args``."""
     return name.replace("_", "-")

@@ -106,11 +106,12 @@ class Settlement:
     def _unite(self) -> Iterator[Outcome]:
         """Give one commit one digest: who pushed last repoints the tags that hold another.
 
-        An engine's push cannot be made to spare a commit tag that appeared meanwhile.
+        No write can be made to spare a commit tag that appeared meanwhile.
         """
         moves = {step.reference for step in self.plan.moves}
         surveyor = self.tagger.surveyor
-        for push in self.plan.pushes:
+        written: tuple[PushImage | CarryImage, ...] = (*self.plan.pushes, *self.plan.carries)
+        for push in written:
             repository, digest = push.service.repository, self.tagger.digests[push.service.name]
             moved = {each for each in moves if (each, digest) not in self.tagger.decided}
             for reference in (Reference(repository, tag) for tag in self.others):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from feastflow_registry.inputs import Fingerprint
@@ -11,6 +11,8 @@ from feastflow_registry.policy import SharedTag
 from feastflow_registry.ports import History, Registry, Spread, in_turn
 from feastflow_registry.references import Commit, Digest, Reference, Repository
 from feastflow_registry.rules import (
+    COMMIT,
+    WITHDRAWN,
     Facts,
     Published,
     Relation,
@@ -68,7 +70,7 @@ class Surveyor:
         digest = image.digest if image else None
         facts = {each.tag: self.look(repository, each, digest) for each in shared}
         unsettled = [tag for tag, each in facts.items() if each.current != image]
-        if own and unsettled and self.is_withdrawn(repository):
+        if own and unsettled and self.is_withdrawn(repository, own):
             facts |= {tag: replace(facts[tag], withdrawn=True) for tag in unsettled}
         return Seen(own, facts, None if own else image, inputs.digest, why)
 
@@ -116,9 +118,8 @@ class Surveyor:
             return None, "no ancestor is published"
         if image.inputs != inputs.digest or not self.stands_for(image, nearest):
             return None, f"it changed since {nearest.short}"
-        for commit in dict.fromkeys((nearest, image.revision or nearest)):
-            if replace(self, commit=commit).is_withdrawn(repository):
-                return None, f"{commit.short} was withdrawn"
+        if replace(self, commit=nearest).is_withdrawn(repository, image):
+            return None, f"the image of {nearest.short} was withdrawn"
         return image, ""
 
     def _nearest(self, repository: Repository) -> Commit | None:
@@ -152,10 +153,19 @@ class Surveyor:
             frozen = self.registry.resolve(marker) is not None
         return Facts(current, relation, git_tag, frozen)
 
-    def is_withdrawn(self, repository: Repository) -> bool:
-        """Whether a rollback has marked our commit's image as bad."""
+    def is_withdrawn(self, repository: Repository, image: Published | None) -> bool:
+        """Whether a rollback has marked our commit's image as bad, under whatever commit's name.
+
+        A marker holds the image that it marks, which several commits may share.
+        """
         marker = Reference(repository, withdrawn_marker(self.commit, self.sha_length))
-        return self.registry.resolve(marker) is not None
+        if self.registry.resolve(marker) is not None:
+            return True
+        if image is None or not image.inputs:
+            return False
+        tags = self.registry.tags(repository)
+        marked = (tag for tag in tags if tag.value.startswith(WITHDRAWN))
+        return any(self.registry.resolve(Reference(repository, e)) == image.digest for e in marked)
 
     def _identify(self, repository: Repository, digest: Digest) -> Published:
         """Read an image; its commit is known only if its labels name this repository's source.
@@ -165,17 +175,20 @@ class Surveyor:
         image = self.registry.inspect(repository, digest)
         if image.revision and same_source(image.source, self.source):
             return image
+        return replace(image, revision=next(self.commits_at(repository, digest), None))
+
+    def commits_at(self, repository: Repository, digest: Digest) -> Iterator[Commit | None]:
+        """The commits whose tags hold an image; nothing for one that no history knows."""
         tags = self.registry.tags(repository)
-        named = [tag for tag in tags if tag.value.startswith("commit-")]
+        named = [tag for tag in tags if tag.value.startswith(COMMIT)]
         for tag in named[:_MOST_TAGS_ASKED]:
             if self.registry.resolve(Reference(repository, tag)) == digest:
-                commit = self.history.resolve(tag.value.removeprefix("commit-"))
-                return replace(image, revision=commit)
-        return replace(image, revision=None)
+                yield self.history.resolve(tag.value.removeprefix(COMMIT))
 
     def find_published(self, repository: Repository, commit: Commit) -> Digest | None:
         """The digest of another commit's image, if it is published, proven and not withdrawn."""
         image = self._find(repository, commit)
         if image is None or not self.stands_for(image, commit):
             return None
-        return None if replace(self, commit=commit).is_withdrawn(repository) else image.digest
+        there = replace(self, commit=commit)
+        return None if there.is_withdrawn(repository, image) else image.digest

@@ -24,21 +24,30 @@ ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE})
 class Tagger:
     """Writes the tags of one run.
 
+    ``follows``: whether the newer commits of a branch are looked for after every move.
     ``digests``: what each service's commit tag holds, proven; ``found``: what each shared tag read
     back as; ``decided``: moves that were decided against; ``attempted``: what was written,
-    whether or not the answer arrived.
+    whether or not the answer arrived; ``stopped``: whether the run was interrupted.
     """
 
     surveyor: Surveyor
     clock: Callable[[], float]
+    follows: bool
     attempted: set[Reference] = field(default_factory=set)
     digests: dict[str, Digest] = field(default_factory=dict)
     found: dict[Reference, Digest] = field(default_factory=dict)
     decided: set[tuple[Reference, Digest]] = field(default_factory=set)
+    stopped: bool = False
+
+    def begin(self, reference: Reference) -> None:
+        """Take note of a write that begins now; none begins once the run was interrupted."""
+        if self.stopped:
+            raise SystemExit
+        self.attempted.add(reference)
 
     def write(self, reference: Reference, digest: Digest) -> None:
         """Point a tag at a digest."""
-        self.attempted.add(reference)
+        self.begin(reference)
         self.surveyor.registry.set_tag(reference, digest)
 
     def prove(self, service: Service, reference: Reference) -> tuple[Digest, int]:
@@ -56,33 +65,53 @@ class Tagger:
     ) -> Outcome:
         """Move one tag, unless what is there now forbids what the plan foresaw.
 
-        An image that may be carried forward can be a newer commit's than its labels say: so the
-        ``newest`` one is asked for before it is replaced.
+        ``newest``: the newest published commit, which takes over an advancing tag anyway.
         """
         digest = self.digests[step.service.name]
         commit = self.surveyor.commit
         if there not in (step.expect, digest):
             return self.advance(step, commit, digest, "")
-        if there not in (None, digest) and step.rule in ADVANCING and self._is_carried(step, there):
-            commit, digest = newest()
-            if digest == there:
-                return self._keep(step, digest, there, f"it is newer commit {commit.short}'s too")
+        if there not in (None, digest) and self._is_carried(step, there):
+            if step.rule in ADVANCING and self.follows:
+                commit, digest = newest()
+                if digest == there:
+                    return self._keep(step, digest, there, _also(commit))
+            holder = self._newer_holder(step, there, commit)
+            if holder:
+                return self._keep(step, digest, there, _also(holder))
         return self.set(step, digest, there, _newer(commit, self.surveyor.commit))
 
     def _is_carried(self, step: MoveTag, there: Digest) -> bool:
+        """Whether an image may be a newer commit's than its labels say."""
+        if step.rule not in ADVANCING and step.rule is not Rule.DATED:
+            return False
         return bool(self.surveyor.registry.inspect(step.reference.repository, there).inputs)
+
+    def _newer_holder(self, step: MoveTag, there: Digest, commit: Commit) -> Commit | None:
+        """A commit after ours that an image was carried forward to, where no branch tells."""
+        if step.rule in ADVANCING and self.follows:
+            return None
+        relation = self.surveyor.history.relation
+        holders = self.surveyor.commits_at(step.reference.repository, there)
+        return next((c for c in holders if c and relation(commit, c) is Relation.AHEAD), None)
 
     def advance(self, step: MoveTag, commit: Commit, digest: Digest, note: str) -> Outcome:
         """Decide afresh, on what the registry holds now, whether a tag moves to a commit."""
         surveyor = replace(self.surveyor, commit=commit)
         each = SharedTag(tag_of(step.reference), step.rule)
         facts = surveyor.look(step.service.repository, each, digest)
-        facts = replace(facts, withdrawn=surveyor.is_withdrawn(step.service.repository))
+        repository = step.service.repository
+        image = surveyor.registry.inspect(repository, digest)
+        facts = replace(facts, withdrawn=surveyor.is_withdrawn(repository, image))
         there = facts.current.digest if facts.current else None
         decision = rules.decide(step.rule, facts, digest=digest, tag=each.tag, commit=commit)
-        if decision.move:
-            return self.set(step, digest, there, note)
-        return self._keep(step, digest, there, decision.reason)
+        if not decision.move:
+            return self._keep(step, digest, there, decision.reason)
+        if there and self._is_carried(step, there):
+            holder = self._newer_holder(step, there, commit)
+            if holder:
+                return self._keep(step, digest, there, _also(holder))
+        return self.set(step, digest, there, note)
 
     def _keep(self, step: MoveTag, digest: Digest, there: Digest | None, reason: str) -> Outcome:
         self.found.setdefault(step.reference, digest)
@@ -131,6 +160,10 @@ def tag_of(reference: Reference) -> Tag:
     """The tag that a reference names."""
     assert isinstance(reference.target, Tag)
     return reference.target
+
+
+def _also(commit: Commit) -> str:
+    return f"it is newer commit {commit.short}'s too"
 
 
 def _newer(commit: Commit, own: Commit) -> str:

@@ -203,10 +203,14 @@ class FakeChecker:
     broken: tuple[str, ...] = ()
     interrupting: tuple[str, ...] = ()
     ended: bool = False
+    alone: list[bool] = field(default_factory=list)
     checked: list[tuple[str, str]] = field(default_factory=list)
 
-    def check(self, service: Service, image: BuiltImage, reference: Reference) -> None:
+    def check(
+        self, service: Service, image: BuiltImage, reference: Reference, *, alone: bool
+    ) -> None:
         self.checked.append((service.name, image.image_id or str(image.digest)))
+        self.alone.append(alone)
         if service.name in self.broken:
             raise Failure(Kind.BUILD, f"{service.name} did not pass.", "Mend it.")
         if service.name in self.interrupting:

@@ -59,7 +59,7 @@ def test_all_that_is_wrong_with_the_services_at_once(machine: Machine) -> None:
         "line 4: services.two.image: ",
         "line 5: services.three.context: '../x' lies outside the repository.",
         "line 8: services.six.dockerfile: there is no file 'a/None'.",
-        "line 8: services.six.secrets: the secret t is the registry's token",
+        "line 8: services.six.secrets: the secret t is this program's own token",
         "line 9: services.seven.secrets: the secret u names the variable UNSET, which is not set.",
         "line 9: services.seven.secrets: '../secret' lies outside the repository.",
         "line 9: services.seven.secrets: there is no 'none'.",
@@ -117,7 +117,7 @@ def test_the_token_in_a_secret_of_another_name(machine: Machine) -> None:
     lay_out(machine.project.folder, {"feastflow.yml": services, "pass": machine.place.token})
     environ = {**machine.runner(), "OTHER": machine.place.token}
     ran = machine.call(environ).ended(2)
-    assert len([e for e in ran.errors if "is the registry's token" in e]) == 2
+    assert len([e for e in ran.errors if "is this program's own token" in e]) == 2
     assert machine.place.token not in ran.shown
     assert machine.place.proxy.requests == ()
 

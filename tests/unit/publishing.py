@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from fakes import (
     Call,
@@ -45,6 +46,8 @@ def commit(number: int) -> Commit:
 
 A, B, C, D = (commit(each) for each in range(0xA, 0xE))
 ELSEWHERE = commit(0xF)
+TWIN = Commit(f"{B.short}{'f' * 33}")
+"""Another commit than B, whose first digits are the same."""
 
 
 def service(name: str = "shop") -> Service:
@@ -86,6 +89,7 @@ class Run:
     plan: Plan | None = None
     reached: int = 0
     worktree: FakeWorktree = field(init=False)
+    tagger: Tagger | None = None
     checker: FakeChecker = field(default_factory=FakeChecker)
 
     def __post_init__(self) -> None:
@@ -107,12 +111,14 @@ class Run:
         reuse = self.settings.reuse
         snapshot = surveyor.survey(services, shared, reuse) if permission.push else {}
         self.plan = plan_run(self.settings, self.context, permission, services, snapshot)
-        ticks = itertools.count()
-        tagger = Tagger(surveyor, lambda: float(next(ticks)), self.attempted)
+        branch = self.context.ref.name if self.context.ref.kind is RefKind.BRANCH else ""
+        clock = partial(next, map(float, itertools.count()))
+        tagger = Tagger(surveyor, clock, bool(branch), self.attempted)
+        self.tagger = tagger
         settlement = Settlement(
             plan=self.plan,
             tagger=tagger,
-            branch=self.context.ref.name if self.context.ref.kind is RefKind.BRANCH else "",
+            branch=branch,
             main=self.settings.main,
             others=policy.repointable(self.settings, permission),
         )

@@ -7,7 +7,7 @@ from fakes import digest_of
 
 from feastflow_registry.errors import Kind
 
-from .publishing import A, B, World, at_call, image
+from .publishing import TWIN, B, World, at_call, image
 
 OWN = f"shop:commit-{B.short}"
 
@@ -76,13 +76,13 @@ class TestAdoption:
             world = World()
 
             def intrude(world: World = world) -> None:
-                world.put(image(A), f"commit-{B.short}")
+                world.put(image(TWIN), f"commit-{B.short}")
 
             run = world.run(B, by_digest=by_digest, before=at_call(position, intrude))
             failure = run.failure()
             if failure:
                 assert failure.kind is Kind.CONFLICT
                 assert "a larger sha-length" in str(failure)
-                assert world.commit_at(f"commit-{B.short}") == A
+                assert world.commit_at(f"commit-{B.short}") == TWIN
             else:  # It came just before our push, or too late to be seen.
                 assert position > run.number_of("resolve", OWN, 1)

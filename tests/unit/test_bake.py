@@ -139,13 +139,14 @@ def test_each_target_has_its_own_services_output() -> None:
 
 
 def test_the_words_of_a_build() -> None:
-    of = replace(SHOP, ssh=("default", "git=keys/id"), pull=True, no_cache=True)
+    of = replace(SHOP, ssh=("default", "git=keys/id"), no_cache=True)
     found = target(
         build(
             of,
             cache_from="type=registry,ref=r/a:buildcache",
             cache_to="type=registry,ref=r/a:buildcache,mode=max",
             attest=("type=provenance,mode=min", "type=sbom"),
+            pull=True,
         )
     )
     assert found["ssh"] == ["default", "git=keys/id"]
@@ -216,3 +217,9 @@ def test_a_service_that_is_not_built_is_linked_and_goes_nowhere() -> None:
 def test_what_is_linked_is_of_the_builders_platform_where_nothing_asks_for_another() -> None:
     app = replace(SHOP, contexts=(("base", "service:ba.se"),))
     assert "platforms" not in definition([build(app, needs=(BASE,))])["target"]["ba_se"]
+
+
+def test_base_images_are_looked_up_again_where_the_plan_says_so() -> None:
+    for pull in (True, False):
+        found = target(build(replace(SHOP, pull=not pull), pull=pull))
+        assert found.get("pull", False) is pull

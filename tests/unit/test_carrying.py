@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from fakes import Call, digest_of
 
-from feastflow_registry.plan import BuildImage
-from feastflow_registry.references import Commit
+from feastflow_registry.errors import Kind
+from feastflow_registry.plan import BuildImage, Outcome
+from feastflow_registry.references import Commit, Reference, Tag
 from feastflow_registry.rules import Published
+from feastflow_registry.settings import Reuse
 
-from .publishing import SHOP, A, B, C, D, Run, World, at_call, image
+from .publishing import SHOP, TWIN, A, B, C, D, Run, World, at_call, image
 
 
 def world(**shop: str) -> World:
@@ -85,7 +89,6 @@ def test_commits_that_were_not_published_are_passed_over() -> None:
     publish(on, A)
     run = publish(on, D)
     assert run.actions[0] == ("carried", f"commit-{D.short}")
-    assert run.registry.counts["tags"] == 1
 
 
 def test_an_older_ancestor_is_not_returned_to() -> None:
@@ -155,26 +158,57 @@ def test_an_ancestors_tag_that_holds_something_else(other: Published) -> None:
     assert why(publish(on, B)) == f"it changed since {A.short}"
 
 
-@pytest.mark.parametrize("marked", [A, B])
+def withdraw(on: World, marked: Commit) -> None:
+    """What a rollback leaves: the marker holds the bad image, and `latest` the first one."""
+    digest, first = on.own(marked), on.own(A)
+    assert digest
+    assert first
+    on.store.tagged[SHOP.repository, Tag(f"withdrawn-{marked.short}")] = digest
+    on.store.tagged[SHOP.repository, Tag("latest")] = first
+
+
+@pytest.mark.parametrize("marked", [A, B, C])
 def test_what_was_withdrawn_is_not_carried(marked: Commit) -> None:
-    on = world(a="1", b="1", c="1")
-    publish(on, A)
-    publish(on, B)
-    on.put(image(C, salt="marker"), f"withdrawn-{marked.short}")
-    assert why(publish(on, C)) == f"{marked.short} was withdrawn"
+    on = world(a="1", b="1", c="1", d="1")
+    for each in (A, B, C):
+        publish(on, each)
+    withdraw(on, marked)
+    assert why(publish(on, D)) == f"the image of {C.short} was withdrawn"
 
 
-def test_a_shared_name_of_two_commits_is_no_proof() -> None:
-    """Where the first digits of two commits are the same, one's image is not the other's."""
-    on = world(a="1")
-    twin = replace(A, sha=A.short + "f" * 33)
-    on.history.parents[twin] = (A,)
-    on.history.branches["main"] = twin
-    on.inputs[twin, "shop"] = "1"
-    publish(on, A)
-    failure = on.run(twin, reuse="unchanged").failure()
+@pytest.mark.parametrize("marked", [B, C])
+@pytest.mark.parametrize("again", [A, C])
+def test_what_was_withdrawn_does_not_come_back_under_another_name(
+    marked: Commit, again: Commit
+) -> None:
+    on = world(a="0", b="1", c="1")
+    for each in (A, B, C):
+        publish(on, each)
+    assert on.own(C) == on.own(B)
+    withdraw(on, marked)
+    publish(on, again, attempt=2)
+    assert on.at("latest") == on.own(A)
+
+
+@pytest.mark.parametrize("reuse", Reuse)
+def test_a_twins_image_is_not_carried(reuse: Reuse) -> None:
+    """Of two commits with the same first digits, one's tag is not the other's."""
+    on = world(b="1")
+    on.put(replace(image(TWIN), inputs="1"), f"commit-{B.short}")
+    on.history.parents[TWIN] = ()
+    on.history.parents[B] = (TWIN,)
+    failure = on.run(B, reuse=reuse.value).failure()
     assert failure
     assert "a larger sha-length" in str(failure)
+
+
+def test_an_image_of_another_repository_is_not_carried() -> None:
+    on = world(b="1")
+    other = image(A, source="https://github.com/somebody/else")
+    on.put(replace(other, inputs="1"), f"commit-{B.short}")
+    failure = on.run(B, reuse="unchanged").failure()
+    assert failure
+    assert failure.kind is Kind.CONFLICT
 
 
 def test_a_tag_moves_to_what_was_carried() -> None:
@@ -216,6 +250,49 @@ def test_a_newer_commit_that_was_carried_keeps_latest() -> None:
     assert on.at("latest") == on.own(C)
 
 
+@pytest.mark.parametrize("name", ["latest", "sprint3"])
+def test_an_advancing_tag_is_not_taken_back(name: str) -> None:
+    on = world(a="1", b="2", c="1")
+    for each in (A, C, B):
+        publish(on, each, milestone="sprint3")
+    assert on.at(name) == on.own(C) != on.own(B)
+
+
+def test_a_dated_tag_is_not_taken_back_from_a_carried_commit() -> None:
+    on = world(a="1", b="2", c="1")
+    for each in (A, C, B):
+        publish(on, each, extra_tags="{date}")
+    assert on.at("20250304") == on.own(C) != on.own(B)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_git_tags_own_tags_are_not_taken_back(again: bool) -> None:
+    """v1.2.2 merges v1.2.1's branch, and its service is as it was in v1.2.0."""
+    on = world(a="1", b="2", c="1")
+    on.history.parents = {A: (), B: (A,), C: (A, B), D: (C,)}
+
+    def tagged(at: Commit, name: str) -> None:
+        publish(on, at, git_tag=name, extra_tags="{major}.{minor}")
+
+    tagged(A, "v1.2.0")
+    if again:
+        tagged(B, "v1.2.1")
+    tagged(C, "v1.2.2")
+    tagged(B, "v1.2.1")
+    assert on.at("1.2") == on.own(C)
+
+
+def test_a_carry_writes_nothing_where_head_has_moved() -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    run = on.run(B, reuse="unchanged")
+    run.worktree.head = C
+    failure = run.failure()
+    assert failure
+    assert failure.kind is Kind.INPUT
+    assert on.own(B) is None
+
+
 def test_somebody_publishes_the_commit_meanwhile() -> None:
     on = world(a="1", b="1")
     publish(on, A)
@@ -242,3 +319,32 @@ def test_the_labels_say_what_it_was_made_from() -> None:
     digest = on.own(A)
     assert digest
     assert on.store.images[SHOP.repository, digest].inputs == "1"
+
+
+def test_an_interrupted_run_begins_no_other_write() -> None:
+    on = world(a="1")
+    run = on.run(A)
+    steps = run.steps()
+    next(steps)
+    cast("Generator[Outcome, None, None]", steps).close()
+    tagger = run.tagger
+    assert tagger
+    with pytest.raises(SystemExit):
+        tagger.write(Reference(SHOP.repository, Tag("latest")), digest_of("x"))
+    assert on.at("latest") is None
+    assert run.attempted == set()
+
+
+def test_a_dated_tag_that_changes_meanwhile_is_not_taken_back() -> None:
+    """C is carried forward from A after B has planned, and the day's tag was not there yet."""
+    on = world(a="1", b="2", c="1")
+    publish(on, A)
+    run = on.run(B, reuse="unchanged", extra_tags="{date}")
+
+    def publish_meanwhile(call: Call) -> None:
+        if call.method == "push":
+            publish(on, C, extra_tags="{date}")
+
+    run.registry.before = publish_meanwhile
+    run.go()
+    assert on.at("20250304") == on.own(C) == on.own(A)

@@ -254,3 +254,25 @@ class TestRead:
         with fails("the variable N is not set", "strconv.Atoi") as caught:
             compose.read("compose.yaml", "/work", Program(Printed(1, "", errors)).print)
         assert len(caught.value.problems) == 2
+
+
+class TestAlike:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "services: {a: {build: .}, b: {build: .}}",
+            "services: {a.b: {build: .}, a-b: {build: .}}",
+            "services: [a, a]",
+            "services: [",
+            "{}",
+            "x",
+            'target "a" {}',
+        ],
+    )
+    def test_names_that_bake_tells_apart_and_what_it_judges_itself(self, text: str) -> None:
+        compose.refuse_alike("compose.yaml", text.encode())
+
+    def test_names_that_bake_takes_for_one(self) -> None:
+        text = b"services: {w.x: {build: a}, w_x: {build: b}, v: {build: c}}"
+        with fails("Bake takes the services w.x and w_x for one.", "another name"):
+            compose.refuse_alike("compose.yaml", text)

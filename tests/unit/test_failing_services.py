@@ -79,7 +79,7 @@ def test_one_that_does_not_pass_its_check(world: World) -> None:
 def test_a_check_comes_before_any_push(world: World) -> None:
     world.check = "true"
     run = checked(world)
-    run.checker.check = lambda *_: run.outcomes.append(run.outcomes[-1])  # type: ignore[method-assign]
+    run.checker.check = lambda *_, **__: run.outcomes.append(run.outcomes[-1])  # type: ignore[method-assign]
     run.go()
     first_push = next(n for n, each in enumerate(run.outcomes) if each.action.value == "pushed")
     assert first_push == 2 * len(NAMES)
@@ -141,3 +141,30 @@ def test_an_interrupt_ends_what_is_checked(world: World) -> None:
         run.go()
     assert run.checker.ended
     assert world.own(B, "frontend") is None
+
+
+def test_one_that_may_not_be_pushed_is_not_built(world: World) -> None:
+    copy = World(names=NAMES)
+    copy.publish(A)
+    denied = copy.run(B).go()
+    position = [c.number for c in denied.registry.calls if c.method == "check_push"][1]
+    run = world.run(B)
+    run.registry.before = failing(position)
+    assert run.failure()
+    assert run.builder.sessions == [("frontend", "menu")]
+    assert [world.own(B, name) is not None for name in NAMES] == [True, False, True]
+    assert [world.commit_at("latest", name) for name in NAMES] == [A, A, A]
+
+
+def test_where_none_may_be_pushed_none_is_built() -> None:
+    world = World(names=("shop",))
+    run = world.run(B)
+    world.store.readonly = True
+    assert run.failure()
+    assert run.builder.sessions == []
+
+
+def test_output_of_a_lonely_check_is_shown_as_it_comes(world: World) -> None:
+    world.check = "true"
+    several, one = world.run(B), World(names=("shop",), check="true").run(B)
+    assert [run.go().checker.alone for run in (several, one)] == [[False] * 3, [True]]

@@ -93,7 +93,7 @@ def test_unless_it_is_to_be_built_again() -> None:
 def test_a_second_attempt_finishes_what_the_first_may_have_left() -> None:
     seen = Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)})
     assert plan(seen, attempt=2).moves == (
-        MoveTag(SHOP, at(LATEST), Rule.FORWARD, image(B).digest),
+        MoveTag(SHOP, at(LATEST), Rule.FORWARD, image(B).digest, held=True),
     )
     new = Seen(None, {LATEST: Facts(image(A), Relation.BEHIND)})
     assert plan(new, attempt=2).moves == ()
@@ -290,4 +290,10 @@ class TestHowItIsBuilt:
         seen = Seen(None, {LATEST: NEW}, unchanged=image(A))
         found = plan(seen)
         assert [type(each) for each in found.steps] == [CarryImage, MoveTag]
+        there = Seen(None, {LATEST: Facts(image(A), Relation.AHEAD)}, unchanged=image(A))
+        assert [each.held for each in plan(there).moves] == [True]
         assert [type(each) for each in plan(seen, command="push").steps] == [PushImage, MoveTag]
+
+    def test_base_images_are_looked_up_again_where_nothing_is_reused(self) -> None:
+        assert self.build(Seen(None, {LATEST: NEW}), reuse="never").pull
+        assert not self.build().pull

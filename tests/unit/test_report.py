@@ -334,3 +334,11 @@ def test_what_a_failed_run_carried_and_did_not() -> None:
     assert report.standing(whole, [], [])[1] == (
         "Not done: ada/shop:commit-000000b, ada/shop:latest."
     )
+
+
+def test_a_tag_that_holds_the_image_already_is_kept() -> None:
+    held = replace(MOVE, held=True)
+    assert report.plan_lines(plan(held))[1:] == ["keep   ada/shop:latest: it is there already"]
+    (step,) = json.loads(report.plan_json(plan(held)))["steps"]
+    assert (step["step"], step["reason"]) == ("keep", "it is there already")
+    assert report.standing(plan(held), [], []) == []

@@ -23,7 +23,7 @@ from feastflow_registry.rules import (
 )
 
 from .failures import fails
-from .publishing import SHOP, SOURCE, A, B, C, image
+from .publishing import SHOP, SOURCE, TWIN, A, B, C, image
 
 AT_A = image(A)
 SPRINT = Tag("sprint3")
@@ -183,7 +183,8 @@ class TestWriteOnce:
     @pytest.mark.parametrize(
         ("published", "words"),
         [
-            (image(A), [f"holds commit {A.sha[:12]}, not {B.sha[:12]}", "a larger sha-length"]),
+            (image(TWIN), [f"holds commit {TWIN.sha[:12]}, not {B.sha[:12]}", "sha-length"]),
+            (image(A), [f"holds commit {A.sha[:12]}, not {B.sha[:12]}", "never overwritten"]),
             (image(None), ["an image of no known commit", "never overwritten"]),
             (image(B, source=""), [f"holds commit {B.sha[:12]} of no named", "never overwritten"]),
             (

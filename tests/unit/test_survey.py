@@ -13,7 +13,7 @@ from feastflow_registry.settings import Reuse
 from feastflow_registry.survey import Surveyor
 
 from .failures import fails
-from .publishing import SHOP, SOURCE, A, B, C, World, image
+from .publishing import SHOP, SOURCE, TWIN, A, B, C, World, image
 
 LATEST = SharedTag(Tag("latest"), Rule.FORWARD)
 SPRINT = Tag("sprint3")
@@ -67,7 +67,7 @@ class TestSurvey:
     @pytest.mark.parametrize("reuse", Reuse)
     def test_a_commit_tag_of_another_commit(self, reuse: Reuse) -> None:
         world = World()
-        world.put(image(A), f"commit-{B.short}")
+        world.put(image(TWIN), f"commit-{B.short}")
         with fails("a larger sha-length", kind=Kind.CONFLICT):
             surveyor(world)[0].survey([SHOP], [], reuse)
 
