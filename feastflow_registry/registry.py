@@ -102,7 +102,7 @@ class RegistryClient:
             if response.status != 200:
                 raise self._unexpected(response, f"the tags of {repository}")
             names = json_object(response.body).get("tags")
-            found += [Tag(str(name)) for name in names] if isinstance(names, list) else []
+            found += [_tag(name) for name in names] if isinstance(names, list) else []
             path = _next_page(response, self._url(repository, ""))
         raise _misbehaving(f"{repository} has pages of tags without end")
 
@@ -238,6 +238,14 @@ class RegistryClient:
 
     def _user(self) -> str:
         return repr(self.auth.credential.username) if self.auth.credential else "(none)"
+
+
+def _tag(name: object) -> Tag:
+    """A tag of a listing, which becomes a part of addresses."""
+    try:
+        return Tag.parse(str(name))
+    except Failure:
+        raise _misbehaving(f"a list of tags holds {str(name)[:80]!r}") from None
 
 
 def _next_page(response: Response, base: str) -> str | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 import pytest
 
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.credentials import Credential
+from feastflow_registry.errors import Kind
 from feastflow_registry.http import Client, Response
 from feastflow_registry.references import RegistryHost, Repository
 from feastflow_registry.registry import RegistryClient
+
+from .failures import fails
 
 HOST = RegistryHost("reg.example.com")
 SHOP = Repository(HOST, "ada/shop")
@@ -48,3 +52,15 @@ def test_an_upload_is_cancelled_at_the_registry_alone(location: str, cancelled: 
     RegistryClient(cast("Client", answers), auth).check_push(SHOP)
     expected = [("POST", UPLOAD)] + ([("DELETE", f"{UPLOAD}1")] if cancelled else [])
     assert answers.sent == expected
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "a/b", "", "-x", [], "a b"])
+def test_a_name_that_is_no_tag_becomes_no_part_of_an_address(name: object) -> None:
+    class Listing(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            return Response(200, {}, json.dumps({"tags": ["latest", name]}).encode(), url)
+
+    answers = cast("Client", Listing(""))
+    client = RegistryClient(answers, Authenticator(answers, HOST, None, [SHOP], False))
+    with fails("a list of tags holds ", kind=Kind.UNREACHABLE):
+        client.tags(SHOP)
