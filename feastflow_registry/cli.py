@@ -25,10 +25,11 @@ from typing import TextIO
 from feastflow_registry import credentials, init, report, summary, workflow
 from feastflow_registry.app import App
 from feastflow_registry.context import Context
+from feastflow_registry.environment import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.errors import Failure, Kind, nearest
 from feastflow_registry.examining import Examination
 from feastflow_registry.http import Client
-from feastflow_registry.intake import PREFIX, Intake, child_environ, find_folder, merge
+from feastflow_registry.intake import Intake
 from feastflow_registry.plan import Plan
 from feastflow_registry.ports import History
 from feastflow_registry.publishing import Publishing

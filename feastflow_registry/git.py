@@ -99,6 +99,10 @@ class Git:
         """
         return mark.islower() or (mark == "S" and os.path.lexists(self.workspace / name))
 
+    def tracks(self, path: str) -> bool:
+        """Whether a file is tracked."""
+        return bool(self._list("--", f":(literal){path}"))
+
     def tree(self) -> Tree:
         """List what there is. Only what of it is tracked is for git to say.
 

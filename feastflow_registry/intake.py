@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from feastflow_registry import (
     compose,
@@ -22,28 +21,15 @@ from feastflow_registry.bakefile import BakeFile
 from feastflow_registry.config import Config
 from feastflow_registry.context import DEPENDABOT, Context, RefKind
 from feastflow_registry.credentials import Credential
+from feastflow_registry.environment import TOKENS, child_environ
 from feastflow_registry.errors import Failure, Kind, Problem, gather
 from feastflow_registry.git import Git
 from feastflow_registry.services import Service, Where, check_together, select
 from feastflow_registry.settings import Settings, check_options, option
 from feastflow_registry.workspace import check_files, read_file
 
-PREFIX = "FEASTFLOW_"
-TOKENS = (f"{PREFIX}TOKEN", f"{PREFIX}GITHUB_TOKEN", "DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
 _SECRET_LIMIT = 1024 * 1024
 _PAYLOAD_LIMIT = 32 * 1024 * 1024
-_CHILD_SEES = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|XDG_\w+|SSH_AUTH_SOCK|"
-    r"SSL_CERT_(?:FILE|DIR)|GIT_SSL_CAINFO|CURL_CA_BUNDLE|(?:https?|no|all)_proxy|"
-    r"DOCKER_(?:HOST|CONTEXT|CONFIG|CERT_PATH|TLS_VERIFY)|BUILDX_(?:CONFIG|BUILDER)",
-    re.IGNORECASE,
-)
-
-
-def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """What the programs that this one starts may see: what they need, and no secret."""
-    seen = {name: value for name, value in environ.items() if _CHILD_SEES.fullmatch(name)}
-    return {**seen, "GIT_TERMINAL_PROMPT": "0", "DOCKER_CLI_HINTS": "false"}
 
 
 @dataclass
@@ -211,11 +197,22 @@ class Intake:
             name = self.settings.services_from
             content = read_file(self.folder, name, most=documents.LARGEST + 1)
             compose.refuse_alike(name, content or b"")
+            self._refuse_variables(name, content or b"")
             file = BakeFile(self.folder, child_environ(self.environ))
             found = compose.read(name, str(self.folder.resolve()), file.print)
             config.refuse_mixed(found, self.inputs)
             return found
         return None
+
+    def _refuse_variables(self, name: str, content: bytes) -> None:
+        """Refuse what Compose would read beside its file, and no commit would tell of."""
+        path = str(PurePosixPath(name).parent / ".env")
+        if b"$" in content and (self.folder / path).exists() and not self.git.tracks(path):
+            raise Failure(
+                Kind.INPUT,
+                f"{name} takes variables from {path}, which is not tracked.",
+                "Commit it or move it away: nobody could tell from the commit what was built.",
+            )
 
     def _read_secrets(self, where: Where) -> Iterator[Problem]:
         """Take the values of the build secrets; none may be the registry's own token."""
@@ -275,21 +272,3 @@ def _read_payload(path: str) -> str:
             return file.read(_PAYLOAD_LIMIT).decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-def find_folder(environ: Mapping[str, str], here: Path) -> Path:
-    """The top of the working copy: the runner's workspace, or the one around this folder."""
-    if environ.get("GITHUB_ACTIONS") == "true" and environ.get("GITHUB_WORKSPACE"):
-        return Path(environ["GITHUB_WORKSPACE"])
-    return next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
-
-
-def merge(given: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str]:
-    """Merge the inputs: an option (``given``) beats a variable."""
-    found = {"username": environ.get("DOCKERHUB_USERNAME", "").strip()}
-    for name in Settings.model_fields:
-        value = environ.get(f"{PREFIX}{name.upper()}", "")
-        value = given.get(name) or value
-        if value.strip():
-            found[name] = value
-    return found

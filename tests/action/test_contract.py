@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from feastflow_registry import report, settings
-from feastflow_registry.intake import PREFIX
+from feastflow_registry.environment import PREFIX
 from feastflow_registry.plan import Plan
 from feastflow_registry.policy import Permission
 from feastflow_registry.references import Commit

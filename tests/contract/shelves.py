@@ -21,6 +21,7 @@ from servers.token_server import TokenServer
 
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.credentials import Credential
+from feastflow_registry.grammar import INPUTS_LABEL
 from feastflow_registry.http import Client
 from feastflow_registry.ports import Registry
 from feastflow_registry.references import Commit, Digest, RegistryHost, Repository, Tag
@@ -41,6 +42,7 @@ class Image:
 
     origin: Origin
     layer: bytes = b"a layer"
+    inputs: str = ""
 
     @property
     def config(self) -> bytes:
@@ -48,6 +50,8 @@ class Image:
         labels = {"org.opencontainers.image.source": source}
         if revision:
             labels["org.opencontainers.image.revision"] = revision.sha
+        if self.inputs:
+            labels[INPUTS_LABEL] = self.inputs
         content = {"architecture": "amd64", "os": "linux", "config": {"Labels": labels}}
         return json.dumps(content).encode()
 
@@ -127,10 +131,10 @@ class FakeShelf:
 
     def put(self, tag: str, *platforms: Image) -> Digest:
         data = platforms[0].manifest if len(platforms) == 1 else index_of(platforms)
-        origins = {each.origin for each in platforms}
-        revision, source = origins.pop() if len(origins) == 1 else (None, "")
+        origins = {(*each.origin, each.inputs) for each in platforms}
+        revision, source, inputs = origins.pop() if len(origins) == 1 else (None, "", "")
         size = max(each.size for each in platforms)
-        image = Published(Digest(images.digest_of(data)), revision, source, size)
+        image = Published(Digest(images.digest_of(data)), revision, source, size, inputs)
         return self.store.add(self.repository, image, Tag(tag))
 
     def corrupt(self, digest: Digest) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from feastflow_registry.errors import Failure, Kind
@@ -57,6 +59,12 @@ class TestInspect:
         digest = shelf.put("one", image)
         found = shelf.client().inspect(shelf.repository, digest)
         assert found == Published(digest, *image.origin, image.size)
+
+    def test_what_it_was_made_from(self, shelf: Shelf) -> None:
+        one = replace(OURS, inputs="sha256:1")
+        for platforms, inputs in (((one,), "sha256:1"), ((one, OURS), "")):
+            digest = shelf.put("one", *platforms)
+            assert shelf.client().inspect(shelf.repository, digest).inputs == inputs
 
     def test_platforms_that_agree(self, shelf: Shelf) -> None:
         digest = shelf.put("one", OURS, LARGER)

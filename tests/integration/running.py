@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from feastflow_registry.cli import run
+from feastflow_registry.environment import find_folder, merge
 from feastflow_registry.http import Client
-from feastflow_registry.intake import Intake, find_folder, merge
+from feastflow_registry.intake import Intake
 
 from .places import REPOSITORY, USER, Place
 from .projects import Project

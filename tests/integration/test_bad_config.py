@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .places import USER
 from .running import Machine
 
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
@@ -195,6 +197,43 @@ def test_an_argument_that_provenance_would_publish(machine: Machine) -> None:
 )
 def test_a_file_of_another_program(machine: Machine, name: str, text: str, words: str) -> None:
     assert words in "\n".join(refused(machine, {name: text}, services_from=name))
+
+
+def test_variables_that_no_commit_tells_of(machine: Machine) -> None:
+    text = 'services: {web: {build: {context: a, target: "${STAGE:-}"}}}\n'
+    files = {"compose.yaml": text, ".env": "STAGE=x\n"}
+    (error,) = refused(machine, files, services_from="compose.yaml")
+    assert "compose.yaml takes variables from .env, which is not tracked." in error
+    machine.project.git("add", "-f", ".env")
+    ran = machine.call(machine.runner(services_from="compose.yaml", dry_run="true"))
+    assert "which is not tracked" not in ran.log
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["FEASTFLOW_TOKEN", "FEASTFLOW_GITHUB_TOKEN", "DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN"],
+)
+def test_a_token_of_this_program_is_no_secret_of_a_build(machine: Machine, name: str) -> None:
+    lay_out(
+        machine.project.folder,
+        {"feastflow.yml": f'services:\n  x: {{context: a, secrets: ["id=t,env={name}"]}}\n'},
+    )
+    ran = machine.call({**machine.runner(), name: machine.place.token}).ended(2)
+    assert "the secret t is this program's own token" in ran.errors[0]
+    assert machine.place.proxy.requests == ()
+
+
+def test_the_token_in_another_form(machine: Machine) -> None:
+    form = base64.b64encode(f"{USER}:{machine.place.token}".encode()).decode()
+    text = f"services:\n  x: {{context: a, args: {{T: {form}}}}}\n"
+    (error,) = refused(machine, {"feastflow.yml": text})
+    assert "feastflow.yml holds the registry token." in error
+
+
+def test_services_that_bake_takes_for_one(machine: Machine) -> None:
+    text = "services: {w.x: {build: a}, w_x: {build: a}}\n"
+    (error,) = refused(machine, {"compose.yaml": text}, services_from="compose.yaml")
+    assert "Bake takes the services w.x and w_x for one." in error
 
 
 def test_a_template_only_ever_yields_data(machine: Machine) -> None:

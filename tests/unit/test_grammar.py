@@ -101,6 +101,7 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
 @pytest.mark.parametrize(
     ("parse", "text", "words"),
     [
+        (grammar.labels, f"{grammar.INPUTS_LABEL}=x", ["proves an image's origin"]),
         (grammar.secret, "npm", ["'npm' is not a build secret", "id=NAME,src=FILE"]),
         (grammar.secret, "id=npm", ["is not a build secret"]),
         (grammar.secret, "id=npm,src=a,env=B", ["is not a build secret"]),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from feastflow_registry.intake import PREFIX, Intake, child_environ, find_folder, merge
+from feastflow_registry.environment import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.intake import Intake
 from feastflow_registry.settings import Settings
 
 from .failures import fails
