@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from feastflow_registry import config
+from feastflow_registry.definitions import ServiceModel
 from feastflow_registry.errors import Kind
 
 from .acting import ROOT
@@ -22,6 +24,8 @@ ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 CALLER: dict[str, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
+
+SNIPPETS = [body for kind, body in FENCE.findall(README) if kind == "yaml"]
 
 
 def _table(text: str) -> list[list[str]]:
@@ -43,11 +47,12 @@ def _section(title: str) -> str:
 
 
 def test_the_inputs_are_those_of_the_action() -> None:
-    expected = [
-        [f"`{name}`", f"`{each['default']}`" if each["default"] else "", each["description"]]
-        for name, each in ACTION["inputs"].items()
-    ]
-    assert _table(_marked("inputs")) == expected, "dev/readme brings it in line"
+    rows = _table(_marked("inputs"))
+    assert [name for name, _, _ in rows] == [f"`{name}`" for name in ACTION["inputs"]]
+    for (name, default, said), each in zip(rows, ACTION["inputs"].values(), strict=True):
+        whole = f"{said} Default: {default.strip('`')}." if default else said
+        expected = each["description"]
+        assert whole in (expected, f"{expected} Default: {each['default']}."), name
 
 
 def test_the_outputs_are_those_of_the_action() -> None:
@@ -72,14 +77,25 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 
 
 def test_the_step_to_copy_is_the_one_of_the_workflow() -> None:
-    [snippet] = [body for kind, body in FENCE.findall(README) if kind == "yaml"]
-    steps: list[dict[str, Any]] = yaml.safe_load(snippet)
+    steps: list[dict[str, Any]] = yaml.safe_load(SNIPPETS[0])
     [job] = CALLER["jobs"].values()
     checkout, ours = job["steps"]
     assert steps[-1]["uses"] == ours["uses"]
     assert steps[-1]["with"] == ours["with"]
     assert set(ours["with"]) <= set(ACTION["inputs"])
     assert steps[0]["uses"].partition("@")[0] == checkout["uses"].partition("@")[0]
+
+
+def test_the_file_to_copy_is_one() -> None:
+    found = config.read("feastflow.yml", SNIPPETS[1].encode())
+    assert list(found.services) == ["frontend", "pricing"]
+    assert found.policy["reuse"] == "unchanged"
+
+
+def test_the_words_of_a_service_are_all_named() -> None:
+    section = _section("Many services")
+    words = [field.alias or name for name, field in ServiceModel.model_fields.items()]
+    assert [each for each in words if f"`{each}`" not in section] == []
 
 
 def test_the_step_to_copy_checks_out_as_the_workflow_does() -> None:

@@ -157,13 +157,13 @@ def test_the_classic_store_refuses_two_platforms_before_it_builds(
 def test_a_commit_tag_of_another_commit_is_never_overwritten(
     machine: Machine, place: Place
 ) -> None:
-    """Another commit whose first seven digits are the same: as a rebuilt storage would show."""
+    """As somebody who tags by hand, or a rebuilt storage, would leave it."""
     machine.call(machine.runner()).ended()
     [digest] = set(place.tags().values())
     two = machine.project.commit()
     place.retag({f"commit-{two[:7]}": digest})
     ran = machine.call(machine.runner()).ended(6)
-    assert "a larger sha-length" in ran.errors[0]
+    assert "It is never overwritten" in ran.errors[0]
     assert place.tags()[f"commit-{two[:7]}"] == digest
     machine.call(machine.runner(sha_length="12")).ended()
     assert place.tags()["latest"] == place.tags()[f"commit-{two[:12]}"] != digest
