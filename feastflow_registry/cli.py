@@ -103,13 +103,21 @@ def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) 
         log.warning("The run was cancelled.")
         _say_standing(app, log)
         return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
+    except BrokenPipeError:
+        # Whoever read along has gone; what Python would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception:  # noqa: BLE001  A defect of ours: say so, in one place.
-        log.fail("this program has a defect.", "Report it with the traceback below.")
-        with log.group("Traceback"):
-            for line in traceback.format_exc().splitlines():
-                log.quote(line)
+        _report_defect(log)
         return 1
     return 0
+
+
+def _report_defect(log: RunnerLog | TerminalLog) -> None:
+    log.fail("this program has a defect.", "Report it with the traceback below.")
+    with log.group("Traceback"):
+        for line in traceback.format_exc().splitlines():
+            log.quote(line)
 
 
 def _close(app: App, plan: Plan, intake: Intake, log: RunnerLog | TerminalLog) -> None:

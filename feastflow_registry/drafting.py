@@ -24,7 +24,7 @@ _YAML_WORDS = frozenset({"false", "n", "no", "null", "off", "on", "true", "y", "
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA}
 # The services of this repository: look over the names and the contexts, and take out what is not
-# to be published. Whatever the action takes as an input can be said here, too.
+# to be published. The policy of the action (milestone, reuse, branches) can be said here, too.
 """
 
 

@@ -269,7 +269,7 @@ def _plan_tags(
         facts = seen.facts[each.tag]
         reference = Reference(service.repository, each.tag)
         decision = rules.decide(
-            each.rule, facts, digest=digest, tag=each.tag, commit=context.commit
+            each.rule, facts, digest=digest, reference=reference, commit=context.commit
         )
         there = facts.current.digest if facts.current else None
         # A first attempt may have moved the tag and failed before it looked for newer commits,

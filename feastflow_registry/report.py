@@ -23,6 +23,7 @@ from feastflow_registry.plan import (
 from feastflow_registry.references import Digest, Reference
 from feastflow_registry.rules import THERE
 from feastflow_registry.services import Service
+from feastflow_registry.settings import Command
 
 _ICONS = {
     Action.BUILT: "🔨",
@@ -235,7 +236,8 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
             if each.service.repository.page:
                 lines.append(f"🌐 {each.service.repository.page}")
         elif each.action is Action.BUILT:
-            lines.append(f"✅ {each.service.name}: built, {plan.permission.reason}")
+            why = "" if plan.command is Command.BUILD else f", {plan.permission.reason}"
+            lines.append(f"✅ {each.service.name}: built{why}")
     return lines
 
 

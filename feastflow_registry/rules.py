@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.references import Commit, Digest, Repository, Tag
+from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
 
 LATEST = Tag("latest")
 COMMIT, WITHDRAWN = "commit-", "withdrawn-"
@@ -112,7 +112,7 @@ def same_source(one: str, other: str) -> bool:
 
 
 def decide(
-    rule: Rule, facts: Facts, *, digest: Digest | None, tag: Tag, commit: Commit
+    rule: Rule, facts: Facts, *, digest: Digest | None, reference: Reference, commit: Commit
 ) -> Decision:
     """Decide whether a tag moves to a commit's image (``digest``, if it is built already).
 
@@ -129,9 +129,13 @@ def decide(
         if facts.relation is Relation.SAME:
             return Decision(True)
         raise _conflict(
-            f'the tag "{tag}" holds {_named(there)} and is never moved.',
+            f"{reference} holds {_named(there)} and is never moved.",
             "Publish under a new git tag"
-            + ("." if facts.frozen else f"; if it was a milestone, set milestone: {tag}."),
+            + (
+                "."
+                if facts.frozen
+                else f"; if it was a milestone, set milestone: {reference.identifier}."
+            ),
         )
     if rule is Rule.FINAL and facts.relation is Relation.BEHIND:
         return Decision(True)
@@ -139,7 +143,7 @@ def decide(
         milestone = _decide_milestone(facts, commit)
         if not milestone.move:
             return milestone
-    return _forward(facts, tag, commit, there)
+    return _forward(facts, reference, commit, there)
 
 
 def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
@@ -150,23 +154,23 @@ def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
     return Decision(True)
 
 
-def _forward(facts: Facts, tag: Tag, commit: Commit, there: Published) -> Decision:
+def _forward(facts: Facts, reference: Reference, commit: Commit, there: Published) -> Decision:
     if facts.relation in (Relation.SAME, Relation.AHEAD):
         return Decision(True)
     if facts.relation is Relation.BEHIND:
         return Decision(False, f"{_named(there)} is there, which is newer than {commit.short}")
-    is_latest = tag == LATEST
+    is_latest = reference.target == LATEST
     if there.revision is None:
         of = f' (its source is "{there.source[:100]}")' if there.source else ""
         raise _conflict(
-            f'the tag "{tag}" holds an image whose labels name no commit of this repository{of}.',
+            f"{reference} holds an image whose labels name no commit of this repository{of}.",
             "If it may be replaced, run once with latest: force."
             if is_latest
             else "Choose another name, or delete that tag on the registry.",
         )
     force = "run once with latest: force" if is_latest else "choose another name"
     raise _conflict(
-        f'the tag "{tag}" holds {_named(there)}, and {commit.short} {facts.relation.value} it.',
+        f"{reference} holds {_named(there)}, and {commit.short} {facts.relation.value} it.",
         f"If history was rewritten on purpose, {force}; "
         "if it could not be read, give the job contents: read and a github-token.",
     )

@@ -104,7 +104,9 @@ class Tagger:
         image = surveyor.registry.inspect(repository, digest)
         facts = replace(facts, withdrawn=surveyor.is_withdrawn(repository, image))
         there = facts.current.digest if facts.current else None
-        decision = rules.decide(step.rule, facts, digest=digest, tag=each.tag, commit=commit)
+        decision = rules.decide(
+            step.rule, facts, digest=digest, reference=step.reference, commit=commit
+        )
         if not decision.move:
             return self._keep(step, digest, there, decision.reason)
         if there and self._is_carried(step, there):

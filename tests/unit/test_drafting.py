@@ -21,8 +21,8 @@ def test_a_single_service_is_the_repository() -> None:
     assert draft("feastflow/Shop", ["Dockerfile", "README.md"]) == (
         f"# yaml-language-server: $schema={SCHEMA}\n"
         "# The services of this repository: look over the names and the contexts, and take out "
-        "what is not\n# to be published. Whatever the action takes as an input can be said here, "
-        "too.\nservices:\n  shop:\n    image: shop\n    context: .\n"
+        "what is not\n# to be published. The policy of the action (milestone, reuse, branches) can "
+        "be said here, too.\nservices:\n  shop:\n    image: shop\n    context: .\n"
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from feastflow_registry.errors import Kind
 from feastflow_registry.policy import created_label
-from feastflow_registry.references import Tag
+from feastflow_registry.references import Reference, Tag
 from feastflow_registry.rules import (
     LATEST,
     Decision,
@@ -31,7 +31,8 @@ CONFLICT = Kind.CONFLICT
 
 
 def ask(rule: Rule, facts: Facts, tag: Tag = LATEST) -> Decision:
-    return decide(rule, facts, digest=image(B).digest, tag=tag, commit=B)
+    reference = Reference(SHOP.repository, tag)
+    return decide(rule, facts, digest=image(B).digest, reference=reference, commit=B)
 
 
 def facts(relation: Relation, **more: object) -> Facts:
