@@ -128,14 +128,11 @@ def decide(
     if rule is Rule.GIT_TAG or (rule is Rule.FINAL and facts.frozen):
         if facts.relation is Relation.SAME:
             return Decision(True)
+        name = reference.identifier
+        hint = "" if facts.frozen else f"; if it was a milestone, set milestone: {name}"
         raise _conflict(
             f"{reference} holds {_named(there)} and is never moved.",
-            "Publish under a new git tag"
-            + (
-                "."
-                if facts.frozen
-                else f"; if it was a milestone, set milestone: {reference.identifier}."
-            ),
+            f"Publish under a new git tag{hint}.",
         )
     if rule is Rule.FINAL and facts.relation is Relation.BEHIND:
         return Decision(True)

@@ -65,7 +65,7 @@ def test_it_stays_final_when_the_git_tag_is_deleted() -> None:
 def test_a_git_tag_without_a_milestone_is_never_moved() -> None:
     here = world()
     here.publish(A, git_tag="v1")
-    with fails(f'"v1" holds commit {A.short}', kind=Kind.CONFLICT):
+    with fails(f"shop:v1 holds commit {A.short}", kind=Kind.CONFLICT):
         here.publish(B, git_tag="v1")
     assert here.commit_at("v1") == A
 

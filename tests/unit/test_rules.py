@@ -76,9 +76,9 @@ class TestForwardOnly:
         [(Relation.DIVERGED, "has diverged from"), (Relation.UNKNOWN, "cannot be compared with")],
     )
     def test_never_guesses(self, rule: Rule, relation: Relation, words: str) -> None:
-        with fails('"latest"', words, A.short, "latest: force", "github-token", kind=CONFLICT):
+        with fails("shop:latest", words, A.short, "latest: force", "github-token", kind=CONFLICT):
             ask(rule, facts(relation))
-        with fails('"sprint3"', "choose another name", kind=CONFLICT) as caught:
+        with fails(":sprint3", "choose another name", kind=CONFLICT) as caught:
             ask(rule, facts(relation), SPRINT)
         assert "latest: force" not in str(caught.value)
 
@@ -109,7 +109,7 @@ class TestGitTag:
     @pytest.mark.parametrize("relation", [each for each in Relation if each is not Relation.SAME])
     def test_is_never_moved(self, relation: Relation) -> None:
         words = (A.short, "never moved", "set milestone: sprint3")
-        with fails('"sprint3"', *words, kind=CONFLICT):
+        with fails(":sprint3", *words, kind=CONFLICT):
             ask(Rule.GIT_TAG, facts(relation), SPRINT)
 
     def test_an_image_of_no_commit_is_named_by_its_digest(self) -> None:
