@@ -10,14 +10,30 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench import jobs, publish, table
+from bench import jobs, planning, publish, services, table
 from bench.machine import BenchError, Machine
 from bench.measure import Alternative, Result, alternate
 
 Plans = Mapping[str, Callable[[], Sequence[Alternative]]]
 
-SCENARIOS = ("first", "next", "again", "job-first", "job-next", "job-again")
+ONE_IMAGE = ("first", "next", "again")
+COLD = ("six-first", "six-one")
+WARM = ("six-one-cached", "six-none", "six-again")
+JOBS = ("job-first", "job-next", "job-again")
+PLAN = "plan"
+SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, PLAN, *JOBS)
 ACTIONS = "FEASTFLOW_BENCH_ACTIONS"
+_ABOUT = {
+    "first": "{}, all of it new",
+    "next": "{}, one layer new",
+    "again": "{}, published already",
+    "six-first": "{}, all of it new, nothing cached",
+    "six-one": "{}, one of them new, nothing cached",
+    "six-one-cached": "{}, one of them new, the others cached",
+    "six-none": "{}, none of them new, all cached",
+    "six-again": "{}, published already",
+    "plan": "a dry run in memory: no start-up, no network, no engine",
+}
 
 
 def main() -> int:
@@ -41,9 +57,7 @@ def main() -> int:
 def _measure(machine: Machine, options: argparse.Namespace) -> Iterator[Result]:
     size, layers = options.megabytes, options.layers
     wanted = [each for each in SCENARIOS if each in options.scenarios]
-    programs = [each for each in wanted if not each.startswith("job-")]
-    whole_jobs = [each for each in wanted if each.startswith("job-")]
-    if programs:
+    if programs := [each for each in wanted if each in ONE_IMAGE]:
         with publish.sides(machine, size, layers) as (buildx, ours):
             ours.run()  # What is done again has to be done once.
             plans: Plans = {
@@ -52,6 +66,21 @@ def _measure(machine: Machine, options: argparse.Namespace) -> Iterator[Result]:
                 "again": lambda: publish.again(buildx, ours),
             }
             yield from _results(plans, programs, options)
+    for names, cached in ((COLD, False), (WARM, True)):
+        if several := [each for each in wanted if each in names]:
+            with services.sides(machine, options.service_megabytes, cached=cached) as all_sides:
+                plans = {
+                    "six-first": lambda: services.first(all_sides),
+                    "six-one": lambda: services.one(all_sides),
+                    "six-one-cached": lambda: services.one(all_sides),
+                    "six-none": lambda: services.none(all_sides),
+                    "six-again": lambda: services.again(all_sides),
+                }
+                yield from _results(plans, several, options)
+    if PLAN in wanted:
+        with planning.plans(machine) as planners:
+            yield from _results({PLAN: lambda: planners}, [PLAN], options)
+    whole_jobs = [each for each in wanted if each in JOBS]
     reason = jobs.missing(options.docker_actions)
     if whole_jobs and reason:
         print(f"\nLeft out: {', '.join(whole_jobs)}. {reason}; see bench/README.md.", flush=True)
@@ -72,9 +101,10 @@ def _results(plans: Plans, names: Sequence[str], options: argparse.Namespace) ->
 
 def _about(name: str, options: argparse.Namespace) -> str:
     size = f"{options.megabytes} MB in {options.layers} layers"
-    what = {"first": "all of it new", "next": "one layer new", "again": "published already"}
-    job, _, kind = name.rpartition("-")
-    return f"{'a whole job under act, ' if job else ''}{size}, {what[kind]}"
+    if name not in (*ONE_IMAGE, *JOBS):
+        size = f"{services.SERVICES} services of {options.service_megabytes} MB"
+    whole = "a whole job under act, " if name in JOBS else ""
+    return whole + _ABOUT[name.removeprefix("job-")].format(size)
 
 
 def _document(options: argparse.Namespace, found: Sequence[Result]) -> dict[str, object]:
@@ -86,6 +116,7 @@ def _document(options: argparse.Namespace, found: Sequence[Result]) -> dict[str,
         "rounds": options.rounds,
         "megabytes": options.megabytes,
         "layers": options.layers,
+        "service_megabytes": options.service_megabytes,
         "results": [each.as_json() for each in found],
     }
 
@@ -107,6 +138,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--megabytes", type=int, default=100, help="the image (default: 100)")
     parser.add_argument("--layers", type=int, default=6, help="its layers (default: 6)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where every figure goes")
+    parser.add_argument(
+        "--service-megabytes", type=int, default=8, help="one of six services (default: 8)"
+    )
     folder = os.environ.get(ACTIONS)
     parser.add_argument(
         "--docker-actions",

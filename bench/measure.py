@@ -71,11 +71,13 @@ class Row:
     memory: int | None = None
     """Bytes, of our process alone."""
     targets: Mapping[str, float] = field(default_factory=dict)
+    share: int = 1
 
     @property
     def verdicts(self) -> dict[str, bool]:
         """Which targets were met."""
         found: dict[str, float | None] = {
+            "seconds": self.seconds.median,
             "ratio": self.ratio.median,
             "requests": self.ours + self.others,
             "uploaded": self.uploaded,
@@ -101,6 +103,8 @@ class Alternative:
     targets: Mapping[str, float] = field(default_factory=dict)
     fewer: bool = False
     """Whether it is meant to make fewer requests than the first alternative."""
+    share: int = 1
+    """How many services it is about, that share the requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ def _row(
         uploaded=max(run.uploaded for run in runs),
         memory=memory.get(each.name),
         targets={**each.targets, **fewer},
+        share=each.share,
     )
 
 
@@ -178,6 +183,7 @@ def _plain(row: Row) -> dict[str, Any]:
         "overhead": row.overhead,
         "requests": {"ours": row.ours, "others": row.others},
         "uploaded": row.uploaded,
+        "services": row.share,
         "memory": row.memory,
         "targets": dict(row.targets),
         "met": row.verdicts,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from servers.github_api import READ, GitHubApi
 
 from bench.machine import SHARED, USER, BenchError, Machine
 from bench.measure import Run
-from bench.project import Project
 
 GITHUB_TOKEN = "ghs_only_for_measuring"
 REPOSITORY = "feastflow/ours"
 NOWHERE = "unix:///nowhere/docker.sock"
+_ONE_IMAGE = {"IMAGE": REPOSITORY.partition("/")[2]}
 
 # VmHWM and not ru_maxrss, which begins with what the parent had when it forked.
 _WITNESS = """
@@ -30,31 +31,57 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+class Checkout(Protocol):
+    """A working copy that is published."""
+
+    folder: Path
+
+    @property
+    def head(self) -> str:
+        """The commit that is checked out."""
+
+    def commit(self, *, fresh: int) -> None:
+        """Make a new commit, in which so much is new."""
+
+
 @dataclass
 class Ours:
     """Our action on a machine. `kept`: the tool cache that runs share.
+
+    `inputs`: those that say what is published, to these `repositories`.
 
     `docker`: Docker's configuration. It is not made anew for each run, as HOME is, because by its
     identifier BuildKit knows which files of the context it has seen before.
     """
 
     machine: Machine
-    project: Project
+    project: Checkout
     api: GitHubApi
+    inputs: Mapping[str, str]
+    repositories: Sequence[str]
     kept: Path
     docker: Path
 
     @classmethod
-    def on(cls, machine: Machine, project: Project, api: GitHubApi) -> Ours:
+    def on(
+        cls,
+        machine: Machine,
+        project: Checkout,
+        api: GitHubApi,
+        inputs: Mapping[str, str] = _ONE_IMAGE,
+        repositories: Sequence[str] = (REPOSITORY,),
+    ) -> Ours:
         """Set up with an empty tool cache."""
-        return cls(machine, project, api, machine.new_folder("tools"), machine.new_folder("docker"))
+        folders = (machine.new_folder(name) for name in ("tools", "docker"))
+        return cls(machine, project, api, inputs, repositories, *folders)
 
     def run(self, *, cold: bool = False, uv: bool = True, engine: bool = True) -> Run:
         """Install and run. `cold`: nothing was ever installed; `engine`: whether there is one."""
         environ = self._environ(cold=cold, uv=uv, engine=engine)
         run = self.machine.watch(lambda: self._steps(environ))
         tags = [f"commit-{self.project.head[:7]}", *SHARED]
-        self.machine.check_published(REPOSITORY, tags)
+        for repository in self.repositories:
+            self.machine.check_published(repository, tags)
         return run
 
     def memory(self, *, engine: bool = True) -> int:
@@ -117,14 +144,14 @@ class Ours:
             "REGISTRY": self.machine.host,
             "USERNAME": USER,
             "TOKEN": self.machine.token,
-            "IMAGE": REPOSITORY.partition("/")[2],
             "MILESTONE": SHARED[0],
             "GITHUB_TOKEN": GITHUB_TOKEN,
+            **self.inputs,
         }
         return {f"FEASTFLOW_{name}": value for name, value in given.items()}
 
 
-def github(project: Project) -> GitHubApi:
+def github(project: Checkout) -> GitHubApi:
     """GitHub's API over a project."""
     return GitHubApi(
         project.folder / ".git", name="feastflow/app", tokens={GITHUB_TOKEN: [READ]}, private=True

@@ -59,13 +59,18 @@ class Project:
 
     def git(self, *arguments: str) -> str:
         """Run git in the working copy; its output."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-        done = subprocess.run(
-            ["git", "-C", str(self.folder), *_AUTHOR, *arguments],
-            env=clean | settings,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.strip()
+        return git(self.folder, *arguments)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder without anybody's configuration; its output."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    done = subprocess.run(
+        ["git", "-C", str(folder), *_AUTHOR, *arguments],
+        env=clean | settings,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()

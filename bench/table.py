@@ -17,8 +17,9 @@ def lines(result: Result) -> list[str]:
     rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
     table = [_line(each, widths) for each in (cells[0], rule, *cells[1:])]
     targets = [f"- {text}" for row in result.rows for text in _verdicts(row)]
+    shares = [f"- {text}" for row in result.rows for text in _shares(row)]
     parts = [f"- {name}: {_parts(runs)}" for name, runs in result.runs.items() if _parts(runs)]
-    return [f"### {result.scenario}: {result.about}", "", *table, "", *targets, *parts]
+    return [f"### {result.scenario}: {result.about}", "", *table, "", *targets, *shares, *parts]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -50,6 +51,13 @@ def _verdicts(row: Row) -> list[str]:
         f"{row.name}: {name} ≤ {_limit(name, row.targets[name])} {'met' if met else 'MISSED'}"
         for name, met in row.verdicts.items()
     ]
+
+
+def _shares(row: Row) -> list[str]:
+    if row.share == 1:
+        return []
+    ours, others = row.ours / row.share, row.others / row.share
+    return [f"{row.name}: {ours:.1f} + {others:.1f} requests a service"]
 
 
 def _limit(name: str, value: float) -> str:
