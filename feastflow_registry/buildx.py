@@ -135,9 +135,15 @@ class Buildx:
             faults = folds.end()
             if code == 0:
                 return {}
-            error = folds.closing[1]
+            named, error = folds.closing
             if diagnosis.is_own(error) and faults:
-                return faults
+                # One that fails ends the others, in words that may not say so: these come again.
+                sure = {
+                    target: fault
+                    for target, fault in faults.items()
+                    if target == named or diagnosis.is_certain(fault.error)
+                }
+                return sure or faults
             if not diagnosis.is_passing(error) or attempt == tries - 1:
                 break
             self.log.say("a registry failed for a moment, building again from the cache")

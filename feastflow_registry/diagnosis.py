@@ -27,6 +27,7 @@ _PASSING = re.compile(
 _GONE = re.compile(r"code = Unavailable|failed to receive status|Cannot connect to the Docker")
 _EMULATION = re.compile(r"exec format error|Invalid ELF image")
 _NOISE = re.compile(r"failed to calculate checksum of ref \S+: ")
+_CERTAIN = re.compile(r"exit code: (?!137$|143$)\d+$|: not found$")
 _PUSHING = "failed to push"
 _STEP_FAILED = "did not complete successfully"
 _CANCELED = "context canceled"
@@ -63,6 +64,14 @@ def is_own(error: str) -> bool:
         return not is_canceled(error)
     others = (is_denied, is_passing, is_canceled, capabilities.is_lacking)
     return not _GONE.search(error) and not any(test(error) for test in others)
+
+
+def is_certain(error: str) -> bool:
+    """Whether an error cannot come of a session's end: a step's own exit code, or a missing file.
+
+    A step that is killed ends with 137 or 143.
+    """
+    return _CERTAIN.search(error) is not None
 
 
 def closing(line: str) -> tuple[str, str]:

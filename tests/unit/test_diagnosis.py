@@ -108,3 +108,18 @@ def test_what_is_nobodys_fault_is_refused(error: str, kind: Kind, word: str) -> 
     assert failure.kind is kind
     assert word in str(failure)
     assert error in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("error", "certain"),
+    [
+        ('process "/bin/sh -c false" did not complete successfully: exit code: 1', True),
+        ('process "x" did not complete successfully: exit code: 127', True),
+        ('"/nothing": not found', True),
+        ('process "x" did not complete successfully: exit code: 137', False),
+        ('process "x" did not complete successfully: exit code: 143', False),
+        ("failed to start: canceled", False),
+    ],
+)
+def test_what_cannot_come_of_anothers_failure(error: str, certain: bool) -> None:
+    assert diagnosis.is_certain(error) is certain
