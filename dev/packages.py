@@ -23,6 +23,8 @@ APT = STATE / "apt"
 STAMPS = TOOLS / "packages"
 
 CLIENTS = ("crane", "docker-registry", "busybox-static")
+# Independent judges of what `deploy` writes into manifests.
+JUDGES = ("kubectl", "kustomize")
 CLI = ("docker-cli", "docker-buildx")
 DAEMONS = ("docker.io", "containerd")
 # What a daemon needs from the machine's own distribution: command → package.
@@ -32,6 +34,8 @@ COMMANDS = {
     "docker-cli": "docker",
     "crane": "crane",
     "docker-registry": "docker-registry",
+    "kubectl": "kubectl",
+    "kustomize": "kustomize",
 }
 
 

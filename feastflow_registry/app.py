@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from feastflow_registry import credentials, policy
+from feastflow_registry import credentials, hubsession, policy
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.buildx import Buildx
 from feastflow_registry.context import DEPENDABOT, Context
 from feastflow_registry.credentials import Credential
+from feastflow_registry.dockerhub import HubClient
 from feastflow_registry.git import Git
 from feastflow_registry.history import LayeredHistory
 from feastflow_registry.http import Client
+from feastflow_registry.hubsession import HubSession
 from feastflow_registry.inputs import Fingerprint, Tree, fingerprint
+from feastflow_registry.journal import Journal
 from feastflow_registry.parallel import spread
-from feastflow_registry.plan import Outcome, Plan
 from feastflow_registry.policy import Permission
 from feastflow_registry.ports import History, Log
-from feastflow_registry.references import Reference
 from feastflow_registry.registry import RegistryClient
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Command, Settings
@@ -39,7 +40,7 @@ class App:
 
     ``all_services``: also those that this run does not work on, but may build from;
     ``machine``: this machine's architecture; ``variables``: build secrets by variable;
-    ``pushed``: whether the registry holds the commit's images now, proven.
+    ``hub_url``: where Docker Hub's API is, if not where it always is.
     """
 
     settings: Settings
@@ -57,17 +58,14 @@ class App:
     hostname: str
     word: Callable[[], str]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    plan: Plan | None = None
-    outcomes: list[Outcome] = field(default_factory=list)
-    attempted: set[Reference] = field(default_factory=set)
-    pushed: bool = False
+    hub_url: str = ""
     _listing: Lock = field(default_factory=Lock)
 
     @cached_property
     def permission(self) -> Permission:
         """What this run may do. A push that is due without credentials is refused here."""
         found = policy.permit(self.settings, self.context)
-        wants = found.push and self.settings.command in (Command.PUBLISH, Command.PUSH)
+        wants = found.push and self.settings.command.writes
         if not wants or self.credential or self.settings.dry_run:
             return found
         if self.context.actor == DEPENDABOT:
@@ -78,19 +76,37 @@ class App:
 
     @property
     def publishes(self) -> bool:
-        """Whether this run writes images to the registry."""
-        return self.permission.push and self.settings.command in (Command.PUBLISH, Command.PUSH)
+        """Whether this run writes to the registry."""
+        return self.permission.push and self.settings.command.writes
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What this run set out to do and has done."""
+        return Journal(self.log)
 
     @cached_property
     def registry(self) -> RegistryClient:
         """The registry, with a token for every repository of the run."""
-        reads = self.settings.command is Command.BUILD or self.settings.dry_run
-        write = self.permission.push and not reads
-        repositories = [each.repository for each in self.services]
+        command = self.settings.command
+        writes = command.writes or command is Command.DOCTOR
+        write = self.permission.push and writes and not self.settings.dry_run
         auth = Authenticator(
-            self.http, self.settings.registry, self.credential, repositories, write
+            self.http,
+            self.settings.registry,
+            self.credential,
+            [each.repository for each in self.services],
+            write,
+            delete=write and command is Command.PRUNE,
         )
         return RegistryClient(self.http, auth)
+
+    @cached_property
+    def hub(self) -> HubClient | None:
+        """Docker Hub's own API, if that is the registry in use."""
+        if not self.settings.registry.is_docker_hub and not self.hub_url:
+            return None
+        http = replace(self.http, deadline=hubsession.DEADLINE)
+        return HubClient(HubSession(http, self.credential, self.hub_url or hubsession.HUB))
 
     @cached_property
     def engine(self) -> Engine:

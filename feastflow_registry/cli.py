@@ -16,13 +16,13 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
-from feastflow_registry import credentials, init, report, summary, workflow
+from feastflow_registry import credentials, init, summary, workflow
 from feastflow_registry.app import App
 from feastflow_registry.context import Context
 from feastflow_registry.environment import PREFIX, child_environ, find_folder, merge
@@ -30,13 +30,27 @@ from feastflow_registry.errors import Failure, Kind, nearest
 from feastflow_registry.examining import Examination
 from feastflow_registry.http import Client
 from feastflow_registry.intake import Intake
-from feastflow_registry.plan import Plan
 from feastflow_registry.ports import History
 from feastflow_registry.publishing import Publishing
 from feastflow_registry.references import is_loopback
+from feastflow_registry.report import Answer
 from feastflow_registry.settings import Command, Settings, option
 from feastflow_registry.terminal import TerminalLog
 from feastflow_registry.workflow import RunnerLog
+
+_COMMANDS: Mapping[Command, Callable[[App], Task]] = {
+    Command.PUBLISH: Publishing,
+    Command.BUILD: Publishing,
+    Command.PUSH: Publishing,
+    Command.DOCTOR: Examination,
+}
+
+
+class Task(Protocol):
+    """A command, ready to run."""
+
+    def run(self) -> Answer:
+        """Carry it out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,19 +103,16 @@ def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) 
         if app.credential:
             forms = app.credential.forms(intake.settings.registry)
             _mask(log, [each for each in forms if each != intake.token])
-        if app.settings.command is Command.DOCTOR:
-            Examination(app).run()
-        else:
-            Publishing(app).run()
-        if app.plan:
-            _close(app, app.plan, intake, log)
-            if as_json:
-                print(report.plan_json(app.plan))
+        answer = _COMMANDS[app.settings.command](app).run()
+        _hand_over(answer, intake, log)
+        if as_json and answer.json:
+            print(answer.json)
     except Failure as failure:
         return _close_failed(failure, app, intake, log)
     except (KeyboardInterrupt, SystemExit) as stop:
         log.warning("The run was cancelled.")
-        _say_standing(app, log)
+        for line in app.journal.remains().lines if app else ():
+            log.say(line)
         return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
     except BrokenPipeError:
         # Whoever read along has gone; what Python would still flush goes nowhere.
@@ -120,18 +131,14 @@ def _report_defect(log: RunnerLog | TerminalLog) -> None:
             log.quote(line)
 
 
-def _close(app: App, plan: Plan, intake: Intake, log: RunnerLog | TerminalLog) -> None:
+def _hand_over(answer: Answer, intake: Intake, log: RunnerLog | TerminalLog) -> None:
     """Hand over what was done: to the runner, and to whoever reads along."""
-    found = report.results(plan, app.outcomes)
-    outputs = report.outputs(plan, found, pushed=app.pushed)
-    if intake.settings.dry_run:
-        outputs["reason"] = "a dry run pushes nothing"
-    _write_outputs(intake, outputs)
-    _write_summary(intake, summary.success(plan, found, app.outcomes))
-    for line in report.closing(plan, found):
+    if answer.outputs:
+        _write_outputs(intake, answer.outputs)
+    if answer.markdown:
+        _write_summary(intake, answer.markdown)
+    for line in answer.lines:
         log.say(line)
-    if intake.settings.dry_run:
-        log.say("This was a dry run: nothing was built or pushed.")
 
 
 def _close_failed(
@@ -140,22 +147,12 @@ def _close_failed(
     """Say what failed, what to do, and where that leaves the registry."""
     for problem in failure.problems:
         log.fail(problem.cause, problem.fix)
-    outputs = {"pushed": "false", "reason": failure.problems[0].cause}
-    _write_summary(intake, summary.failure(failure))
-    if app and app.plan:
-        found = report.results(app.plan, app.outcomes)
-        if failure.kind is not Kind.INPUT:
-            _say_standing(app, log)
-        outputs = {**report.outputs(app.plan, found, pushed=False), **outputs}
-        _write_summary(intake, summary.remains(app.plan, found, app.outcomes, app.attempted))
-    _write_outputs(intake, outputs)
+    remains = app.journal.remains() if app else Answer()
+    lines = () if failure.kind is Kind.INPUT else remains.lines
+    outputs = {**remains.outputs, "pushed": "false", "reason": failure.problems[0].cause}
+    markdown = summary.failure(failure) + remains.markdown
+    _hand_over(Answer(lines, markdown, outputs), intake, log)
     return failure.kind
-
-
-def _say_standing(app: App | None, log: RunnerLog | TerminalLog) -> None:
-    if app and app.plan:
-        for line in report.standing(app.plan, app.outcomes, app.attempted):
-            log.say(line)
 
 
 def _write_outputs(intake: Intake, outputs: Mapping[str, str]) -> None:
@@ -206,6 +203,7 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         hostname=socket.gethostname(),
         variables=intake.variables,
         word=secrets.token_hex,
+        hub_url=intake.environ.get("FEASTFLOW_HUB_URL", ""),
     )
 
 

@@ -45,6 +45,7 @@ _SAID = {
     "tuple_type": ("is not a list.", "Write [one, two], or one item a line, each after a dash."),
     "too_short": ("is empty.", "Name a service, or remove the key."),
 }
+_RETENTION = ("keep-days", "keep-last", "keep")
 _NO_MAPPING = ("is not a mapping.", "Write key: value lines below it, indented.")
 
 
@@ -56,7 +57,6 @@ class Config:
     policy: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, ServiceModel] = field(default_factory=dict)
-    retention: Retention = field(default_factory=Retention)
 
     @property
     def name(self) -> str:
@@ -150,18 +150,21 @@ def read(name: str, content: bytes) -> Config:
         findings.sort(key=lambda each: each.line)
         raise Failure.of(Kind.INPUT, [each.problem for each in findings])
     policy = _policy(model)
-    origins = {key: f'{document.place((key,))}: "{key}"' for key in policy}
-    return Config(document, policy, origins, model.services, model.retention)
+    places = {key: ("retention", key) if key in _RETENTION else (key,) for key in policy}
+    origins = {key: f'{document.place(path)}: "{key}"' for key, path in places.items()}
+    return Config(document, policy, origins, model.services)
 
 
-def _policy(model: FileModel) -> dict[str, str]:
+def _policy(model: FileModel | Retention) -> dict[str, str]:
     """Write each given key as the text that its input would be."""
     found: dict[str, str] = {}
-    for name, declared in FileModel.model_fields.items():
-        if name not in model.model_fields_set or name in ("services", "retention"):
+    for name, declared in type(model).model_fields.items():
+        if name not in model.model_fields_set or name == "services":
             continue
         key, value = declared.alias or name, getattr(model, name)
-        if isinstance(value, tuple):
+        if isinstance(value, Retention):
+            found |= _policy(value)
+        elif isinstance(value, tuple):
             found[key] = "\n".join(value)
         else:
             found[key] = str(value).lower() if isinstance(value, bool) else str(value)

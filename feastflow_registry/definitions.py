@@ -258,6 +258,7 @@ class Retention(_Strict):
         alias="keep-last",
         description="How many commit tags are kept anyway. Default: 10.",
     )
+    keep: Items = Field(default=(), description="Tags, digests or references that are kept, too.")
 
 
 def _described(value: object) -> object:
@@ -292,5 +293,5 @@ class FileModel(_Strict):
         default={}, description="The images of this repository, by the name of their service."
     )
     retention: Retention = Field(
-        default_factory=Retention, description="Which commit tags outlive a prune."
+        default=Retention(), description="Which commit tags outlive a prune."
     )

@@ -9,6 +9,7 @@ from feastflow_registry import credentials, doctor, rules
 from feastflow_registry.app import App
 from feastflow_registry.errors import Failure
 from feastflow_registry.references import Reference
+from feastflow_registry.report import Answer
 from feastflow_registry.services import Service
 
 
@@ -18,7 +19,7 @@ class Examination:
 
     app: App
 
-    def run(self) -> None:
+    def run(self) -> Answer:
         """Print what doctor finds; fail as the first thing that is wrong would fail a publish."""
         found = list(doctor.examine(self._checks()))
         for each in found:
@@ -29,6 +30,7 @@ class Examination:
             raise Failure.of(
                 first, dict.fromkeys(problem for each in found for problem in each.problems)
             )
+        return Answer()
 
     def _checks(self) -> tuple[doctor.Check, ...]:
         return (

@@ -185,6 +185,13 @@ def tag_template(text: str) -> str:
     return text
 
 
+def count(text: str) -> int:
+    """A number of things, at least one."""
+    if re.fullmatch(r"[0-9]{1,5}", text) is None or int(text) < 1:
+        raise Failure(Kind.INPUT, f"{text[:80]!r} is not a count.", "Use a number from 1 to 99999.")
+    return int(text)
+
+
 def sha_length(text: str) -> int:
     """How many digits of a commit its tag has."""
     if not text.isascii() or not text.isdecimal() or len(text) > 2 or not 7 <= int(text) <= 40:

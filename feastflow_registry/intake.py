@@ -24,8 +24,9 @@ from feastflow_registry.credentials import Credential
 from feastflow_registry.environment import TOKENS, child_environ
 from feastflow_registry.errors import Failure, Kind, Problem, gather
 from feastflow_registry.git import Git
+from feastflow_registry.options import check_options
 from feastflow_registry.services import Service, Where, check_together, select
-from feastflow_registry.settings import Settings, check_options, option
+from feastflow_registry.settings import Settings, option
 from feastflow_registry.workspace import check_files, read_file
 
 _SECRET_LIMIT = 1024 * 1024

@@ -1,7 +1,6 @@
 """What a run will do, as a value: what was seen on the registry, and the steps that follow.
 
-The planners compute and never ask; what is only known later (a digest not built yet) is left
-open in the plan and filled in by ``execute``.
+What is only known later (a digest not built yet) is left open and filled in by who carries it out.
 """
 
 from __future__ import annotations
@@ -10,14 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from feastflow_registry import policy, rules
-from feastflow_registry.context import Context, RefKind
-from feastflow_registry.grammar import INPUTS_LABEL
-from feastflow_registry.policy import Permission, SharedTag
-from feastflow_registry.references import Commit, Digest, Reference, Tag
+from feastflow_registry.policy import Permission
+from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.rules import Facts, Published, Rule
-from feastflow_registry.services import Service, linked
-from feastflow_registry.settings import Command, Reuse, Settings, caches
+from feastflow_registry.services import Service
+from feastflow_registry.settings import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,45 @@ class KeepTag:
     reason: str
 
 
-Step = ReuseImage | CarryImage | BuildImage | PushImage | MoveTag | KeepTag
+@dataclass(frozen=True, slots=True)
+class CopyImage:
+    """Bring an image, with all that it lists, into another repository or registry."""
+
+    service: Service
+    source: Reference
+    target: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class MarkImage:
+    """Give an image the tag that says that it is bad."""
+
+    service: Service
+    reference: Reference
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTag:
+    """Delete a tag. ``digest``: the image that it is expected to hold."""
+
+    service: Service
+    reference: Reference
+    digest: Digest | None
+    reason: str
+
+
+Step = (
+    ReuseImage
+    | CarryImage
+    | BuildImage
+    | PushImage
+    | MoveTag
+    | KeepTag
+    | CopyImage
+    | MarkImage
+    | DeleteTag
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +203,9 @@ class Action(StrEnum):
     PUSHED = "pushed"
     MOVED = "moved"
     KEPT = "kept"
+    COPIED = "copied"
+    MARKED = "marked"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,105 +219,3 @@ class Outcome:
     size: int = 0
     seconds: float = 0.0
     note: str = ""
-
-
-def labels(
-    settings: Settings, context: Context, service: Service, inputs: str = ""
-) -> tuple[tuple[str, str], ...]:
-    """The OCI labels of an image: the user's, then those that this program answers for.
-
-    https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys
-    """
-    version = str(rules.commit_tag(context.commit, settings.sha_length))
-    if settings.milestone:
-        version = str(settings.milestone)
-    if context.ref.kind is RefKind.TAG:
-        version = context.ref.name
-    prefix = "org.opencontainers.image."
-    facts = {
-        f"{prefix}title": service.name,
-        f"{prefix}version": version,
-        f"{prefix}created": policy.created_label(context.committed),
-        f"{prefix}url": context.source,
-        **dict(service.labels),
-        f"{prefix}revision": context.commit.sha,
-        f"{prefix}source": context.source,
-        INPUTS_LABEL: inputs,
-    }
-    return tuple((key, value) for key, value in facts.items() if value)
-
-
-def plan_run(
-    settings: Settings,
-    context: Context,
-    permission: Permission,
-    services: tuple[Service, ...],
-    snapshot: Snapshot,
-    others: tuple[Service, ...] = (),
-) -> Plan:
-    """Plan ``publish``, ``build`` or ``push`` of services, which may be built from others.
-
-    Raises a conflict that the snapshot shows.
-    """
-    own = rules.commit_tag(context.commit, settings.sha_length)
-    known = {each.name: each for each in (*services, *others)}
-    shared = policy.shared_tags(settings, context, permission)
-    publishes = permission.push and settings.command is not Command.BUILD
-    images: list[Step] = []
-    tags: list[Step] = []
-    for service in services:
-        reference = Reference(service.repository, own)
-        names = (reference, *(Reference(service.repository, each.tag) for each in shared))
-        seen = snapshot.get(service.name, Seen())
-        build = BuildImage(
-            service,
-            names,
-            labels(settings, context, service, seen.inputs),
-            needs=tuple(linked(service, known)),
-            attest=settings.attest,
-            epoch=int(context.committed.timestamp()) if settings.reproducible else None,
-            pull=service.pull or settings.reuse is Reuse.NEVER,
-            why=seen.why,
-            **caches(settings, service, write=publishes),
-        )
-        if not publishes:
-            images += [] if settings.command is Command.PUSH else [build]
-            continue
-        if seen.image and settings.reuse is not Reuse.NEVER:
-            images.append(ReuseImage(service, reference, seen.image))
-        elif seen.unchanged and settings.command is Command.PUBLISH:
-            images.append(CarryImage(service, reference, seen.unchanged))
-        else:
-            images += [build] if settings.command is Command.PUBLISH else []
-            images.append(PushImage(service, reference))
-        tags += _plan_tags(service, shared, seen, context)
-    if settings.command is Command.BUILD:
-        permission = Permission(False, False, "the command build pushes nothing")
-    return Plan(settings.command, context.commit, context.source, permission, (*images, *tags))
-
-
-def _plan_tags(
-    service: Service, shared: tuple[SharedTag, ...], seen: Seen, context: Context
-) -> list[Step]:
-    steps: list[Step] = []
-    image = seen.image or seen.unchanged
-    digest = image.digest if image else None
-    for each in shared:
-        facts = seen.facts[each.tag]
-        reference = Reference(service.repository, each.tag)
-        decision = rules.decide(
-            each.rule, facts, digest=digest, reference=reference, commit=context.commit
-        )
-        there = facts.current.digest if facts.current else None
-        # A first attempt may have moved the tag and failed before it looked for newer commits,
-        # and what is carried forward may have been replaced since by what comes before it.
-        unsure = context.attempt > 1 or seen.image is None
-        held = there is not None and there == digest and unsure
-        if decision.move or held:
-            steps.append(MoveTag(service, reference, each.rule, there, held))
-        else:
-            steps.append(KeepTag(service, reference, there, decision.reason))
-        if each.rule is Rule.FINAL and not facts.frozen and not facts.withdrawn:
-            marker = Reference(service.repository, rules.frozen_marker(each.tag))
-            steps.append(MoveTag(service, marker, Rule.FORCE, None))
-    return steps

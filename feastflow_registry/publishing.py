@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from feastflow_registry import policy, report, rules
+from feastflow_registry import policy
 from feastflow_registry.app import App
 from feastflow_registry.context import RefKind
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.execute import Execution
 from feastflow_registry.parallel import spread
-from feastflow_registry.plan import Plan, Snapshot, plan_run
+from feastflow_registry.plan import Plan, Snapshot
+from feastflow_registry.planner import plan_run
 from feastflow_registry.ports import BuiltImage
+from feastflow_registry.report import Answer
 from feastflow_registry.settings import Command
 from feastflow_registry.settling import Settlement
 from feastflow_registry.tagging import Tagger
@@ -25,13 +27,13 @@ class Publishing:
 
     app: App
 
-    def run(self) -> None:
+    def run(self) -> Answer:
         """Carry the command out."""
         if self.app.publishes:
             self.app.git.ensure(self.app.context.checkout)
         built = self._recall() if self.app.settings.command is Command.PUSH else {}
         snapshot = self._survey() if self.app.publishes else {}
-        self.app.plan = plan_run(
+        plan = plan_run(
             self.app.settings,
             self.app.context,
             self.app.permission,
@@ -39,21 +41,18 @@ class Publishing:
             snapshot,
             self.app.all_services,
         )
-        head, *steps = report.plan_lines(self.app.plan)
-        with self.app.log.group(head):
-            for line in steps:
-                self.app.log.say(line)
+        journal = self.app.journal
+        journal.begin(plan)
         if self.app.settings.dry_run:
-            return
-        self._check_built(self.app.plan, built)
-        execution = self._execution(self.app.plan, built)
+            return journal.answer(dry_run=True)
+        self._check_built(plan, built)
+        execution = self._execution(plan, built)
         for outcome in execution.run():
-            self.app.outcomes.append(outcome)
-            if outcome.note != rules.THERE:
-                self.app.log.say(report.outcome_line(outcome))
+            journal.note(outcome)
         if self.app.settings.command is Command.BUILD:
             self._remember(execution.built)
-        self.app.pushed = self.app.publishes
+        journal.pushed = self.app.publishes
+        return journal.answer(dry_run=False)
 
     def _survey(self) -> Snapshot:
         shared = policy.shared_tags(self.app.settings, self.app.context, self.app.permission)
@@ -64,7 +63,7 @@ class Publishing:
             self.app.surveyor,
             self.app.http.clock,
             follows=bool(self._followed_branch()),
-            attempted=self.app.attempted,
+            attempted=self.app.journal.attempted,
         )
         settlement = Settlement(
             plan=plan,

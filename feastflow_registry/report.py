@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
@@ -12,7 +12,10 @@ from feastflow_registry.plan import (
     Action,
     BuildImage,
     CarryImage,
+    CopyImage,
+    DeleteTag,
     KeepTag,
+    MarkImage,
     MoveTag,
     Outcome,
     Plan,
@@ -33,10 +36,16 @@ _ICONS = {
     Action.PUSHED: "📤",
     Action.MOVED: "🏷️ ",
     Action.KEPT: "⏸️ ",
+    Action.COPIED: "📦",
+    Action.MARKED: "⛔",
+    Action.DELETED: "🗑️ ",
 }
 _NAMES: Mapping[type[Step], str] = {
     BuildImage: "build",
     CarryImage: "carry",
+    CopyImage: "copy",
+    DeleteTag: "delete",
+    MarkImage: "mark",
     KeepTag: "keep",
     MoveTag: "tag",
     PushImage: "push",
@@ -63,6 +72,16 @@ class Result:
     def image(self) -> str:
         """The image by digest, which never changes its meaning."""
         return str(Reference(self.service.repository, self.digest)) if self.digest else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command hands over in the end: to whoever reads along, the runner, other programs."""
+
+    lines: Sequence[str] = ()
+    markdown: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    json: str = ""
 
 
 def results(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Result, ...]:
@@ -142,6 +161,12 @@ def _tagging(step: Step) -> tuple[str, str, str]:
             return f"tag    {repository}:", step.reference.identifier, was
         case KeepTag():
             return f"keep   {repository}:", step.reference.identifier, f": {step.reason}"
+        case DeleteTag():
+            return f"delete {repository}:", step.reference.identifier, f": {step.reason}"
+        case CopyImage():
+            return f"copy   {step.source} to {step.target}", "", ""
+        case MarkImage():
+            return f"mark   {step.reference} ({step.digest.short})", "", ""
         case _:
             return describe(step), "", ""
 
@@ -181,8 +206,12 @@ def _step(step: Step) -> Mapping[str, object]:
             replaces = str(step.expect) if step.expect else None
             tag = step.reference.identifier
             return {**said, "tag": tag, "replaces": replaces, "rule": step.rule.value}
-        case KeepTag():
+        case KeepTag() | DeleteTag():
             return {**said, "tag": step.reference.identifier, "reason": step.reason}
+        case MarkImage():
+            return {**said, "tag": step.reference.identifier, "digest": str(step.digest)}
+        case CopyImage():
+            return {**said, "digest": step.source.identifier}
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -204,7 +233,7 @@ def standing(
     plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]
 ) -> list[str]:
     """Where a failed run leaves the registry: proven, in doubt, not done."""
-    writing = (Action.PUSHED, Action.CARRIED, Action.MOVED)
+    writing = (Action.PUSHED, Action.CARRIED, Action.MOVED, Action.COPIED, Action.MARKED)
     proven = {each.reference for each in outcomes if each.action in writing}
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful

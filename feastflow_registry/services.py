@@ -16,6 +16,9 @@ LINK = "service:"
 Where = Callable[[str, str], str]
 """Says where a key of a service, by their names, was given."""
 
+EACH = "{service}"
+"""What stands for the name of each service in turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:

@@ -6,7 +6,7 @@ the rule and the fix. It never sees the registry token, and pydantic never print
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -21,13 +21,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from feastflow_registry import grammar
+from feastflow_registry import grammar, selectors
 from feastflow_registry.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.references import RegistryHost, Repository, Tag
+from feastflow_registry.selectors import Destination, Selector
 from feastflow_registry.services import Secret, Service, SmokeTest
 
 T = TypeVar("T")
-_EACH = "{service}"
 
 
 class Command(StrEnum):
@@ -36,8 +36,26 @@ class Command(StrEnum):
     PUBLISH = "publish"
     BUILD = "build"
     PUSH = "push"
+    TAGS = "tags"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    DEPLOY = "deploy"
+    PRUNE = "prune"
     INIT = "init"
     DOCTOR = "doctor"
+
+    @property
+    def builds(self) -> bool:
+        """Whether it is about images that are built from the checkout."""
+        return self in (Command.PUBLISH, Command.BUILD, Command.PUSH)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes to the registry."""
+        return self in _WRITING
+
+
+_WRITING = (Command.PUBLISH, Command.PUSH, Command.PROMOTE, Command.ROLLBACK, Command.PRUNE)
 
 
 class Latest(StrEnum):
@@ -87,7 +105,8 @@ class Settings(BaseModel):
 
     command: Annotated[Command, _parsed(grammar.word(Command))] = Field(
         Command.PUBLISH,
-        description="What to do: publish, build, push, init or doctor. Default: publish.",
+        description="What to do: publish, build, push, tags, promote, rollback, deploy, prune, "
+        "init or doctor. Default: publish.",
     )
     registry: Annotated[RegistryHost, _parsed(RegistryHost.parse)] = Field(
         _HUB,
@@ -182,8 +201,32 @@ class Settings(BaseModel):
     check: str = Field(
         "", description="A command that judges the image, named by IMAGE, before it is pushed."
     )
+    tag: Annotated[Destination | None, _parsed(selectors.destination)] = Field(
+        None,
+        description="The tag that promote, rollback and deploy are about; promote also takes "
+        "[host/]repository[:tag]. Where none is given, latest.",
+    )
+    to: Annotated[Selector | None, _parsed(selectors.selector)] = Field(
+        None, description="The image that is meant: a commit, a tag or a digest."
+    )
+    manifests: Annotated[Words, _parsed(grammar.each(grammar.relative_path))] = Field(
+        (),
+        description="Kubernetes manifests that deploy and rollback edit, and whose images prune "
+        "keeps: files, patterns, folders.",
+    )
+    keep_days: Annotated[int, _parsed(grammar.count)] = Field(
+        90, description="Days for which prune keeps every commit tag. Default: 90."
+    )
+    keep_last: Annotated[int, _parsed(grammar.count)] = Field(
+        10, description="How many commit tags prune keeps anyway, per service. Default: 10."
+    )
+    keep: Annotated[Words, _parsed(grammar.each(selectors.kept))] = Field(
+        (), description="Tags (patterns as in on.push.tags), digests or references prune keeps."
+    )
     dry_run: Annotated[bool, _parsed(grammar.flag)] = Field(
-        False, description="Stop after printing the plan. Default: false."
+        False,
+        description="Stop after printing the plan, as prune does unless it is false. "
+        "Default: false.",
     )
 
     @field_validator("username")
@@ -222,41 +265,6 @@ class Settings(BaseModel):
         )
 
 
-def check_options(services: Iterable[Service], settings: Settings) -> Iterator[Problem]:
-    """Yield what the options of a build forbid its services."""
-    known = tuple(services)
-    if settings.cache not in ("", "registry") and len(known) > 1 and _EACH not in settings.cache:
-        yield Problem(
-            'input "cache": the services would overwrite each other\'s layers.',
-            f"Put {_EACH} into it, which becomes the service's name.",
-        )
-    if any("mode=max" in each for each in settings.attest):
-        for service in known:
-            for key, _ in service.args:
-                if grammar.looks_secret(key):
-                    yield Problem(
-                        f'input "attest": provenance with mode=max would publish the build '
-                        f"argument {key} of {service.name}, which looks like a credential.",
-                        "Hand it to the build as a secret, or leave mode=max out.",
-                    )
-
-
-def caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str, str]:
-    """Where layers are looked for and left: in the repository itself, or where buildx is told.
-
-    https://docs.docker.com/build/cache/backends/
-    """
-    if not settings.cache:
-        return {}
-    spec = settings.cache.replace(_EACH, service.name)
-    if spec == "registry":
-        name = f"{service.repository.host}/{service.repository.path}:{grammar.CACHE_TAG}"
-        spec = f"type=registry,ref={name}"
-        return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
-    found = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
-    return {"cache_from": found, "cache_to": spec if write else ""}
-
-
 def option(name: str) -> str:
     """Spell a setting as an input and an option: ``build_args`` is ``build-args``."""
     return name.replace("_", "-")
@@ -268,6 +276,8 @@ def parse(inputs: Mapping[str, str], origins: Mapping[str, str] | None = None) -
     ``origins``: where an input stands, if it was not given as one.
     """
     given = {key.replace("-", "_"): value for key, value in inputs.items() if value.strip()}
+    if given.get("command") == Command.PRUNE:
+        given.setdefault("dry_run", "true")
     try:
         return Settings.model_validate(given)
     except ValidationError as error:

@@ -26,7 +26,8 @@ from feastflow_registry.context import Context, Ref, RefKind
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.execute import Execution
 from feastflow_registry.inputs import Fingerprint
-from feastflow_registry.plan import Outcome, Plan, plan_run
+from feastflow_registry.plan import Outcome, Plan
+from feastflow_registry.planner import plan_run
 from feastflow_registry.references import Commit, Digest, Reference, RegistryHost, Repository, Tag
 from feastflow_registry.rules import Published
 from feastflow_registry.services import Service

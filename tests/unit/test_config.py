@@ -6,7 +6,7 @@ import pytest
 
 from feastflow_registry import config, settings
 from feastflow_registry.config import Config
-from feastflow_registry.definitions import FileModel, Retention
+from feastflow_registry.definitions import FileModel
 from feastflow_registry.references import RegistryHost, Repository
 from feastflow_registry.services import Secret, Service, SmokeTest
 from feastflow_registry.settings import Settings
@@ -46,7 +46,7 @@ def test_the_file_of_the_design() -> None:
         "namespace": 'feastflow.yml, line 1: "namespace"',
         "milestone": 'feastflow.yml, line 2: "milestone"',
     }
-    assert found.retention == Retention.model_validate({"keep-days": 30, "keep-last": 5})
+    assert (found.policy["keep-days"], found.policy["keep-last"]) == ("30", "5")
     assert found.build(settings.parse(found.policy), "ada") == (
         Service(
             "frontend",

@@ -17,9 +17,8 @@ from feastflow_registry.plan import (
     PushImage,
     ReuseImage,
     Seen,
-    labels,
-    plan_run,
 )
+from feastflow_registry.planner import labels, plan_run
 from feastflow_registry.policy import Permission, permit
 from feastflow_registry.references import Reference, Tag
 from feastflow_registry.rules import Facts, Relation, Rule
@@ -54,7 +53,7 @@ def at(tag: Tag) -> Reference:
 def shapes(found: Plan) -> list[tuple[str, str]]:
     """Each step by its kind and its tag."""
     return [
-        (type(each).__name__, "" if isinstance(each, BuildImage) else each.reference.identifier)
+        (type(each).__name__, each.reference.identifier if hasattr(each, "reference") else "")
         for each in found.steps
     ]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from feastflow_registry import settings
+from feastflow_registry.options import check_options
 from feastflow_registry.references import RegistryHost, Repository, Tag
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Command, Latest, Reuse, parse
@@ -45,6 +46,12 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "reproducible": False,
         "smoke_test": None,
         "check": "",
+        "tag": None,
+        "to": None,
+        "manifests": (),
+        "keep_days": 90,
+        "keep_last": 10,
+        "keep": (),
         "dry_run": False,
     }
     assert found.main == "main"
@@ -230,7 +237,7 @@ class TestService:
 
 class TestOptions:
     def problems(self, *services: Service, **inputs: str) -> list[str]:
-        return [str(each) for each in settings.check_options(services, parse(inputs))]
+        return [str(each) for each in check_options(services, parse(inputs))]
 
     @pytest.mark.parametrize("cache", ["none", "registry", "type=gha,scope={service}"])
     def test_a_cache_that_services_do_not_share(self, cache: str) -> None:

@@ -1,0 +1,107 @@
+"""Which published image is meant, and where it is to go: ``to``, ``tag`` and ``keep``, parsed once.
+
+``to`` is a commit (whole, abbreviated, or as its commit tag), a digest or a tag. ``tag`` is a tag,
+or with a slash in it a repository, which may be on another registry and may hold ``{service}``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.grammar import unreserved
+from feastflow_registry.patterns import compile_pattern
+from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.services import EACH, Service
+
+_COMMIT = re.compile(r"(?:commit-)?([0-9a-f]{4,64})")
+_LATEST = Tag("latest")
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A published image, as somebody names it. One of the three is given.
+
+    ``commit``: the first digits, in lower case, of which there are at least four.
+    """
+
+    commit: str = ""
+    tag: Tag | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        return self.commit or str(self.tag or self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an image goes. Without ``path``, into its own repository; without ``tag``, see there.
+
+    ``path`` may hold ``{service}``.
+    """
+
+    tag: Tag | None
+    path: str = ""
+    host: RegistryHost | None = None
+
+    def repository(self, service: Service) -> Repository:
+        """The repository that this means for one service."""
+        if not self.path:
+            return service.repository
+        path = self.path.replace(EACH, service.name)
+        return Repository.parse(self.host or service.repository.host, path)
+
+    def __str__(self) -> str:
+        host = f"{self.host}/" if self.host else ""
+        return f"{host}{self.path}:{self.tag}" if self.path else str(self.tag)
+
+
+def selector(text: str) -> Selector:
+    """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
+    found = _COMMIT.fullmatch(text.lower())
+    if found:
+        return Selector(commit=found[1])
+    if ":" in text:
+        return Selector(digest=Digest.parse(text))
+    return Selector(tag=Tag.parse(text))
+
+
+def destination(text: str) -> Destination:
+    """Read ``tag``. A first part with a dot or a port, or ``localhost``, is a registry."""
+    if "/" not in text:
+        return Destination(_free(Tag.parse(text)))
+    first, _, rest = text.partition("/")
+    named = re.search(r"[.:]", first) or first == "localhost"
+    host = RegistryHost.parse(first) if named else None
+    path, colon, tag = (rest if named else text).partition(":")
+    if "@" in path or "@" in tag:
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} names a digest, which cannot be moved.",
+            "Give the digest as the input to.",
+        )
+    Repository.parse(host or RegistryHost("docker.io"), path.replace(EACH, "service"))
+    return Destination(_free(Tag.parse(tag)) if colon else None, path, host)
+
+
+def kept(text: str) -> str:
+    """Check one item of ``keep``: a digest, a reference, or a pattern of tags."""
+    name, _, digest = text.rpartition("@") if "@" in text else ("", "", text)
+    if digest.startswith("sha"):
+        Digest.parse(digest)
+    elif "/" not in text:
+        compile_pattern(text)
+    elif ":" not in text.rpartition("/")[2]:
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} names no tag and no digest.",
+            "Write repository:tag, repository@sha256:…, or a pattern of tags.",
+        )
+    if "/" in text:
+        destination(name or text)
+    return text
+
+
+def _free(tag: Tag) -> Tag:
+    return tag if tag == _LATEST else unreserved(tag)
