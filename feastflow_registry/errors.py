@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -45,6 +45,14 @@ class Failure(Exception):
         failure = cls(kind, found[0].cause, found[0].fix)
         failure.problems = found
         return failure
+
+    @classmethod
+    def join(cls, failures: Sequence[Failure]) -> Failure:
+        """Several failures as one, of the first one's kind."""
+        if len(failures) == 1:
+            return failures[0]
+        problems = dict.fromkeys(problem for each in failures for problem in each.problems)
+        return cls.of(failures[0].kind, problems)
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)

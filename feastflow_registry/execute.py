@@ -53,7 +53,7 @@ class Execution:
             yield from self._build()
             yield from self._push()
             if self.failures:
-                raise _together(list(self.failures.values()))
+                raise Failure.join(list(self.failures.values()))
             yield from self._move()
             yield from self.settlement.run()
         finally:
@@ -132,7 +132,7 @@ class Execution:
             else:
                 yield result
         if failed:
-            raise _together([*self.failures.values(), *failed])
+            raise Failure.join([*self.failures.values(), *failed])
 
     def _publish(self, step: PushImage | CarryImage | ReuseImage) -> Outcome | Failure:
         """Give one service its commit tag; what fails must not hide what others achieved."""
@@ -185,7 +185,7 @@ class Execution:
             yield from outcomes
             failed += [failure] if failure else []
         if failed:
-            raise _together(failed)
+            raise Failure.join(failed)
 
     def _move_tags(self, service: Service) -> tuple[list[Outcome], Failure | None]:
         """Move one service's shared tags in their order, up to the first that fails."""
@@ -207,11 +207,3 @@ class Execution:
         writes = self.plan.pushes or self.plan.carries
         there = registry.resolve(step.reference) if writes else step.expect
         return self.settlement.move(step, there)
-
-
-def _together(failures: list[Failure]) -> Failure:
-    """Several services' failures as one, of the first one's kind."""
-    if len(failures) == 1:
-        return failures[0]
-    problems = dict.fromkeys(problem for each in failures for problem in each.problems)
-    return Failure.of(failures[0].kind, problems)

@@ -46,6 +46,22 @@ def in_turn(work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
     return [work(item) for item in items]
 
 
+def together(spread: Spread, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do all of the work, whatever fails; raises the failures of all of it as one."""
+
+    def attempt(item: T) -> R | Failure:
+        try:
+            return work(item)
+        except Failure as failure:
+            return failure
+
+    found = list(spread(attempt, items))
+    failures = [each for each in found if isinstance(each, Failure)]
+    if failures:
+        raise Failure.join(failures)
+    return [each for each in found if not isinstance(each, Failure)]
+
+
 class Registry(Protocol):
     """One registry, as its distribution API shows it."""
 
@@ -63,6 +79,13 @@ class Registry(Protocol):
 
     def check_push(self, repository: Repository) -> None:
         """Make sure that the credential may push here, without publishing anything."""
+
+
+class Copier(Protocol):
+    """Brings images from one repository or registry to another."""
+
+    def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
+        """Copy an image with all that it lists, what is there left out; the bytes that went."""
 
 
 class Builder(Protocol):

@@ -40,6 +40,7 @@ _ICONS = {
     Action.MARKED: "⛔",
     Action.DELETED: "🗑️ ",
 }
+_OF_TAGS = (Action.MOVED, Action.KEPT, Action.MARKED, Action.DELETED)
 _NAMES: Mapping[type[Step], str] = {
     BuildImage: "build",
     CarryImage: "carry",
@@ -93,7 +94,7 @@ def results(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Result, ...]:
 
 
 def _result(service: Service, outcomes: list[Outcome]) -> Result:
-    images = [each for each in outcomes if each.action not in (Action.MOVED, Action.KEPT)]
+    images = [each for each in outcomes if each.action not in _OF_TAGS]
     digest = next((each.digest for each in reversed(images) if each.digest), None)
     last = {each.reference: each.digest for each in outcomes}
     kinds = {each.action for each in images}
@@ -294,4 +295,5 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         "image": single.image if single else "",
         "tags": "\n".join(str(tag) for each in found for tag in each.tags),
         "images": json.dumps(images),
+        "changed-files": "",
     }

@@ -17,6 +17,7 @@ from feastflow_registry.references import Reference, Repository, Tag
 from feastflow_registry.report import Result
 from feastflow_registry.settings import Command
 
+_TITLES = {Command.PROMOTE: "Promoted", Command.ROLLBACK: "Rolled back", Command.PRUNE: "Pruned"}
 _WORD = re.compile(r"[a-z]+[,.:;]?(?: |$)")
 
 
@@ -73,6 +74,8 @@ def _table(plan: Plan, found: Sequence[Result]) -> list[str]:
 def _title(plan: Plan, outcomes: Sequence[Outcome]) -> str:
     if not outcomes:
         return "Planned"
+    if plan.command in _TITLES:
+        return _TITLES[plan.command]
     if not plan.permission.push or plan.command is Command.BUILD:
         return "Built, not pushed"
     return "Published"

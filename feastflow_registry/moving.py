@@ -1,0 +1,125 @@
+"""Carrying out what moves no layers: copies first, then marks, then tags; each is read back.
+
+A tag that is no longer what the plan saw is left alone, as is every step that would follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.plan import (
+    Action,
+    CopyImage,
+    KeepTag,
+    MarkImage,
+    MoveTag,
+    Outcome,
+    Plan,
+    ReuseImage,
+    Step,
+)
+from feastflow_registry.ports import Copier, Spread, in_turn
+from feastflow_registry.references import Digest, Reference
+from feastflow_registry.survey import Surveyor
+from feastflow_registry.tagging import Tagger, unverified
+
+
+@dataclass(slots=True)
+class Moves:
+    """One run of one plan. ``there``: eyes on the registry that the tags are on.
+
+    ``copier``: what brings an image elsewhere, where the plan says so.
+    """
+
+    plan: Plan
+    there: Surveyor
+    clock: Callable[[], float]
+    attempted: set[Reference]
+    copier: Copier | None = None
+    spread: Spread = in_turn
+    _taggers: dict[str, Tagger] = field(default_factory=dict)
+
+    def run(self) -> Iterator[Outcome]:
+        """Carry out every step; raises what failed, after yielding what was done."""
+        phases: tuple[tuple[type[Step], Callable[..., Outcome]], ...] = (
+            (ReuseImage, self._reuse),
+            (CopyImage, self._copy),
+            (MarkImage, self._mark),
+            (KeepTag, self._keep),
+            (MoveTag, self._move),
+        )
+        for kind, work in phases:
+            yield from self._do(work, [step for step in self.plan.steps if isinstance(step, kind)])
+
+    def _do(self, work: Callable[..., Outcome], steps: Iterable[Step]) -> Iterator[Outcome]:
+        """Do one thing for all services; one that fails keeps none of the others from it."""
+
+        def attempt(step: Step) -> Outcome | Failure:
+            try:
+                return work(step)
+            except Failure as failure:
+                return failure
+
+        failures: list[Failure] = []
+        for result in self.spread(attempt, steps):
+            if isinstance(result, Failure):
+                failures.append(result)
+            else:
+                yield result
+        if failures:
+            raise Failure.join(failures)
+
+    def _reuse(self, step: ReuseImage) -> Outcome:
+        """Take up the image that a service is to have."""
+        image = step.image
+        self._taggers[step.service.name] = Tagger(
+            replace(self.there, commit=image.revision or self.there.commit),
+            self.clock,
+            follows=False,
+            attempted=self.attempted,
+            digests={step.service.name: image.digest},
+        )
+        return Outcome(step.service, Action.REUSED, step.reference, image.digest, image.size)
+
+    def _copy(self, step: CopyImage) -> Outcome:
+        tagger, digest = self._tagger(step)
+        assert self.copier is not None
+        started = tagger.clock()
+        moved = self.copier.copy(step.source.repository, digest, step.target)
+        tagger.surveyor.registry.inspect(step.target, digest)
+        seconds = tagger.clock() - started
+        note = "" if moved else "all of it was there"
+        return Outcome(step.service, Action.COPIED, step.source, digest, moved, seconds, note)
+
+    def _mark(self, step: MarkImage) -> Outcome:
+        tagger, _ = self._tagger(step)
+        registry = tagger.surveyor.registry
+        if registry.resolve(step.reference) != step.digest:
+            tagger.write(step.reference, step.digest)
+            there = registry.resolve(step.reference)
+            if there != step.digest:
+                raise unverified(
+                    f"{step.reference} was set, but reads back as {there or 'absent'}."
+                )
+        return Outcome(step.service, Action.MARKED, step.reference, step.digest)
+
+    def _keep(self, step: KeepTag) -> Outcome:
+        return Outcome(step.service, Action.KEPT, step.reference, step.there, note=step.reason)
+
+    def _move(self, step: MoveTag) -> Outcome:
+        tagger, digest = self._tagger(step)
+        there = tagger.surveyor.registry.resolve(step.reference)
+        if there not in (step.expect, digest):
+            raise Failure(
+                Kind.CONFLICT,
+                f"{step.reference} was moved by another run since the plan was made: it holds "
+                f"{there.short if there else 'nothing'} now.",
+                "Look at what is there (`feastflow-registry tags`), then run again.",
+            )
+        return tagger.set(step, digest, there, "")
+
+    def _tagger(self, step: Step) -> tuple[Tagger, Digest]:
+        tagger = self._taggers[step.service.name]
+        return tagger, tagger.digests[step.service.name]

@@ -1,0 +1,102 @@
+"""What ``promote`` will do: which tag of which repository an image gets, and by which rule.
+
+It refuses a name that is a commit's or a git tag's own, a milestone that is final, a step back,
+and an image that was withdrawn, unless ``latest: force`` says so for ``latest``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from feastflow_registry import rules
+from feastflow_registry.choosing import Chosen
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.plan import CopyImage, KeepTag, MoveTag, ReuseImage, Step
+from feastflow_registry.policy import SharedTag
+from feastflow_registry.references import Reference, Tag
+from feastflow_registry.rules import Rule
+from feastflow_registry.selectors import Destination
+from feastflow_registry.services import Service
+from feastflow_registry.settings import Latest
+from feastflow_registry.survey import Surveyor
+
+
+def plan_promotion(
+    service: Service,
+    chosen: Chosen,
+    destination: Destination,
+    there: Surveyor,
+    *,
+    latest: Latest,
+    withdrawn: bool,
+) -> tuple[Step, ...]:
+    """Plan what one service's image gets. ``there``: eyes on the registry that it goes to.
+
+    Raises a conflict where the rule of the tag forbids it.
+    """
+    target = replace(service, repository=destination.repository(service))
+    reference = Reference(target.repository, _name(chosen, destination))
+    source = Reference(chosen.repository, chosen.tag or chosen.digest)
+    steps: list[Step] = [ReuseImage(target, source, chosen.image)]
+    if target.repository != chosen.repository:
+        digest = Reference(chosen.repository, chosen.digest)
+        steps.append(CopyImage(target, digest, target.repository))
+    rule = _rule(reference, chosen, latest)
+    step = _settle(target, reference, chosen, rule, there, withdrawn=withdrawn)
+    return (*steps, step)
+
+
+def _name(chosen: Chosen, destination: Destination) -> Tag:
+    name = destination.tag or chosen.tag
+    if name is None:
+        raise Failure(
+            Kind.INPUT,
+            f"no commit tag holds {chosen}, so there is no tag to promote it to.",
+            "Name one in the input tag, as in host/repository:tag.",
+        )
+    return name
+
+
+def _rule(reference: Reference, chosen: Chosen, latest: Latest) -> Rule:
+    if reference.target == rules.LATEST:
+        return Rule.FORCE if latest is Latest.FORCE else Rule.FORWARD
+    return Rule.COMMIT if reference.target == chosen.tag else Rule.MILESTONE
+
+
+def _settle(
+    service: Service,
+    reference: Reference,
+    chosen: Chosen,
+    rule: Rule,
+    there: Surveyor,
+    *,
+    withdrawn: bool,
+) -> Step:
+    """Say what becomes of the tag, by the rules of publish."""
+    held = there.registry.resolve(reference)
+    if held == chosen.digest:
+        return KeepTag(service, reference, held, rules.THERE)
+    if rule is Rule.COMMIT:
+        if held:
+            raise _refused(reference, f"holds another image, {held.short}, and is written once")
+        return MoveTag(service, reference, rule, None)
+    if chosen.commit is None and rule is not Rule.FORCE and held:
+        raise _refused(reference, f"is there, and nothing tells which commit {chosen} is of")
+    commit = chosen.commit or there.commit
+    eyes = replace(there, commit=commit)
+    assert isinstance(reference.target, Tag)
+    facts = eyes.look(service.repository, SharedTag(reference.target, rule), chosen.digest)
+    facts = replace(facts, withdrawn=withdrawn)
+    decision = rules.decide(rule, facts, digest=chosen.digest, reference=reference, commit=commit)
+    if not decision.move:
+        raise _refused(reference, f"is not moved to {commit.short}: {decision.reason}")
+    return MoveTag(service, reference, rule, held)
+
+
+def _refused(reference: Reference, why: str) -> Failure:
+    force = " or latest: force" if reference.target == rules.LATEST else ""
+    return Failure(
+        Kind.CONFLICT,
+        f"{reference} {why}.",
+        f"Promote a newer commit or choose another tag; to go back, use rollback{force}.",
+    )

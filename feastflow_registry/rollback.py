@@ -1,0 +1,179 @@
+"""What ``rollback`` will do: which images are bad, and which ones a tag goes back to.
+
+All services go back to one commit: the nearest first parent, published and not withdrawn, at which
+one of those that hold the bad commit had another image. A service that did not change since stays
+as it is; that makes a rollback that was broken off end where the whole one would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from feastflow_registry import rules
+from feastflow_registry.choosing import Chooser, Chosen
+from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.plan import KeepTag, MarkImage, MoveTag, ReuseImage, Step
+from feastflow_registry.ports import together
+from feastflow_registry.references import Commit, Reference, Repository, Tag
+from feastflow_registry.rules import COMMIT, Relation, Rule
+from feastflow_registry.selectors import Selector
+from feastflow_registry.services import Service
+from feastflow_registry.survey import Surveyor
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one service goes. ``held``: what the tag holds now; ``good``: what it is to hold.
+
+    ``why``: why there is nothing that it could go to.
+    """
+
+    service: Service
+    held: Chosen
+    good: Chosen | None
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Retreat:
+    """Looks for the way back, asking the registry for each commit tag once."""
+
+    surveyor: Surveyor
+    tag: Tag
+    _found: dict[tuple[Repository, Commit], Chosen | None] = field(default_factory=dict)
+
+    @property
+    def _chooser(self) -> Chooser:
+        return Chooser(self.surveyor)
+
+    def held(self, services: Sequence[Service]) -> Mapping[Service, Chosen]:
+        """What the tag holds of each service that has it. Raises where none has."""
+        found: dict[Service, Chosen] = {}
+        for service in services:
+            reference = Reference(service.repository, self.tag)
+            self._check_movable(reference)
+            if self.surveyor.registry.resolve(reference) or len(services) == 1:
+                found[service] = self._chooser.choose(service.repository, Selector(tag=self.tag))
+        if not found:
+            raise Failure(
+                Kind.INPUT,
+                f"no service has the tag {self.tag}.",
+                "Name the tag that is to go back in the input tag.",
+            )
+        return found
+
+    def _check_movable(self, reference: Reference) -> None:
+        """Refuse a milestone that is final, and the name of a git tag."""
+        marker = Reference(reference.repository, rules.frozen_marker(self.tag))
+        final = self.surveyor.registry.resolve(marker) is not None
+        if final or (self.tag != rules.LATEST and self.surveyor.history.git_tag(self.tag.value)):
+            why = "is final" if final else "is the name of a git tag"
+            raise Failure(
+                Kind.CONFLICT,
+                f"{reference} {why}, and is never moved.",
+                "Roll another tag back, or promote what should run to a tag of its own.",
+            )
+
+    def to(self, held: Mapping[Service, Chosen], wanted: Selector) -> list[Target]:
+        """Send every service to the image that is named."""
+
+        def aim(service: Service) -> Target:
+            good = self._chooser.choose(service.repository, wanted)
+            return Target(service, held[service], good)
+
+        return together(self.surveyor.spread, aim, held)
+
+    def back(self, held: Mapping[Service, Chosen]) -> list[Target]:
+        """Send every service back to before the newest commit that any of them holds."""
+        bad = self._newest(held)
+        before = list(self.surveyor.history.ancestors(bad))
+        for place, commit in enumerate(before):
+            if any(self._differs(service, there, bad, commit) for service, there in held.items()):
+                return [self._target(each, there, before[place:]) for each, there in held.items()]
+        raise self._nowhere(held, bad)
+
+    def _newest(self, held: Mapping[Service, Chosen]) -> Commit:
+        newest: Commit | None = None
+        for there in held.values():
+            if there.commit is None:
+                raise Failure(
+                    Kind.CONFLICT,
+                    f"{Reference(there.repository, self.tag)} holds an image of no known commit.",
+                    "Say in the input to which commit it is to go.",
+                )
+            relation = self.surveyor.history.relation(newest or there.commit, there.commit)
+            if relation in (Relation.DIVERGED, Relation.UNKNOWN):
+                raise Failure(
+                    Kind.CONFLICT,
+                    f"the services hold {there.commit.short}, which {relation.value} "
+                    f"{newest.short if newest else 'another'}.",
+                    "Roll them back one by one (services), or say where to (to).",
+                )
+            newest = there.commit if relation is not Relation.BEHIND else newest
+        assert newest is not None
+        return newest
+
+    def _differs(self, service: Service, there: Chosen, bad: Commit, commit: Commit) -> bool:
+        """Whether a commit's image of a service that holds the bad one is another, and good."""
+        if there.commit != bad:
+            return False
+        good = self._good(service.repository, commit)
+        return good is not None and good.digest != there.digest
+
+    def _good(self, repository: Repository, commit: Commit) -> Chosen | None:
+        """A commit's image, if it is published and not withdrawn."""
+        if (repository, commit) not in self._found:
+            good = self._chooser.published(repository, commit)
+            eyes = replace(self.surveyor, commit=commit)
+            bad = good and eyes.is_withdrawn(repository, good.image)
+            self._found[repository, commit] = None if bad else good
+        return self._found[repository, commit]
+
+    def _target(self, service: Service, there: Chosen, before: Sequence[Commit]) -> Target:
+        found = (self._good(service.repository, commit) for commit in before)
+        good = next((each for each in found if each), None)
+        return Target(service, there, good, "" if good else "nothing older is published")
+
+    def _nowhere(self, held: Mapping[Service, Chosen], bad: Commit) -> Failure:
+        repository = next(each.repository for each in held)
+        names = [tag.value for tag in self.surveyor.registry.tags(repository)]
+        known = [name.removeprefix(COMMIT) for name in names if name.startswith(COMMIT)]
+        known = [each for each in known if not bad.sha.startswith(each)]
+        fix = "Publish a commit that mends it: the fastest way on from a first one."
+        if known:
+            more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+            fix = (
+                f"Name one in the input to: {', '.join(known[-_MOST_NAMED:])}{more} are published."
+            )
+        return Failure(
+            Kind.INPUT,
+            f"no other image of {repository}, published and not withdrawn, is known from before "
+            f"{bad.short}.",
+            fix,
+        )
+
+
+def plan_rollback(targets: Sequence[Target], surveyor: Surveyor, tag: Tag) -> tuple[Step, ...]:
+    """Plan the way back: marks first, so that no run moves the tag to a bad image again."""
+    return tuple(step for each in targets for step in _steps(each, surveyor, tag))
+
+
+def _steps(target: Target, surveyor: Surveyor, tag: Tag) -> Iterator[Step]:
+    service, held, good = target.service, target.held, target.good
+    reference = Reference(service.repository, tag)
+    if good is None or good.digest == held.digest:
+        yield KeepTag(service, reference, held.digest, target.why or rules.THERE)
+        return
+    yield ReuseImage(service, Reference(good.repository, good.tag or good.digest), good.image)
+    if held.commit and _is_back(surveyor, held.commit, good.commit):
+        marker = rules.withdrawn_marker(held.commit, surveyor.sha_length)
+        yield MarkImage(service, Reference(service.repository, marker), held.digest)
+    yield MoveTag(service, reference, Rule.FORCE, held.digest)
+
+
+def _is_back(surveyor: Surveyor, held: Commit, good: Commit | None) -> bool:
+    """Whether this is no step forward, to what was left before."""
+    return good is None or surveyor.history.relation(held, good) is not Relation.AHEAD
