@@ -275,6 +275,7 @@ class FileModel(_Strict):
     git_tags: Items = _said("git_tags", ["v*"])
     milestone: Text = _said("milestone", "sprint3")
     latest: Annotated[str, _parsed(str), _shown(enum=list(Latest))] = _said("latest")
+    manifests: Items = _said("manifests", ["k8s/**"])
     extra_tags: Items = _said("extra_tags", ["{version}", "{major}.{minor}"])
     shared_tags: StrictBool = _said("shared_tags")
     sha_length: Annotated[StrictInt, Field(ge=7, le=40)] = _said("sha_length")

@@ -48,7 +48,8 @@ class Journal:
         lines = report.closing(self.plan, found)
         if dry_run:
             outputs["reason"] = "a dry run pushes nothing"
-            lines.append("This was a dry run: nothing was built or pushed.")
+            done = "built or pushed" if self.plan.command.builds else "written"
+            lines.append(f"This was a dry run: nothing was {done}.")
         markdown = summary.success(self.plan, found, self.outcomes)
         return Answer(lines, markdown, outputs, report.plan_json(self.plan))
 

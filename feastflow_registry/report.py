@@ -141,8 +141,10 @@ def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
 
 def plan_lines(plan: Plan) -> list[str]:
     """The whole plan, as lines."""
-    verdict = "pushes" if plan.permission.push else "pushes nothing"
-    head = f"commit {plan.commit.short} {verdict}: {plan.permission.reason}"
+    verdict = "pushes" if plan.command.builds else "writes"
+    verdict += "" if plan.permission.push else " nothing"
+    subject = f"commit {plan.commit.short}" if plan.command.builds else plan.command.value
+    head = f"{subject} {verdict}: {plan.permission.reason}"
     making = {step.service for step in plan.builds}
     steps = [s for s in plan.steps if not (isinstance(s, PushImage) and s.service in making)]
     lines = [head]

@@ -53,8 +53,8 @@ class Destination:
         return Repository.parse(self.host or service.repository.host, path)
 
     def __str__(self) -> str:
-        host = f"{self.host}/" if self.host else ""
-        return f"{host}{self.path}:{self.tag}" if self.path else str(self.tag)
+        name = f"{self.host}/{self.path}" if self.host else self.path
+        return ":".join(each for each in (name, str(self.tag or "")) if each)
 
 
 def selector(text: str) -> Selector:

@@ -6,7 +6,7 @@ import pytest
 
 from feastflow_registry import config, settings
 from feastflow_registry.config import Config
-from feastflow_registry.definitions import FileModel
+from feastflow_registry.definitions import FileModel, Retention
 from feastflow_registry.references import RegistryHost, Repository
 from feastflow_registry.services import Secret, Service, SmokeTest
 from feastflow_registry.settings import Settings
@@ -22,7 +22,8 @@ services:
 retention: {keep-days: 30, keep-last: 5}
 """
 HUB = RegistryHost("docker.io")
-NO_INPUT = {"command", "username", "config", "services", "dry_run"}
+NO_INPUT = {"command", "username", "config", "services", "dry_run", "tag", "to"}
+RETAINED = {"keep_days", "keep_last", "keep"}
 OF_ONE_SERVICE = {name.replace("-", "_") for name in config.OF_ONE_SERVICE}
 
 
@@ -41,12 +42,18 @@ def of_service(line: str) -> str:
 def test_the_file_of_the_design() -> None:
     found = read(DESIGNED)
     assert found.name == "feastflow.yml"
-    assert found.policy == {"namespace": "feastflow", "milestone": "sprint3"}
+    assert found.policy == {
+        "namespace": "feastflow",
+        "milestone": "sprint3",
+        "keep-days": "30",
+        "keep-last": "5",
+    }
     assert found.origins == {
         "namespace": 'feastflow.yml, line 1: "namespace"',
         "milestone": 'feastflow.yml, line 2: "milestone"',
+        "keep-days": 'feastflow.yml, line 6: "keep-days"',
+        "keep-last": 'feastflow.yml, line 6: "keep-last"',
     }
-    assert (found.policy["keep-days"], found.policy["keep-last"]) == ("30", "5")
     assert found.build(settings.parse(found.policy), "ada") == (
         Service(
             "frontend",
@@ -155,8 +162,9 @@ def test_policy_is_what_its_input_would_be(line: str, text: str) -> None:
 
 
 def test_every_input_that_is_policy_can_stand_in_the_file() -> None:
-    expected = set(Settings.model_fields) - NO_INPUT - OF_ONE_SERVICE
+    expected = set(Settings.model_fields) - NO_INPUT - OF_ONE_SERVICE - RETAINED
     assert set(FileModel.model_fields) == expected | {"services", "retention"}
+    assert set(Retention.model_fields) == RETAINED
 
 
 def test_what_aliases_repeat_may_stand_under_a_key_of_its_own() -> None:

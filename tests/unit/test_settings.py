@@ -88,6 +88,12 @@ def test_every_input_is_read_from_text() -> None:
         "reproducible": "true",
         "smoke-test": "3000/",
         "check": 'trivy image "$IMAGE"',
+        "tag": "production",
+        "to": "a1b2c3d",
+        "manifests": "k8s/**,base/kustomization.yaml",
+        "keep-days": "30",
+        "keep-last": "5",
+        "keep": "v*",
         "dry-run": "true",
     }
     assert given.keys() == {settings.option(name) for name in settings.Settings.model_fields}
@@ -102,6 +108,13 @@ def test_every_input_is_read_from_text() -> None:
     assert found.build_args == (("A", "1"), ("B", "2"))
 
 
+def test_prune_is_a_dry_run_unless_it_is_told() -> None:
+    assert parse({"command": "prune"}).dry_run
+    assert parse({"command": "prune", "dry-run": "", "dry_run": " "}).dry_run
+    assert not parse({"command": "prune", "dry-run": "false"}).dry_run
+    assert not parse({"command": "rollback"}).dry_run
+
+
 @pytest.mark.parametrize("blank", ["", "  ", "\n"])
 def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
     assert parse(dict.fromkeys(settings.Settings.model_fields, blank)) == parse({})
@@ -111,7 +124,7 @@ def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
     ("name", "text", "words"),
     [
         ("command", "pubish", ["'pubish' is not known", 'Perhaps you meant "publish".']),
-        ("command", "rollback", ["Use one of: build, doctor, init, publish, push."]),
+        ("command", "x", ["Use one of: build, deploy, doctor, init, promote, prune, publish,"]),
         ("registry", "https://docker.io", ["without https://"]),
         ("username", "ada\nlovelace", ["the user name holds", "bare name"]),
         ("username", "Ada", ["the user name must be lowercase", 'Write "ada".']),
@@ -129,6 +142,12 @@ def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
         ("latest", "yes", ["Use one of: force, forward, never."]),
         ("extra-tags", "edge,{sha}", ["'{sha}' is not known"]),
         ("shared-tags", "no", ["true or false"]),
+        ("tag", "commit-a1b2c3d", ["reserved"]),
+        ("to", "HEAD~1", ["not a valid image tag"]),
+        ("manifests", "/etc/k8s", ["not a relative path"]),
+        ("keep-days", "-1", ["'-1' is not a count", "from 1 to 99999"]),
+        ("keep-last", "0", ["'0' is not a count"]),
+        ("keep", "team/app", ["names no tag and no digest"]),
         ("sha-length", "3", ["7 to 40"]),
         ("reuse", "yes", ["Use one of: commit, never, unchanged."]),
         ("config", "/etc/feastflow.yml", ["not a relative path"]),

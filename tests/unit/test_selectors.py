@@ -1,0 +1,97 @@
+"""The inputs `to`, `tag` and `keep`."""
+
+from __future__ import annotations
+
+import pytest
+
+from feastflow_registry.references import Digest, RegistryHost, Tag
+from feastflow_registry.selectors import Destination, Selector, destination, kept, selector
+
+from .failures import fails
+from .publishing import service
+
+DIGEST = f"sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("abcd", Selector(commit="abcd")),
+        ("A1B2C3D", Selector(commit="a1b2c3d")),
+        ("commit-a1b2c3d", Selector(commit="a1b2c3d")),
+        ("latest", Selector(tag=Tag("latest"))),
+        ("abc", Selector(tag=Tag("abc"))),
+        ("v1.2.0", Selector(tag=Tag("v1.2.0"))),
+        (DIGEST, Selector(digest=Digest(DIGEST))),
+    ],
+    ids=["few digits", "capitals", "its tag", "a tag", "too few digits", "a version", "a digest"],
+)
+def test_what_is_meant(text: str, wanted: Selector) -> None:
+    assert selector(text) == wanted
+    assert str(wanted)
+
+
+@pytest.mark.parametrize("text", ["sha256:abc", "a b", "-x", "HEAD~1", "../x"])
+def test_what_means_nothing(text: str) -> None:
+    with fails():
+        selector(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "repository", "tag"),
+    [
+        ("production", "ada/shop", "production"),
+        ("latest", "ada/shop", "latest"),
+        ("team/{service}:production", "team/shop", "production"),
+        ("team/app", "team/app", None),
+        ("ghcr.io/team/{service}:v1", "ghcr.io/team/shop", "v1"),
+        ("localhost:5000/app:v1", "localhost:5000/app", "v1"),
+        ("localhost/app", "localhost/app", None),
+    ],
+)
+def test_where_an_image_goes(text: str, repository: str, tag: str | None) -> None:
+    found = destination(text)
+    assert str(found.repository(service())) == repository
+    assert found.tag == (Tag(tag) if tag else None)
+    assert str(found) == text
+
+
+def test_where_an_image_goes_is_said_as_it_was_given() -> None:
+    assert str(Destination(Tag("v1"), "team/app", RegistryHost("ghcr.io"))) == "ghcr.io/team/app:v1"
+    assert str(Destination(None, "team/app")) == "team/app"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("commit-abc", "reserved"),
+        ("team/app:withdrawn-abc", "reserved"),
+        ("a b", "not a valid image tag"),
+        ("Team/app", "must be lowercase"),
+        (f"team/app@{DIGEST}", "names a digest"),
+        (f"team/app:v1@{DIGEST}", "names a digest"),
+        ("http://x/y", "not"),
+        ("ghcr.io/:x", "not valid"),
+    ],
+    ids=["a commit's", "a marker", "spaces", "capitals", "digest", "tag, digest", "URL", "no name"],
+)
+def test_where_nothing_goes(text: str, words: str) -> None:
+    with fails(words):
+        destination(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["v*", "production", DIGEST, "team/app:v1", f"team/app@{DIGEST}", f"localhost:1/a@{DIGEST}"],
+    ids=["pattern", "tag", "digest", "reference", "by digest", "on a registry"],
+)
+def test_what_is_kept(text: str) -> None:
+    assert kept(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["team/app", "sha256:abc", "team/app@sha256:abc", "Team/app:v1", "a++", "localhost:1/a"]
+)
+def test_what_names_nothing_to_keep(text: str) -> None:
+    with fails():
+        kept(text)
