@@ -137,13 +137,7 @@ class Buildx:
                 return {}
             named, error = folds.closing
             if diagnosis.is_own(error) and faults:
-                # One that fails ends the others, in words that may not say so: these come again.
-                sure = {
-                    target: fault
-                    for target, fault in faults.items()
-                    if target == named or diagnosis.is_certain(fault.error)
-                }
-                return sure or faults
+                return diagnosis.blame(faults, named)
             if not diagnosis.is_passing(error) or attempt == tries - 1:
                 break
             self.log.say("a registry failed for a moment, building again from the cache")

@@ -6,7 +6,7 @@ Both tell their errors in prose alone. What a step of a Dockerfile says of itsel
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from feastflow_registry import capabilities
@@ -72,6 +72,15 @@ def is_certain(error: str) -> bool:
     A step that is killed ends with 137 or 143.
     """
     return _CERTAIN.search(error) is not None
+
+
+def blame(faults: Mapping[str, Fault], named: str) -> Mapping[str, Fault]:
+    """Leave out the targets that may have been ended by another's failure: these come again.
+
+    One that was ended may say so first, and so be the one that the session ``named``.
+    """
+    certain = {target: each for target, each in faults.items() if is_certain(each.error)}
+    return certain or {each: faults[each] for each in faults if each == named} or faults
 
 
 def closing(line: str) -> tuple[str, str]:

@@ -123,3 +123,22 @@ def test_what_is_nobodys_fault_is_refused(error: str, kind: Kind, word: str) -> 
 )
 def test_what_cannot_come_of_anothers_failure(error: str, certain: bool) -> None:
     assert diagnosis.is_certain(error) is certain
+
+
+KILLED = diagnosis.Fault('process "x" did not complete successfully: exit code: 137')
+FAILED = diagnosis.Fault('process "x" did not complete successfully: exit code: 3')
+
+
+@pytest.mark.parametrize(
+    ("faults", "named", "blamed"),
+    [
+        ({"slow": KILLED, "bad": FAILED}, "slow", {"bad"}),
+        ({"slow": KILLED, "bad": FAILED}, "bad", {"bad"}),
+        ({"slow": KILLED, "other": KILLED}, "slow", {"slow"}),
+        ({"slow": KILLED, "other": KILLED}, "", {"slow", "other"}),
+        ({"bad": FAILED, "worse": FAILED}, "bad", {"bad", "worse"}),
+    ],
+    ids=["named, but killed", "named", "all killed", "none named", "two that failed"],
+)
+def test_who_is_to_blame(faults: dict[str, diagnosis.Fault], named: str, blamed: set[str]) -> None:
+    assert set(diagnosis.blame(faults, named)) == blamed
