@@ -119,7 +119,7 @@ class Buildx:
     def bake(
         self, definition: str, metadata: Path, folds: BuildLog, *, push: bool
     ) -> Mapping[str, Fault]:
-        """Run one Bake session, again from the cache after a registry's passing failure.
+        """Run one Bake session, again from the cache after a passing failure.
 
         Returns the faults of its targets, none where all are built. Raises what is no target's.
         """
@@ -127,9 +127,8 @@ class Buildx:
         builder = ["--builder", self.builder] if self.builder else []
         options = ["--progress=rawjson", "--metadata-file", str(metadata), "-f", "-"]
         command = [*self._about.program, "bake", *builder, *options]
-        tries = _TRIES if push else 1
         error = ""
-        for attempt in range(tries):
+        for attempt in range(_TRIES):
             folds.begin(targets)
             code = self._session(command, definition, folds)
             faults = folds.end()
@@ -138,11 +137,14 @@ class Buildx:
             named, error = folds.closing
             if diagnosis.is_own(error) and faults:
                 return diagnosis.blame(faults, named)
-            if not diagnosis.is_passing(error) or attempt == tries - 1:
+            torn = diagnosis.is_torn(error)
+            if not torn and not (push and diagnosis.is_passing(error)):
                 break
-            self.log.say("a registry failed for a moment, building again from the cache")
-            self.sleep(2.0**attempt)
-        raise diagnosis.refuse(error, tries)
+            who = "the builder" if torn else "a registry"
+            if attempt < _TRIES - 1:
+                self.log.say(f"{who} failed for a moment, building again from the cache")
+                self.sleep(2.0**attempt)
+        raise diagnosis.refuse(error, _TRIES if push else 1)
 
     def _session(self, command: Sequence[str], definition: str, folds: BuildLog) -> int:
         """Run one session to its exit code, and hand on what it says."""

@@ -27,7 +27,8 @@ _PASSING = re.compile(
 _GONE = re.compile(r"code = Unavailable|failed to receive status|Cannot connect to the Docker")
 _EMULATION = re.compile(r"exec format error|Invalid ELF image")
 _NOISE = re.compile(r"failed to calculate checksum of ref \S+: ")
-_CERTAIN = re.compile(r"exit code: (?!137$|143$)\d+$|: not found$")
+_CERTAIN = re.compile(r"exit code: (?!137$|143$)\d+$|\": not found$")
+_TORN = re.compile(r"snapshot \S+ does not exist|failed to commit \S+ to \S+ during finalize")
 _PUSHING = "failed to push"
 _STEP_FAILED = "did not complete successfully"
 _CANCELED = "context canceled"
@@ -58,11 +59,16 @@ def is_canceled(error: str) -> bool:
     return error.endswith(_CANCELED)
 
 
+def is_torn(error: str) -> bool:
+    """Whether BuildKit stumbled over a step that it had canceled in the session before."""
+    return _TORN.search(error) is not None and _STEP_FAILED not in error
+
+
 def is_own(error: str) -> bool:
     """Whether an error is a target's own, and would come again however often it is built."""
     if _STEP_FAILED in error:
         return not is_canceled(error)
-    others = (is_denied, is_passing, is_canceled, capabilities.is_lacking)
+    others = (is_denied, is_passing, is_torn, is_canceled, capabilities.is_lacking)
     return not _GONE.search(error) and not any(test(error) for test in others)
 
 

@@ -110,12 +110,19 @@ def test_what_is_nobodys_fault_is_refused(error: str, kind: Kind, word: str) -> 
     assert error in str(failure)
 
 
+TORN = (
+    "failed to commit x1 to y2 during finalize: failed to stat active key during commit: "
+    "snapshot x1 does not exist: not found"
+)
+
+
 @pytest.mark.parametrize(
     ("error", "certain"),
     [
         ('process "/bin/sh -c false" did not complete successfully: exit code: 1', True),
         ('process "x" did not complete successfully: exit code: 127', True),
         ('"/nothing": not found', True),
+        (TORN, False),
         ('process "x" did not complete successfully: exit code: 137', False),
         ('process "x" did not complete successfully: exit code: 143', False),
         ("failed to start: canceled", False),
