@@ -118,7 +118,7 @@ def test_a_denial_is_told_before_a_services_fault(tmp_path: Path) -> None:
 def test_what_the_builder_stumbled_over_is_built_again(push: bool, tmp_path: Path) -> None:
     error = "failed to stat active key during commit: snapshot x1 does not exist: not found"
     buildx, folds = session(error, tmp_path)
-    with pytest.raises(Failure, match="the build failed: .* does not exist"):
+    with pytest.raises(Failure, match=r"the build failed: .* does not exist"):
         buildx.bake(DEFINITION, tmp_path / "metadata.json", folds, push=push)
     assert buildx.sessions == 4
 
