@@ -105,10 +105,12 @@ class Engine:
         BuildKit ends a session with its first failure; what is built already is in its cache. On
         other drivers than the engine's own, what is built is pushed by digest.
         """
-        rest = [self._adapted(each, push=push) for each in images]
+        adapted = [self._adapted(each, push=push) for each in images]
+        rest = adapted
         outputs = {each.service.name: self._output(each, push=push) for each in rest}
         names = bake.target_names(rest)
-        failures: dict[str, Failure] = {}
+        blamed: dict[str, Fault] = {}
+        failures: Mapping[str, Failure] = {}
         found: Mapping[str, Any] = {}
         folds = _folds(self.buildx.log, rest, names)
         with tempfile.TemporaryDirectory(prefix="feastflow-") as folder, closing(folds):
@@ -119,9 +121,10 @@ class Engine:
                 if not faults:
                     found = json.loads(metadata.read_text())
                     break
-                failed = _failures(rest, {each: faults.get(at) for each, at in names.items()})
-                failures |= failed
-                rest = [each for each in rest if each.service.name not in failed]
+                blamed |= {name: faults[at] for name, at in names.items() if at in faults}
+                failures = _failures(adapted, blamed)
+                failed = [each.service.name for each in rest if each.service.name in failures]
+                rest = [each for each in rest if each.service.name not in failures]
                 if rest:
                     self.buildx.log.say(f"{', '.join(failed)} failed, going on with the others")
                 folds.finish([names[each] for each in failed])
@@ -266,10 +269,10 @@ def _folds(log: Log, images: Sequence[BuildImage], names: Mapping[str, str]) -> 
 
 
 def _failures(
-    images: Sequence[BuildImage], faults: Mapping[str, Fault | None]
+    images: Sequence[BuildImage], faults: Mapping[str, Fault]
 ) -> Mapping[str, Failure]:
     """Each service's failure: of itself, or of what it is built from. ``faults``: by service."""
-    own = {name: diagnosis.explain(name, fault) for name, fault in faults.items() if fault}
+    own = {name: diagnosis.explain(name, fault) for name, fault in faults.items()}
     found = {image.service.name: own.get(image.service.name) for image in images}
     for image in images:
         for needed in image.needs:  # The farthest comes last.

@@ -91,7 +91,8 @@ class Moves:
         tagger.surveyor.registry.inspect(step.target, digest)
         seconds = tagger.clock() - started
         note = "" if moved else "all of it was there"
-        return Outcome(step.service, Action.COPIED, step.source, digest, moved, seconds, note)
+        reference = Reference(step.target, digest)
+        return Outcome(step.service, Action.COPIED, reference, digest, moved, seconds, note)
 
     def _mark(self, step: MarkImage) -> Outcome:
         tagger, _ = self._tagger(step)

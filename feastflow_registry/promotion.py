@@ -73,20 +73,22 @@ def _settle(
     withdrawn: bool,
 ) -> Step:
     """Say what becomes of the tag, by the rules of publish."""
-    held = there.registry.resolve(reference)
+    commit = chosen.commit or there.commit
+    assert isinstance(reference.target, Tag)
+    if rule is Rule.COMMIT:
+        held = there.registry.resolve(reference)
+        if held not in (None, chosen.digest):
+            raise _refused(reference, f"holds another image, {held.short}, and is written once")
+        facts = rules.Facts(None)
+    else:
+        eyes = replace(there, commit=commit)
+        facts = eyes.look(service.repository, SharedTag(reference.target, rule), chosen.digest)
+        facts = replace(facts, withdrawn=withdrawn)
+        held = facts.current.digest if facts.current else None
     if held == chosen.digest:
         return KeepTag(service, reference, held, rules.THERE)
-    if rule is Rule.COMMIT:
-        if held:
-            raise _refused(reference, f"holds another image, {held.short}, and is written once")
-        return MoveTag(service, reference, rule, None)
     if chosen.commit is None and rule is not Rule.FORCE and held:
         raise _refused(reference, f"is there, and nothing tells which commit {chosen} is of")
-    commit = chosen.commit or there.commit
-    eyes = replace(there, commit=commit)
-    assert isinstance(reference.target, Tag)
-    facts = eyes.look(service.repository, SharedTag(reference.target, rule), chosen.digest)
-    facts = replace(facts, withdrawn=withdrawn)
     decision = rules.decide(rule, facts, digest=chosen.digest, reference=reference, commit=commit)
     if not decision.move:
         raise _refused(reference, f"is not moved to {commit.short}: {decision.reason}")

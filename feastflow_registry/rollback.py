@@ -55,7 +55,7 @@ class Retreat:
         for service in services:
             reference = Reference(service.repository, self.tag)
             self._check_movable(reference)
-            if self.surveyor.registry.resolve(reference) or len(services) == 1:
+            if len(services) == 1 or self.surveyor.registry.resolve(reference):
                 found[service] = self._chooser.choose(service.repository, Selector(tag=self.tag))
         if not found:
             raise Failure(

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,11 @@ def script(text: str) -> str:
     return f"RUN {json.dumps(['/busybox', 'sh', '-c', text])}"
 
 
+def _pause(seconds: float) -> None:
+    """Wait, but not for long."""
+    time.sleep(min(seconds, 0.5))
+
+
 @dataclass
 class Workshop:
     """One builder, one registry, and a folder of services. `word` makes every build a new one."""
@@ -56,9 +62,7 @@ class Workshop:
         credential = Credential(USER, self.place.token)
         log = log or self.log
         return Engine(
-            Buildx(
-                self.folder, environ, log, lambda _: None, builder, host, credential, self.variables
-            )
+            Buildx(self.folder, environ, log, _pause, builder, host, credential, self.variables)
         )
 
     def image(self, name: str, *steps: str, base: str = "scratch", **words: Any) -> BuildImage:

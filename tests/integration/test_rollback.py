@@ -1,0 +1,307 @@
+"""Rolling back and promoting on a real registry: tags move, layers do not."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.faults import Fault
+
+from .conftest import Builder
+from .places import REPOSITORY, USER, Auth, Place
+from .running import Machine, Ran
+from .scenes import KINDS, is_ours
+
+BACK = [
+    "HEAD manifests/frozen-latest 401",
+    "HEAD manifests/frozen-latest 404",
+    "HEAD manifests/latest 200",
+    "GET manifests/sha256:… 200",
+    "GET blobs/sha256:… 200",
+    "HEAD manifests/commit-bad 200",
+    "HEAD manifests/commit-good 200",
+    "GET manifests/sha256:… 200",
+    "GET blobs/sha256:… 200",
+    "HEAD manifests/withdrawn-good 404",
+    "HEAD manifests/withdrawn-bad 404",
+    "PUT manifests/withdrawn-bad 201",
+    "HEAD manifests/withdrawn-bad 200",
+    "HEAD manifests/latest 200",
+    "PUT manifests/latest 201",
+    "HEAD manifests/latest 200",
+]
+PROMOTED = [
+    "HEAD manifests/commit-bad 401",
+    "HEAD manifests/commit-bad 200",
+    "GET manifests/sha256:… 200",
+    "GET blobs/sha256:… 200",
+    "HEAD manifests/withdrawn-bad 404",
+    "HEAD manifests/production 404",
+    "HEAD manifests/frozen-production 404",
+    "HEAD manifests/production 404",
+    "PUT manifests/production 201",
+    "HEAD manifests/production 200",
+]
+
+
+@dataclass
+class Shop:
+    """Two commits that are published, the second of which is bad."""
+
+    machine: Machine
+    good: str
+    bad: str
+
+    @property
+    def place(self) -> Place:
+        return self.machine.place
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return self.place.tags()
+
+    def digest(self, sha: str) -> str:
+        return self.tags[f"commit-{sha[:7]}"]
+
+    def run(self, command: str, **inputs: Any) -> Ran:
+        """Run a command as somebody does who presses a button on GitHub."""
+        environ = self.machine.runner(event="workflow_dispatch", command=command, **inputs)
+        return self.machine.call(environ, timeout=inputs.pop("timeout", 20.0))
+
+    def shortened(self, lines: list[str]) -> list[str]:
+        names = {self.good[:7]: "good", self.bad[:7]: "bad"}
+        for sha, name in names.items():
+            lines = [line.replace(sha, name) for line in lines]
+        return lines
+
+
+def publish_two(machine: Machine, **inputs: Any) -> Shop:
+    """Publish two commits."""
+    machine.call(machine.runner(**inputs)).ended()
+    good = machine.project.head
+    machine.project.commit()
+    machine.call(machine.runner(**inputs)).ended()
+    return Shop(machine, good, machine.project.head)
+
+
+@pytest.fixture
+def shop(
+    places: Callable[..., Place],
+    machines: Callable[[Place, Builder], Machine],
+    remote: Builder,
+) -> Shop:
+    return publish_two(machines(places(), remote), **remote.inputs)
+
+
+@pytest.mark.parametrize("auth", ["htpasswd", "token"])
+def test_back_and_forth_moves_tags_and_no_layer(
+    auth: Auth,
+    places: Callable[..., Place],
+    machines: Callable[[Place, Builder], Machine],
+    remote: Builder,
+    tmp_path: Path,
+) -> None:
+    """An index of two platforms with attestations stays as it is, to the byte."""
+    inputs = {**remote.inputs, "platforms": "linux/amd64,linux/arm64"}
+    inputs["attest"] = "type=provenance,mode=min"
+    shop = publish_two(machines(places(auth), remote), **inputs)
+    place = shop.place
+    good, bad = shop.digest(shop.good), shop.digest(shop.bad)
+    manifests = {each: place.crane("manifest", place.at(each)) for each in (good, bad)}
+    listed = json.loads(manifests[good])["manifests"]
+    assert len([each for each in listed if each["platform"]["os"] == "unknown"]) == 2
+    assert len(listed) == 4
+    for to, wanted in (("", good), (shop.bad, bad), (shop.good, good), (shop.bad[:7], bad)):
+        before = len(place.requests())
+        ran = shop.run("rollback", to=to).ended()
+        assert place.digest("latest") == wanted
+        assert ran.outputs["digest"] == wanted
+        asked = [line for line in place.since(before) if not line.startswith("GET /token")]
+        assert not [line for line in asked if "uploads" in line or line.startswith("PATCH")]
+        writes = [line.split()[1] for line in asked if line.startswith("PUT")]
+        assert set(writes) <= {"manifests/latest", *_marks(shop)}
+        assert place.crane("manifest", place.at("latest")) == manifests[wanted]
+    place.crane("pull", "--format=oci", place.at("latest"), str(tmp_path / "pulled"))
+
+
+def _marks(shop: Shop) -> set[str]:
+    return {f"manifests/withdrawn-{each[:7]}" for each in (shop.good, shop.bad)}
+
+
+def test_a_rollback_asks_so_much_and_no_more(shop: Shop) -> None:
+    before = len(shop.place.requests())
+    ran = shop.run("rollback").ended()
+    assert shop.shortened(shop.place.since(before)) == BACK
+    assert shop.tags["latest"] == shop.digest(shop.good)
+    assert shop.tags[f"withdrawn-{shop.bad[:7]}"] == shop.digest(shop.bad)
+    assert ran.outputs["pushed"] == "true"
+    assert ran.outputs["image"] == f"{shop.place.repository}@{shop.digest(shop.good)}"
+    assert "### Rolled back" in ran.summary
+
+
+def test_a_promotion_asks_so_much_and_no_more(shop: Shop) -> None:
+    before = len(shop.place.requests())
+    shop.run("promote", to=shop.bad, tag="production").ended()
+    assert shop.shortened(shop.place.since(before)) == PROMOTED
+    assert shop.tags["production"] == shop.digest(shop.bad)
+
+
+def test_a_promotion_is_of_this_runs_commit_unless_told(shop: Shop) -> None:
+    shop.run("promote", tag="production").ended()
+    assert shop.tags["production"] == shop.digest(shop.bad)
+    shop.run("promote", to="latest", tag="staging").ended()
+    assert shop.tags["staging"] == shop.digest(shop.bad)
+    shop.run("promote", to=shop.digest(shop.good), tag="canary").ended()
+    assert shop.tags["canary"] == shop.digest(shop.good)
+
+
+def test_a_promotion_to_another_repository_and_another_registry(
+    shop: Shop, places: Callable[..., Place]
+) -> None:
+    other = places("token")
+    before = len(shop.place.requests())
+    shop.run("promote", tag="prod/{service}:production").ended()
+    asked = shop.place.since(before)
+    assert not [line for line in asked if line.startswith("PATCH")], "a layer travelled"
+    assert shop.place.tags("prod/app")["production"] == shop.digest(shop.bad)
+    facts: dict[str, Any] = {"command": "promote", "tag": f"{other.host}/far/app"}
+    environ = shop.machine.runner(event="workflow_dispatch", **facts)
+    ran = shop.machine.run({**environ, "DOCKER_CONFIG": _log_in(shop.machine, other)}).ended()
+    own = f"commit-{shop.bad[:7]}"
+    assert other.tags("far/app") == {own: shop.digest(shop.bad)}
+    assert ran.outputs["tags"].split() == [f"{other.host}/far/app:{own}"]
+    other.crane("validate", "--remote", other.at(own, "far/app"))
+    assert other.token not in ran.log
+
+
+def _log_in(machine: Machine, place: Place) -> str:
+    """Where `docker login` has left a credential."""
+    folder = machine.folder / "login"
+    folder.mkdir()
+    pair = base64.b64encode(f"{USER}:{place.token}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {place.host: {"auth": pair}}}))
+    return str(folder)
+
+
+def failing(shop: Shop, command: str, **inputs: Any) -> Iterator[Callable[[Fault], Ran | None]]:
+    """Run a command from the same state time and again, one of its requests failing."""
+    start = shop.tags
+
+    def attempt(fault: Fault) -> Ran | None:
+        now = shop.tags
+        shop.place.untag(*(now.keys() - start.keys()))
+        shop.place.retag(start)
+        shop.place.proxy.add(fault)
+        ran = shop.run(command, timeout=0.2, **inputs)
+        shop.place.proxy.clear()
+        return ran if fault.fired else None
+
+    yield attempt
+
+
+@pytest.mark.parametrize("command", ["rollback", "promote"])
+def test_one_bad_moment_at_any_request_is_survived(shop: Shop, command: str) -> None:
+    inputs = {"tag": "production"} if command == "promote" else {}
+    tag = inputs.get("tag", "latest")
+    wanted = shop.digest(shop.bad if command == "promote" else shop.good)
+    for attempt in failing(shop, command, **inputs):
+        for kind in KINDS.values():
+            for nth in range(1, 40):
+                ran = attempt(Fault(match=is_ours, nth=nth, **kind))
+                if ran is None:
+                    assert nth > 8
+                    break
+                ran.ended()
+                assert shop.tags[tag] == wanted
+                if command == "rollback":
+                    assert shop.tags[f"withdrawn-{shop.bad[:7]}"] == shop.digest(shop.bad)
+
+
+def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(shop: Shop) -> None:
+    for attempt in failing(shop, "rollback"):
+        for nth in range(2, 40):
+            ran = attempt(Fault(match=is_ours, nth=nth, kind="status", status=403))
+            if ran is None:
+                break
+            ran.ended(3)
+            for name in ("latest", f"withdrawn-{shop.bad[:7]}"):
+                if f"Written before the failure: {shop.place.repository}:{name}" in ran.log:
+                    assert name in shop.tags
+            if shop.tags["latest"] == shop.digest(shop.bad):
+                shop.run("rollback").ended()
+            assert shop.tags["latest"] == shop.digest(shop.good)
+
+
+@pytest.mark.parametrize("command", ["rollback", "promote"])
+@pytest.mark.parametrize(
+    ("event", "ref"), [("pull_request", "refs/pull/1/merge"), ("push", "refs/heads/feature")]
+)
+def test_what_may_not_push_may_not_move_a_tag(
+    shop: Shop, command: str, event: str, ref: str
+) -> None:
+    before, asked = shop.tags, len(shop.place.requests())
+    inputs = {"command": command, "tag": "production" if command == "promote" else ""}
+    head = {"pull_request": {"head": {"sha": shop.bad, "repo": {"full_name": REPOSITORY}}}}
+    facts: dict[str, Any] = {"event": event, "ref": ref, "payload": head, **inputs}
+    ran = shop.machine.call(shop.machine.runner(**facts)).ended(2)
+    assert f"{command} may not write here" in ran.errors[0]
+    assert len(shop.place.requests()) == asked
+    assert ran.outputs["pushed"] == "false"
+    shop.machine.call(shop.machine.runner(**facts, dry_run="true")).ended()
+    assert shop.tags == before
+
+
+def test_a_dry_run_changes_nothing_and_shows_the_plan(shop: Shop) -> None:
+    before = shop.tags
+    ran = shop.run("rollback", dry_run="true").ended()
+    assert shop.tags == before
+    steps = json.loads(ran.outputs["plan"])["steps"]
+    assert [each["step"] for each in steps] == ["reuse", "mark", "tag"]
+    assert ran.outputs["pushed"] == "false"
+    assert "nothing was written" in ran.log
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code", "words"),
+    [
+        ({"tag": "production", "to": "0123456"}, 2, "has no image of commit 0123456"),
+        ({"tag": "production", "to": f"sha256:{'0' * 64}"}, 2, "holds no image sha256:000"),
+        ({"tag": "production", "to": "lates"}, 2, 'Perhaps you meant "latest"'),
+        ({}, 2, "promote needs to know which tag"),
+        ({"tag": "latest", "latest": "never"}, 2, "latest says never"),
+        ({"tag": "commit-0123456"}, 2, "reserved"),
+        ({"tag": "localhost:1/x/y"}, 5, "localhost:1"),
+    ],
+    ids=["commit", "digest", "tag", "no tag", "never", "reserved", "dead registry"],
+)
+def test_a_promotion_that_cannot_be(
+    shop: Shop, inputs: dict[str, str], code: int, words: str
+) -> None:
+    before = shop.tags
+    ran = shop.run("promote", **inputs).ended(code)
+    assert words in ran.errors[0]
+    assert len(ran.errors) == 1
+    assert shop.tags == before
+
+
+def test_few_digits_that_two_commits_begin_with(shop: Shop) -> None:
+    shop.place.retag({f"commit-{shop.good[:4]}fff": shop.digest(shop.good)})
+    ran = shop.run("promote", to=shop.good[:4], tag="production").ended(2)
+    assert "is the beginning of 2 published commits" in ran.errors[0]
+
+
+def test_by_hand(shop: Shop) -> None:
+    project, url = shop.machine.project, f"https://github.com/{REPOSITORY}"
+    project.git("config", f"url.{project.origin}.insteadOf", url)
+    project.git("remote", "set-url", "origin", url)
+    environ = shop.machine.laptop(FEASTFLOW_REGISTRY=shop.place.host)
+    ran = shop.machine.run(environ, "rollback").ended()
+    assert shop.tags["latest"] == shop.digest(shop.good)
+    assert "moved" in ran.log
+    ran = shop.machine.run(environ, "promote", "--to", shop.good[:7], "--tag", "demo").ended()
+    assert shop.tags["demo"] == shop.digest(shop.good)
