@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,10 @@ from feastflow_registry import credentials, hubsession, policy
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.buildx import Buildx
 from feastflow_registry.context import DEPENDABOT, Context
+from feastflow_registry.copying import ImageCopier
 from feastflow_registry.credentials import Credential
 from feastflow_registry.dockerhub import HubClient
+from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.git import Git
 from feastflow_registry.history import LayeredHistory
 from feastflow_registry.http import Client
@@ -23,7 +25,8 @@ from feastflow_registry.inputs import Fingerprint, Tree, fingerprint
 from feastflow_registry.journal import Journal
 from feastflow_registry.parallel import spread
 from feastflow_registry.policy import Permission
-from feastflow_registry.ports import History, Log
+from feastflow_registry.ports import History, Log, Statuses
+from feastflow_registry.references import RegistryHost, Repository
 from feastflow_registry.registry import RegistryClient
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Command, Settings
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 class App:
     """One run, wired. ``environ``: what children may see; ``reach``: the remote's history.
 
+    ``statuses``: where GitHub keeps what it is told of commits;
     ``all_services``: also those that this run does not work on, but may build from;
     ``machine``: this machine's architecture; ``variables``: build secrets by variable;
     ``hub_url``: where Docker Hub's API is, if not where it always is.
@@ -53,12 +57,14 @@ class App:
     git: Git
     http: Client
     reach: Callable[[], History]
+    statuses: Callable[[], Statuses]
     log: Log
     machine: str
     hostname: str
     word: Callable[[], str]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     hub_url: str = ""
+    _elsewhere: dict[RegistryHost, RegistryClient] = field(default_factory=dict)
     _listing: Lock = field(default_factory=Lock)
 
     @cached_property
@@ -87,18 +93,49 @@ class App:
     @cached_property
     def registry(self) -> RegistryClient:
         """The registry, with a token for every repository of the run."""
-        command = self.settings.command
+        return self.connect([*(each.repository for each in self.services), *self.others])
+
+    def connect(self, repositories: Sequence[Repository]) -> RegistryClient:
+        """A registry by its repositories; another one than ours by what `docker login` kept."""
+        host, command = repositories[0].host, self.settings.command
+        credential = self.credential
+        if host != self.settings.registry:
+            credential = credentials.from_login(host, "")
         writes = command.writes or command is Command.DOCTOR
         write = self.permission.push and writes and not self.settings.dry_run
-        auth = Authenticator(
-            self.http,
-            self.settings.registry,
-            self.credential,
-            [each.repository for each in self.services],
-            write,
-            delete=write and command is Command.PRUNE,
-        )
+        delete = write and command is Command.PRUNE
+        auth = Authenticator(self.http, host, credential, repositories, write, delete=delete)
         return RegistryClient(self.http, auth)
+
+    def client(self, repository: Repository) -> RegistryClient:
+        """The registry of a repository: ours, or another one that images are promoted to."""
+        host = repository.host
+        if host == self.settings.registry:
+            return self.registry
+        if host not in self._elsewhere:
+            given = (to.repository(each) for to in self.settings.tag for each in self.services)
+            self._elsewhere[host] = self.connect([each for each in given if each.host == host])
+        return self._elsewhere[host]
+
+    def copier(self, target: Repository) -> ImageCopier:
+        """What brings images from our registry to a repository."""
+        return ImageCopier(self.registry, self.client(target), spread)
+
+    @property
+    def others(self) -> tuple[Repository, ...]:
+        """Repositories of our registry that images are promoted to."""
+        given = self.settings.tag if self.settings.command is Command.PROMOTE else ()
+        found = (to.repository(each) for to in given if to.path for each in self.services)
+        return tuple(each for each in found if each.host == self.settings.registry)
+
+    def check_may_write(self) -> None:
+        """Refuse a command that would end without doing what it is there for."""
+        if not self.permission.shared and not self.settings.dry_run:
+            raise Failure(
+                Kind.INPUT,
+                f"{self.settings.command} may not write here: {self.permission.reason}.",
+                f"Run it from {self.settings.main} or an allowed git tag, or with dry-run: true.",
+            )
 
     @cached_property
     def hub(self) -> HubClient | None:

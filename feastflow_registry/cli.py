@@ -24,16 +24,21 @@ from typing import Protocol, TextIO
 
 from feastflow_registry import credentials, init, summary, workflow
 from feastflow_registry.app import App
+from feastflow_registry.browsing import Browsing
 from feastflow_registry.context import Context
+from feastflow_registry.deploying import Deploying
 from feastflow_registry.environment import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.errors import Failure, Kind, nearest
 from feastflow_registry.examining import Examination
 from feastflow_registry.http import Client
 from feastflow_registry.intake import Intake
-from feastflow_registry.ports import History
+from feastflow_registry.ports import History, Statuses
+from feastflow_registry.promoting import Promotion
+from feastflow_registry.pruning import Pruning
 from feastflow_registry.publishing import Publishing
 from feastflow_registry.references import is_loopback
 from feastflow_registry.report import Answer
+from feastflow_registry.restoring import Rollback
 from feastflow_registry.settings import Command, Settings, option
 from feastflow_registry.terminal import TerminalLog
 from feastflow_registry.workflow import RunnerLog
@@ -42,6 +47,11 @@ _COMMANDS: Mapping[Command, Callable[[App], Task]] = {
     Command.PUBLISH: Publishing,
     Command.BUILD: Publishing,
     Command.PUSH: Publishing,
+    Command.PROMOTE: Promotion,
+    Command.ROLLBACK: Rollback,
+    Command.DEPLOY: Deploying,
+    Command.TAGS: Browsing,
+    Command.PRUNE: Pruning,
     Command.DOCTOR: Examination,
 }
 
@@ -187,6 +197,15 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
             token=intake.github_token,
         )
 
+    def statuses() -> Statuses:
+        from feastflow_registry.github_api import GitHubStatuses  # noqa: PLC0415  Slow to import.
+
+        return GitHubStatuses(
+            api_url=api_url,
+            repository=context.repository,
+            token=intake.github_token,
+        )
+
     return App(
         settings=intake.settings,
         context=context,
@@ -198,6 +217,7 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         git=intake.git,
         http=http,
         reach=reach,
+        statuses=statuses,
         log=log,
         machine=os.uname().machine,
         hostname=socket.gethostname(),

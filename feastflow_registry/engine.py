@@ -268,9 +268,7 @@ def _folds(log: Log, images: Sequence[BuildImage], names: Mapping[str, str]) -> 
     )
 
 
-def _failures(
-    images: Sequence[BuildImage], faults: Mapping[str, Fault]
-) -> Mapping[str, Failure]:
+def _failures(images: Sequence[BuildImage], faults: Mapping[str, Fault]) -> Mapping[str, Failure]:
     """Each service's failure: of itself, or of what it is built from. ``faults``: by service."""
     own = {name: diagnosis.explain(name, fault) for name, fault in faults.items()}
     found = {image.service.name: own.get(image.service.name) for image in images}

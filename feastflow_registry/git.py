@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from feastflow_registry.catalog import Revision
 from feastflow_registry.context import Checkout
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.inputs import SUBMODULE, Tree
@@ -25,6 +26,8 @@ from feastflow_registry.rules import Relation
 
 _SECONDS = 120
 _DEEP = 101
+_MOST_REVISIONS = 20_000
+_LAST_SECOND = 253_402_300_799  # Of the year 9999.
 _PART = 1024 * 1024
 
 
@@ -206,6 +209,16 @@ class Git:
             self._text("rev-parse", "--verify", "--quiet", f"{abbreviation}^{{commit}}")
         )
 
+    def revisions(self) -> Iterator[Revision]:
+        """Every commit that this clone knows, on whatever branch, newest first; bounded."""
+        wanted = ("--all", f"--max-count={_MOST_REVISIONS}", "--no-show-signature")
+        told = self._text("log", *wanted, "--encoding=UTF-8", "--format=%H %ct %at %s")
+        for place, line in enumerate(told.split("\n") if told else ()):
+            sha, committed, authored, *subject = line.split(" ", 3)
+            yield Revision(
+                Commit.parse(sha), place, _moment(committed), _moment(authored), "".join(subject)
+            )
+
     def is_shallow(self) -> bool:
         """Whether the clone's history is cut off."""
         return self._text("rev-parse", "--is-shallow-repository") == "true"
@@ -256,6 +269,11 @@ class Git:
             return subprocess.CompletedProcess(command, 127, b"", b"")
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, b"", b"")
+
+
+def _moment(seconds: str) -> datetime:
+    """Unix time; what a broken commit says of centuries to come is as good as the last one."""
+    return datetime.fromtimestamp(min(max(int(seconds), 0), _LAST_SECOND), UTC)
 
 
 def _holders(names: Iterable[str]) -> set[str]:

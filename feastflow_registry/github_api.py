@@ -1,7 +1,8 @@
-"""What GitHub knows of a repository's history, by its REST API.
+"""What GitHub knows of a repository's history, and what it is told of a commit, by its REST API.
 
 https://docs.github.com/en/rest/commits/commits#compare-two-commits
 https://docs.github.com/en/rest/git/refs#get-a-reference
+https://docs.github.com/en/rest/commits/statuses#create-a-commit-status
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from github.Repository import Repository
 from urllib3.util import Retry
 
 from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.ports import Status
 from feastflow_registry.references import Commit
 from feastflow_registry.rules import Relation
 
@@ -34,22 +36,15 @@ _RETRY = Retry(
     retry_after_max=30,
     raise_on_status=False,
 )
+# A status is worth no long wait; to set it twice does no harm.
+_BRIEF = _RETRY.new(total=2, retry_after_max=5, allowed_methods=None)
 
 
 class GitHubHistory:
     """The history of one repository. ``token`` may be empty for a public one."""
 
     def __init__(self, *, api_url: str, repository: str, token: str) -> None:
-        client = Github(
-            base_url=api_url,
-            auth=Auth.Token(token) if token else None,
-            retry=_RETRY,
-            timeout=10,
-            per_page=100,
-            seconds_between_requests=None,
-            lazy=True,
-        )
-        self._repository: Repository = client.get_repo(repository)
+        self._repository = _reach(api_url, repository, token, _RETRY)
         self._is_visible = False
         self._asking = Lock()
 
@@ -132,6 +127,44 @@ class GitHubHistory:
         self._is_visible = True
 
 
+class GitHubStatuses:
+    """The statuses of one repository's commits. Several threads may set them at once."""
+
+    def __init__(self, *, api_url: str, repository: str, token: str) -> None:
+        self._api_url = api_url
+        self._name = repository
+        self._token = token
+
+    def set(self, commit: Commit, status: Status) -> None:
+        """Set a status to success, in one request. Raises a failure whatever is in the way."""
+        if not self._token:
+            raise _unset("the input github-token is empty")
+        # A client of its own, as one keeps one connection.
+        repository = _reach(self._api_url, self._name, self._token, _BRIEF)
+        try:
+            repository.get_commit(commit.sha).create_status(
+                "success", status.url, status.description, status.context
+            )
+        except GithubException as error:
+            raise _unset(f"GitHub answered {error.status}") from None
+        except (requests.exceptions.RequestException, ValueError):
+            raise _unset("GitHub's API could not be reached") from None
+
+
+def _reach(api_url: str, repository: str, token: str, retry: Retry) -> Repository:
+    """A repository as PyGithub sees it, before anything is asked."""
+    client = Github(
+        base_url=api_url,
+        auth=Auth.Token(token) if token else None,
+        retry=retry,
+        timeout=10,
+        per_page=100,
+        seconds_between_requests=None,
+        lazy=True,
+    )
+    return client.get_repo(repository)
+
+
 def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
     """Walk from the newest commit (GitHub lists it last) while it is among those listed."""
     found: list[Commit] = []
@@ -163,6 +196,15 @@ def _refused(status: str) -> Failure:
         Kind.REFUSED,
         f"GitHub does not let this run read the repository's history ({status}).",
         "Give the job `permissions: contents: read` and keep the input github-token.",
+    )
+
+
+def _unset(cause: str) -> Failure:
+    return Failure(
+        Kind.REFUSED,
+        f"{cause}.",
+        "Give the job `permissions: statuses: write` (and `contents: read`), and keep the input "
+        "github-token.",
     )
 
 

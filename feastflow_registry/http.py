@@ -2,13 +2,14 @@
 
 It decides what is worth a second try and how long to wait. It never follows a redirect with a
 credential, never reads without end, and never shows a query string or a password in a message.
+What is large passes through in pieces, from one request into another.
 https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
 """
 
 from __future__ import annotations
 
 import email.utils
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
@@ -24,6 +25,8 @@ _MOST_TRIES = 6
 _MOST_REDIRECTS = 5
 _LONGEST_PAUSE = 15.0
 _TIMEOUT = (10.0, 20.0)
+_PATIENCE = 5  # Times the timeout, for a server that has to take in a whole layer.
+_SLOWEST = 10_000  # Bytes a second that a layer may take beyond the deadline.
 _CHUNK = 65536
 _DIRECT = {"http": "", "https": ""}  # Beats HTTP_PROXY: no proxy may see what stays here.
 
@@ -36,6 +39,39 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     url: str
+
+
+Sink = Callable[[Iterator[bytes]], None]
+"""Takes in a body as it comes; every try gives it the body from its start."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """A body of ``size`` bytes, in pieces that come only once."""
+
+    pieces: Iterator[bytes]
+    size: int
+    begun: bool = False
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.begun = True
+        return self.pieces
+
+
+class Passing(Exception):
+    """A bad moment, after which it may work. ``wait``: seconds that the server asks for.
+
+    ``deserted``: nothing listens at an address of this machine, which waiting does not change.
+    """
+
+    def __init__(
+        self, url: str, cause: str, wait: float | None = None, *, deserted: bool = False
+    ) -> None:
+        super().__init__(cause)
+        self.url, self.cause, self.wait, self.deserted = url, cause, wait, deserted
 
 
 def redact(url: str) -> str:
@@ -73,38 +109,44 @@ class Client:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Stream | None = None,
         limit: int = _CHUNK,
+        sink: Sink | None = None,
     ) -> Response:
         """Send one request, again where that can help. ``limit``: most bytes of the answer.
 
-        Raises an unreachable failure when tries or time run out, and a refused one at once
+        ``sink``: where the body of a 200 goes, whose limit is its own to set. A ``Stream`` is sent
+        once: a bad moment is raised as ``Passing``, for the request that it comes from to begin
+        again. Raises an unreachable failure when tries or time run out, and a refused one at once
         when a quota is exhausted. Any other status is the caller's to judge.
         """
+        if isinstance(body, Stream) and body.begun:
+            raise Passing(url, "asked for a new token")
         expires = self.clock() + self.deadline
+
+        def exchange() -> Response:
+            return self._exchange(method, url, headers or {}, body, limit, sink, expires)
+
         for attempt in range(_MOST_TRIES):
-            wait: float | None = None
             try:
-                response = self._exchange(method, url, headers or {}, body, limit, expires)
-            except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
-                raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
-            except requests.exceptions.RequestException as error:
-                cause = _reason(error)
-            else:
-                if response.status not in TRANSIENT:
-                    return response
-                _refuse_exhausted(response)
-                cause = f"answered {response.status}"
-                wait = retry_after(response.headers, self.wall())
+                return self._attempt(url, exchange)
+            except Passing as passing:
+                moment = passing
+            if isinstance(body, Stream):
+                raise moment
+            if attempt and moment.deserted:
+                raise _deserted(moment.url)
+            if sink:  # A layer may have taken any time until then.
+                expires = self.clock() + self.deadline
             pause = min(_LONGEST_PAUSE, 0.5 * 2**attempt) * (0.5 + self.jitter() / 2)
-            pause = pause if wait is None else wait
+            pause = pause if moment.wait is None else moment.wait
             if attempt == _MOST_TRIES - 1 or self.clock() + pause >= expires:
                 break
             self.sleep(pause)
-        asked = f", and asks to wait {wait:.0f} seconds" if wait else ""
-        raise _unreachable(url, f"{cause}, {attempt + 1} times{asked}")
+        asked = f", and asks to wait {moment.wait:.0f} seconds" if moment.wait else ""
+        raise _unreachable(moment.url, f"{moment.cause}, {attempt + 1} times{asked}")
 
-    def follow(self, response: Response, *, limit: int) -> Response:
+    def follow(self, response: Response, *, limit: int, sink: Sink | None = None) -> Response:
         """Fetch what a redirect points at, without any credential."""
         for _ in range(_MOST_REDIRECTS):
             if response.status not in REDIRECTS:
@@ -113,19 +155,35 @@ class Client:
             plain = urlsplit(response.url).scheme == "http"
             if urlsplit(target).scheme not in ({"http", "https"} if plain else {"https"}):
                 raise _unreachable(response.url, "redirected to an address that is not https")
-            response = self.send("GET", target, limit=limit)
+            response = self.send("GET", target, limit=limit, sink=sink)
         raise _unreachable(response.url, "redirected without end")
+
+    def _attempt(self, url: str, exchange: Callable[[], Response]) -> Response:
+        """Send once, and tell a bad moment from all that will not change."""
+        try:
+            response = exchange()
+        except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+            raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
+        except requests.exceptions.RequestException as error:
+            raise Passing(url, _reason(error), deserted=_is_deserted(url, error)) from None
+        if response.status in TRANSIENT:
+            _refuse_exhausted(response)
+            wait = retry_after(response.headers, self.wall())
+            raise Passing(url, f"answered {response.status}", wait)
+        return response
 
     def _exchange(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | Stream | None,
         limit: int,
+        sink: Sink | None,
         expires: float,
     ) -> Response:
         self.sent += 1
+        connect, read = self.timeout
         with self._session.request(
             method,
             url,
@@ -134,17 +192,33 @@ class Client:
             stream=True,
             allow_redirects=False,
             proxies=_DIRECT if is_loopback(urlsplit(url).hostname or "") else None,
-            timeout=self.timeout,
+            timeout=(connect, read * _PATIENCE if isinstance(body, Stream) else read),
         ) as answer:
-            data = bytearray()
-            for chunk in answer.iter_content(_CHUNK):
-                data += chunk
-                if len(data) > limit:
-                    raise _unreachable(url, f"sent more than {limit} bytes")
-                if self.clock() > expires:
-                    raise requests.exceptions.ReadTimeout("the answer came too slowly")
             lower = {name.lower(): value for name, value in answer.headers.items()}
+            data = bytearray()
+            if sink and answer.status_code == 200:
+                sink(self._pieces(answer, url, expires))
+            else:
+                for chunk in self._pieces(answer, url, expires, slowest=0):
+                    data += chunk
+                    if len(data) > limit:
+                        raise _unreachable(url, f"sent more than {limit} bytes")
             return Response(answer.status_code, lower, bytes(data), url)
+
+    def _pieces(
+        self, answer: requests.Response, url: str, expires: float, slowest: int = _SLOWEST
+    ) -> Iterator[bytes]:
+        """A body in pieces, as long as it comes fast enough."""
+        passed = 0
+        try:
+            for chunk in answer.iter_content(_CHUNK):
+                passed += len(chunk)
+                if self.clock() > expires + (passed / slowest if slowest else 0):
+                    raise Passing(url, "did not answer in time")
+                yield chunk
+        except requests.exceptions.RequestException as error:
+            # Where a sink sends this on, it must not pass for a failure of the other side.
+            raise Passing(url, _reason(error)) from None
 
 
 def server_time(headers: Mapping[str, str], now: float) -> float:
@@ -197,6 +271,21 @@ def _reason(error: Exception) -> str:
         "ProxyError": "the proxy did not connect",
     }
     return names.get(type(error).__name__, "broke the connection or could not be reached")
+
+
+def _is_deserted(url: str, error: BaseException | None) -> bool:
+    """Whether an address of this machine refused the connection."""
+    while error and not isinstance(error, ConnectionRefusedError):
+        error = error.__cause__ or error.__context__
+    return error is not None and is_loopback(urlsplit(url).hostname or "")
+
+
+def _deserted(url: str) -> Failure:
+    return Failure(
+        Kind.UNREACHABLE,
+        f"nothing listens at {urlsplit(url).netloc.rpartition('@')[2]}.",
+        "Start what should be there, or check the port, then run again.",
+    )
 
 
 def _unreachable(url: str, cause: str) -> Failure:

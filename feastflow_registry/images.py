@@ -57,7 +57,8 @@ class Found:
     ``place``: the scalar that holds it, or the entry of a kustomization; ``text``: the image;
     ``spelling``: nothing, if it names no repository; ``can_pin``: whether what follows the
     repository is a tag, a digest or nothing; ``doubt``: the line of a key for which readers may
-    take different values, or 0; ``foreign``: whether its kind is not one of Kubernetes' own.
+    take different values, or 0; ``foreign``: whether its kind is not one of Kubernetes' own;
+    ``namespace``: where its resource says that it lives, if it does.
     """
 
     document: Node
@@ -69,11 +70,17 @@ class Found:
     can_pin: bool
     doubt: int = 0
     foreign: bool = False
+    namespace: str = ""
 
     @property
     def repository(self) -> Repository | None:
         """The repository that is meant."""
         return self.spelling.repository if self.spelling else None
+
+    @property
+    def name(self) -> str:
+        """The repository as it is spelled, or all that is written."""
+        return self.spelling.name if self.spelling else shown(self.text)
 
     @property
     def line(self) -> int:

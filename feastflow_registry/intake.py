@@ -174,12 +174,11 @@ class Intake:
             image = name or self.folder.resolve().name
             self.all_services = (self.settings.service(namespace=namespace, image=image),)
         where = source.where if source else _input
-        problems = [
-            *check_together(self.all_services, where),
-            *check_files(self.folder, self.all_services, where),
-            *check_options(self.all_services, self.settings),
-            *self._read_secrets(where),
-        ]
+        problems = list(check_together(self.all_services, where))
+        if self.settings.command.builds:
+            problems += check_files(self.folder, self.all_services, where)
+            problems += check_options(self.all_services, self.settings)
+            problems += self._read_secrets(where)
         try:
             self.services = select(self.all_services, self.settings.services)
         except Failure as failure:

@@ -56,6 +56,10 @@ class Manifest:
         """The images of a repository, whatever their spelling, those left alone included."""
         return tuple(each for each in self.images if each.repository == whole(repository))
 
+    def holds(self, repository: Repository) -> bool:
+        """Whether it has an image of a repository that can be edited."""
+        return any(not each.foreign for each in self.uses(repository))
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -116,6 +120,7 @@ def _find(document: Node, resource: Cursor, kind: str, version: str) -> Iterator
     """Yield the images of a resource, in whose pod they are listed."""
     groups, way = _KINDS.get(kind, ((), _TEMPLATE))
     name = shown("/".join(filter(None, (kind, resource.text("metadata", "name")))))
+    namespace = shown(resource.text("metadata", "namespace"))
     # What the kind is was read from these.
     doubts = [each.doubt for key in ("kind", "apiVersion") for each in resource.get(key)]
     for pod in replace(resource, doubt=max([resource.doubt, *doubts])).get(*way):
@@ -134,6 +139,7 @@ def _find(document: Node, resource: Cursor, kind: str, version: str) -> Iterator
                     can_pin=spelling is not None and spelling.is_reference,
                     doubt=image.doubt,
                     foreign=_group(version) not in groups,
+                    namespace=namespace,
                 )
 
 
@@ -223,11 +229,7 @@ def unmatched(manifests: Sequence[Manifest], repository: Repository) -> Problem:
             cause = f"{each.name}, line {found.line}: {found.owner} is left as it is."
             return Problem(cause, "Only Kubernetes' own kinds and kustomizations are edited.")
     cause = f"no manifest names the image {repository}."
-    names = {
-        each.spelling.name if each.spelling else shown(each.text)
-        for manifest in manifests
-        for each in manifest.images
-    }
+    names = {each.name for manifest in manifests for each in manifest.images}
     if not names:
         return Problem(cause, "Name the files of workloads, or a kustomization with images.")
     near = difflib.get_close_matches(str(repository), names, n=_MOST_NAMED, cutoff=0)

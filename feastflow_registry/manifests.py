@@ -10,11 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.grammar import INPUTS_LABEL
 from feastflow_registry.references import Commit, Digest
+from feastflow_registry.repositories import read_moment
 
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -28,6 +30,15 @@ _ATTESTATION = "vnd.docker.reference.type"
 _REVISION = "org.opencontainers.image.revision"
 _SOURCE = "org.opencontainers.image.source"
 _MOST_PLATFORMS = 64
+_FIRST_YEAR = 2000
+_FOREIGN = (".image.rootfs.foreign.", ".image.layer.nondistributable.")
+
+
+class Blob(NamedTuple):
+    """A configuration or a layer. ``size``: bytes."""
+
+    digest: Digest
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,25 @@ class Manifest:
         if not 0 < len(found) <= _MOST_PLATFORMS:
             raise _malformed(f"is an index of {len(found)} platforms")
         return tuple(_digest(each) for each in found)
+
+    @property
+    def children(self) -> tuple[Digest, ...]:
+        """Every manifest that an index lists, attestations included; none for an image."""
+        return tuple(_digest(each) for each in self._entries("manifests") if self.is_index)
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """What a registry must hold for one platform's image: its configuration and its layers.
+
+        Not those layers that may not be distributed and are fetched from their own addresses:
+        https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers
+        """
+        if self.is_index:
+            return ()
+        layers = [each for each in self._entries("layers") if not _is_foreign(each)]
+        return tuple(
+            Blob(_digest(each), _size(each)) for each in (self.content.get("config"), *layers)
+        )
 
     @property
     def config(self) -> Digest:
@@ -101,6 +131,12 @@ def read_origin(data: bytes) -> Origin:
     )
 
 
+def read_created(data: bytes) -> datetime | None:
+    """When an image was made, if its configuration says so; builders write 1970 for never."""
+    moment = read_moment(json_object(data).get("created"))
+    return moment if moment and moment.year >= _FIRST_YEAR else None
+
+
 def json_object(data: bytes) -> Mapping[str, object]:
     """Parse JSON that must be an object, however hostile."""
     try:
@@ -121,6 +157,18 @@ def hashes_to(data: bytes, digest: Digest) -> bool:
 def _is_attestation(entry: dict[str, object]) -> bool:
     annotations = entry.get("annotations")
     return isinstance(annotations, dict) and _ATTESTATION in annotations
+
+
+def _is_foreign(entry: dict[str, object]) -> bool:
+    media_type = str(entry.get("mediaType"))
+    return bool(entry.get("urls")) and any(each in media_type for each in _FOREIGN)
+
+
+def _size(entry: object) -> int:
+    size = entry.get("size") if isinstance(entry, dict) else None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise _malformed("does not say how large its parts are")
+    return size
 
 
 def _digest(entry: object) -> Digest:

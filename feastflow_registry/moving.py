@@ -21,25 +21,26 @@ from feastflow_registry.plan import (
     Step,
 )
 from feastflow_registry.ports import Copier, Spread, in_turn
-from feastflow_registry.references import Digest, Reference
+from feastflow_registry.references import Digest, Reference, Repository
+from feastflow_registry.services import Service
 from feastflow_registry.survey import Surveyor
 from feastflow_registry.tagging import Tagger, unverified
 
 
 @dataclass(slots=True)
 class Moves:
-    """One run of one plan. ``there``: eyes on the registry that the tags are on.
+    """One run of one plan. ``there``: eyes on the registry that a repository is on.
 
-    ``copier``: what brings an image elsewhere, where the plan says so.
+    ``copier``: what brings an image to a repository; never asked for where nothing is copied.
     """
 
     plan: Plan
-    there: Surveyor
+    there: Callable[[Repository], Surveyor]
     clock: Callable[[], float]
     attempted: set[Reference]
-    copier: Copier | None = None
+    copier: Callable[[Repository], Copier]
     spread: Spread = in_turn
-    _taggers: dict[str, Tagger] = field(default_factory=dict)
+    _taggers: dict[Service, Tagger] = field(default_factory=dict)
 
     def run(self) -> Iterator[Outcome]:
         """Carry out every step; raises what failed, after yielding what was done."""
@@ -73,9 +74,9 @@ class Moves:
 
     def _reuse(self, step: ReuseImage) -> Outcome:
         """Take up the image that a service is to have."""
-        image = step.image
-        self._taggers[step.service.name] = Tagger(
-            replace(self.there, commit=image.revision or self.there.commit),
+        image, there = step.image, self.there(step.service.repository)
+        self._taggers[step.service] = Tagger(
+            replace(there, commit=image.revision or there.commit),
             self.clock,
             follows=False,
             attempted=self.attempted,
@@ -85,9 +86,8 @@ class Moves:
 
     def _copy(self, step: CopyImage) -> Outcome:
         tagger, digest = self._tagger(step)
-        assert self.copier is not None
         started = tagger.clock()
-        moved = self.copier.copy(step.source.repository, digest, step.target)
+        moved = self.copier(step.target).copy(step.source.repository, digest, step.target)
         tagger.surveyor.registry.inspect(step.target, digest)
         seconds = tagger.clock() - started
         note = "" if moved else "all of it was there"
@@ -122,5 +122,5 @@ class Moves:
         return tagger.set(step, digest, there, "")
 
     def _tagger(self, step: Step) -> tuple[Tagger, Digest]:
-        tagger = self._taggers[step.service.name]
+        tagger = self._taggers[step.service]
         return tagger, tagger.digests[step.service.name]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from feastflow_registry.errors import Failure
+from feastflow_registry.manifests import Manifest
 from feastflow_registry.plan import BuildImage
 from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.repositories import Deleted, ListedTag
 from feastflow_registry.rules import Published, Relation
 from feastflow_registry.services import Service
 
@@ -88,6 +90,52 @@ class Copier(Protocol):
         """Copy an image with all that it lists, what is there left out; the bytes that went."""
 
 
+class TagReader(Protocol):
+    """What tells which tags there are, and which images they name."""
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """Ask what a tag or digest points at; nothing, if it is not there."""
+
+    def tags(self, repository: Repository) -> tuple[Tag, ...]:
+        """List every tag; none, if there is no such repository."""
+
+
+class ImageReader(TagReader, Protocol):
+    """What also tells what an image is made of."""
+
+    def platforms(self, repository: Repository, digest: Digest) -> Sequence[Manifest]:
+        """Read an image, or the images of an index, without their attestations."""
+
+    def config(self, repository: Repository, digest: Digest) -> bytes:
+        """Read an image's configuration."""
+
+
+class Listing(Protocol):
+    """A registry's own listing, which tells more than names."""
+
+    def tags(self, repository: Repository) -> Iterable[ListedTag]:
+        """List every tag, page by page; none, if there is no such repository."""
+
+
+class TagDeletion(Protocol):
+    """Deletes tags, and leaves their images."""
+
+    def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+        """Delete one tag, if that can be done here. Raises a refusal, or a conflict."""
+
+
+class ImageDeletion(TagDeletion, Protocol):
+    """Deletes whole images too, where tags alone cannot be."""
+
+    def delete_manifest(
+        self, repository: Repository, digest: Digest, *, kept: Collection[Tag]
+    ) -> Deleted:
+        """Delete an image and all of its tags. Raises a conflict if one of ``kept`` needs it."""
+
+    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
+        """What must stay for the kept digests to stay whole: they and their children."""
+
+
 class Builder(Protocol):
     """Docker Engine and buildx."""
 
@@ -138,6 +186,22 @@ class History(Protocol):
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """The one commit whose name begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One line at a commit on GitHub. ``url``: where more is to be seen."""
+
+    context: str
+    description: str
+    url: str
+
+
+class Statuses(Protocol):
+    """What GitHub shows at the commits of one repository."""
+
+    def set(self, commit: Commit, status: Status) -> None:
+        """Set a status to success. Raises a failure if that may not or cannot be."""
 
 
 class Worktree(Protocol):

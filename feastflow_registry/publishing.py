@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from feastflow_registry import policy
+from feastflow_registry import policy, report, rules, statuses
 from feastflow_registry.app import App
 from feastflow_registry.context import RefKind
 from feastflow_registry.errors import Failure, Kind
@@ -13,7 +13,7 @@ from feastflow_registry.execute import Execution
 from feastflow_registry.parallel import spread
 from feastflow_registry.plan import Plan, Snapshot
 from feastflow_registry.planner import plan_run
-from feastflow_registry.ports import BuiltImage
+from feastflow_registry.ports import BuiltImage, together
 from feastflow_registry.report import Answer
 from feastflow_registry.settings import Command
 from feastflow_registry.settling import Settlement
@@ -52,7 +52,21 @@ class Publishing:
         if self.app.settings.command is Command.BUILD:
             self._remember(execution.built)
         journal.pushed = self.app.publishes
+        if self.app.publishes and self.app.context.in_runner:
+            self._set_statuses(plan)
         return journal.answer(dry_run=False)
+
+    def _set_statuses(self, plan: Plan) -> None:
+        """Leave a record at the commit: a request a service, which fails nothing."""
+        context = self.app.context
+        tag = rules.commit_tag(context.commit, self.app.settings.sha_length)
+        results = report.results(plan, self.app.journal.outcomes)
+        wanted = statuses.of_images(results, tag, context.run_url)
+        setter = self.app.statuses()
+        try:
+            together(spread, lambda each: setter.set(context.commit, each), wanted)
+        except Failure as failure:
+            self.app.log.notice(statuses.unset(failure))
 
     def _survey(self) -> Snapshot:
         shared = policy.shared_tags(self.app.settings, self.app.context, self.app.permission)

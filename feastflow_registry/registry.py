@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.http import Client, Response, redact
+from feastflow_registry.http import Client, Response, Sink, Stream, redact
 from feastflow_registry.manifests import (
     IMAGES,
     INDEXES,
@@ -48,7 +49,7 @@ class RegistryClient:
         if response.status == 404:
             return None
         if response.status != 200:
-            raise self._unexpected(response, str(reference))
+            raise self.unexpected(response, str(reference))
         text = response.headers.get("docker-content-digest", "")
         try:
             return Digest.parse(text)
@@ -60,10 +61,8 @@ class RegistryClient:
         known = self.images.get((repository, digest))
         if known:
             return known
-        manifest = self.manifest(repository, digest)
-        children = manifest.platforms if manifest.is_index else ()
-        platforms = [self.manifest(repository, each) for each in children] or [manifest]
-        origins = {read_origin(self._blob(repository, each.config)) for each in platforms}
+        platforms = self.platforms(repository, digest)
+        origins = {read_origin(self.config(repository, each.config)) for each in platforms}
         origin = origins.pop() if len(origins) == 1 else Origin()
         image = Published(
             digest,
@@ -74,6 +73,13 @@ class RegistryClient:
         )
         self.images[repository, digest] = image
         return image
+
+    def platforms(self, repository: Repository, digest: Digest) -> tuple[Manifest, ...]:
+        """Read an image, or the images of an index, without their attestations."""
+        manifest = self.manifest(repository, digest)
+        if not manifest.is_index:
+            return (manifest,)
+        return tuple(self.manifest(repository, each) for each in manifest.platforms)
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
         """Put the manifest's own bytes under a tag: no layer travels, the digest stays."""
@@ -87,7 +93,7 @@ class RegistryClient:
             content_type=manifest.media_type,
         )
         if response.status not in (200, 201):
-            raise self._unexpected(response, f"writing {reference}", write=True)
+            raise self.unexpected(response, f"writing {reference}", write=True)
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
         """List every tag, page by page; none, if there is no such repository."""
@@ -100,7 +106,7 @@ class RegistryClient:
             if response.status == 404:
                 return ()
             if response.status != 200:
-                raise self._unexpected(response, f"the tags of {repository}")
+                raise self.unexpected(response, f"the tags of {repository}")
             names = json_object(response.body).get("tags")
             found += [_tag(name) for name in names] if isinstance(names, list) else []
             path = _next_page(response, self._url(repository, ""))
@@ -110,11 +116,9 @@ class RegistryClient:
         """Begin an upload and cancel it: the one proof of the right to push."""
         response = self.send("POST", repository, "blobs/uploads/", body=b"")
         if response.status not in (201, 202):
-            raise self._unexpected(response, f"pushing to {repository}", write=True)
-        upload = urljoin(response.url, response.headers.get("location", ""))
-        # The credential goes to no other host, and never from https to http.
-        if urlsplit(upload)[:2] == urlsplit(response.url)[:2]:
-            self._request("DELETE", upload, {})
+            raise self.unexpected(response, f"pushing to {repository}", write=True)
+        if upload := upload_address(response):
+            self.request("DELETE", upload, {})
 
     def _digest_by_content(self, reference: Reference) -> Digest:
         """Resolve on a registry that names no digest: read the manifest and hash it."""
@@ -123,7 +127,7 @@ class RegistryClient:
             "GET", reference.repository, path, accept=_ACCEPT, limit=_MANIFEST_LIMIT
         )
         if response.status != 200:
-            raise self._unexpected(response, str(reference))
+            raise self.unexpected(response, str(reference))
         return Digest(f"sha256:{hashlib.sha256(response.body).hexdigest()}")
 
     def manifest(self, repository: Repository, digest: Digest) -> Manifest:
@@ -139,13 +143,15 @@ class RegistryClient:
         self.manifests[repository, digest] = manifest
         return manifest
 
-    def _blob(self, repository: Repository, digest: Digest) -> bytes:
+    def config(self, repository: Repository, digest: Digest) -> bytes:
+        """Read an image's configuration."""
         response = self.send("GET", repository, f"blobs/{digest}", limit=_CONFIG_LIMIT)
         response = self.http.follow(response, limit=_CONFIG_LIMIT)
         self._check_content(response, repository, digest)
         return response.body
 
-    def _check_content(self, response: Response, repository: Repository, digest: Digest) -> None:
+    def check_found(self, response: Response, repository: Repository, digest: Digest) -> None:
+        """Make sure that what was asked for by digest is there."""
         what = f"{repository}@{digest.short}"
         if response.status == 404:
             raise Failure(
@@ -154,13 +160,12 @@ class RegistryClient:
                 "Another run may have replaced or deleted it: run again.",
             )
         if response.status != 200:
-            raise self._unexpected(response, what)
+            raise self.unexpected(response, what)
+
+    def _check_content(self, response: Response, repository: Repository, digest: Digest) -> None:
+        self.check_found(response, repository, digest)
         if not hashes_to(response.body, digest):
-            raise Failure(
-                Kind.UNVERIFIED,
-                f"the bytes of {what} do not hash to its digest.",
-                "Do not use this image: look at the registry, its proxy and its storage.",
-            )
+            raise damaged(repository, digest)
 
     def _url(self, repository: Repository, path: str) -> str:
         return f"{self.auth.host.url}/v2/{repository.path}/{path}"
@@ -175,44 +180,46 @@ class RegistryClient:
         body: bytes | None = None,
         content_type: str = "application/octet-stream",
         limit: int = 65536,
+        sink: Sink | None = None,
     ) -> Response:
-        """Send one request about a repository; what the answer means is the caller's to judge."""
+        """Send one request about a repository; what the answer means is the caller's to judge.
+
+        The body of a 200 goes into the ``sink``, if there is one, wherever it is redirected to.
+        """
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
-        return self._request(method, self._url(repository, path), headers, body=body, limit=limit)
+        url = self._url(repository, path)
+        response = self.request(method, url, headers, body=body, limit=limit, sink=sink)
+        return self.http.follow(response, limit=limit, sink=sink) if sink else response
 
-    def _request(
+    def request(
         self,
         method: str,
         url: str,
         headers: dict[str, str],
         *,
-        body: bytes | None = None,
+        body: bytes | Stream | None = None,
         limit: int = 65536,
+        sink: Sink | None = None,
     ) -> Response:
         """Send with authorization; the first one alone, for it learns what the registry wants."""
 
-        def ask() -> Response:
-            return self._authorized(method, url, headers, body, limit)
+        def send(header: str | None) -> Response:
+            own = {"Authorization": header} if header else {}
+            sent = {**headers, **own}
+            return self.http.send(method, url, headers=sent, body=body, limit=limit, sink=sink)
 
         if not self.auth.settled:
             with self.auth.answering:
                 if not self.auth.settled:
-                    response = ask()
+                    response = self._authorized(send)
                     self.auth.settled = True
                     return response
-        return ask()
+        return self._authorized(send)
 
-    def _authorized(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None, limit: int
-    ) -> Response:
+    def _authorized(self, send: Callable[[str | None], Response]) -> Response:
         """Send and answer one challenge: a token may have expired."""
-
-        def send(header: str | None) -> Response:
-            own = {"Authorization": header} if header else {}
-            return self.http.send(method, url, headers={**headers, **own}, body=body, limit=limit)
-
         sent = self.auth.header
         response = send(sent)
         if response.status == 401 and not self.auth.is_basic(sent):
@@ -222,7 +229,7 @@ class RegistryClient:
             raise self.auth.refused()
         return response
 
-    def _unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
+    def unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
         """Turn a final answer into a failure, with the registry's own words, shortened."""
         words = error_words(response)
         host = self.auth.host
@@ -238,6 +245,22 @@ class RegistryClient:
 
     def _user(self) -> str:
         return repr(self.auth.credential.username) if self.auth.credential else "(none)"
+
+
+def upload_address(response: Response) -> str:
+    """Where a begun upload goes; empty if it is another host, or http: no place for credentials."""
+    location = response.headers.get("location", "")
+    upload = urljoin(response.url, location)
+    return upload if location and urlsplit(upload)[:2] == urlsplit(response.url)[:2] else ""
+
+
+def damaged(repository: Repository, digest: Digest) -> Failure:
+    """The registry holds something else than it says."""
+    return Failure(
+        Kind.UNVERIFIED,
+        f"the bytes of {repository}@{digest.short} do not hash to its digest.",
+        "Do not use this image: look at the registry, its proxy and its storage.",
+    )
 
 
 def _tag(name: object) -> Tag:

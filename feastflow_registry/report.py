@@ -1,30 +1,14 @@
-"""Saying what will be done and what was done: lines of text, JSON and outputs. Pure."""
+"""Saying what was done: lines of text and outputs. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 
-from feastflow_registry.plan import (
-    Action,
-    BuildImage,
-    CarryImage,
-    CopyImage,
-    DeleteTag,
-    KeepTag,
-    MarkImage,
-    MoveTag,
-    Outcome,
-    Plan,
-    PushImage,
-    ReuseImage,
-    Step,
-)
-from feastflow_registry.references import Digest, Reference
-from feastflow_registry.rules import THERE
+from feastflow_registry import outline
+from feastflow_registry.plan import Action, CarryImage, MoveTag, Outcome, Plan, PushImage
+from feastflow_registry.references import Digest, Reference, Tag
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Command
 
@@ -41,17 +25,6 @@ _ICONS = {
     Action.DELETED: "🗑️ ",
 }
 _OF_TAGS = (Action.MOVED, Action.KEPT, Action.MARKED, Action.DELETED)
-_NAMES: Mapping[type[Step], str] = {
-    BuildImage: "build",
-    CarryImage: "carry",
-    CopyImage: "copy",
-    DeleteTag: "delete",
-    MarkImage: "mark",
-    KeepTag: "keep",
-    MoveTag: "tag",
-    PushImage: "push",
-    ReuseImage: "reuse",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +80,19 @@ def _result(service: Service, outcomes: list[Outcome]) -> Result:
         service=service,
         action=action,
         digest=digest,
-        tags=tuple(each for each, found in last.items() if digest and found == digest),
+        tags=tuple(each for each, found in last.items() if _is_tag(each, service, found, digest)),
         size=next((each.size for each in reversed(images) if each.size), 0),
         seconds=sum(each.seconds for each in outcomes),
         note=next((each.note for each in images if each.action is Action.CARRIED), ""),
     )
+
+
+def _is_tag(
+    reference: Reference, service: Service, found: Digest | None, digest: Digest | None
+) -> bool:
+    """Whether a reference is a tag of a service's own repository that holds its image."""
+    ours = reference.repository == service.repository and isinstance(reference.target, Tag)
+    return ours and digest is not None and found == digest
 
 
 def size(count: int) -> str:
@@ -122,99 +103,6 @@ def size(count: int) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     return f"{number:.1f} TB"
-
-
-def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
-    """What becomes of one service's image, as a line."""
-    match step:
-        case ReuseImage():
-            return f"reuse  {step.reference} ({step.image.digest.short}), published already"
-        case CarryImage():
-            since = f" since {step.image.revision.short}" if step.image.revision else ""
-            return f"carry  {step.reference} ({step.image.digest.short}), unchanged{since}"
-        case BuildImage():
-            why = f" ({step.why})" if step.why else ""
-            return f"build  {step.tags[0]} from {step.service.context}{why}"
-        case PushImage():  # pragma: no branch  There is no other, as mypy proves.
-            return f"push   {step.reference}"
-
-
-def plan_lines(plan: Plan) -> list[str]:
-    """The whole plan, as lines."""
-    verdict = "pushes" if plan.command.builds else "writes"
-    verdict += "" if plan.permission.push else " nothing"
-    subject = f"commit {plan.commit.short}" if plan.command.builds else plan.command.value
-    head = f"{subject} {verdict}: {plan.permission.reason}"
-    making = {step.service for step in plan.builds}
-    steps = [s for s in plan.steps if not (isinstance(s, PushImage) and s.service in making)]
-    lines = [head]
-    for (what, why), found in groupby(map(_tagging, steps), key=itemgetter(0, 2)):
-        lines.append(f"{what}{', '.join(each for _, each, _ in found)}{why}")
-    return lines
-
-
-def _tagging(step: Step) -> tuple[str, str, str]:
-    """A step in three parts: steps that differ in the second alone make one line."""
-    repository = step.service.repository
-    match step:
-        case MoveTag(held=True):
-            return f"keep   {repository}:", step.reference.identifier, f": {THERE}"
-        case MoveTag():
-            was = f" (from {step.expect.short})" if step.expect else " (new)"
-            return f"tag    {repository}:", step.reference.identifier, was
-        case KeepTag():
-            return f"keep   {repository}:", step.reference.identifier, f": {step.reason}"
-        case DeleteTag():
-            return f"delete {repository}:", step.reference.identifier, f": {step.reason}"
-        case CopyImage():
-            return f"copy   {step.source} to {step.target}", "", ""
-        case MarkImage():
-            return f"mark   {step.reference} ({step.digest.short})", "", ""
-        case _:
-            return describe(step), "", ""
-
-
-def plan_json(plan: Plan) -> str:
-    """The whole plan as JSON: ``{command, commit, push, reason, steps: [{step, …}]}``."""
-    steps = [_step(step) for step in plan.steps]
-    return json.dumps(
-        {
-            "command": plan.command.value,
-            "commit": plan.commit.sha,
-            "push": plan.permission.push,
-            "reason": plan.permission.reason,
-            "steps": steps,
-        }
-    )
-
-
-def _step(step: Step) -> Mapping[str, object]:
-    """One step as JSON, without the user's name: GitHub drops job outputs that hold a secret."""
-    said = {"step": _NAMES[type(step)], "service": step.service.name}
-    match step:
-        case BuildImage():
-            tags = [each.identifier for each in step.tags]
-            return {**said, "tags": tags, **({"why": step.why} if step.why else {})}
-        case PushImage():
-            return {**said, "tag": step.reference.identifier}
-        case ReuseImage():
-            return {**said, "tag": step.reference.identifier, "digest": str(step.image.digest)}
-        case CarryImage():
-            since = str(step.image.revision or "")
-            digest = str(step.image.digest)
-            return {**said, "tag": step.reference.identifier, "digest": digest, "since": since}
-        case MoveTag(held=True):
-            return {**said, "step": "keep", "tag": step.reference.identifier, "reason": THERE}
-        case MoveTag():
-            replaces = str(step.expect) if step.expect else None
-            tag = step.reference.identifier
-            return {**said, "tag": tag, "replaces": replaces, "rule": step.rule.value}
-        case KeepTag() | DeleteTag():
-            return {**said, "tag": step.reference.identifier, "reason": step.reason}
-        case MarkImage():
-            return {**said, "tag": step.reference.identifier, "digest": str(step.digest)}
-        case CopyImage():
-            return {**said, "digest": step.source.identifier}
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -292,7 +180,7 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         "reason": plan.permission.reason,
         "digest": str(single.digest or "") if single else "",
         "digests": json.dumps(digests),
-        "plan": plan_json(plan),
+        "plan": outline.plan_json(plan),
         "matrix": json.dumps({"service": [each.service.name for each in plan.builds]}),
         "image": single.image if single else "",
         "tags": "\n".join(str(tag) for each in found for tag in each.tags),

@@ -66,8 +66,8 @@ class ListedTag:
             name,
             digest,
             _count(data.get("full_size")),
-            _moment(data.get("tag_last_pushed")) or _moment(data.get("last_updated")),
-            _moment(data.get("tag_last_pulled")),
+            read_moment(data.get("tag_last_pushed")) or read_moment(data.get("last_updated")),
+            read_moment(data.get("tag_last_pulled")),
             tuple(dict.fromkeys(each for each in found if each)),
         )
 
@@ -167,8 +167,8 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _moment(value: object) -> datetime | None:
-    """An RFC 3339 time; Go's zero time stands for never."""
+def read_moment(value: object) -> datetime | None:
+    """Read an RFC 3339 time; Go's zero time stands for never."""
     try:
         found = datetime.fromisoformat(_text(value))
         moment = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

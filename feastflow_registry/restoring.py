@@ -1,18 +1,27 @@
-"""The command ``rollback``: a tag goes back to an image that it held before, without a build."""
+"""The command ``rollback``: a tag goes back to an image that it held before, without a build.
+
+With ``manifests``, they are pointed at that image, too; the commands that do the same in a cluster
+are printed in any case.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from feastflow_registry import rules
+from feastflow_registry import changes, deploying, kubectl, rules, selectors
 from feastflow_registry.app import App
-from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.deploying import Targets
+from feastflow_registry.images import Pin
 from feastflow_registry.moving import Moves
 from feastflow_registry.parallel import spread
 from feastflow_registry.plan import Plan
 from feastflow_registry.references import Tag
 from feastflow_registry.report import Answer
 from feastflow_registry.rollback import Retreat, Target, plan_rollback
+from feastflow_registry.services import Service
+
+_NO_FILES = Targets((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,34 +32,16 @@ class Rollback:
 
     def run(self) -> Answer:
         """Find the way back, mark what is bad, move the tags; or stop after the plan."""
-        tag = self._tag()
-        self.app.check_may_write()
+        app = self.app
+        tag = selectors.single(app.settings.command, app.settings.tag) or rules.LATEST
+        app.check_may_write()
+        files = deploying.read(app) if app.settings.manifests else _NO_FILES
         targets = self._targets(tag)
         plan = self._plan(targets, tag)
-        journal, dry_run = self.app.journal, self.app.settings.dry_run
-        journal.begin(plan)
-        if not dry_run:
-            moves = Moves(
-                plan=plan,
-                there=self.app.surveyor,
-                clock=self.app.http.clock,
-                attempted=journal.attempted,
-                spread=spread,
-            )
-            for outcome in moves.run():
-                journal.note(outcome)
-            journal.pushed = True
-        return journal.answer(dry_run=dry_run)
-
-    def _tag(self) -> Tag:
-        given = self.app.settings.tag
-        if given and given.path:
-            raise Failure(
-                Kind.INPUT,
-                f'input "tag": {given} is a repository, and rollback moves a tag of each service.',
-                "Give the tag alone, as in tag: production.",
-            )
-        return given.tag if given and given.tag else rules.LATEST
+        app.journal.begin(plan)
+        if not app.settings.dry_run:
+            self._carry_out(plan)
+        return self._answer(targets, files)
 
     def _targets(self, tag: Tag) -> list[Target]:
         retreat = Retreat(self.app.surveyor, tag)
@@ -61,8 +52,50 @@ class Rollback:
         wanted = self.app.settings.to
         return retreat.to(held, wanted) if wanted else retreat.back(held)
 
-    def _plan(self, targets: list[Target], tag: Tag) -> Plan:
+    def _plan(self, targets: Sequence[Target], tag: Tag) -> Plan:
         context = self.app.context
         steps = plan_rollback(targets, self.app.surveyor, tag)
         command = self.app.settings.command
         return Plan(command, context.commit, context.source, self.app.permission, steps)
+
+    def _carry_out(self, plan: Plan) -> None:
+        moves = Moves(
+            plan=plan,
+            there=lambda _: self.app.surveyor,
+            clock=self.app.http.clock,
+            attempted=self.app.journal.attempted,
+            copier=self.app.copier,
+            spread=spread,
+        )
+        for outcome in moves.run():
+            self.app.journal.note(outcome)
+        self.app.journal.pushed = True
+
+    def _answer(self, targets: Sequence[Target], files: Targets) -> Answer:
+        """Point the manifests at what the tags hold now, and say how to do so in a cluster."""
+        pins = {
+            each.service: Pin(each.good.tag, each.good.digest)
+            for each in targets
+            if each.good and each.good.tag
+        }
+        edits = deploying.point(self.app, files, pins)
+        answer = self.app.journal.answer(dry_run=self.app.settings.dry_run)
+        commands = kubectl.commands(_moving(targets, pins), files.manifests)
+        shown = ["In a cluster:", *(f"  {each}" for each in commands)] if commands else []
+        fenced = ["```bash", *commands, "```"] if commands else []
+        table = [*changes.table(edits), "", *fenced, ""]
+        written = deploying.changed_files(self.app, edits)
+        return replace(
+            answer,
+            lines=[*answer.lines, *changes.listed(edits), *shown],
+            markdown=answer.markdown + "\n".join(table) + "\n",
+            outputs={**answer.outputs, "changed-files": written},
+        )
+
+
+def _moving(targets: Sequence[Target], pins: Mapping[Service, Pin]) -> dict[Service, Pin]:
+    """Those that hold another image than they are to hold."""
+    moving = (
+        each.service for each in targets if each.good and each.good.digest != each.held.digest
+    )
+    return {service: pins[service] for service in moving if service in pins}

@@ -7,6 +7,7 @@ or with a slash in it a repository, which may be on another registry and may hol
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.errors import Failure, Kind
@@ -83,6 +84,18 @@ def destination(text: str) -> Destination:
         )
     Repository.parse(host or RegistryHost("docker.io"), path.replace(EACH, "service"))
     return Destination(_free(Tag.parse(tag)) if colon else None, path, host)
+
+
+def single(command: str, given: Sequence[Destination]) -> Tag | None:
+    """The one bare tag that a command is about, or none."""
+    for each in given:
+        if each.path or len(given) > 1:
+            raise Failure(
+                Kind.INPUT,
+                f'input "tag": {command} is about one tag of each service, not {each}.',
+                "Give the tag alone, as in tag: production.",
+            )
+    return given[0].tag if given else None
 
 
 def kept(text: str) -> str:

@@ -47,7 +47,7 @@ class Command(StrEnum):
     @property
     def builds(self) -> bool:
         """Whether it is about images that are built from the checkout."""
-        return self in (Command.PUBLISH, Command.BUILD, Command.PUSH)
+        return self in (Command.PUBLISH, Command.BUILD, Command.PUSH, Command.DOCTOR)
 
     @property
     def writes(self) -> bool:
@@ -201,10 +201,10 @@ class Settings(BaseModel):
     check: str = Field(
         "", description="A command that judges the image, named by IMAGE, before it is pushed."
     )
-    tag: Annotated[Destination | None, _parsed(selectors.destination)] = Field(
-        None,
-        description="The tag that promote, rollback and deploy are about; promote also takes "
-        "[host/]repository[:tag]. Where none is given, latest.",
+    tag: Annotated[tuple[Destination, ...], _parsed(grammar.each(selectors.destination))] = Field(
+        (),
+        description="The tag that rollback takes back or deploy looks at, or the tags that promote "
+        "gives, which may be [host/]repository[:tag].",
     )
     to: Annotated[Selector | None, _parsed(selectors.selector)] = Field(
         None, description="The image that is meant: a commit, a tag or a digest."

@@ -15,7 +15,7 @@ from conftest import Stack
 from docker.errors import APIError
 from integration.places import REPOSITORY, Auth, Place
 from integration.projects import MARK, Project
-from servers.github_api import READ, GitHubApi
+from servers.github_api import READ, WRITE_STATUS, GitHubApi
 
 from . import workflows
 from .acting import GITHUB_TOKEN, Runner, job_path, ship
@@ -111,7 +111,7 @@ def project(tmp_path: Path, place: Place) -> Project:
 @pytest.fixture
 def api(project: Project) -> Iterator[GitHubApi]:
     """GitHub's API over the project's remote."""
-    tokens = {GITHUB_TOKEN: [READ]}
+    tokens = {GITHUB_TOKEN: [READ, WRITE_STATUS]}
     with GitHubApi(project.origin, name=REPOSITORY, tokens=tokens, private=True) as api:
         yield api
 

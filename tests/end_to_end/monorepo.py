@@ -17,7 +17,7 @@ from typing import Any
 from conftest import Stack
 from integration.places import REPOSITORY, USER, Place
 from integration.projects import MARK, Project
-from servers.github_api import READ, GitHubApi
+from servers.github_api import READ, WRITE_STATUS, GitHubApi
 
 from . import events, workflows
 from .acting import GITHUB_TOKEN, Job, Runner
@@ -122,7 +122,7 @@ def site(
     assert text.count(label) == len(SERVICES)
     config.write_text(text)
     project.commit()
-    tokens = {GITHUB_TOKEN: [READ]}
+    tokens = {GITHUB_TOKEN: [READ, WRITE_STATUS]}
     with (
         Place("htpasswd", home=home / "witness", path=variables["PATH"]) as place,
         GitHubApi(project.origin, name=REPOSITORY, tokens=tokens, private=True) as api,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from integration.places import OURS, REPOSITORY, USER, Place
 from integration.projects import Project
+from servers.github_api import GitHubApi
 
 from . import events, workflows
 from .acting import Runner
@@ -28,7 +29,7 @@ RERUN = [
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("place", ["htpasswd", "token"], indirect=True)
 def test_three_tags_hold_one_digest_and_crane_agrees(
-    place: Place, project: Project, runners: Runners, store: str
+    place: Place, project: Project, runners: Runners, store: str, api: GitHubApi
 ) -> None:
     sha = project.head
     job = runners(store).run(project.folder, events.push("main", sha)).ended()
@@ -57,8 +58,13 @@ def test_three_tags_hold_one_digest_and_crane_agrees(
     assert image["action"] == "built"
     assert image["tags"] == [own, "sprint3", "latest"]
 
-    assert job.summary.startswith(f"### Published: commit {sha[:7]}\n")
     short = digest.partition(":")[2][:12]
+    [status] = api.statuses
+    assert (status.sha, status.state, status.context) == (sha, "success", "registry/app")
+    assert status.description == f"app:{own} sha256:{short}"
+    assert status.target_url.startswith(f"https://github.com/{REPOSITORY}/actions/runs/")
+
+    assert job.summary.startswith(f"### Published: commit {sha[:7]}\n")
     [row] = [line for line in job.summary.splitlines() if line.startswith("| app |")]
     for part in (own, "sprint3", "latest", short, "built"):
         assert f"<code>{part}</code>" in row or f" {part} " in row

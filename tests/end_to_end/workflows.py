@@ -8,6 +8,7 @@ from pathlib import Path
 SHIPPED = Path(__file__).resolve().parents[2] / "workflows" / "registry-ci.yml"
 LAST_INPUT = "          milestone: sprint3\n"
 MATRIX = SHIPPED.with_name("registry-ci-matrix.yml")
+DEPLOY = SHIPPED.with_name("deploy.yml")
 TOKEN = "          token: ${{ secrets.DOCKERHUB_TOKEN }}\n"
 PATH = ".github/workflows/registry-ci.yml"
 
@@ -37,6 +38,24 @@ def matrix_caller(registry: str) -> str:
     """The shipped workflow of many runners, with a registry given to each of its jobs."""
     text = MATRIX.read_text()
     assert text.count(TOKEN) == text.count("uses: feastflow/registry-action@") == 3
+    return text.replace(TOKEN, f"{TOKEN}          registry: {registry}\n")
+
+
+def deploy_caller(registry: str) -> str:
+    """The shipped workflow that commits manifests, with a registry.
+
+    act checks out what is there already, but only if a checkout names nothing by itself.
+    """
+    text, count = re.subn(r"(?m)^          ref: .*\n", "", DEPLOY.read_text())
+    assert count == text.count(TOKEN) == 1
+    return text.replace(TOKEN, f"{TOKEN}          registry: {registry}\n")
+
+
+def button(name: str, registry: str) -> str:
+    """A shipped workflow that somebody starts, with a registry."""
+    text = SHIPPED.with_name(name).read_text()
+    text = text.replace("secrets.DOCKERHUB_DELETE_TOKEN", "secrets.DOCKERHUB_TOKEN")
+    assert text.count(TOKEN) == text.count("uses: feastflow/registry-action@") > 0
     return text.replace(TOKEN, f"{TOKEN}          registry: {registry}\n")
 
 

@@ -14,7 +14,7 @@ import docker
 import pytest
 from conftest import Stack
 from servers.fault_proxy import FaultProxy
-from servers.github_api import READ, GitHubApi
+from servers.github_api import READ, WRITE_STATUS, GitHubApi
 
 from .places import REPOSITORY, Auth, Place
 from .projects import MARK, Project
@@ -120,7 +120,7 @@ def project(pattern: Project, tmp_path: Path) -> Project:
 @pytest.fixture
 def api(project: Project) -> Iterator[GitHubApi]:
     """GitHub's API over the project's remote."""
-    tokens = {GITHUB_TOKEN: [READ]}
+    tokens = {GITHUB_TOKEN: [READ, WRITE_STATUS]}
     with GitHubApi(project.origin, name=REPOSITORY, tokens=tokens, private=True) as api:
         yield api
 

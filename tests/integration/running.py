@@ -25,7 +25,7 @@ from .projects import Project
 
 GITHUB_TOKEN = "ghs_only_for_tests"
 PROGRAM = [sys.executable, "-I", "-m", "feastflow_registry"]
-_HEREDOC = re.compile(r"^(\w+)<<(.+)\n((?:.*\n)*?)\2\n", re.MULTILINE)
+_HEREDOC = re.compile(r"^([\w-]+)<<(.+)\n((?:.*\n)*?)\2\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ def test_the_requests_of_a_first_publish_are_these_and_no_more(
         "GET ",  # The repository itself: it is seen, so a 404 means that there is no such tag.
         f"GET /compare/{sha}...main?page=1&per_page=100",
         "GET /git/ref/tags/sprint3",  # It may have been set while this run moved the milestone.
+        f"POST /statuses/{sha}",
     ]
     assert {each.auth for each in place.requests()[1:]} == {"Basic"}
     engine = [each for each in place.requests("docker/") if each.method == "PUT"]

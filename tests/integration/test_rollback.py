@@ -151,6 +151,17 @@ def test_a_promotion_asks_so_much_and_no_more(shop: Shop) -> None:
     assert shop.tags["production"] == shop.digest(shop.bad)
 
 
+def test_twenty_tags_cost_three_requests_each_and_no_more(shop: Shop) -> None:
+    names = [f"region-{number}" for number in range(20)]
+    before = len(shop.place.requests())
+    shop.run("promote", to=shop.bad, tag=",".join(names)).ended()
+    asked = shop.place.since(before)
+    assert {shop.tags[each] for each in names} == {shop.digest(shop.bad)}
+    assert len([line for line in asked if line.startswith("GET")]) == 2
+    # Before a tag moves, its plan asks what it holds and whether it is final.
+    assert len([line for line in asked if not line.endswith(" 500")]) == 5 + 20 * 5
+
+
 def test_a_promotion_is_of_this_runs_commit_unless_told(shop: Shop) -> None:
     shop.run("promote", tag="production").ended()
     assert shop.tags["production"] == shop.digest(shop.bad)

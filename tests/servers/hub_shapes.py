@@ -36,7 +36,7 @@ class Shapes:
 
     def exists(self, repository: str) -> bool:
         """Whether anything was ever pushed there."""
-        return (self.root / "repositories" / repository).is_dir()
+        return self.folder(repository).parent.is_dir()
 
     def point(self, repository: str, digest: str, *tags: str) -> None:
         """Point tags at a digest, as a registry does: one push a tag would take its time."""

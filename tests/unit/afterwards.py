@@ -108,10 +108,10 @@ def carry_out(
     carried = Carried([], set(), FakeCopier(world.store, lost), registry)
     moves = Moves(
         plan=Plan(Command.ROLLBACK, D, SOURCE, PERMISSION, tuple(steps)),
-        there=eyes(world, registry=registry),
+        there=lambda _: eyes(world, registry=registry),
         clock=partial(next, map(float, itertools.count())),
         attempted=carried.attempted,
-        copier=carried.copier,
+        copier=lambda _: carried.copier,
     )
     for outcome in moves.run():
         carried.outcomes.append(outcome)

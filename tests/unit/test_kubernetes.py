@@ -357,6 +357,8 @@ kind: App
 spec: {{template: {{spec: {{containers: [{{name: a, image: {FRONTEND}}}]}}}}}}
 """
     assert "0.yaml, line 3: a in App is left as it is. Only Kubernetes' own" in told(foreign)
+    assert not read("f.yaml", foreign.encode()).holds(wanted)
+    assert read("f.yaml", pod(f"image: {FRONTEND}").encode()).holds(wanted)
 
 
 def test_untrusted_names_stay_on_their_line() -> None:

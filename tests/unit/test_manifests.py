@@ -170,3 +170,44 @@ def test_any_json_is_read_or_unverified(content: dict[str, object]) -> None:
     ):
         with suppress(Failure):
             ask()
+
+
+def test_the_parts_of_an_image_are_its_configuration_and_its_layers() -> None:
+    found = manifest(config=entry(D1, size=7), layers=[entry(D2, size=0, mediaType="x/strange")])
+    assert found.blobs == ((D1, 7), (D2, 0))
+    assert found.children == ()
+
+
+def test_the_parts_of_an_index_are_all_that_it_lists() -> None:
+    note = {"vnd.docker.reference.type": "attestation-manifest"}
+    found = manifest(INDEXES[0], manifests=[entry(D1), entry(D2, annotations=note)], config=1)
+    assert found.children == (D1, D2)
+    assert found.blobs == ()
+
+
+@pytest.mark.parametrize(
+    ("media_type", "urls", "carried"),
+    [
+        ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", ["https://x"], False),
+        ("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", ["https://x"], False),
+        ("application/vnd.oci.image.layer.nondistributable.v1.tar", [], True),
+        ("application/vnd.oci.image.layer.v1.tar+zstd", ["https://x"], True),
+    ],
+)
+def test_a_layer_that_may_not_be_distributed_is_no_part(
+    media_type: str, urls: list[str], carried: bool
+) -> None:
+    layer = entry(D2, size=2, mediaType=media_type, urls=urls)
+    found = manifest(config=entry(D1, size=1), layers=[layer])
+    assert [each.digest for each in found.blobs] == [D1, D2][: 1 + carried]
+
+
+@pytest.mark.parametrize("size", [-1, "1", None, True, 1.5])
+def test_a_part_without_a_size_is_refused(size: object) -> None:
+    with fails("does not say how large", kind=Kind.UNVERIFIED):
+        _ = manifest(config=entry(D1, size=size)).blobs
+
+
+def test_an_image_without_configuration_is_refused() -> None:
+    with fails("names no digest", kind=Kind.UNVERIFIED):
+        _ = manifest(layers=[entry(D1, size=1)]).blobs

@@ -41,6 +41,7 @@ class Answers:
         ("http://reg.example.com/v2/ada/shop/blobs/uploads/1", False),
         ("https://elsewhere.example.com/v2/ada/shop/blobs/uploads/1", False),
         ("https://reg.example.com:444/v2/ada/shop/blobs/uploads/1", False),
+        ("", False),
     ],
 )
 def test_an_upload_is_cancelled_at_the_registry_alone(location: str, cancelled: bool) -> None:

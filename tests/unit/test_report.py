@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from feastflow_registry import report
+from feastflow_registry import outline, report
 from feastflow_registry.plan import (
     Action,
     BuildImage,
@@ -151,11 +151,11 @@ STEPS = [
 
 @pytest.mark.parametrize(("step", "line", "content"), STEPS)
 def test_a_step_as_a_line_and_as_json(step: Step, line: str, content: dict[str, object]) -> None:
-    head, shown = report.plan_lines(plan(step))
+    head, shown = outline.plan_lines(plan(step))
     assert shown == line
     assert head == f"commit {B.short} pushes: push on branch main"
-    assert "ada" not in report.plan_json(plan(step)), "GitHub blanks a job output with a secret"
-    assert json.loads(report.plan_json(plan(step))) == {
+    assert "ada" not in outline.plan_json(plan(step)), "GitHub blanks a job output with a secret"
+    assert json.loads(outline.plan_json(plan(step))) == {
         "command": "publish",
         "commit": B.sha,
         "push": True,
@@ -165,7 +165,7 @@ def test_a_step_as_a_line_and_as_json(step: Step, line: str, content: dict[str, 
 
 
 def test_a_plan_that_pushes_nothing_says_so_first() -> None:
-    assert report.plan_lines(plan(push=False)) == [
+    assert outline.plan_lines(plan(push=False)) == [
         f"commit {B.short} pushes nothing: push on branch main"
     ]
 
@@ -268,11 +268,12 @@ class TestOutputs:
             "reason": "push on branch main",
             "digest": str(DIGEST),
             "digests": json.dumps({"shop": str(DIGEST)}),
-            "plan": report.plan_json(found),
+            "plan": outline.plan_json(found),
             "matrix": '{"service": ["shop"]}',
             "image": f"ada/shop@{DIGEST}",
             "tags": "ada/shop:commit-000000b\nada/shop:latest",
             "images": json.dumps(images),
+            "changed-files": "",
         }
         for name in ("pushed", "reason", "digest", "digests", "plan", "matrix"):
             assert "ada" not in outputs[name], "GitHub blanks a job output with the user name"
@@ -299,7 +300,7 @@ def test_a_plan_is_one_line_for_what_is_alike() -> None:
     elsewhere = replace(NEW, service=other, reference=Reference(other.repository, Tag("latest")))
     also = replace(BUILD, service=other, tags=(Reference(other.repository, Tag("commit-1")),))
     steps = (BUILD, PUSH, also, replace(NEW, reference=sprint), NEW, elsewhere)
-    assert report.plan_lines(plan(*steps))[1:] == [
+    assert outline.plan_lines(plan(*steps))[1:] == [
         "build  ada/shop:commit-000000b from .",
         "build  ada/other:commit-1 from .",
         "tag    ada/shop:sprint3, latest (new)",
@@ -338,7 +339,7 @@ def test_what_a_failed_run_carried_and_did_not() -> None:
 
 def test_a_tag_that_holds_the_image_already_is_kept() -> None:
     held = replace(MOVE, held=True)
-    assert report.plan_lines(plan(held))[1:] == ["keep   ada/shop:latest: it is there already"]
-    (step,) = json.loads(report.plan_json(plan(held)))["steps"]
+    assert outline.plan_lines(plan(held))[1:] == ["keep   ada/shop:latest: it is there already"]
+    (step,) = json.loads(outline.plan_json(plan(held)))["steps"]
     assert (step["step"], step["reason"]) == ("keep", "it is there already")
     assert report.standing(plan(held), [], []) == []

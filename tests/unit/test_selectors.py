@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from feastflow_registry.references import Digest, RegistryHost, Tag
-from feastflow_registry.selectors import Destination, Selector, destination, kept, selector
+from feastflow_registry.selectors import Destination, Selector, destination, kept, selector, single
 
 from .failures import fails
 from .publishing import service
@@ -95,3 +95,11 @@ def test_what_is_kept(text: str) -> None:
 def test_what_names_nothing_to_keep(text: str) -> None:
     with fails():
         kept(text)
+
+
+def test_one_bare_tag_or_none() -> None:
+    assert single("rollback", ()) is None
+    assert single("rollback", [destination("production")]) == Tag("production")
+    for given in (["a", "b"], ["team/app"], ["team/app:production"]):
+        with fails("rollback is about one tag of each service", "Give the tag alone"):
+            single("rollback", [destination(each) for each in given])

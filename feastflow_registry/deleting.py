@@ -1,0 +1,220 @@
+"""Deleting what was planned, and nothing that somebody came to need meanwhile.
+
+Each tag is looked at again before it goes: one that holds another image now is kept. Where a
+registry deletes whole images only, one goes when no tag on it stays and nothing that stays needs
+it. In the end, what was to go is gone, and every image that was to stay is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from feastflow_registry.catalog import marks
+from feastflow_registry.errors import Failure, Kind, Problem
+from feastflow_registry.plan import Action, DeleteTag, KeepTag, Outcome, Plan
+from feastflow_registry.ports import ImageDeletion, Spread, TagDeletion, TagReader
+from feastflow_registry.references import Digest, Reference, Repository, Tag
+from feastflow_registry.repositories import Deleted
+
+T = TypeVar("T")
+R = TypeVar("R")
+_AT_ONCE = 8
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Deleter:
+    """Carries out the deletions of a plan.
+
+    ``tags``: what deletes a tag alone, if anything does; ``images``: what deletes whole images.
+    """
+
+    registry: TagReader
+    tags: TagDeletion
+    images: ImageDeletion
+    spread: Spread
+    conflicts: list[Problem] = field(default_factory=list)
+
+    def run(self, plan: Plan) -> Iterator[Outcome]:
+        """Delete; each outcome as it is reached. Stops at the first refusal.
+
+        Raises a conflict in the end, if tags were kept because they had changed.
+        """
+        for service in plan.services:
+            steps = plan.of(service)
+            due = [each for each in steps if isinstance(each, DeleteTag)]
+            kept = [each for each in steps if isinstance(each, KeepTag)]
+            gone: list[Reference] = []
+            for outcome in self._clear(due, kept):
+                if outcome.action is Action.DELETED:
+                    gone.append(outcome.reference)
+                yield outcome
+            if due:
+                self._prove_gone(gone)
+                self._prove_kept(kept)
+        if self.conflicts:
+            raise Failure.of(Kind.CONFLICT, self.conflicts)
+
+    def _clear(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
+        """Delete tags, or images where that is not to be had: the first tag shows which."""
+        waiting, by_tag = list(due), True
+        whole: list[DeleteTag] = []
+        count = 1
+        while waiting and by_tag:
+            part, waiting = waiting[:count], waiting[count:]
+            count = _AT_ONCE
+            for step, outcome in zip(part, self._attempt(self._untag, part), strict=True):
+                if outcome is None:
+                    by_tag = False
+                    whole.append(step)
+                else:
+                    yield outcome
+        if whole:
+            yield from self._delete_images([*whole, *waiting], kept)
+
+    def _attempt(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        """Do the same to several things; what was done is told before what failed is raised."""
+
+        def attempt(item: T) -> R | Failure:
+            try:
+                return work(item)
+            except Failure as failure:
+                return failure
+
+        failures: list[Failure] = []
+        for each in self.spread(attempt, items):
+            if isinstance(each, Failure):
+                failures.append(each)
+            else:
+                yield each
+        if failures:
+            raise failures[0]
+
+    def _untag(self, step: DeleteTag) -> Outcome | None:
+        """Delete one tag; nothing, if this registry does not delete tags."""
+        there = self.registry.resolve(step.reference)
+        if there != step.digest:
+            return self._changed(step, there)
+        if self.tags.delete_tag(step.reference.repository, _tag(step)) is Deleted.UNSUPPORTED:
+            return None
+        return Outcome(step.service, Action.DELETED, step.reference, there)
+
+    def _changed(self, step: DeleteTag, there: Digest | None) -> Outcome:
+        """A tag that does not hold what was planned: it is gone already, or it is kept."""
+        if there is None:
+            note = "it was gone already"
+            return Outcome(step.service, Action.DELETED, step.reference, note=note)
+        was = step.digest.short if step.digest else "nothing"
+        self.conflicts.append(
+            Problem(
+                f"{step.reference} holds {there.short} now instead of {was}, so it was kept.",
+                "Another run has moved it meanwhile: run again, to plan with what is there now.",
+            )
+        )
+        return _kept(step, there, "it holds another image than when it was planned")
+
+    def _delete_images(
+        self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]
+    ) -> Iterator[Outcome]:
+        """Delete images with all of their tags, but for those that are needed."""
+        repository = due[0].reference.repository
+        moved, new = self._look_again(repository, due, kept)
+        stays = {each.there: each.reference.identifier for each in kept if each.there}
+        stays |= {digest: str(tag) for tag, digest in moved.items()}
+        needs = dict(zip(stays, self.spread(partial(self._needs, repository), stays), strict=True))
+        needed = {part: stays[each] for each, parts in needs.items() for part in parts}
+        images: dict[Digest | None, list[DeleteTag]] = {}
+        for step in due:
+            if step.digest in needed:
+                holder = needed[step.digest]
+                note = f"images are deleted whole here, and {holder} needs this one"
+                yield _kept(step, step.digest, note)
+            else:
+                images.setdefault(step.digest, []).append(step)
+        movable = [tag for each in kept if not marks(tag := _tag(each))[0]]
+        work = partial(self._delete_image, kept=(*movable, *new, *moved))
+        groups = list(images.values())
+        for start in range(0, len(groups), _AT_ONCE):
+            for outcomes in self._attempt(work, groups[start : start + _AT_ONCE]):
+                yield from outcomes
+
+    def _look_again(
+        self, repository: Repository, due: Sequence[DeleteTag], kept: Sequence[KeepTag]
+    ) -> tuple[dict[Tag, Digest], list[Tag]]:
+        """Tags that hold another image than planned, and those that were not there then."""
+        found = self.spread(self.registry.resolve, [each.reference for each in due])
+        moved = {
+            _tag(step): there
+            for step, there in zip(due, found, strict=True)
+            if there and there != step.digest
+        }
+        known = {*map(_tag, due), *map(_tag, kept)}
+        return moved, [tag for tag in self.registry.tags(repository) if tag not in known]
+
+    def _needs(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
+        return self.images.needed(repository, [digest])
+
+    def _delete_image(self, due: Sequence[DeleteTag], *, kept: Collection[Tag]) -> list[Outcome]:
+        """Delete the image that all of these tags hold, unless one of ``kept`` needs it now."""
+        found = [(each, self.registry.resolve(each.reference)) for each in due]
+        outcomes = [self._changed(step, there) for step, there in found if there != step.digest]
+        held = [(step, there) for step, there in found if there and there == step.digest]
+        if not held:
+            return outcomes
+        repository, digest = held[0][0].reference.repository, held[0][1]
+        try:
+            self.images.delete_manifest(repository, digest, kept=kept)
+        except Failure as failure:
+            if failure.kind is not Kind.CONFLICT:
+                raise
+            self.conflicts.extend(failure.problems)
+            note = "another tag came to need its image meanwhile"
+            return [*outcomes, *(_kept(step, there, note) for step, there in held)]
+        done = (
+            Outcome(step.service, Action.DELETED, step.reference, there) for step, there in held
+        )
+        return [*outcomes, *done]
+
+    def _prove_gone(self, gone: Sequence[Reference]) -> None:
+        found = zip(gone, self.spread(self.registry.resolve, gone), strict=True)
+        left = [str(each) for each, there in found if there]
+        if left:
+            raise Failure(
+                Kind.UNVERIFIED,
+                f"{_listed(left)} was deleted, but is still there.",
+                "Another run may have published it again: look at it, and run again.",
+            )
+
+    def _prove_kept(self, kept: Sequence[KeepTag]) -> None:
+        """Look whether every image that was to stay is there, by its digest."""
+        holders = {
+            Reference(each.reference.repository, each.there): str(each.reference)
+            for each in kept
+            if each.there
+        }
+        found = zip(holders, self.spread(self.registry.resolve, holders), strict=True)
+        lost = [holders[each] for each, there in found if there is None]
+        if lost:
+            raise Failure(
+                Kind.UNVERIFIED,
+                f"the image of {_listed(lost)} is not on the registry any more.",
+                "If nobody else has deleted it, this is a defect: report it with this log, and "
+                "publish its commit again.",
+            )
+
+
+def _tag(step: DeleteTag | KeepTag) -> Tag:
+    assert isinstance(step.reference.target, Tag)
+    return step.reference.target
+
+
+def _kept(step: DeleteTag, there: Digest | None, note: str) -> Outcome:
+    return Outcome(step.service, Action.KEPT, step.reference, there, note=note)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

@@ -1,0 +1,91 @@
+"""The command ``prune``: old commit tags go, by policy; a dry run, unless it is told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from feastflow_registry import kubernetes, manifest_files, retention, tables
+from feastflow_registry.app import App
+from feastflow_registry.catalog import Catalog
+from feastflow_registry.cataloguing import Cataloguer
+from feastflow_registry.deleting import Deleter
+from feastflow_registry.deletion import RegistryDeletion
+from feastflow_registry.immutability import ImmutableTags
+from feastflow_registry.parallel import spread
+from feastflow_registry.plan import DeleteTag, KeepTag, Plan
+from feastflow_registry.references import Digest, Reference, Repository
+from feastflow_registry.report import Answer
+from feastflow_registry.retention import Names, Retention, Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """One clearing up."""
+
+    app: App
+
+    def run(self) -> Answer:
+        """List everything, plan, and delete what may go; or stop after the plan."""
+        app = self.app
+        app.check_may_write()
+        plan = self._plan(self._names())
+        app.journal.begin(plan)
+        if not app.settings.dry_run:
+            images = RegistryDeletion(app.registry)
+            deleter = Deleter(app.registry, app.hub or images, images, spread)
+            for outcome in deleter.run(plan):
+                app.journal.note(outcome)
+        return app.journal.answer(dry_run=app.settings.dry_run)
+
+    def _names(self) -> Mapping[Repository, Names]:
+        """What is used of each repository; read first, for it may be bad input."""
+        settings = self.app.settings
+        files = manifest_files.find(self.app.workspace, settings.manifests)
+        manifests = [kubernetes.read(each.name, each.content) for each in files]
+        repositories = [each.repository for each in self.app.services]
+        return {each: retention.named(each, settings.keep, manifests) for each in repositories}
+
+    def _plan(self, names: Mapping[Repository, Names]) -> Plan:
+        app = self.app
+        cataloguer = Cataloguer(app.registry, app.hub, app.git.revisions, spread)
+        steps: list[DeleteTag | KeepTag] = []
+        for catalog in cataloguer.read(app.services, sizes=False):
+            if not catalog.entries:
+                app.log.warning(tables.nothing(catalog))
+            rulings = self._judge(cataloguer, catalog, names[catalog.service.repository])
+            steps += retention.steps(catalog, rulings)
+        context = app.context
+        command = app.settings.command
+        return Plan(command, context.commit, context.source, app.permission, tuple(steps))
+
+    def _judge(self, cataloguer: Cataloguer, catalog: Catalog, names: Names) -> tuple[Ruling, ...]:
+        """Decide; where that hangs on what only images tell, those are read, and no others."""
+        app, repository = self.app, catalog.service.repository
+        about = app.hub.about(repository) if app.hub and catalog.entries else None
+        rules = Retention(
+            now=datetime.fromtimestamp(app.http.wall(), UTC),
+            days=app.settings.keep_days,
+            last=app.settings.keep_last,
+            patterns=retention.patterns(app.settings.keep),
+            named=names,
+            immutable=about.immutable if about else ImmutableTags(),
+        )
+        undated = retention.undated(retention.judge(catalog, rules))
+        rules = replace(rules, created=cataloguer.created(repository, undated))
+        rulings = retention.judge(catalog, rules)
+        if self._names_part(catalog, names):
+            children = RegistryDeletion(app.registry).children
+            going = retention.going(rulings)
+            parts = zip(going, spread(partial(children, repository), going), strict=True)
+            rulings = retention.judge(catalog, replace(rules, parts=dict(parts)))
+        return rulings
+
+    def _names_part(self, catalog: Catalog, names: Names) -> bool:
+        """Whether a digest is used that no tag has: it may be one platform of an index."""
+        digests = [each for each in names if isinstance(each, Digest)]
+        unknown = (each for each in digests if each not in catalog.sharing)
+        references = (Reference(catalog.service.repository, each) for each in unknown)
+        return any(self.app.registry.resolve(each) for each in references)

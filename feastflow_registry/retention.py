@@ -1,0 +1,226 @@
+"""Which tags of a repository may go: a decision with its reason for every one of them. Pure.
+
+Only commit tags and markers of withdrawn commits ever go. Whatever somebody may rely on stays: the
+newest, the young, those of unknown age, those whose image another tag holds, those that ``keep``
+or a manifest names, and the marker of a commit that stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from feastflow_registry.catalog import Catalog, Entry, marks
+from feastflow_registry.errors import Failure, Kind, Problem
+from feastflow_registry.images import Found, shown, spell, whole
+from feastflow_registry.immutability import ImmutableTags, Verdict
+from feastflow_registry.kubernetes import Manifest
+from feastflow_registry.patterns import matches
+from feastflow_registry.plan import DeleteTag, KeepTag
+from feastflow_registry.references import Digest, Reference, Repository, Tag
+from feastflow_registry.rules import LATEST
+
+KEEP = "keep"
+UNDATED = "its age is not known"
+_OTHER = "only commit tags are ever deleted"
+
+Names = Mapping[Tag | Digest, str]
+"""What is used by its tag or digest, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is to be kept of one repository.
+
+    ``named``: what is used elsewhere; ``parts``: what an image is made of, as far as one of these
+    is named; ``created``: when images of unknown age were made.
+    """
+
+    now: datetime
+    days: int
+    last: int
+    patterns: tuple[str, ...] = ()
+    named: Names = field(default_factory=dict)
+    immutable: ImmutableTags = field(default_factory=ImmutableTags)
+    parts: Mapping[Digest, frozenset[Digest]] = field(default_factory=dict)
+    created: Mapping[Digest, datetime] = field(default_factory=dict)
+
+    def age(self, entry: Entry) -> timedelta | None:
+        """How long a tag has been there, at most; nothing, if that is not known."""
+        moment = self.moment(entry)
+        return self.now - moment if moment else None
+
+    def moment(self, entry: Entry) -> datetime | None:
+        """Since when it is there. A marker may be a lot younger than its commit."""
+        if entry.is_marker:
+            return entry.pushed
+        return entry.moment or (self.created.get(entry.digest) if entry.digest else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What becomes of one tag, and why."""
+
+    entry: Entry
+    kept: bool
+    reason: str
+
+
+def judge(catalog: Catalog, retention: Retention) -> tuple[Ruling, ...]:
+    """Decide about every tag, in the catalog's order."""
+    kept = _kept_for_themselves(catalog, retention)
+    while more := _kept_along(catalog, kept):
+        kept |= more
+    return tuple(
+        Ruling(each, each.tag in kept, kept.get(each.tag) or _old(each, retention))
+        for each in catalog.entries
+    )
+
+
+def undated(rulings: Iterable[Ruling]) -> frozenset[Digest]:
+    """The images of commits that are kept only because their age is not known."""
+    found = (each.entry for each in rulings if each.reason == UNDATED)
+    return frozenset(each.digest for each in found if each.is_commit and each.digest)
+
+
+def going(rulings: Iterable[Ruling]) -> frozenset[Digest]:
+    """The images of the tags that go."""
+    found = (each.entry.digest for each in rulings if not each.kept)
+    return frozenset(each for each in found if each)
+
+
+def steps(catalog: Catalog, rulings: Sequence[Ruling]) -> tuple[DeleteTag | KeepTag, ...]:
+    """Delete the oldest first, and markers after what they mark; then say what is kept."""
+    service = catalog.service
+
+    def refer(ruling: Ruling) -> Reference:
+        return Reference(service.repository, ruling.entry.tag)
+
+    due = [each for each in reversed(rulings) if not each.kept]
+    due.sort(key=lambda each: each.entry.is_marker)
+    deletions = (DeleteTag(service, refer(each), each.entry.digest, each.reason) for each in due)
+    kept = (each for each in rulings if each.kept)
+    keeps = (KeepTag(service, refer(each), each.entry.digest, each.reason) for each in kept)
+    return (*deletions, *keeps)
+
+
+def _kept_for_themselves(catalog: Catalog, retention: Retention) -> dict[Tag, str]:
+    dated = [(age, each) for each in catalog.commits if (age := retention.age(each)) is not None]
+    dated.sort(key=lambda each: each[0])
+    newest = {each.tag for _, each in dated[: retention.last]}
+    others = [each for each in catalog.entries if not marks(each.tag)[0] and each.digest]
+    others.sort(key=lambda each: each.tag == LATEST)
+    holders = {each.digest: each.tag for each in others}
+    found = ((each.tag, _why_kept(each, retention, newest, holders)) for each in catalog.entries)
+    return {tag: why for tag, why in found if why}
+
+
+def _why_kept(
+    entry: Entry,
+    retention: Retention,
+    newest: Collection[Tag],
+    holders: Mapping[Digest | None, Tag],
+) -> str:
+    """Why a tag stays whatever becomes of others; nothing, if it may go."""
+    if not entry.is_commit and not entry.is_marker:
+        return _OTHER
+    if entry.digest is None:
+        return "what it holds could not be read"
+    if where := _named(entry, retention, entry.digest):
+        return where
+    if entry.is_commit and entry.digest in holders:
+        return f"{holders[entry.digest]} holds the same image"
+    verdict, rule = retention.immutable.judge(entry.tag.value)
+    if verdict is Verdict.YES:
+        return f"it is immutable on Docker Hub by the rule {rule[:100]!r}"
+    if entry.tag in newest:
+        return f"it is among the newest {retention.last} (keep-last)"
+    age = retention.age(entry)
+    if age is None:
+        return UNDATED
+    young = age < timedelta(days=retention.days)
+    return f"it is younger than {retention.days} days (keep-days)" if young else ""
+
+
+def _named(entry: Entry, retention: Retention, digest: Digest) -> str:
+    parts = sorted(retention.parts.get(digest, ()))
+    used: tuple[Tag | Digest, ...] = (entry.tag, digest, *parts)
+    where = next((retention.named[each] for each in used if each in retention.named), "")
+    if not where and matches(entry.tag.value, retention.patterns):
+        where = KEEP
+    return f"{where} names it" if where else ""
+
+
+def _kept_along(catalog: Catalog, kept: Mapping[Tag, str]) -> dict[Tag, str]:
+    """What stays because of what does: a marker keeps its image, a commit keeps its marker."""
+    stays = [each for each in catalog.entries if each.tag in kept]
+    marked = {each.digest: each.tag for each in stays if each.is_marker and each.digest}
+    commits = {each.digits for each in stays if each.is_commit}
+    images = {each.digest for each in stays if each.is_commit}
+    more: dict[Tag, str] = {}
+    for each in catalog.entries:
+        if each.tag in kept:
+            continue
+        if each.is_commit and each.digest in marked:
+            more[each.tag] = f"{marked[each.digest]} is kept, which marks its image"
+        if each.is_marker and (each.digits in commits or each.digest in images):
+            more[each.tag] = "the commit that it marks is kept"
+    return more
+
+
+def _old(entry: Entry, retention: Retention) -> str:
+    age = retention.age(entry)
+    days = age.days if age else 0
+    return f"{days} {'day' if days == 1 else 'days'} old"
+
+
+def named(repository: Repository, keep: Sequence[str], manifests: Iterable[Manifest]) -> Names:
+    """What ``keep`` and manifests name of a repository, by a digest or by tag and digest.
+
+    Raises one input failure with all images of which a manifest does not tell which one is used.
+    """
+    found: dict[Tag | Digest, str] = {}
+    problems: list[Problem] = []
+    for item in keep:
+        found |= dict.fromkeys(_targets(item, repository) if "/" in item else (), KEEP)
+        digest = item.rpartition("@")[2]
+        if digest.startswith("sha"):  # What an image is does not depend on where it is.
+            found[Digest(digest)] = KEEP
+    for manifest in manifests:
+        for each in manifest.uses(repository):
+            targets = _targets(each.text, repository)
+            found |= dict.fromkeys(targets, shown(manifest.name))
+            if each.doubt or not each.can_pin or (not targets and _is_renamed(each)):
+                problems.append(_unclear(manifest, each))
+    if problems:
+        raise Failure.of(Kind.INPUT, problems)
+    return found
+
+
+def patterns(keep: Sequence[str]) -> tuple[str, ...]:
+    """Those items of ``keep`` that are patterns of tags."""
+    return tuple(each for each in keep if not {"/", "@", ":"} & set(each))
+
+
+def _targets(image: str, repository: Repository) -> list[Tag | Digest]:
+    """The tag and the digest that an image is named by, if it is of this repository."""
+    spelling = spell(image)
+    if spelling is None or spelling.repository != whole(repository) or not spelling.is_reference:
+        return []
+    tag, _, digest = spelling.rest.partition("@")
+    return [*([Tag(tag[1:])] if tag else []), *([Digest(digest)] if digest else [])]
+
+
+def _is_renamed(found: Found) -> bool:
+    """Whether a kustomization leaves the tag to the image that it renames."""
+    old = spell(found.container) if found.resource == "Kustomization" else None
+    return old is not None and old.repository != found.repository
+
+
+def _unclear(manifest: Manifest, found: Found) -> Problem:
+    return Problem(
+        f"{shown(manifest.name)}, line {found.line}: which image {found.owner} uses is not told by "
+        f"{shown(found.text)!r}.",
+        "Name what it uses in keep, and leave this file out of the manifests.",
+    )

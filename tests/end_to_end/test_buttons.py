@@ -1,0 +1,77 @@
+"""promote.yml, rollback.yml and prune.yml: what somebody starts by a button, or a clock does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from integration.places import Place
+from integration.projects import Project
+
+from . import workflows
+from .acting import Job, Runner
+from .events import Event
+
+
+@dataclass
+class Site:
+    """Two published commits. `older` came first."""
+
+    place: Place
+    project: Project
+    runner: Runner
+    older: str
+    newer: str
+
+    def press(self, name: str, **inputs: Any) -> Job:
+        """Run a workflow by hand."""
+        known = {key.replace("_", "-"): str(each).lower() for key, each in inputs.items()}
+        event = Event("workflow_dispatch", "refs/heads/main", {"inputs": known})
+        return self.start(name, event)
+
+    def start(self, name: str, event: Event) -> Job:
+        text = workflows.button(name, self.place.host)
+        return self.runner.run(self.project.folder, event, workflow=text).ended()
+
+    def digest(self, tag: str) -> str:
+        return self.place.tags()[tag]
+
+
+@pytest.fixture
+def site(runner: Runner, project: Project, place: Place) -> Site:
+    runner.run(project.folder).ended()
+    older = f"commit-{project.head[:7]}"
+    project.commit()
+    runner.run(project.folder).ended()
+    return Site(place, project, runner, older, f"commit-{project.head[:7]}")
+
+
+def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site) -> None:
+    before = site.place.tags()
+    job = site.press("rollback.yml", tag="latest", dry_run=True)
+    assert site.place.tags() == before
+    assert job.outputs()["pushed"] == "false"
+
+    job = site.press("rollback.yml", tag="latest", to="", services="")
+    assert site.digest("latest") == site.digest(site.older)
+    withdrawn = site.newer.replace("commit-", "withdrawn-")
+    assert site.digest(withdrawn) == site.digest(site.newer)
+    assert job.outputs()["pushed"] == "true"
+    assert "### Rolled back" in job.summary
+
+    job = site.press("promote.yml", tag="production", to=site.older)
+    assert site.digest("production") == site.digest(site.older)
+    assert "### Promoted" in job.summary
+
+
+def test_prune_shows_its_plan_first_and_deletes_when_it_is_told(site: Site) -> None:
+    old = {f"commit-{number:07x}": site.digest(site.older) for number in range(1, 14)}
+    site.place.retag(old)
+    before = site.place.tags()
+    job = site.start("prune.yml", Event("schedule", "refs/heads/main", {"schedule": "17 3 * * 1"}))
+    assert job.results == {"plan": "success"}
+    assert site.place.tags() == before
+    job = site.press("prune.yml", delete=True)
+    assert job.results == {"plan": "success", "delete": "success"}
+    assert {"latest", site.newer, site.older} <= site.place.tags().keys()

@@ -1,0 +1,263 @@
+"""The four scenarios and the troubleshooting of FeastFlow's registry guide, on real parts.
+
+Each test has the name that the guide gives its section.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from .conftest import Builder
+from .places import REPOSITORY, USER, Place
+from .projects import MARK
+from .running import Machine, Ran
+from .stock import docker_hub
+
+FRONTEND = Path(__file__).resolve().parents[2] / "examples" / "frontend"
+NAME = "feastflow-frontend"
+IMAGE = f"{USER}/{NAME}"
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: feastflow-frontend
+spec:
+  replicas: 3
+  template:
+    spec:
+      containers:
+        - name: frontend
+          image: {image} # what runs
+          ports:
+            - containerPort: 3000
+"""
+SERVICES = "services:\n  frontend: {image: feastflow-frontend, smoke-test: 3000/}\n"
+MANIFEST = "k8s/frontend.yaml"
+
+
+@dataclass
+class FeastFlow:
+    """The frontend's repository, the registry, and people who work on it."""
+
+    machine: Machine
+
+    @property
+    def place(self) -> Place:
+        return self.machine.place
+
+    @property
+    def repository(self) -> str:
+        return f"{self.place.host}/{IMAGE}"
+
+    @property
+    def commit(self) -> str:
+        return f"commit-{self.machine.project.head[:7]}"
+
+    def tags(self) -> dict[str, str]:
+        return self.place.tags(IMAGE)
+
+    def change(self, page: str) -> str:
+        """Merge a change of the page to main; its commit tag."""
+        self.machine.project.commit({"site/index.html": f"<h1>{page}</h1>\n"})
+        return self.commit
+
+    def run(self, command: str, *arguments: str, code: int = 0, **variables: Any) -> Ran:
+        """Run the program by hand, as the guide's scripts are."""
+        environ = self.machine.laptop(FEASTFLOW_REGISTRY=self.place.host, **variables)
+        ran = self.machine.run(environ, command, *arguments)
+        assert ran.code == code, ran.log
+        return ran
+
+    def manifest(self) -> str:
+        return (self.machine.project.folder / MANIFEST).read_text()
+
+    def kubectl(self, line: str) -> str:
+        """What a printed `kubectl set image` makes of the manifest that the cluster runs."""
+        words = shlex.split(line)
+        assert words[:3] == ["kubectl", "set", "image"]
+        resource, *images = words[3:]
+        assert resource == "deployment/feastflow-frontend"
+        done = subprocess.run(
+            [*words[:3], "--local", "-f", "-", *images, "-o", "yaml"],
+            input=DEPLOYMENT.format(image="x"),
+            env={"PATH": self.place.path, "HOME": str(self.machine.home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextmanager
+    def running(self, reference: str) -> Iterator[str]:
+        """Pull an image as a node does, and run it; the page that it answers with."""
+        with closing(docker.DockerClient(self.machine.variables["DOCKER_HOST"])) as client:
+            login = {"username": USER, "password": self.place.token}
+            joint = "@" if "@" in reference else ":"
+            name, _, target = reference.rpartition(joint)
+            image = client.images.pull(name.partition("@")[0], target, auth_config=login)
+            container = client.containers.run(
+                image, detach=True, ports={"3000/tcp": ("127.0.0.1", 0)}, labels=[MARK]
+            )
+            try:
+                yield _page(container)
+            finally:
+                container.remove(force=True)
+
+
+def _page(container: Container) -> str:
+    for _ in range(100):
+        container.reload()
+        [binding] = container.ports.get("3000/tcp") or [{"HostPort": "1"}]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{binding['HostPort']}/") as answer:
+                return str(answer.read().decode())
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(container.logs())
+
+
+@pytest.fixture
+def feastflow(
+    place: Place,
+    machines: Callable[[Place, Builder], Machine],
+    classic: Builder,
+    busybox: Path,
+) -> FeastFlow:
+    machine = machines(place, classic)
+    project = machine.project
+    url = f"https://github.com/{REPOSITORY}"
+    project.git("config", f"url.{project.origin}.insteadOf", url)
+    project.git("remote", "set-url", "origin", url)
+    shutil.copytree(FRONTEND / "site", project.folder / "site")
+    shutil.copy2(busybox, project.folder / "busybox")
+    dockerfile = (FRONTEND / "Dockerfile").read_text() + f"LABEL {MARK}\n"
+    project.commit(
+        {
+            "Dockerfile": dockerfile,
+            "feastflow.yml": SERVICES,
+            MANIFEST: DEPLOYMENT.format(image=f"{place.host}/{IMAGE}:latest"),
+        }
+    )
+    return FeastFlow(machine)
+
+
+def test_scenario_1_standard_development_workflow(feastflow: FeastFlow) -> None:
+    """Publish main with its three tags, deploy to staging, promote the same image later."""
+    own = feastflow.change("a new feature")
+    feastflow.run("publish", "--milestone", "sprint3")
+    tags = feastflow.tags()
+    assert tags.keys() == {own, "sprint3", "latest"}
+    assert len(set(tags.values())) == 1
+    ran = feastflow.run("deploy", "--manifests", "k8s")
+    image = f"{feastflow.repository}:{own}@{tags[own]}"
+    assert feastflow.manifest() == DEPLOYMENT.format(image=image)
+    assert MANIFEST in ran.log
+    # It passes QA: the same image goes to production, and nothing is built again.
+    feastflow.run("promote", "--tag", "production")
+    assert feastflow.tags()["production"] == tags[own]
+
+
+def test_scenario_2_rollback_after_failed_deployment(feastflow: FeastFlow) -> None:
+    """Back to the last known good version in one command, which prints those for the cluster."""
+    good = feastflow.change("works")
+    feastflow.run("publish")
+    bad = feastflow.change("answers 500")
+    feastflow.run("publish")
+    listed = feastflow.run("tags").log
+    assert good in listed
+    assert bad in listed
+
+    ran = feastflow.run("rollback")
+    tags = feastflow.tags()
+    assert tags["latest"] == tags[good]
+    assert tags[bad.replace("commit-", "withdrawn-")] == tags[bad]
+    image = f"{feastflow.repository}:{good}@{tags[good]}"
+    [line] = re.findall(r"kubectl set image .*", ran.log)
+    assert f"image: {image}\n" in feastflow.kubectl(line)
+    assert "kubectl rollout status deployment/feastflow-frontend" in ran.log
+    with feastflow.running(f"{feastflow.repository}:latest") as page:
+        assert page == "<h1>works</h1>\n"
+
+    # The manifest can be taken back with it.
+    feastflow.run("rollback", "--to", bad)
+    feastflow.run("rollback", "--to", good, "--manifests", MANIFEST)
+    assert feastflow.manifest() == DEPLOYMENT.format(image=image)
+
+
+def test_scenario_3_running_teammates_branch_locally(feastflow: FeastFlow) -> None:
+    """A branch publishes its commit tag and nothing that others share; anybody can run it."""
+    feastflow.run("publish")
+    before = feastflow.tags()
+    feastflow.machine.project.git("switch", "--quiet", "--create", "pricing")
+    own = feastflow.change("a new pricing algorithm")
+    feastflow.run("publish")
+    assert feastflow.tags().keys() - before.keys() == {own}
+    assert feastflow.tags()["latest"] == before["latest"]
+    with feastflow.running(f"{feastflow.repository}:{own}") as page:
+        assert page == "<h1>a new pricing algorithm</h1>\n"
+
+
+def test_scenario_4_kubernetes_pulls_from_registry_during_deployment(feastflow: FeastFlow) -> None:
+    """What the manifest names is what every node pulls, by its digest, whatever moves later."""
+    own = feastflow.change("first")
+    feastflow.run("publish")
+    feastflow.run("deploy", "--manifests", MANIFEST)
+    [image] = re.findall(r"image: (\S+) # what runs", feastflow.manifest())
+    assert image == f"{feastflow.repository}:{own}@{feastflow.tags()[own]}"
+    feastflow.change("second")
+    feastflow.run("publish")
+    with feastflow.running(image) as page:
+        assert page == "<h1>first</h1>\n"
+
+
+def test_error_denied_requested_access_to_the_resource_is_denied(feastflow: FeastFlow) -> None:
+    """Not logged in, or as somebody else."""
+    ran = feastflow.run("publish", code=3, DOCKERHUB_TOKEN="dckr_pat_of_somebody_else")
+    assert "does not accept the user name and token" in ran.log
+    assert "create a new one with read and write scope" in ran.log
+    environ = feastflow.machine.laptop(credentials=False, FEASTFLOW_REGISTRY=feastflow.place.host)
+    environ["DOCKER_CONFIG"] = str(feastflow.machine.home)
+    ran = feastflow.machine.run(environ, "publish")
+    assert ran.code == 2
+    assert "run `docker login`" in ran.log
+    assert feastflow.tags() == {}
+
+
+def test_error_cannot_connect_to_the_docker_daemon(feastflow: FeastFlow) -> None:
+    """Docker is not running."""
+    ran = feastflow.run("publish", code=4, DOCKER_HOST="unix:///nowhere/docker.sock")
+    assert "Cannot connect to the Docker daemon at unix:///nowhere/docker.sock." in ran.log
+    assert "sudo systemctl start docker" in ran.log
+
+
+def test_error_repository_name_must_be_lowercase(feastflow: FeastFlow) -> None:
+    """A user name with capitals, which repositories are named after."""
+    ran = feastflow.run("publish", code=2, DOCKERHUB_USERNAME="YourUsername")
+    assert "must be lowercase" in ran.log
+    assert 'Write "yourusername".' in ran.log
+    assert feastflow.place.requests() == []
+
+
+def test_images_pushed_but_not_visible_on_docker_hub(feastflow: FeastFlow) -> None:
+    """The repository is private, which doctor tells with what to press."""
+    feastflow.run("publish")
+    with docker_hub(feastflow.place) as hub:
+        hub.private.add(IMAGE)
+        ran = feastflow.run("doctor", FEASTFLOW_HUB_URL=hub.url)
+    assert "private" in ran.log
+    assert "Make public" in ran.log

@@ -1,0 +1,444 @@
+"""The command `prune` on both kinds of deletion: what goes is gone, what stays can be pulled."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from servers.docker_hub import DockerHub
+from servers.fault_proxy import Fault, FaultProxy
+from servers.registry import Registry
+from servers.untagging import Untagging
+
+from feastflow_registry.journal import Journal
+from feastflow_registry.plan import Plan
+
+from .hubs import find_registry
+from .places import USER, Place
+from .projects import Project
+from .running import Machine, Ran
+from .stock import Stock, commit_days, docker_hub
+
+KINDS = ("by digest", "by tag", "docker hub")
+POLICIES: Mapping[str, Mapping[str, str]] = {
+    "the default": {},
+    "little is kept": {"keep_days": "1", "keep_last": "1"},
+    "many days": {"keep_days": "250", "keep_last": "1"},
+    "many tags": {"keep_days": "1", "keep_last": "15"},
+    "a pattern": {"keep_days": "1", "keep_last": "1", "keep": "commit-*0*,commit-*a*"},
+}
+POD = (
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: %s}]}\n"
+)
+
+
+@dataclass
+class Shop:
+    """A repository on a registry of one kind. `proxy` sees the deletions."""
+
+    machine: Machine
+    stock: Stock
+    host: str
+    proxy: FaultProxy
+    hub: DockerHub | None
+
+    @property
+    def place(self) -> Place:
+        return self.machine.place
+
+    def environ(self, **facts: Any) -> dict[str, str]:
+        given = {"command": "prune", "dry_run": "false", "registry": self.host, **facts}
+        environ = self.machine.runner(**given)
+        return {**environ, "FEASTFLOW_HUB_URL": self.proxy.url} if self.hub else environ
+
+    def prune(self, **facts: Any) -> Ran:
+        """Run in this process."""
+        return self.machine.call(self.environ(**facts))
+
+    def deletions(self) -> int:
+        return sum(each.method == "DELETE" for each in self.proxy.requests)
+
+
+@pytest.fixture
+def shops(machine: Machine) -> Iterator[Callable[[str], Shop]]:
+    with ExitStack() as open_:
+
+        def give(kind: str) -> Shop:
+            place = machine.place
+            stock = Stock(place)
+            if kind == "by tag":
+                proxy: FaultProxy = open_.enter_context(Untagging(place.registry))
+                return Shop(machine, stock, f"localhost:{proxy.port}", proxy, None)
+            if kind == "by digest":
+                return Shop(machine, stock, place.host, place.proxy, None)
+            hub = open_.enter_context(docker_hub(place))
+            proxy = open_.enter_context(FaultProxy(hub.url))
+            return Shop(machine, stock, place.host, proxy, hub)
+
+        yield give
+
+
+@pytest.fixture(params=KINDS)
+def shop(request: pytest.FixtureRequest, shops: Callable[[str], Shop]) -> Shop:
+    return shops(request.param)
+
+
+def fill(shop: Shop) -> dict[str, str]:
+    """26 tags on 5 images, of which kept and old tags share; by tag, their digests."""
+    ages = [400, 350, 300, 250, 200, 180, 170, 160, 150, 140, 130, 120, 110, 100, 95, 80]
+    ages += [60, 40, 20, 10, 5, 1]
+    names = commit_days(shop.machine.project, *ages)
+    images = [shop.stock.image(f"image {number}") for number in range(4)]
+    images.append(shop.stock.index(*images[:2]))
+    for number, (name, age) in enumerate(zip(names, ages, strict=True)):
+        # The first image has old tags alone, but is listed by the index.
+        held = images[number % 4] if number < 16 else images[2 + number % 3]
+        shop.stock.tag({f"commit-{name}": held}, age=age)
+    shop.stock.tag({"latest": images[4], "sprint1": images[1]}, age=1)
+    shop.stock.tag({"frozen-sprint1": images[1], f"withdrawn-{names[20]}": images[3]}, age=300)
+    tags = shop.place.tags()
+    assert (len(tags), len(set(tags.values()))) == (26, 5)
+    return tags
+
+
+def planned(log: str, verb: str) -> set[str]:
+    """The tags that the plan deletes, or keeps."""
+    lines = re.findall(rf"^{verb} +\S+: ([^:]*): .*$", log, re.MULTILINE)
+    return {tag for line in lines for tag in line.split(", ")}
+
+
+def check(shop: Shop, before: Mapping[str, str], kept: set[str]) -> None:
+    """Every kept tag is where it was, and crane pulls its image whole, layers and all."""
+    tags = shop.place.tags()
+    assert {tag: tags.get(tag) for tag in kept} == {tag: before[tag] for tag in kept}
+    assert shop.place.listed() >= kept
+    shop.stock.pulls(sorted({before[tag] for tag in kept}))
+
+
+class TestPolicies:
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_every_kept_tag_can_be_pulled(self, shop: Shop, policy: str) -> None:
+        before = fill(shop)
+        ran = shop.prune(**POLICIES[policy]).ended()
+        going, kept = planned(ran.log, "delete"), planned(ran.log, "keep")
+        assert going | kept == set(before)
+        assert not going & kept
+        assert {"latest", "sprint1", "frozen-sprint1"} <= kept
+        assert going
+        check(shop, before, kept)
+        left = set(shop.place.tags()) - kept
+        if shop.host == shop.place.host and not shop.hub:
+            # Here an image goes whole, or not at all.
+            assert {before[tag] for tag in left} <= {before["latest"], *(before[t] for t in kept)}
+            assert all(f"{tag} " in ran.log.replace("  (", " ") for tag in left)
+        else:
+            assert left == set()
+        last = re.search(r"^Deleted (\d+) tags?, kept (\d+)\.$", ran.log, re.MULTILINE)
+        assert last
+        assert [int(each) for each in last.groups()] == [26 - len(kept | left), len(kept | left)]
+
+    def test_a_dry_run_deletes_nothing(self, shop: Shop) -> None:
+        before = fill(shop)
+        ran = shop.prune(dry_run="").ended()
+        assert shop.place.tags() == before
+        methods = {each.method for each in (*shop.proxy.requests, *shop.place.proxy.requests)}
+        assert methods <= {"GET", "HEAD", "POST"}
+        assert "This was a dry run: nothing was deleted." in ran.log
+        assert planned(ran.log, "delete")
+        assert "### Would delete" in ran.summary
+
+    def test_an_empty_repository(self, shop: Shop) -> None:
+        ran = shop.prune().ended()
+        assert f"{shop.host}/feastflow/app holds no tags" in ran.log
+        assert "Deleted 0 tags, kept 0." in ran.log
+
+
+class TestInterrupted:
+    def test_killed_in_the_middle_and_run_again(self, shop: Shop) -> None:
+        before = fill(shop)
+        plan = shop.prune(dry_run="", keep_days="1", keep_last="1")
+        kept = planned(plan.log, "keep")
+        done = shop.deletions()
+        fault = Fault("hold", method="DELETE", nth=3)
+        shop.proxy.add(fault)
+        inputs = {"keep_days": "1", "keep_last": "1"}
+        running = shop.machine.start(shop.environ(**inputs))
+        assert fault.arrived.wait(30)
+        running.kill()
+        fault.release()
+        shop.proxy.clear()
+        assert shop.deletions() > done
+        check(shop, before, kept)
+        ran = shop.prune(**inputs).ended()
+        check(shop, before, kept)
+        assert planned(ran.log, "keep") == kept
+        assert planned(shop.prune(**inputs).ended().log, "delete") <= {
+            tag for tag in before if before[tag] in {before[each] for each in kept}
+        }
+
+    def test_what_was_deleted_is_told_when_it_fails(self, shop: Shop) -> None:
+        fill(shop)
+        status = {"status": 403, "times": None}
+        shop.proxy.add(Fault("status", method="DELETE", nth=3, **status))  # type: ignore[arg-type]
+        ran = shop.prune(keep_days="1", keep_last="1").ended(3)
+        assert "denied the deletion" in ran.errors[0]
+        assert re.search(r"Deleted before the failure: \d+ tags?\. Not known to be: \d+", ran.log)
+
+    @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
+    def test_one_bad_moment_is_survived(self, shop: Shop, kind: Any) -> None:
+        before = fill(shop)
+        shop.proxy.add(Fault(kind, method="DELETE", nth=2))
+        ran = shop.prune(keep_days="1", keep_last="1").ended()
+        check(shop, before, planned(ran.log, "keep"))
+
+
+class TestChanged:
+    def test_a_tag_that_moved_is_kept_and_the_others_go(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second, _ = commit_days(shop.machine.project, 400, 300, 1)
+        one, two, three = (shop.stock.image(each) for each in "123")
+        shop.stock.tag({f"commit-{first}": one}, age=400)
+        shop.stock.tag({f"commit-{second}": two}, age=300)
+        shop.stock.tag({"latest": three}, age=1)
+        begin = Journal.begin
+
+        def act(journal: Journal, plan: Plan) -> None:
+            begin(journal, plan)
+            shop.place.retag({f"commit-{first}": three})
+
+        monkeypatch.setattr(Journal, "begin", act)
+        inputs = {"keep_last": "1", "keep": "nothing", "keep_days": "30"}
+        commits = {"commit-0000001": three}
+        shop.stock.tag(commits, age=0)
+        ran = shop.prune(**inputs).ended(6)
+        assert f"commit-{first} holds {three[7:19]} now instead of {one[7:19]}" in ran.errors[0]
+        assert shop.place.tags() == {f"commit-{first}": three, "latest": three, **commits}
+
+    def test_latest_moved_onto_an_old_image(
+        self, shops: Callable[[str], Shop], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shop = shops("by digest")
+        old, new = commit_days(shop.machine.project, 400, 1)
+        one, two = (shop.stock.image(each) for each in "12")
+        shop.stock.tag({f"commit-{old}": one, f"commit-{new}": two, "latest": two})
+        begin = Journal.begin
+
+        def act(journal: Journal, plan: Plan) -> None:
+            begin(journal, plan)
+            shop.place.retag({"latest": one})
+
+        monkeypatch.setattr(Journal, "begin", act)
+        ran = shop.prune(keep_last="1").ended(6)
+        assert "latest now needs" in ran.errors[0]
+        assert shop.place.tags()["latest"] == one
+        shop.stock.pulls([one, two])
+
+
+class TestInUse:
+    @pytest.mark.parametrize(
+        "keep",
+        ["commit-{old}", "commit-{old}*", "{digest}", "{repository}:commit-{old}", "x/y@{digest}"],
+    )
+    def test_what_keep_names(self, shop: Shop, keep: str) -> None:
+        old, _ = self.lay(shop)
+        digest = shop.place.tags()[f"commit-{old}"]
+        names = {"old": old, "digest": digest, "repository": f"{shop.host}/feastflow/app"}
+        ran = shop.prune(keep=keep.format(**names), keep_last="1").ended()
+        assert shop.place.tags()[f"commit-{old}"] == digest
+        assert f"commit-{old}: keep names it" in ran.log
+
+    @pytest.mark.parametrize("spelling", [":commit-{old}", "@{digest}", ":v9@{digest}"])
+    def test_what_a_manifest_names(self, shop: Shop, spelling: str) -> None:
+        old, _ = self.lay(shop)
+        digest = shop.place.tags()[f"commit-{old}"]
+        image = f"{shop.host}/feastflow/app{spelling}".format(old=old, digest=digest)
+        self.deploy(shop, image)
+        ran = shop.prune(manifests="k8s", keep_last="1").ended()
+        assert shop.place.tags()[f"commit-{old}"] == digest
+        assert f"commit-{old}: k8s/web.yaml names it" in ran.log
+
+    def test_a_platform_that_a_manifest_names_keeps_its_index(self, shop: Shop) -> None:
+        old, new = commit_days(shop.machine.project, 400, 1)
+        part, other = shop.stock.image("arm64"), shop.stock.image("amd64")
+        shop.stock.tag({f"commit-{old}": shop.stock.index(part, other)}, age=400)
+        shop.stock.tag({f"commit-{new}": other}, age=1)
+        self.deploy(shop, f"{shop.host}/feastflow/app@{part}")
+        ran = shop.prune(manifests="k8s", keep_last="1").ended()
+        assert f"commit-{old}: k8s/web.yaml names it" in ran.log
+        assert f"commit-{old}" in shop.place.tags()
+
+    def test_a_manifest_that_does_not_tell_is_refused_before_anything_is_asked(
+        self, shop: Shop
+    ) -> None:
+        self.deploy(shop, f"'{shop.host}/feastflow/app:{{{{ .Values.tag }}}}'")
+        ran = shop.prune(manifests="k8s").ended(2)
+        assert "k8s/web.yaml, line 4: which image c in Pod/web uses is not told" in ran.errors[0]
+        assert ran.sent == 0
+
+    def lay(self, shop: Shop) -> Sequence[str]:
+        """An old commit, and a new one."""
+        names = commit_days(shop.machine.project, 400, 1)
+        for name, age in zip(names, (400, 1), strict=True):
+            shop.stock.tag({f"commit-{name}": shop.stock.image(name)}, age=age)
+        return names
+
+    def deploy(self, shop: Shop, image: str) -> None:
+        folder = shop.machine.project.folder / "k8s"
+        folder.mkdir()
+        (folder / "web.yaml").write_text(POD % image)
+
+
+class TestAge:
+    def test_where_no_history_tells_the_image_does(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("by digest")
+        young = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400))
+        old = shop.stock.image("old", created="2020-01-01T00:00:00Z")
+        unknown = shop.stock.image("unknown")
+        fresh = shop.stock.image("fresh", created=young)
+        shop.stock.tag({f"commit-000000{n}": d for n, d in enumerate((old, unknown, fresh))})
+        ran = shop.prune(keep_last="1").ended()
+        assert set(shop.place.tags()) == {"commit-0000001", "commit-0000002"}
+        assert "commit-0000001: its age is not known" in ran.log
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("facts", "words"),
+        [
+            ({"event": "pull_request"}, "the event pull_request never pushes"),
+            ({"ref": "refs/heads/feature"}, "not among the branches that may push"),
+            ({"shared_tags": "false"}, "prune may not write here"),
+            ({"username": "", "token": "", "namespace": USER}, "no username and token"),
+        ],
+    )
+    def test_a_run_that_may_not_write(
+        self, shops: Callable[[str], Shop], facts: Mapping[str, Any], words: str
+    ) -> None:
+        shop = shops("by digest")
+        before = fill(shop)
+        ran = shop.prune(**facts).ended(2)
+        assert words in ran.errors[0]
+        assert (ran.sent, shop.place.tags()) == (0, before)
+
+    def test_a_dry_run_may_be_made_anywhere(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("by digest")
+        fill(shop)
+        ran = shop.prune(event="pull_request", dry_run="").ended()
+        assert "Would delete" in ran.log
+
+    @pytest.mark.parametrize("value", ["-1", "0", "many"])
+    def test_a_policy_that_is_none(self, machine: Machine, value: str) -> None:
+        ran = machine.call(machine.runner(command="prune", keep_days=value)).ended(2)
+        assert 'input "keep-days"' in ran.errors[0]
+        assert ran.sent == 0
+
+    def test_a_registry_that_does_not_delete(self, machine: Machine) -> None:
+        (name,) = commit_days(machine.project, 400)
+        program = find_registry(machine.place.path)
+        place = machine.place
+        with Registry(
+            binary=program, delete=False, storage=place.registry.storage, users={USER: place.token}
+        ) as registry:
+            stock = Stock(place)
+            stock.tag({f"commit-{name}": stock.image("1")})
+            stock.tag({"commit-0000001": stock.image("2", created="2026-01-01T00:00:00Z")})
+            environ = machine.runner(command="prune", dry_run="false", registry=registry.host)
+            ran = machine.call({**environ, "FEASTFLOW_KEEP_LAST": "1"}).ended(3)
+        assert "does not delete images" in ran.errors[0]
+        assert "REGISTRY_STORAGE_DELETE_ENABLED=true" in ran.errors[0]
+        assert len(place.tags()) == 2
+
+    def test_a_token_that_may_only_read(
+        self, places: Callable[..., Place], machines: Callable[..., Machine], classic: Any
+    ) -> None:
+        place = places("token", reader=True)
+        machine = machines(place, classic)
+        commit_days(machine.project, 400)
+        ran = machine.call(machine.runner(command="prune", dry_run="false")).ended()
+        assert "holds no tags" in ran.log
+
+
+class TestDockerHub:
+    def lay(self, shop: Shop, *ages: int) -> list[str]:
+        names = [f"commit-{number:07x}" for number in range(len(ages))]
+        digest = shop.stock.image("1")
+        for name, age in zip(names, ages, strict=True):
+            shop.stock.tag({name: digest}, age=age)
+        return names
+
+    def test_a_token_without_the_scope_to_delete(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("docker hub")
+        self.lay(shop, 400, 1)
+        assert shop.hub
+        account = shop.hub.accounts[USER]
+        shop.hub.accounts[USER] = type(account)(account.secret, "repo:write", account.owns)
+        ran = shop.prune(keep_last="1").ended(3)
+        assert "Read, Write & Delete scope" in ran.errors[0]
+        assert len(shop.place.tags()) == 2
+
+    def test_immutable_tags_are_kept(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("docker hub")
+        first, *_ = self.lay(shop, 400, 300, 1)
+        assert shop.hub
+        shop.hub.immutable["feastflow/app"] = [f"{first}"]
+        ran = shop.prune(keep_last="1").ended()
+        assert f"{first}: it is immutable on Docker Hub by the rule '{first}'" in ran.log
+        assert len(shop.place.tags()) == 2
+
+    def test_one_that_turns_out_to_be_immutable_stops_it(
+        self, shops: Callable[[str], Shop]
+    ) -> None:
+        shop = shops("docker hub")
+        self.lay(shop, 400, 300, 1)
+        assert shop.hub
+        shop.hub.immutable["feastflow/app"] = ["(?s:^commit-)"]
+        ran = shop.prune(keep_last="1").ended(6)
+        assert "is immutable on Docker Hub" in ran.errors[0]
+        assert len(shop.place.tags()) == 3
+
+    def test_it_waits_as_it_is_told(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("docker hub")
+        self.lay(shop, *range(120, 100, -1), 1)
+        waited: list[float] = []
+        assert shop.hub
+        shop.hub.clock = lambda: time.time() + sum(waited)
+        shop.hub.delete_limit = 8
+        ran = shop.machine.call(shop.environ(keep_last="1"), sleep=waited.append).ended()
+        assert len(shop.place.tags()) == 1
+        assert sum(waited) > 60
+        assert "Deleted 20 tags, kept 1." in ran.log
+
+    def test_the_tags_that_were_listed_are_those_that_go(
+        self, shops: Callable[[str], Shop]
+    ) -> None:
+        """Deleting while listing would shift the pages, so that tags are missed."""
+        shop = shops("docker hub")
+        digest = shop.stock.image("1")
+        shop.stock.tag({f"commit-{number:07x}": digest for number in range(250)}, age=400)
+        ran = shop.prune(keep_last="1").ended()
+        assert len(shop.place.tags()) == 1
+        methods = [each.method for each in shop.proxy.requests]
+        assert methods == ["POST", *["GET"] * 4, *["DELETE"] * 249]
+        assert "Deleted 249 tags, kept 1." in ran.log
+
+
+def test_by_hand_on_several_services(machine: Machine, project: Project) -> None:
+    services = "services:\n  web: {image: web, context: .}\n  api: {image: api, context: .}\n"
+    project.commit({"feastflow.yml": services})
+    (old,) = commit_days(project, 400)
+    stock = Stock(machine.place)
+    for name in ("web", "api"):
+        repository = f"{USER}/{name}"
+        stock.tag(
+            {f"commit-{old}": stock.image(name, repository=repository)}, repository=repository
+        )
+        stock.tag({"latest": stock.image("new", repository=repository)}, repository=repository)
+    host = f"--registry={machine.place.host}"
+    ran = machine.run(machine.laptop(), "prune", host, "--dry-run=false", "--keep=x").ended()
+    assert "Deleted 0 tags, kept 4." in ran.log

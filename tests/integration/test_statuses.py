@@ -1,0 +1,144 @@
+"""A record at the commit: one request a service, and never a reason to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from servers.fault_proxy import Fault, FaultProxy
+from servers.github_api import READ, GitHubApi, Status
+
+from feastflow_registry import github_api
+
+from .conftest import Builder
+from .places import Place
+from .running import GITHUB_TOKEN, Machine, Ran
+from .scenes import KINDS, Scene
+
+RUN = "https://github.com/feastflow/app/actions/runs/1"
+FIX = "Give the job `permissions: statuses: write`"
+
+
+@pytest.fixture
+def scene(
+    place: Place,
+    machines: Callable[[Place, Builder], Machine],
+    remote: Builder,
+    monkeypatch: pytest.MonkeyPatch,
+    github: FaultProxy,
+) -> Iterator[Scene]:
+    """Runs that find all they publish on the registry, so that nothing is built."""
+    laid = Scene.lay("rerun", machines(place, remote), remote, monkeypatch)
+    laid.reset()
+    brief = github_api._BRIEF.new(backoff_factor=0, backoff_jitter=0)
+    monkeypatch.setattr(github_api, "_BRIEF", brief)
+    yield laid
+    github.clear()
+
+
+def posts(github: FaultProxy) -> list[str]:
+    """The statuses that were sent, by how they ended."""
+    found = [each for each in github.requests if each.method == "POST"]
+    assert {each.path.rpartition("/")[0] for each in found} <= {"/repos/feastflow/app/statuses"}
+    return [str(each.status) for each in found]
+
+
+def notices(ran: Ran) -> list[str]:
+    """What the runner shows as notices about statuses."""
+    return [
+        each for each in ran.log.splitlines() if each.startswith("::notice") and "status" in each
+    ]
+
+
+def test_each_published_image_sets_one(scene: Scene, api: GitHubApi, github: FaultProxy) -> None:
+    api.statuses.clear()
+    before = len(posts(github))
+    ran = scene.run().ended()
+    short = scene.new.partition(":")[2][:12]
+    description = f"app:{scene.own} sha256:{short}"
+    sha = scene.machine.project.head
+    assert api.statuses == [Status(sha, "success", "registry/app", description, RUN)]
+    assert posts(github)[before:] == ["201"]
+    assert notices(ran) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (401, "GitHub answered 401."),
+        (403, "GitHub answered 403."),
+        (404, "GitHub answered 404."),
+        (422, "GitHub answered 422."),
+        (503, "GitHub answered 503."),
+    ],
+)
+def test_a_refusal_is_one_notice_and_the_run_is_green(
+    scene: Scene, api: GitHubApi, github: FaultProxy, status: int, cause: str
+) -> None:
+    api.statuses.clear()
+    github.add(Fault("status", method="POST", status=status, times=None))
+    ran = scene.run()
+    scene.check_done(ran)
+    [notice] = notices(ran)
+    assert cause in notice
+    assert FIX in notice
+    assert api.statuses == []
+
+
+def test_a_token_without_the_permission(scene: Scene, api: GitHubApi) -> None:
+    api.tokens = {GITHUB_TOKEN: [READ]}
+    ran = scene.run()
+    scene.check_done(ran)
+    [notice] = notices(ran)
+    assert "GitHub answered 403. " + FIX in notice
+
+
+def test_an_api_that_is_gone(scene: Scene, github: FaultProxy) -> None:
+    github.add(Fault("reset_before", times=None, method="POST"))
+    ran = scene.run()
+    scene.check_done(ran)
+    assert "could not be reached. " + FIX in notices(ran)[0]
+
+
+def test_without_a_token_nothing_is_sent(scene: Scene, github: FaultProxy) -> None:
+    before = len(github.requests)
+    ran = scene.machine.call(scene.machine.runner(github_token=""))
+    scene.check_done(ran)
+    [notice] = notices(ran)
+    assert "the input github-token is empty. " + FIX in notice
+    assert github.requests[before:] == ()
+
+
+@pytest.mark.parametrize("kind", ["429", "503", "reset_before", "reset_after"])
+def test_one_bad_moment_is_survived(
+    scene: Scene, api: GitHubApi, github: FaultProxy, kind: str
+) -> None:
+    api.statuses.clear()
+    fault = github.add(Fault(method="POST", **KINDS[kind]))
+    ran = scene.run().ended()
+    assert fault.fired == 1
+    assert {each.context for each in api.statuses} == {"registry/app"}
+    assert notices(ran) == []
+
+
+@pytest.mark.parametrize("inputs", [{"dry_run": "true"}, {"command": "build"}])
+def test_what_publishes_nothing_sets_none(
+    scene: Scene, github: FaultProxy, inputs: dict[str, str]
+) -> None:
+    before = len(posts(github))
+    ran = scene.machine.call(scene.machine.runner(**dict[str, Any](inputs)))
+    assert posts(github)[before:] == []
+    assert notices(ran) == []
+
+
+def test_a_run_by_hand_sets_none(scene: Scene, github: FaultProxy) -> None:
+    before = len(posts(github))
+    machine = scene.machine
+    machine.project.commit()
+    options = ["--registry", machine.place.host, "--builder", "feastflow-tests"]
+    options += ["--shared-tags", "false", "--image", "app", "--namespace", "feastflow"]
+    ran = machine.run(machine.laptop(GITHUB_API_URL=github.url), "publish", *options)
+    assert ran.code == 0, ran.log
+    assert posts(github)[before:] == []
+    assert "status" not in ran.log
