@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from integration.places import Place
 from integration.projects import Project
+from integration.stock import commit_days
 
 from . import workflows
 from .acting import Job, Runner
@@ -28,9 +29,6 @@ class Site:
         """Run a workflow by hand."""
         known = {key.replace("_", "-"): str(each).lower() for key, each in inputs.items()}
         event = Event("workflow_dispatch", "refs/heads/main", {"inputs": known})
-        return self.start(name, event)
-
-    def start(self, name: str, event: Event) -> Job:
         text = workflows.button(name, self.place.host)
         return self.runner.run(self.project.folder, event, workflow=text).ended()
 
@@ -65,13 +63,25 @@ def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site
     assert "### Promoted" in job.summary
 
 
-def test_prune_shows_its_plan_first_and_deletes_when_it_is_told(site: Site) -> None:
-    old = {f"commit-{number:07x}": site.digest(site.older) for number in range(1, 14)}
-    site.place.retag(old)
-    before = site.place.tags()
-    job = site.start("prune.yml", Event("schedule", "refs/heads/main", {"schedule": "17 3 * * 1"}))
+def test_prune_shows_its_plan_first_and_deletes_when_it_is_told(
+    runner: Runner, project: Project, place: Place
+) -> None:
+    [old] = commit_days(project, 120)
+    runner.run(project.folder).ended()
+    project.commit()
+    runner.run(project.folder).ended()
+    project.commit()
+    runner.run(project.folder).ended()
+    before = place.tags()
+    text = workflows.button("prune.yml", place.host).replace("keep-last: 10", "keep-last: 1")
+
+    clock = Event("schedule", "refs/heads/main", {"schedule": "17 3 * * 1"})
+    job = runner.run(project.folder, clock, workflow=text).ended()
     assert job.results == {"plan": "success"}
-    assert site.place.tags() == before
-    job = site.press("prune.yml", delete=True)
+    assert place.tags() == before
+    assert f"commit-{old}" in job.summary
+
+    pressed = Event("workflow_dispatch", "refs/heads/main", {"inputs": {"delete": "true"}})
+    job = runner.run(project.folder, pressed, workflow=text).ended()
     assert job.results == {"plan": "success", "delete": "success"}
-    assert {"latest", site.newer, site.older} <= site.place.tags().keys()
+    assert place.tags() == {tag: each for tag, each in before.items() if tag != f"commit-{old}"}

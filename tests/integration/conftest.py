@@ -16,6 +16,7 @@ from conftest import Stack
 from servers.fault_proxy import FaultProxy
 from servers.github_api import READ, WRITE_STATUS, GitHubApi
 
+from .feastflow import FeastFlow, lay_out
 from .places import REPOSITORY, Auth, Place
 from .projects import MARK, Project
 from .running import GITHUB_TOKEN, Machine
@@ -169,3 +170,9 @@ def machine(
 ) -> Machine:
     """A machine with the classic engine, and a registry with a password file."""
     return machines(place, classic)
+
+
+@pytest.fixture
+def feastflow(machine: Machine, busybox: Path) -> FeastFlow:
+    """The frontend, of which nothing is published yet."""
+    return lay_out(machine, busybox)

@@ -1,0 +1,59 @@
+"""The README shows each command as it is: its examples are run here, and compared.
+
+Digits of commits and digests, sizes, times and the registry's host may differ, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .feastflow import FeastFlow
+from .stock import commit_days
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+STORY = (
+    "tags",
+    "promote --to {good} --tag production",
+    "rollback",
+    "deploy --tag latest --manifests k8s --dry-run",
+    "deploy --tag latest --manifests k8s",
+    "prune --keep-last 2",
+)
+
+
+def normalize(text: str) -> str:
+    """Name digits in their order, and leave out what every run has its own of."""
+    names: dict[str, str] = {}
+
+    def name(found: re.Match[str]) -> str:
+        return names.setdefault(found[0][:7], f"<{len(names) + 1}>")
+
+    text = re.sub(r"localhost:\d+/", "", text)
+    text = re.sub(r"\d+\.\d+ [kM]B", "<size>", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d|\d+\.\d s", "<time>", text)
+    text = re.sub(r"[▁-█]{2,}", "<sizes>", text)
+    text = re.sub(r"\b(?:[0-9a-f]{64}|[0-9a-f]{12}|[0-9a-f]{7})\b", name, text)
+    return re.sub(r"[ ═─]+", " ", text).strip()
+
+
+def tell(feastflow: FeastFlow) -> str:
+    """Publish two commits, and run the commands of the story one after the other."""
+    told = []
+    commit_days(feastflow.machine.project, 120, subject="Open the shop")
+    feastflow.run("publish")
+    commits = []
+    for page in ("the menu", "the prices"):
+        own = feastflow.change(page, message=f"Show {page}")
+        commits.append(own.removeprefix("commit-"))
+        feastflow.run("publish", "--milestone", "sprint3")
+    for line in STORY:
+        command = line.format(good=commits[0])
+        told.append(f"$ feastflow-registry {command}\n{feastflow.run(*command.split()).log}")
+    return "\n".join(told)
+
+
+def test_what_the_readme_shows_is_what_the_commands_say(feastflow: FeastFlow) -> None:
+    shown = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+    told = tell(feastflow)
+    assert normalize("\n".join(shown)) == normalize(told)
