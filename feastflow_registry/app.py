@@ -142,7 +142,9 @@ class App:
         """Docker Hub's own API, if that is the registry in use."""
         if not self.settings.registry.is_docker_hub and not self.hub_url:
             return None
-        http = replace(self.http, deadline=hubsession.DEADLINE)
+        # Who lists or deletes thousands of tags waits where it is told to; doctor answers soon.
+        patient = self.settings.command in (Command.TAGS, Command.PRUNE)
+        http = replace(self.http, deadline=hubsession.DEADLINE) if patient else self.http
         return HubClient(HubSession(http, self.credential, self.hub_url or hubsession.HUB))
 
     @cached_property

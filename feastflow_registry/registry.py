@@ -234,13 +234,11 @@ class RegistryClient:
         words = error_words(response)
         host = self.auth.host
         if response.status in (401, 403) or (response.status == 404 and write):
-            need = "read and write" if write else "read"
-            return Failure(
-                Kind.REFUSED,
-                f"{host} denied {what}{words}.",
-                f"Give the token {need} scope, and check that user "
-                f"{self._user()} may {'push to' if write else 'pull from'} this repository.",
-            )
+            need, may = ("read and write", "push to") if write else ("read", "pull from")
+            fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
+            if "immutab" in words:
+                fix = "Leave the tag out of the repository's rules of immutability on Docker Hub."
+            return Failure(Kind.REFUSED, f"{host} denied {what}{words}.", fix)
         return _misbehaving(f"{redact(response.url)} answered {response.status}{words}")
 
     def _user(self) -> str:

@@ -65,3 +65,18 @@ def test_a_name_that_is_no_tag_becomes_no_part_of_an_address(name: object) -> No
     client = RegistryClient(answers, Authenticator(answers, HOST, None, [SHOP], False))
     with fails("a list of tags holds ", kind=Kind.UNREACHABLE):
         client.tags(SHOP)
+
+
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("requested access to the resource is denied", "Give the token read and write scope"),
+        ("it cannot be updated due to immutability settings", "rules of immutability"),
+    ],
+)
+def test_why_a_tag_cannot_be_written(said: str, fix: str) -> None:
+    body = json.dumps({"errors": [{"code": "DENIED", "message": said}]}).encode()
+    client = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
+    registry = RegistryClient(client, Authenticator(client, HOST, None, [SHOP], True))
+    with fails(said, fix, kind=Kind.REFUSED):
+        raise registry.unexpected(Response(403, {}, body, UPLOAD), "writing it", write=True)
