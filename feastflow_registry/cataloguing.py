@@ -19,7 +19,7 @@ from feastflow_registry.catalog import (
     complete,
 )
 from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.manifests import read_created
+from feastflow_registry.manifests import Manifest, read_created
 from feastflow_registry.ports import ImageReader, Listing, Spread
 from feastflow_registry.references import Digest, Reference, Repository
 from feastflow_registry.repositories import ListedTag
@@ -77,22 +77,30 @@ class Cataloguer:
 
     def _size(self, repository: Repository, digest: Digest) -> int:
         """The size of an image, of an index that of its largest; 0 of what is no image."""
-        try:
-            return max(each.size for each in self.registry.platforms(repository, digest))
-        except Failure as failure:
-            if failure.kind is not Kind.UNVERIFIED:
-                raise
-            return 0
+        sizes = (each.size for each in self._platforms(repository, digest))
+        return max(sizes, default=0)
 
     def created(
         self, repository: Repository, digests: Collection[Digest]
     ) -> dict[Digest, datetime]:
         """When images were made, by their configurations; those left out that do not tell."""
 
-        def read(digest: Digest) -> datetime | None:
-            parts = self.registry.platforms(repository, digest)
-            found = [read_created(self.registry.config(repository, each.config)) for each in parts]
-            return None if None in found else max(each for each in found if each)
+        def read(digest: Digest) -> list[datetime | None]:
+            parts = self._platforms(repository, digest)
+            return [read_created(self.registry.config(repository, each.config)) for each in parts]
 
-        moments = zip(digests, self.spread(read, digests), strict=True)
-        return {digest: moment for digest, moment in moments if moment}
+        found: dict[Digest, datetime] = {}
+        for digest, moments in zip(digests, self.spread(read, digests), strict=True):
+            known = [each for each in moments if each]
+            if known and len(known) == len(moments):
+                found[digest] = max(known)
+        return found
+
+    def _platforms(self, repository: Repository, digest: Digest) -> Sequence[Manifest]:
+        """Read an image, or the images of an index; none of what is no image."""
+        try:
+            return self.registry.platforms(repository, digest)
+        except Failure as failure:
+            if failure.kind is not Kind.UNVERIFIED:
+                raise
+            return ()

@@ -121,9 +121,7 @@ class Deleter:
     ) -> Iterator[Outcome]:
         """Delete images with all of their tags, but for those that are needed."""
         repository = due[0].reference.repository
-        moved, new = self._look_again(repository, due, kept)
         stays = {each.there: each.reference.identifier for each in kept if each.there}
-        stays |= {digest: str(tag) for tag, digest in moved.items()}
         needs = dict(zip(stays, self.spread(partial(self._needs, repository), stays), strict=True))
         needed = {part: stays[each] for each, parts in needs.items() for part in parts}
         images: dict[Digest | None, list[DeleteTag]] = {}
@@ -135,24 +133,21 @@ class Deleter:
             else:
                 images.setdefault(step.digest, []).append(step)
         movable = [tag for each in kept if not marks(tag := _tag(each))[0]]
-        work = partial(self._delete_image, kept=(*movable, *new, *moved))
+        movable += self._changed_since(repository, due, kept)
+        work = partial(self._delete_image, kept=movable)
         groups = list(images.values())
         for start in range(0, len(groups), _AT_ONCE):
             for outcomes in self._attempt(work, groups[start : start + _AT_ONCE]):
                 yield from outcomes
 
-    def _look_again(
+    def _changed_since(
         self, repository: Repository, due: Sequence[DeleteTag], kept: Sequence[KeepTag]
-    ) -> tuple[dict[Tag, Digest], list[Tag]]:
+    ) -> list[Tag]:
         """Tags that hold another image than planned, and those that were not there then."""
         found = self.spread(self.registry.resolve, [each.reference for each in due])
-        moved = {
-            _tag(step): there
-            for step, there in zip(due, found, strict=True)
-            if there and there != step.digest
-        }
+        moved = [_tag(step) for step, there in zip(due, found, strict=True) if there != step.digest]
         known = {*map(_tag, due), *map(_tag, kept)}
-        return moved, [tag for tag in self.registry.tags(repository) if tag not in known]
+        return moved + [tag for tag in self.registry.tags(repository) if tag not in known]
 
     def _needs(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
         return self.images.needed(repository, [digest])

@@ -16,7 +16,7 @@ from feastflow_registry.deletion import RegistryDeletion
 from feastflow_registry.immutability import ImmutableTags
 from feastflow_registry.parallel import spread
 from feastflow_registry.plan import DeleteTag, KeepTag, Plan
-from feastflow_registry.references import Digest, Reference, Repository
+from feastflow_registry.references import Digest, Reference, Repository, Tag
 from feastflow_registry.report import Answer
 from feastflow_registry.retention import Names, Retention, Ruling
 
@@ -76,16 +76,26 @@ class Pruning:
         undated = retention.undated(retention.judge(catalog, rules))
         rules = replace(rules, created=cataloguer.created(repository, undated))
         rulings = retention.judge(catalog, rules)
-        if self._names_part(catalog, names):
+        whole = self._names_of_wholes(catalog, names)
+        if whole:
             children = RegistryDeletion(app.registry).children
             going = retention.going(rulings)
             parts = zip(going, spread(partial(children, repository), going), strict=True)
-            rulings = retention.judge(catalog, replace(rules, parts=dict(parts)))
+            rules = replace(rules, named={**whole, **names}, parts=dict(parts))
+            rulings = retention.judge(catalog, rules)
         return rulings
 
-    def _names_part(self, catalog: Catalog, names: Names) -> bool:
-        """Whether a digest is used that no tag has: it may be one platform of an index."""
-        digests = [each for each in names if isinstance(each, Digest)]
-        unknown = (each for each in digests if each not in catalog.sharing)
-        references = (Reference(catalog.service.repository, each) for each in unknown)
-        return any(self.app.registry.resolve(each) for each in references)
+    def _names_of_wholes(self, catalog: Catalog, names: Names) -> Names:
+        """Images that are used without having a tag, with all that they list.
+
+        Each may be a part of an image that has one, or the other way round.
+        """
+        registry, repository = self.app.registry, catalog.service.repository
+        found: dict[Tag | Digest, str] = {}
+        for digest, where in names.items():
+            if not isinstance(digest, Digest) or digest in catalog.sharing:
+                continue
+            if registry.resolve(Reference(repository, digest)):
+                parts = RegistryDeletion(registry).children(repository, digest)
+                found |= dict.fromkeys((digest, *parts), where)
+        return found

@@ -69,9 +69,17 @@ def selector(text: str) -> Selector:
 
 
 def destination(text: str) -> Destination:
-    """Read ``tag``. A first part with a dot or a port, or ``localhost``, is a registry."""
+    """Read ``tag``, which must be free to be moved."""
+    found = _parse(text)
+    if found.tag and found.tag != _LATEST:
+        unreserved(found.tag)
+    return found
+
+
+def _parse(text: str) -> Destination:
+    """A first part with a dot or a port, or ``localhost``, is a registry."""
     if "/" not in text:
-        return Destination(_free(Tag.parse(text)))
+        return Destination(Tag.parse(text))
     first, _, rest = text.partition("/")
     named = re.search(r"[.:]", first) or first == "localhost"
     host = RegistryHost.parse(first) if named else None
@@ -83,7 +91,7 @@ def destination(text: str) -> Destination:
             "Give the digest as the input to.",
         )
     Repository.parse(host or RegistryHost("docker.io"), path.replace(EACH, "service"))
-    return Destination(_free(Tag.parse(tag)) if colon else None, path, host)
+    return Destination(Tag.parse(tag) if colon else None, path, host)
 
 
 def single(command: str, given: Sequence[Destination]) -> Tag | None:
@@ -112,9 +120,5 @@ def kept(text: str) -> str:
             "Write repository:tag, repository@sha256:…, or a pattern of tags.",
         )
     if "/" in text:
-        destination(name or text)
+        _parse(name or text)
     return text
-
-
-def _free(tag: Tag) -> Tag:
-    return tag if tag == _LATEST else unreserved(tag)

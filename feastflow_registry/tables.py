@@ -138,15 +138,14 @@ def _sizes(catalog: Catalog, most: int) -> list[Entry]:
 
 
 def _chart(catalog: Catalog) -> list[str]:
-    """The size over the commits as a sparkline, and where it doubled."""
+    """The size over the commits as a sparkline from zero on, and where it doubled."""
     known = _sizes(catalog, _MOST_BARS)
     if len(known) < 2:
         return []
     sizes = [each.size for each in known]
     low, high = min(sizes), max(sizes)
-    step = (high - low) / (len(_BARS) - 1) or 1
-    bars = "".join(_BARS[round((size - low) / step)] for size in sizes)
-    span = report.size(low) if low == high else f"{report.size(low)} to {report.size(high)}"
+    bars = "".join(_BARS[max(0, round(size / high * len(_BARS)) - 1)] for size in sizes)
+    span = " to ".join(dict.fromkeys((report.size(low), report.size(high))))
     return [f"size of {len(known)} commits, oldest first: {bars} {span}", *_jumps(known)]
 
 

@@ -129,7 +129,11 @@ def test_the_runners_of_a_matrix_differ_in_nothing_but_their_part() -> None:
         assert checkout == CALLER["jobs"]["publish"]["steps"][0]
         assert step["uses"] == alone["uses"]
         assert step["with"] == {**secret, **parts[name]}
-        assert job["permissions"] == CALLER["jobs"]["publish"]["permissions"]
+        needed = (
+            {"contents": "read"} if name == "plan" else {"contents": "read", "statuses": "write"}
+        )
+        assert job["permissions"] == needed
+    assert CALLER["jobs"]["publish"]["permissions"] == needed
 
 
 def test_both_workflows_start_on_the_same_events() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import os
@@ -56,9 +57,10 @@ class Stock:
         """An image of its own by its name, under no tag; its digest. ``size``: of its one file."""
         layer = _tar(name, size)
         rootfs = {"type": "layers", "diff_ids": [images.digest_of(layer)]}
+        packed = gzip.compress(layer, compresslevel=0, mtime=0)
         config: dict[str, Any] = {"architecture": "amd64", "os": "linux", "rootfs": rootfs}
         config |= {"created": created} if created else {}
-        parts = {images.CONFIG: json.dumps(config).encode(), images.LAYER: layer}
+        parts = {images.CONFIG: json.dumps(config).encode(), f"{images.LAYER}+gzip": packed}
         url = f"{self.place.registry.url}/v2/{repository}"
         for data in parts.values():
             images.put_blob(self._session, url, data)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,9 @@ from servers.fault_proxy import Fault
 from servers.images import LAYER
 from servers.serving import Call, Server
 
+from feastflow_registry.copying import ImageCopier
 from feastflow_registry.errors import Kind
+from feastflow_registry.manifests import INDEXES
 from feastflow_registry.references import Digest, Reference, Repository, Tag
 
 from .depots import Depot, copy, descriptor
@@ -132,6 +135,18 @@ class TestWays:
         assert 5_000 < copy(here, digest, there, goal) < 6_000
         check_whole(there, goal, digest)
 
+    def test_a_layer_that_is_in_storage_is_there(self, here: Depot, there: Depot) -> None:
+        """Some registries answer the HEAD of a blob with a redirect, too."""
+        layer = here.layer()
+        digest, goal = here.put(layer), there.fresh()
+        copy(here, here.put(layer), there, goal)
+        headers = {"Location": "https://storage.example.com/signed"}
+        there.place.proxy.add(
+            Fault("status", method="HEAD", path=layer["digest"], status=307, headers=headers)
+        )
+        assert copy(here, digest, there, goal) < layer["size"]
+        check_whole(there, goal, digest)
+
     def test_a_platform_that_is_missing_under_an_index_is_made_good(
         self, here: Depot, there: Depot
     ) -> None:
@@ -143,8 +158,46 @@ class TestWays:
         assert copy(here, digest, there, goal) == 0
         check_whole(there, goal, digest)
 
+    def test_what_was_written_is_read_back_from_the_target(self, here: Depot, there: Depot) -> None:
+        digest, goal = here.put(here.layer()), there.fresh()
+        ways = here.client(here.repository()), there.client(goal)
+        ImageCopier(*ways).copy(here.repository(), digest, goal)
+        before = len(there.place.proxy.requests)
+        ways[1].inspect(goal, digest)
+        assert seen(there, before) == ["GET blobs/sha256:… 200", "GET manifests/sha256:… 200"]
+
+    def test_four_layers_travel_at_once(self, here: Depot, there: Depot) -> None:
+        digest, goal = here.put(*(here.layer() for _ in range(8))), there.fresh()
+        held = there.place.proxy.add(Fault("hold", method="PUT", path=LAYERS, times=None))
+        thread = threading.Thread(target=copy, args=(here, digest, there, goal))
+        thread.start()
+        while held.fired < 4:
+            assert thread.is_alive()
+        thread.join(0.3)
+        assert held.fired == 4
+        held.release()
+        thread.join(20)
+        check_whole(there, goal, digest)
+
 
 class TestKinds:
+    def test_an_index_of_indexes_goes_as_it_is(self, here: Depot, there: Depot) -> None:
+        image = here.put(here.layer())
+        nested = {"mediaType": INDEXES[0]}
+        inner = here.put_index((image, {}))
+        digest, goal = here.put_index((inner, nested), (image, {})), there.fresh()
+        copy(here, digest, there, goal)
+        assert there.blobs() == here.blobs()
+        check_whole(there, goal, digest)
+
+    def test_indexes_without_end_are_refused(self, here: Depot, there: Depot) -> None:
+        digest = here.put_index((here.put(here.layer()), {}))
+        for _ in range(4):
+            digest = here.put_index((digest, {"mediaType": INDEXES[0]}))
+        with fails(Kind.UNVERIFIED, "lists manifests without end"):
+            copy(here, digest, there, there.fresh())
+        assert there.blobs() == set()
+
     def test_layers_of_any_type_and_size_pass_as_they_are(self, here: Depot, there: Depot) -> None:
         zstd = here.layer(kind="application/vnd.oci.image.layer.v1.tar+zstd")
         strange, empty = here.layer(kind="application/x-strange"), here.layer(size=0)

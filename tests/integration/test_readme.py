@@ -55,5 +55,4 @@ def tell(feastflow: FeastFlow) -> str:
 
 def test_what_the_readme_shows_is_what_the_commands_say(feastflow: FeastFlow) -> None:
     shown = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
-    told = tell(feastflow)
-    assert normalize("\n".join(shown)) == normalize(told)
+    assert normalize("\n".join(shown)) == normalize(tell(feastflow))

@@ -52,7 +52,7 @@ class TestRegistry:
         assert rows["latest"][3].startswith(day)
         assert rows["latest"][4:] == [f"= commit-{second}", "Change 2"]
         assert rows[f"commit-{first}"][1] == "1.0 MB"
-        assert "size of 2 commits, oldest first: ▁█ 1.0 MB to 3.0 MB" in ran.log
+        assert "size of 2 commits, oldest first: ▃█ 1.0 MB to 3.0 MB" in ran.log
         assert f"commit {second} made it 3.0 times as large" in ran.log
         assert "```mermaid" in ran.summary
         assert "| <code>latest</code> |" in ran.summary

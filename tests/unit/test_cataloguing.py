@@ -146,6 +146,9 @@ class TestCreated:
         found = cataloguer(shelf).created(SHOP.repository, [ONE])
         assert found == ({ONE: known.astimezone(UTC)} if known else {})
 
+    def test_of_what_is_no_image_nothing_is_known(self) -> None:
+        assert cataloguer(Shelf()).created(SHOP.repository, [ONE]) == {}
+
     def test_by_the_newest_platform(self) -> None:
         class Two(Shelf):
             def config(self, repository: Repository, digest: Digest) -> bytes:

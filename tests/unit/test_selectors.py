@@ -82,8 +82,11 @@ def test_where_nothing_goes(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["v*", "production", DIGEST, "team/app:v1", f"team/app@{DIGEST}", f"localhost:1/a@{DIGEST}"],
-    ids=["pattern", "tag", "digest", "reference", "by digest", "on a registry"],
+    [
+        *("v*", "production", DIGEST, "team/app:v1", "team/app:commit-0123abc"),
+        *(f"team/app@{DIGEST}", f"localhost:1/a@{DIGEST}"),
+    ],
+    ids=["pattern", "tag", "digest", "reference", "a commit's", "by digest", "on a registry"],
 )
 def test_what_is_kept(text: str) -> None:
     assert kept(text) == text

@@ -98,16 +98,16 @@ class TestLines:
 class TestChart:
     def test_the_oldest_first_with_the_least_and_the_most(self) -> None:
         *_, line = tables.lines([sized(10_000, 11_000, 15_000, 17_000)])
-        assert line == "size of 4 commits, oldest first: ▁▂▆█ 10.0 kB to 17.0 kB"
+        assert line == "size of 4 commits, oldest first: ▅▅▇█ 10.0 kB to 17.0 kB"
 
     def test_where_it_doubled(self) -> None:
         *_, chart, line = tables.lines([sized(1000, 1999, 3998, 4000)])
-        assert chart == "size of 4 commits, oldest first: ▁▃██ 1.0 kB to 4.0 kB"
+        assert chart == "size of 4 commits, oldest first: ▂▄██ 1.0 kB to 4.0 kB"
         assert line == "commit 0000102 made it 2.0 times as large: 2.0 kB to 4.0 kB"
 
     def test_where_nothing_changed(self) -> None:
         *_, line = tables.lines([sized(1000, 1000)])
-        assert line == "size of 2 commits, oldest first: ▁▁ 1.0 kB"
+        assert line == "size of 2 commits, oldest first: ██ 1.0 kB"
 
     def test_history_orders_them_and_not_the_last_push(self) -> None:
         tags = [
@@ -119,7 +119,7 @@ class TestChart:
 
     def test_only_the_newest_fit(self) -> None:
         *_, line = tables.lines([sized(1, *[1000] * 60)])
-        assert line == f"size of 60 commits, oldest first: {'▁' * 60} 1.0 kB"
+        assert line == f"size of 60 commits, oldest first: {'█' * 60} 1.0 kB"
 
     @pytest.mark.parametrize("sizes", [(), (1,), (1, 0)])
     def test_none_of_less_than_two(self, sizes: tuple[int, ...]) -> None:
