@@ -108,6 +108,11 @@ def test_every_input_is_read_from_text() -> None:
     assert found.build_args == (("A", "1"), ("B", "2"))
 
 
+def test_which_commands_write_to_the_registry() -> None:
+    writing = {each.value for each in Command if each.writes}
+    assert writing == {"publish", "push", "promote", "rollback", "prune"}
+
+
 def test_prune_is_a_dry_run_unless_it_is_told() -> None:
     assert parse({"command": "prune"}).dry_run
     assert parse({"command": "prune", "dry-run": "", "dry_run": " "}).dry_run
