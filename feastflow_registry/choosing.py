@@ -59,6 +59,13 @@ class Chooser:
         digest = self.surveyor.registry.resolve(Reference(repository, tag))
         return self._proven(repository, tag, digest, commit) if digest else None
 
+    def is_withdrawn(self, chosen: Chosen) -> bool:
+        """Whether a rollback has marked an image as bad."""
+        if chosen.commit is None:
+            return False
+        eyes = replace(self.surveyor, commit=chosen.commit)
+        return eyes.is_withdrawn(chosen.repository, chosen.image)
+
     def _by_commit(self, repository: Repository, digits: str) -> Chosen:
         tag = self._commit_tag(repository, digits)
         digest = self.surveyor.registry.resolve(Reference(repository, tag)) if tag else None

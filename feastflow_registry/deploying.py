@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -90,8 +90,7 @@ class Deploying:
         """Refuse an image that a rollback has marked, unless somebody asks for it by name."""
         if chosen.commit is None:
             return
-        eyes = replace(self.app.surveyor, commit=chosen.commit)
-        if not eyes.is_withdrawn(chosen.repository, chosen.image):
+        if not Chooser(self.app.surveyor).is_withdrawn(chosen):
             return
         if not self.app.settings.to:
             raise Failure(

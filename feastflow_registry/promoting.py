@@ -7,7 +7,7 @@ from itertools import chain
 
 from feastflow_registry import rules
 from feastflow_registry.app import App
-from feastflow_registry.choosing import Chooser, Chosen
+from feastflow_registry.choosing import Chooser
 from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.moving import Moves
 from feastflow_registry.parallel import spread
@@ -78,10 +78,11 @@ class Promotion:
     def _plan(self) -> Plan:
         settings, context = self.app.settings, self.app.context
         wanted = settings.to or Selector(commit=context.commit.sha)
+        chooser = Chooser(self.app.surveyor)
 
         def plan_one(service: Service) -> list[Step]:
-            chosen = Chooser(self.app.surveyor).choose(service.repository, wanted)
-            withdrawn = self._is_withdrawn(chosen)
+            chosen = chooser.choose(service.repository, wanted)
+            withdrawn = chooser.is_withdrawn(chosen)
             return [
                 step
                 for each in settings.tag
@@ -99,7 +100,3 @@ class Promotion:
         steps = dict.fromkeys(chain(*together(spread, plan_one, self.app.services)))
         permission = self.app.permission
         return Plan(settings.command, context.commit, context.source, permission, tuple(steps))
-
-    def _is_withdrawn(self, chosen: Chosen) -> bool:
-        eyes = replace(self.app.surveyor, commit=chosen.commit or self.app.context.commit)
-        return chosen.commit is not None and eyes.is_withdrawn(chosen.repository, chosen.image)

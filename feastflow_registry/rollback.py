@@ -8,7 +8,7 @@ as it is; that makes a rollback that was broken off end where the whole one woul
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from feastflow_registry import rules
 from feastflow_registry.choosing import Chooser, Chosen
@@ -127,8 +127,7 @@ class Retreat:
         """A commit's image, if it is published and not withdrawn."""
         if (repository, commit) not in self._found:
             good = self._chooser.published(repository, commit)
-            eyes = replace(self.surveyor, commit=commit)
-            bad = good and eyes.is_withdrawn(repository, good.image)
+            bad = good and self._chooser.is_withdrawn(good)
             self._found[repository, commit] = None if bad else good
         return self._found[repository, commit]
 

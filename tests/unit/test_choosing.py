@@ -12,9 +12,9 @@ from feastflow_registry.errors import Kind
 from feastflow_registry.references import Commit, Tag
 from feastflow_registry.selectors import selector
 
-from .afterwards import choose, eyes
+from .afterwards import carry_out, choose, eyes, roll_back
 from .failures import fails
-from .publishing import ELSEWHERE, SHOP, TWIN, A, B, C, World, commit, image
+from .publishing import ELSEWHERE, SHOP, TWIN, A, B, C, D, World, commit, image
 
 
 @pytest.fixture
@@ -134,3 +134,13 @@ def test_a_whole_name_costs_no_listing(world: World) -> None:
     assert isinstance(surveyor.registry, FakeRegistry)
     Chooser(surveyor).choose(SHOP.repository, selector(B.sha))
     assert surveyor.registry.counts == {"resolve": 1, "inspect": 1}
+
+
+def test_what_a_rollback_has_marked(world: World) -> None:
+    carry_out(world, roll_back(world))
+    chooser = Chooser(eyes(world))
+    assert chooser.is_withdrawn(choose(world, C.short))
+    assert not chooser.is_withdrawn(choose(world, B.short))
+    digest = world.put(image(None, salt="x", source="https://github.com/else/where"))
+    world.put(image(D), f"withdrawn-{D.short}")
+    assert not chooser.is_withdrawn(choose(world, str(digest))), "D is the run's own commit"
