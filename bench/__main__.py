@@ -8,9 +8,10 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bench import jobs, planning, publish, services, table
+from bench import jobs, planning, promote, prune, publish, services, table, tags
 from bench.machine import BenchError, Machine
 from bench.measure import Alternative, Result, alternate
 
@@ -21,7 +22,13 @@ COLD = ("six-first", "six-one")
 WARM = ("six-one-cached", "six-none", "six-again")
 JOBS = ("job-first", "job-next", "job-again")
 PLAN = "plan"
-SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, PLAN, *JOBS)
+PROMOTE, TAGS, PRUNE = "promote", "tags", "prune"
+SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, PLAN, PROMOTE, TAGS, PRUNE, *JOBS)
+DELAYS = (0, 80)
+"""Milliseconds that every request is made to take longer."""
+ROUNDS = 5
+LONG = {TAGS: 1, PRUNE: 1}
+"""The rounds of what takes minutes a round, unless it is told otherwise."""
 ACTIONS = "FEASTFLOW_BENCH_ACTIONS"
 _ABOUT = {
     "first": "{}, all of it new",
@@ -80,6 +87,7 @@ def _measure(machine: Machine, options: argparse.Namespace) -> Iterator[Result]:
     if PLAN in wanted:
         with planning.plans(machine) as planners:
             yield from _results({PLAN: lambda: planners}, [PLAN], options)
+    yield from _afterwards(machine, wanted, options)
     whole_jobs = [each for each in wanted if each in JOBS]
     reason = jobs.missing(options.docker_actions)
     if whole_jobs and reason:
@@ -94,9 +102,50 @@ def _measure(machine: Machine, options: argparse.Namespace) -> Iterator[Result]:
             yield from _results(plans, whole_jobs, options)
 
 
+def _afterwards(
+    machine: Machine, wanted: Sequence[str], options: argparse.Namespace
+) -> Iterator[Result]:
+    """What is done with images that are published."""
+    if PROMOTE in wanted:
+        size, layers = options.megabytes, options.layers
+        with promote.promotions(machine, size, layers) as promotions:
+            for count in promote.COUNTS:
+                about = f"{count} tags of {size} MB in {layers} layers"
+                yield from _delayed(machine, PROMOTE, about, promotions(count), options)
+    if TAGS in wanted:
+        with tags.listings(machine) as listings:
+            for about, alternatives in listings.items():
+                yield from _delayed(machine, TAGS, about, alternatives, options)
+    if PRUNE in wanted:
+        with prune.prunings(machine) as prunings:
+            about = f"{prune.COUNT:,} tags"
+            yield from _delayed(machine, PRUNE, about, prunings, options, warm=True)
+
+
+def _delayed(
+    machine: Machine,
+    name: str,
+    about: str,
+    alternatives: Sequence[Alternative],
+    options: argparse.Namespace,
+    *,
+    warm: bool = False,
+) -> Iterator[Result]:
+    """The same beside the registry and far from it, where the memory is no other."""
+    for delay in DELAYS:
+        if delay:
+            alternatives = [replace(each, memory=None) for each in alternatives]
+        with machine.delayed(delay):
+            what = f"{about}, {delay} ms a request"
+            rounds = options.rounds or LONG.get(name, ROUNDS)
+            found = alternate(name, what, alternatives, rounds=rounds, say=_say, warm=warm)
+        yield found
+
+
 def _results(plans: Plans, names: Sequence[str], options: argparse.Namespace) -> Iterator[Result]:
     for name in names:
-        yield alternate(name, _about(name, options), plans[name](), rounds=options.rounds, say=_say)
+        about, rounds = _about(name, options), options.rounds or ROUNDS
+        yield alternate(name, about, plans[name](), rounds=rounds, say=_say)
 
 
 def _about(name: str, options: argparse.Namespace) -> str:
@@ -134,7 +183,9 @@ def _parse() -> argparse.Namespace:
         default=SCENARIOS,
         help=f"some of {', '.join(SCENARIOS)} (default: all)",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default: 5)")
+    parser.add_argument(
+        "--rounds", type=int, help=f"timed rounds (default: {ROUNDS}; of {' and '.join(LONG)}: 1)"
+    )
     parser.add_argument("--megabytes", type=int, default=100, help="the image (default: 100)")
     parser.add_argument("--layers", type=int, default=6, help="its layers (default: 6)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where every figure goes")
@@ -153,7 +204,7 @@ def _parse() -> argparse.Namespace:
     unknown = [each for each in options.scenarios if each not in SCENARIOS]
     if unknown:
         parser.error(f"there is no scenario {unknown[0]!r}: {', '.join(SCENARIOS)}")
-    if options.rounds < 1 or options.layers < 1:
+    if (options.rounds is not None and options.rounds < 1) or options.layers < 1:
         parser.error("there is at least one round and one layer")
     return options
 

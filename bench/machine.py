@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -48,6 +48,8 @@ class Machine:
     def __init__(self) -> None:
         self.token = "dckr_pat_" + secrets.token_urlsafe(24)
         self.proxy = FaultProxy()
+        self.proxies = [self.proxy]
+        """Whatever requests are counted at, the registry's first."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -64,7 +66,8 @@ class Machine:
             opening.enter_context(self.registry)
             opening.enter_context(self.proxy)
             self.proxy.upstream = self.registry.url
-            opening.callback(self._clear_engine, self._build_cache())
+            self._known = self._build_cache()
+            opening.callback(self.clear_engine)
             self._open = opening.pop_all()
         return self
 
@@ -137,9 +140,29 @@ class Machine:
 
     def watch(self, work: Callable[[], Mapping[str, float]]) -> Run:
         """Do some work, and add what the registry saw of it."""
-        before = len(self.proxy.requests)
+        before = [len(each.requests) for each in self.proxies]
         laps = work()
-        return Run(laps, self.proxy.requests[before:])
+        seen = zip(self.proxies, before, strict=True)
+        requests = [request for proxy, at in seen for request in proxy.requests[at:]]
+        return Run(laps, sorted(requests, key=lambda each: each.at))
+
+    @contextmanager
+    def delayed(self, milliseconds: int) -> Iterator[None]:
+        """Let every request take so much longer."""
+        for proxy in self.proxies:
+            proxy.latency_ms = milliseconds
+        try:
+            yield
+        finally:
+            for proxy in self.proxies:
+                proxy.latency_ms = 0
+
+    def find(self, program: str) -> str:
+        """A program that is needed besides."""
+        found = shutil.which(program, path=self.stack["PATH"])
+        if not found:
+            raise BenchError(f"the program {program} is not installed")
+        return found
 
     def check_published(self, repository: str, tags: Sequence[str]) -> None:
         """Refuse to count a run that did not set all these tags to one digest."""
@@ -148,6 +171,20 @@ class Machine:
         digests = {link.read_text() if link.exists() else "" for link in links}
         if len(digests) != 1 or "" in digests:
             raise BenchError(f"{repository} does not hold {', '.join(tags)} with one digest")
+
+    def clear_images(self) -> None:
+        """Remove the images that were made here."""
+        listed = self._docker("image", "ls", "--all", "--quiet", "--filter", f"label={MARK}")
+        if listed:
+            self._docker("image", "rm", "--force", *dict.fromkeys(listed.split()))
+
+    def clear_engine(self) -> None:
+        """Remove the images that were made here, and what the build cache did not hold before."""
+        self.clear_images()
+        new = sorted(self._build_cache() - self._known)
+        for at in range(0, len(new), _AT_ONCE):
+            names = "|".join(new[at : at + _AT_ONCE])
+            self._docker("buildx", "prune", "--all", "--force", "--filter", f"id~=^({names})$")
 
     def _path(self, *, uv: bool) -> str:
         """A PATH with the programs that are needed, and with uv or without any."""
@@ -188,16 +225,6 @@ class Machine:
         for name in ("action.yml", "bootstrap.py", "requirements.txt", "requirements-uv.txt"):
             shutil.copy(ROOT / name, target)
         return target
-
-    def _clear_engine(self, known: set[str]) -> None:
-        """Remove the images that were made here, and what the build cache did not hold before."""
-        listed = self._docker("image", "ls", "--all", "--quiet", "--filter", f"label={MARK}")
-        if listed:
-            self._docker("image", "rm", "--force", *dict.fromkeys(listed.split()))
-        new = sorted(self._build_cache() - known)
-        for at in range(0, len(new), _AT_ONCE):
-            names = "|".join(new[at : at + _AT_ONCE])
-            self._docker("buildx", "prune", "--all", "--force", "--filter", f"id~=^({names})$")
 
     def _build_cache(self) -> set[str]:
         """The identifiers of what the engine's build cache holds."""

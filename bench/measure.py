@@ -133,10 +133,11 @@ def alternate(
     *,
     rounds: int,
     say: Callable[[str], None],
+    warm: bool = False,
 ) -> Result:
-    """Run every alternative once untimed, then all of them in turn, round by round."""
+    """Run every alternative once untimed, unless it is `warm`, then all in turn, round by round."""
     runs: dict[str, list[Run]] = {each.name: [] for each in alternatives if each.run}
-    for number in range(rounds + 1):
+    for number in range(warm, rounds + 1):
         for each in alternatives:
             if each.run is None:
                 continue

@@ -18,14 +18,17 @@ REPOSITORY = "feastflow/ours"
 NOWHERE = "unix:///nowhere/docker.sock"
 _ONE_IMAGE = {"IMAGE": REPOSITORY.partition("/")[2]}
 
-# VmHWM and not ru_maxrss, which begins with what the parent had when it forked.
+# VmHWM and not ru_maxrss, which begins with what the parent had when it forked. The program leaves
+# by os._exit, which no atexit hears of.
 _WITNESS = """
-import atexit, re, runpy, sys
-path = sys.argv[1]
-def note():
+import os, re, runpy, sys
+path, leave = sys.argv[1], os._exit
+def note(code):
     found = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
-    open(path, "w").write(found[1])
-atexit.register(note)
+    with open(path, "w") as file:
+        file.write(found[1])
+    leave(code)
+os._exit = note
 sys.argv[:] = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -48,7 +51,7 @@ class Checkout(Protocol):
 class Ours:
     """Our action on a machine. `kept`: the tool cache that runs share.
 
-    `inputs`: those that say what is published, to these `repositories`.
+    `inputs`: those that say what is done, or published to these `repositories`.
 
     `docker`: Docker's configuration. It is not made anew for each run, as HOME is, because by its
     identifier BuildKit knows which files of the context it has seen before.
@@ -83,6 +86,11 @@ class Ours:
         for repository in self.repositories:
             self.machine.check_published(repository, tags)
         return run
+
+    def do(self) -> Run:
+        """Run a command that needs no engine, the install kept."""
+        environ = self._environ(cold=False, uv=True, engine=False)
+        return self.machine.watch(lambda: self._steps(environ))
 
     def memory(self, *, engine: bool = True) -> int:
         """The most memory that our process ever held in a run, in bytes."""
