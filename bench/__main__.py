@@ -110,7 +110,8 @@ def _afterwards(
         size, layers = options.megabytes, options.layers
         with promote.promotions(machine, size, layers) as promotions:
             for count in promote.COUNTS:
-                about = f"{count} tags of {size} MB in {layers} layers"
+                tagged = f"{count} {'tag' if count == 1 else 'tags'}"
+                about = f"{tagged} of an image of {size} MB in {layers} layers"
                 yield from _delayed(machine, PROMOTE, about, promotions(count), options)
     if TAGS in wanted:
         with tags.listings(machine) as listings:
