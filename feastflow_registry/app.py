@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from feastflow_registry import credentials, hubsession, policy
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.buildx import Buildx
-from feastflow_registry.context import DEPENDABOT, Context
+from feastflow_registry.context import DEPENDABOT, LAPTOP, Context
 from feastflow_registry.copying import ImageCopier
 from feastflow_registry.credentials import Credential
 from feastflow_registry.dockerhub import HubClient
@@ -44,7 +44,8 @@ class App:
     ``statuses``: where GitHub keeps what it is told of commits;
     ``all_services``: also those that this run does not work on, but may build from;
     ``machine``: this machine's architecture; ``variables``: build secrets by variable;
-    ``hub_url``: where Docker Hub's API is, if not where it always is.
+    ``hub_url``: where Docker Hub's API is, if not where it always is; ``width``: the columns of
+    the terminal, if there is one.
     """
 
     settings: Settings
@@ -64,6 +65,7 @@ class App:
     word: Callable[[], str]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     hub_url: str = ""
+    width: int = 0
     _elsewhere: dict[RegistryHost, RegistryClient] = field(default_factory=dict)
     _listing: Lock = field(default_factory=Lock)
 
@@ -131,10 +133,13 @@ class App:
     def check_may_write(self) -> None:
         """Refuse a command that would end without doing what it is there for."""
         if not self.permission.shared and not self.settings.dry_run:
+            where = f"from {self.settings.main} or an allowed git tag"
+            if self.context.event == LAPTOP:
+                where = f"where `git switch --detach origin/{self.settings.main}` leads"
             raise Failure(
                 Kind.INPUT,
                 f"{self.settings.command} may not write here: {self.permission.reason}.",
-                f"Run it from {self.settings.main} or an allowed git tag, or with dry-run: true.",
+                f"Run it {where}; a dry run shows the plan.",
             )
 
     @cached_property

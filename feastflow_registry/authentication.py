@@ -71,7 +71,7 @@ class Authenticator:
             return Failure(
                 Kind.REFUSED,
                 f"{self.host} does not let anyone in without credentials.",
-                "Give username and token, or run `docker login`.",
+                f"Give username and token, or run `docker login {self.host}`.",
             )
         return Failure(
             Kind.REFUSED,

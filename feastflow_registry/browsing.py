@@ -25,4 +25,6 @@ class Browsing:
         for each in catalogs:
             if not each.entries:
                 app.log.warning(tables.nothing(each))
-        return Answer(tables.lines(catalogs), tables.markdown(catalogs), {}, tables.json(catalogs))
+        return Answer(
+            tables.lines(catalogs, app.width), tables.markdown(catalogs), {}, tables.json(catalogs)
+        )

@@ -11,11 +11,19 @@ from dataclasses import dataclass, replace
 
 from feastflow_registry.errors import Failure, Kind, nearest
 from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.rules import COMMIT, Published, check_commit_image, commit_tag, same_source
+from feastflow_registry.rules import (
+    COMMIT,
+    WITHDRAWN,
+    Published,
+    check_commit_image,
+    commit_tag,
+    same_source,
+)
 from feastflow_registry.selectors import Selector
 from feastflow_registry.survey import Surveyor
 
 _MOST_NAMED = 5
+_SHORT_DIGEST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ class Chooser:
             raise Failure(
                 Kind.INPUT,
                 f'"{digits}" is the beginning of {len(found)} published commits of {repository}.',
-                f"Give more digits: {_listed([_digits(tag) for tag in found])}.",
+                f"Give more digits: {listed([_digits(tag) for tag in found])}.",
             )
         return found[0] if found else None
 
@@ -143,14 +151,15 @@ class Chooser:
 
     def _unpublished(self, repository: Repository, digits: str) -> Failure:
         commit = self.surveyor.history.resolve(digits)
-        names = [_digits(tag) for tag in self._commit_tags(repository)]
-        before = list(self._before(commit, names)) if commit else []
-        if before:
-            fix = f"Publish it, or choose one that was published before it: {_listed(before)}."
-        elif names:
-            fix = f"Publish it, or choose one that is: {_listed(names[-_MOST_NAMED:])}."
-        else:
+        tags = self.surveyor.registry.tags(repository)
+        before = list(self._before(commit, unmarked(tags))) if commit else []
+        fix = f"Publish it, or choose one that was published before it: {listed(before)}."
+        if not before:
+            fix = f"Publish it, or choose one that is: {listed(unmarked(tags))}."
+        if not unmarked(tags):
             fix = "No commit is published there yet: publish first."
+        elif len(digits) == _SHORT_DIGEST:
+            fix += " A digest is given whole, as `feastflow-registry tags --json` shows it."
         return Failure(Kind.INPUT, f"{repository} has no image of commit {digits[:12]}.", fix)
 
     def _before(self, commit: Commit, published: Sequence[str]) -> Iterator[str]:
@@ -161,10 +170,18 @@ class Chooser:
                 yield each.sha[:length]
 
 
+def unmarked(tags: Sequence[Tag]) -> list[str]:
+    """The published commits, but for those that a rollback has marked."""
+    names = {tag.value for tag in tags}
+    found = [_digits(tag) for tag in tags if tag.value.startswith(COMMIT)]
+    return [each for each in found if f"{WITHDRAWN}{each}" not in names]
+
+
 def _digits(tag: Tag) -> str:
     return tag.value.removeprefix(COMMIT)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """A few of them, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more

@@ -6,11 +6,11 @@ It reads the inputs, gathers everything that is wrong with them, wires the real 
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import re
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -22,13 +22,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from feastflow_registry import credentials, init, summary, workflow
+from feastflow_registry import arguments, credentials, init, summary, workflow
 from feastflow_registry.app import App
 from feastflow_registry.browsing import Browsing
 from feastflow_registry.context import Context
 from feastflow_registry.deploying import Deploying
 from feastflow_registry.environment import PREFIX, child_environ, find_folder, merge
-from feastflow_registry.errors import Failure, Kind, nearest
+from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.examining import Examination
 from feastflow_registry.http import Client
 from feastflow_registry.intake import Intake
@@ -39,7 +39,7 @@ from feastflow_registry.publishing import Publishing
 from feastflow_registry.references import is_loopback
 from feastflow_registry.report import Answer
 from feastflow_registry.restoring import Rollback
-from feastflow_registry.settings import Command, Settings, option
+from feastflow_registry.settings import Command
 from feastflow_registry.terminal import TerminalLog
 from feastflow_registry.workflow import RunnerLog
 
@@ -67,11 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is the failure's kind."""
     credentials.shield()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    arguments, unknown = _parser().parse_known_args(argv)
+    words = arguments.read(argv, _version())
     environ = dict(os.environ)
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
-    inputs = merge(vars(arguments), environ)
+    inputs = merge(words.given, environ)
     hidden: dict[str, str] = {}
     for name, value in tuple(environ.items()):
         if name.endswith("_TOKEN") or credentials.holds(value, token):
@@ -80,22 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             del os.environ[name]
     folder = find_folder(environ, Path.cwd())
     intake = Intake(environ, inputs, folder, token, github_token, hidden)
-    stream = sys.stderr if arguments.json else sys.stdout
+    stream = sys.stderr if words.json else sys.stdout
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
-    if unknown:
-        # Only the name is shown: what follows may be a token.
-        name = unknown[0].partition("=")[0] if unknown[0].startswith("-") else "a third word"
-        known = Settings.model_fields.keys() - {"command", "username"}
-        fix = nearest(name, [f"--{option(each)}" for each in known])
-        if not name.startswith("-"):
-            fix = "Give a command and a user, and no word more."
-        if name == "--username":
-            fix = "Give it after the command, as in `publish USER`, or set DOCKERHUB_USERNAME."
-        if name in ("--token", "--password", "--github-token"):
-            fix = "A secret is never an option: set DOCKERHUB_TOKEN, or run `docker login`."
-        _log(intake, sys.stderr).fail(f'"{name}" is not an option.', fix)
+    if words.problem:
+        _log(intake, sys.stderr).fail(words.problem.cause, words.problem.fix)
         return Kind.INPUT
-    return run(intake, http, stream, as_json=arguments.json)
+    return run(intake, http, stream, as_json=words.json)
 
 
 def run(intake: Intake, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
@@ -223,6 +213,7 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         hostname=socket.gethostname(),
         variables=intake.variables,
         word=secrets.token_hex,
+        width=_width(log),
         hub_url=intake.environ.get("FEASTFLOW_HUB_URL", ""),
     )
 
@@ -231,6 +222,12 @@ def _log(intake: Intake, stream: TextIO) -> RunnerLog | TerminalLog:
     if intake.in_runner:
         return RunnerLog(stream, secrets.token_hex)
     return TerminalLog(stream, colour=stream.isatty() and not intake.environ.get("NO_COLOR"))
+
+
+def _width(log: RunnerLog | TerminalLog) -> int:
+    """How wide a person's terminal is; 0 where nobody looks at one."""
+    on_screen = isinstance(log, TerminalLog) and log.stream.isatty()
+    return shutil.get_terminal_size().columns if on_screen else 0
 
 
 def _api_url(environ: Mapping[str, str]) -> str:
@@ -243,28 +240,6 @@ def _api_url(environ: Mapping[str, str]) -> str:
         f"the variable GITHUB_API_URL is {url[:80]!r}, which is not an https address.",
         "Leave it as the runner sets it.",
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="feastflow-registry",
-        description="Publish container images from a commit, and prove what is on the registry.",
-        epilog="The token comes from DOCKERHUB_TOKEN or `docker login`, never from an option.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=_version())
-    known = [each.value for each in Command]
-    parser.add_argument("command", nargs="?", help=f"{', '.join(known)} (default: publish)")
-    parser.add_argument("username", nargs="?", help="the registry's user")
-    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
-    for name, each in Settings.model_fields.items():
-        if name not in ("command", "username"):
-            flag, text = f"--{option(name)}", each.description
-            if each.annotation is bool:
-                parser.add_argument(flag, metavar="BOOL", help=text, nargs="?", const="true")
-            else:
-                parser.add_argument(flag, metavar="VALUE", help=text)
-    return parser
 
 
 def _version() -> str:

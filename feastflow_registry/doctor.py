@@ -6,7 +6,7 @@ delete. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.errors import Failure, Kind, Problem
@@ -46,7 +46,7 @@ class Finding:
         return [line for pair in said for line in pair] or [f"✓ {self.name}: {self.detail}"]
 
 
-def examine(checks: Sequence[Check]) -> Iterator[Finding]:
+def examine(checks: Iterable[Check]) -> Iterator[Finding]:
     """Ask every question, whatever the others answer."""
     for check in checks:
         try:

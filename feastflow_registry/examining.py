@@ -35,7 +35,7 @@ class Examination:
     def run(self) -> Answer:
         """Print what doctor finds; fail as the first thing that is wrong would fail a publish."""
         found = []
-        for each in doctor.examine([*self._checks()]):
+        for each in doctor.examine(self._checks()):
             found.append(each)
             for line in each.lines:
                 self.app.log.say(line)
@@ -72,6 +72,8 @@ class Examination:
             return doctor.movable(self.known.get(repository), self._shared_tags())
 
         yield Check(f"visibility of {repository}", look, needed=False)
+        if repository not in self.known:
+            return  # It could not be asked.
         yield Check(f"tags of {repository}", judge)
         ask = partial(self._check_hub_deletion, hub, repository)
         yield Check(f"prune of {repository}", ask, needed=False)
@@ -79,7 +81,13 @@ class Examination:
     def _check_git(self) -> str:
         self.app.git.ensure(self.app.context.checkout)
         depth = "cut off, so the remote is asked" if self.app.git.is_shallow() else "whole"
-        return f"commit {self.app.context.commit.short}, nothing modified, history {depth}"
+        shared = (
+            ""
+            if self.app.permission.shared
+            else f"; no shared tag moves {self.app.permission.reason}"
+        )
+        commit = self.app.context.commit.short
+        return f"commit {commit}, nothing modified, history {depth}{shared}"
 
     def _check_credentials(self) -> str:
         if not self.app.credential:

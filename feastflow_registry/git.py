@@ -211,7 +211,7 @@ class Git:
 
     def revisions(self) -> Iterator[Revision]:
         """Every commit that this clone knows, on whatever branch, newest first; bounded."""
-        wanted = ("--all", f"--max-count={_MOST_REVISIONS}", "--no-show-signature")
+        wanted = ("--all", "--date-order", f"--max-count={_MOST_REVISIONS}", "--no-show-signature")
         told = self._text("log", *wanted, "--encoding=UTF-8", "--format=%H %ct %at %s")
         for place, line in enumerate(told.split("\n") if told else ()):
             sha, committed, authored, *subject = line.split(" ", 3)

@@ -52,8 +52,10 @@ def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
 
 def plan_lines(plan: Plan) -> list[str]:
     """The whole plan, as lines."""
-    verdict = "pushes" if plan.command.builds else "writes"
-    verdict += "" if plan.permission.push else " nothing"
+    verdict, may = "pushes", plan.permission.push
+    if not plan.command.builds:
+        verdict, may = "writes", plan.permission.shared
+    verdict += "" if may else " nothing"
     subject = f"commit {plan.commit.short}" if plan.command.builds else plan.command.value
     head = f"{subject} {verdict}: {plan.permission.reason}"
     making = {step.service for step in plan.builds}

@@ -16,7 +16,7 @@ from feastflow_registry.ports import together
 from feastflow_registry.promotion import plan_promotion
 from feastflow_registry.references import Repository
 from feastflow_registry.report import Answer
-from feastflow_registry.selectors import Selector
+from feastflow_registry.selectors import Destination, Selector
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Latest
 from feastflow_registry.survey import Surveyor
@@ -83,10 +83,9 @@ class Promotion:
         def plan_one(service: Service) -> list[Step]:
             chosen = chooser.choose(service.repository, wanted)
             withdrawn = chooser.is_withdrawn(chosen)
-            return [
-                step
-                for each in settings.tag
-                for step in plan_promotion(
+
+            def plan_tag(each: Destination) -> tuple[Step, ...]:
+                return plan_promotion(
                     service,
                     chosen,
                     each,
@@ -94,7 +93,10 @@ class Promotion:
                     latest=settings.latest,
                     withdrawn=withdrawn,
                 )
-            ]
+
+            # What the first one holds is most likely what the others hold, and is read once.
+            first, *others = settings.tag
+            return [*plan_tag(first), *chain(*together(spread, plan_tag, others))]
 
         # Several tags of one repository have its image in common.
         steps = dict.fromkeys(chain(*together(spread, plan_one, self.app.services)))

@@ -90,15 +90,21 @@ def _settle(
     if chosen.commit is None and rule is not Rule.FORCE and held:
         raise _refused(reference, f"is there, and nothing tells which commit {chosen} is of")
     decision = rules.decide(rule, facts, digest=chosen.digest, reference=reference, commit=commit)
+    if facts.withdrawn and not decision.move:
+        raise Failure(
+            Kind.CONFLICT,
+            f"{chosen} was withdrawn by a rollback.",
+            "Promote another commit. A mark stays: if it is good after all, commit it anew.",
+        )
     if not decision.move:
         raise _refused(reference, f"is not moved to {commit.short}: {decision.reason}")
     return MoveTag(service, reference, rule, held)
 
 
 def _refused(reference: Reference, why: str) -> Failure:
-    force = " or latest: force" if reference.target == rules.LATEST else ""
-    return Failure(
-        Kind.CONFLICT,
-        f"{reference} {why}.",
-        f"Promote a newer commit or choose another tag; to go back, use rollback{force}.",
-    )
+    fix = "Promote a newer commit or choose another tag; to go back, use rollback."
+    if reference.target == rules.LATEST:
+        fix = "Promote a newer commit; to go back, use rollback or latest: force."
+    if "final" in why:
+        fix = "Choose another tag: this one stays what it is."
+    return Failure(Kind.CONFLICT, f"{reference} {why}.", fix)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from feastflow_registry import changes, deploying, kubectl, rules, selectors
 from feastflow_registry.app import App
+from feastflow_registry.choosing import Chooser
 from feastflow_registry.deploying import Targets
 from feastflow_registry.images import Pin
 from feastflow_registry.moving import Moves
@@ -50,7 +51,13 @@ class Rollback:
             if service not in held:
                 self.app.log.notice(f"{service.name} has no tag {tag}: it is left out.")
         wanted = self.app.settings.to
-        return retreat.to(held, wanted) if wanted else retreat.back(held)
+        if not wanted:
+            return retreat.back(held)
+        targets = retreat.to(held, wanted)
+        for each in targets:
+            if each.good and Chooser(self.app.surveyor).is_withdrawn(each.good):
+                self.app.log.warning(f"{each.good} was withdrawn by a rollback, and stays marked.")
+        return targets
 
     def _plan(self, targets: Sequence[Target], tag: Tag) -> Plan:
         context = self.app.context
@@ -81,16 +88,27 @@ class Rollback:
         edits = deploying.point(self.app, files, pins)
         answer = self.app.journal.answer(dry_run=self.app.settings.dry_run)
         commands = kubectl.commands(_moving(targets, pins), files.manifests)
-        shown = ["In a cluster:", *(f"  {each}" for each in commands)] if commands else []
+        where = "In a cluster:" if files.manifests else "In a cluster, if it has these names:"
+        shown = [where, *(f"  {each}" for each in commands)] if commands else []
         fenced = ["```bash", *commands, "```"] if commands else []
         table = [*changes.table(edits), "", *fenced, ""]
         written = deploying.changed_files(self.app, edits)
         return replace(
             answer,
-            lines=[*answer.lines, *changes.listed(edits), *shown],
+            lines=[*answer.lines, *changes.listed(edits), *_advice(targets), *shown],
             markdown=answer.markdown + "\n".join(table) + "\n",
             outputs={**answer.outputs, "changed-files": written},
         )
+
+
+def _advice(targets: Sequence[Target]) -> list[str]:
+    """What a person on call may not think of."""
+    moved = [each for each in targets if each.good and each.good.digest != each.held.digest]
+    if not moved:
+        return ["Nothing to do: each tag is where it is to be, or has nothing to go back to."]
+    bad = {each.held.commit.short for each in moved if each.held.commit}
+    names = ", ".join(sorted(bad))
+    return [f"Revert {names} on the branch, or what is published next has it again."] if bad else []
 
 
 def _moving(targets: Sequence[Target], pins: Mapping[Service, Pin]) -> dict[Service, Pin]:

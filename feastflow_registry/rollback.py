@@ -7,21 +7,18 @@ as it is; that makes a rollback that was broken off end where the whole one woul
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feastflow_registry import rules
-from feastflow_registry.choosing import Chooser, Chosen
-from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.choosing import Chooser, Chosen, listed, unmarked
+from feastflow_registry.errors import Failure, Kind, Problem
 from feastflow_registry.plan import KeepTag, MarkImage, MoveTag, ReuseImage, Step
-from feastflow_registry.ports import together
 from feastflow_registry.references import Commit, Reference, Repository, Tag
-from feastflow_registry.rules import COMMIT, Relation, Rule
+from feastflow_registry.rules import Relation, Rule
 from feastflow_registry.selectors import Selector
 from feastflow_registry.services import Service
 from feastflow_registry.survey import Surveyor
-
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +76,21 @@ class Retreat:
 
     def to(self, held: Mapping[Service, Chosen], wanted: Selector) -> list[Target]:
         """Send every service to the image that is named."""
-
-        def aim(service: Service) -> Target:
-            good = self._chooser.choose(service.repository, wanted)
-            return Target(service, held[service], good)
-
-        return together(self.surveyor.spread, aim, held)
+        found: dict[Service, Chosen] = {}
+        failures: list[Failure] = []
+        for service in held:
+            try:
+                found[service] = self._chooser.choose(service.repository, wanted)
+            except Failure as failure:
+                failures.append(failure)
+        if failures and found and failures[0].kind is Kind.INPUT:
+            names = ", ".join(each.name for each in found)
+            fix = f"To move those that have it, name them in the input services: {names}."
+            causes = (problem.cause for each in failures for problem in each.problems)
+            raise Failure.of(Kind.INPUT, [Problem(cause, fix) for cause in causes])
+        if failures:
+            raise Failure.join(failures)
+        return [Target(service, held[service], good) for service, good in found.items()]
 
     def back(self, held: Mapping[Service, Chosen]) -> list[Target]:
         """Send every service back to before the newest commit that any of them holds."""
@@ -93,7 +99,8 @@ class Retreat:
         for place, commit in enumerate(before):
             if any(self._differs(service, there, bad, commit) for service, there in held.items()):
                 return [self._target(each, there, before[place:]) for each, there in held.items()]
-        raise self._nowhere(held, bad)
+        bad_ones = [each for each, there in held.items() if there.commit == bad]
+        raise self._nowhere(bad_ones, bad, others=held.keys() - set(bad_ones), known=bool(before))
 
     def _newest(self, held: Mapping[Service, Chosen]) -> Commit:
         newest: Commit | None = None
@@ -136,21 +143,29 @@ class Retreat:
         good = next((each for each in found if each), None)
         return Target(service, there, good, "" if good else "nothing older is published")
 
-    def _nowhere(self, held: Mapping[Service, Chosen], bad: Commit) -> Failure:
-        repository = next(each.repository for each in held)
-        names = [tag.value for tag in self.surveyor.registry.tags(repository)]
-        known = [name.removeprefix(COMMIT) for name in names if name.startswith(COMMIT)]
-        known = [each for each in known if not bad.sha.startswith(each)]
-        fix = "Publish a commit that mends it: the fastest way on from a first one."
-        if known:
-            more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
-            fix = (
-                f"Name one in the input to: {', '.join(known[-_MOST_NAMED:])}{more} are published."
+    def _nowhere(
+        self, services: Sequence[Service], bad: Commit, *, others: Collection[Service], known: bool
+    ) -> Failure:
+        """Say whose image has nothing before it, and what there is. ``known``: the history is."""
+        names = ", ".join(each.name for each in services)
+        if not known:
+            return Failure(
+                Kind.INPUT,
+                f"nothing is known from before {bad.short}, of which {names} is.",
+                "Where that is not the first commit, fetch the history (`git fetch`, in a shallow "
+                "clone with --unshallow); or name a commit in the input to.",
             )
+        rest = ", ".join(sorted(each.name for each in others))
+        there = unmarked(self.surveyor.registry.tags(services[0].repository))
+        there = [each for each in there if not bad.sha.startswith(each)]
+        fix = "Publish a commit that mends it"
+        fix += f", or name one in the input to: {listed(there)}." if there else "."
+        if rest:
+            fix = f"To take the others back, name them in the input services: {rest}."
         return Failure(
             Kind.INPUT,
-            f"no other image of {repository}, published and not withdrawn, is known from before "
-            f"{bad.short}.",
+            f"nothing that is published and not withdrawn came before {bad.short} of {names} with "
+            "another image.",
             fix,
         )
 

@@ -17,6 +17,7 @@ from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.services import EACH, Service
 
 _COMMIT = re.compile(r"(?:commit-)?([0-9a-f]{4,64})")
+_OF_GIT = re.compile(r"^HEAD$|[~^@{}]")
 _LATEST = Tag("latest")
 
 
@@ -60,6 +61,12 @@ class Destination:
 
 def selector(text: str) -> Selector:
     """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
+    if _OF_GIT.search(text):
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} is a name that only git knows.",
+            "Give the commit's digits, which `git rev-parse` tells.",
+        )
     found = _COMMIT.fullmatch(text.lower())
     if found:
         return Selector(commit=found[1])

@@ -42,12 +42,13 @@ def nothing(catalog: Catalog) -> str:
     return f"{repository} holds no tags: nothing was published there, or this user may not see it."
 
 
-def lines(catalogs: Sequence[Catalog]) -> list[str]:
-    """A table and a chart of each service."""
-    return [line for each in catalogs if each.entries for line in (*_block(each), "")][:-1]
+def lines(catalogs: Sequence[Catalog], width: int = 0) -> list[str]:
+    """A table and a chart of each service; rows are cut to a width, if there is one."""
+    blocks = (_block(each, width) for each in catalogs if each.entries)
+    return [line for block in blocks for line in (*block, "")][:-1]
 
 
-def _block(catalog: Catalog) -> list[str]:
+def _block(catalog: Catalog, width: int) -> list[str]:
     namesakes = _namesakes(catalog)
     rows = [_columns(each, namesakes) for each in catalog.entries]
     used = [any(row[column] for row in rows) for column in range(len(_HEAD))]
@@ -56,9 +57,13 @@ def _block(catalog: Catalog) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         _title(catalog),
-        *(_aligned(row, widths, right) for row in table),
+        *(_fit(_aligned(row, widths, right), width) for row in table),
         *_chart(catalog),
     ]
+
+
+def _fit(row: str, width: int) -> str:
+    return f"{row[: width - 1]}…" if 0 < width < len(row) else row
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int], right: int) -> str:

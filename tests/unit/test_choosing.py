@@ -77,15 +77,25 @@ def test_a_commit_that_is_not_published_names_the_nearest_before_it(world: World
 def test_a_commit_that_no_history_knows_names_what_is_there(world: World) -> None:
     for number in range(1, 6):
         world.put(image(commit(number)), f"commit-{commit(number).short}")
-    with fails(
-        "no image of commit 7654321",
-        f"choose one that is: {', '.join(commit(n).short for n in (4, 5))}",
-    ):
+    first = [commit(number).short for number in range(1, 6)]
+    with fails("no image of commit 7654321", f"choose one that is: {', '.join(first)} and 3 more."):
         choose(world, "7654321")
     with fails("no image of commit 7654", "choose one that is"):
         choose(world, "7654")
+    with fails("A digest is given whole"):
+        choose(world, "765432176543")
     with fails("No commit is published there yet"):
         choose(World(), A.short)
+
+
+def test_what_was_withdrawn_is_offered_to_nobody() -> None:
+    world = World()
+    world.put(image(A), f"commit-{A.short}")
+    world.put(image(B), f"commit-{B.short}", f"withdrawn-{B.short}")
+    with fails(f"choose one that is: {A.short}."):
+        choose(world, "7654321")
+    with fails(f"published before it: {A.short}."):
+        choose(world, C.short)
 
 
 def test_a_tag_that_could_be_a_commit(world: World) -> None:

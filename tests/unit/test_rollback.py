@@ -51,13 +51,23 @@ def test_again_goes_further_back_and_then_refuses() -> None:
     for wanted in (B, A):
         carry_out(world, roll_back(world))
         assert world.at("latest") == world.own(wanted)
-    with fails(f"from before {A.short}", "Name one in the input to", B.short, C.short):
+    with fails(f"nothing is known from before {A.short}, of which shop is", "git fetch"):
         roll_back(world)
 
 
 def test_the_first_commit_has_nothing_before_it() -> None:
-    with fails("no other image of ada/shop", "Publish a commit that mends it"):
+    with fails(f"nothing is known from before {A.short}", "name a commit in the input to"):
         roll_back(published(A))
+
+
+def test_nothing_good_before_lists_what_there_is() -> None:
+    world = published(B)
+    with fails(f"came before {B.short} of shop", "Publish a commit that mends it."):
+        roll_back(world)
+    world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}")
+    world.put(image(D), f"commit-{D.short}", f"withdrawn-{D.short}")
+    with fails(f"name one in the input to: {ELSEWHERE.short}."):
+        roll_back(world)
 
 
 def test_what_was_withdrawn_before_is_passed_over() -> None:
@@ -189,6 +199,17 @@ class TestSeveralServices:
         carry_out(both, steps)
         assert both.at("latest", "shop") == both.own(A)
         assert both.at("latest", "cart") == both.own(B, "cart")
+
+    def test_where_only_the_new_one_is_bad_the_others_are_named(self) -> None:
+        world = published(A, B, names=("shop",))
+        both = World(self.NAMES, store=world.store, history=world.history)
+        cart = World(("cart",), store=world.store, history=world.history)
+        cart.publish(C)
+        carried(both, C, "shop")
+        with fails(f"came before {C.short} of cart", "name them in the input services: shop."):
+            roll_back(both, self.NAMES)
+        with fails("ada/cart has no image of commit", "name them in the input services: shop."):
+            roll_back(both, self.NAMES, to=A.short)
 
     def test_one_without_the_tag_is_left_out(self) -> None:
         world = published(A, B, names=("shop",))

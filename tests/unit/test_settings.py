@@ -148,7 +148,7 @@ def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
         ("extra-tags", "edge,{sha}", ["'{sha}' is not known"]),
         ("shared-tags", "no", ["true or false"]),
         ("tag", "commit-a1b2c3d", ["reserved"]),
-        ("to", "HEAD~1", ["not a valid image tag"]),
+        ("to", "HEAD~1", ["a name that only git knows", "git rev-parse"]),
         ("manifests", "/etc/k8s", ["not a relative path"]),
         ("keep-days", "-1", ["'-1' is not a count", "from 1 to 99999"]),
         ("keep-last", "0", ["'0' is not a count"]),

@@ -95,6 +95,15 @@ class TestLines:
         assert line.endswith(f"{'x' * 59}…")
 
 
+def test_rows_fit_a_terminal() -> None:
+    whole = tables.lines([sized(1000, 2000, subject="Show the prices of all that is on the menu")])
+    lines = tables.lines(
+        [sized(1000, 2000, subject="Show the prices of all that is on the menu")], 60
+    )
+    assert max(map(len, lines[1:4])) == 60
+    assert lines[2] == f"{whole[2][:59]}…"
+
+
 class TestChart:
     def test_the_oldest_first_with_the_least_and_the_most(self) -> None:
         *_, line = tables.lines([sized(10_000, 11_000, 15_000, 17_000)])
