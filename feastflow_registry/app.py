@@ -104,7 +104,8 @@ class App:
         if host != self.settings.registry:
             credential = credentials.from_login(host, "")
         writes = command.writes or command is Command.DOCTOR
-        write = self.permission.push and writes and not self.settings.dry_run
+        dry = self.settings.dry_run and command.writes
+        write = self.permission.push and writes and not dry
         delete = write and command is Command.PRUNE
         auth = Authenticator(self.http, host, credential, repositories, write, delete=delete)
         return RegistryClient(self.http, auth)

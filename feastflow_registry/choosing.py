@@ -141,13 +141,17 @@ class Chooser:
     def _known(self, repository: Repository, digest: Digest, tag: Tag | None) -> Chosen:
         """Whose an image is: its labels say so, or a commit tag that holds it."""
         image = self.surveyor.registry.inspect(repository, digest)
-        if image.revision and same_source(image.source, self.surveyor.source):
-            own = commit_tag(image.revision, self.surveyor.sha_length)
-            there = self.surveyor.registry.resolve(Reference(repository, own)) == digest
-            return Chosen(repository, image, image.revision, own if there else tag)
-        commit = next(self.surveyor.commits_at(repository, digest), None)
+        ours = same_source(image.source, self.surveyor.source)
+        revision = image.revision if ours else None
+        if revision:
+            own = commit_tag(revision, self.surveyor.sha_length)
+            if self.surveyor.registry.resolve(Reference(repository, own)) == digest:
+                return Chosen(repository, image, revision, own)
+        # Its own commit tag may be pruned, and not that of a commit that it was carried to.
+        commit = next((c for c in self.surveyor.commits_at(repository, digest) if c), None)
         name = commit_tag(commit, self.surveyor.sha_length) if commit else tag
-        return Chosen(repository, replace(image, revision=commit), commit, name)
+        known = commit or revision
+        return Chosen(repository, replace(image, revision=revision or commit), known, name)
 
     def _unpublished(self, repository: Repository, digits: str) -> Failure:
         commit = self.surveyor.history.resolve(digits)

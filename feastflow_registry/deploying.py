@@ -92,7 +92,7 @@ class Deploying:
             return
         if not Chooser(self.app.surveyor).is_withdrawn(chosen):
             return
-        if not self.app.settings.to:
+        if not self.app.settings.to and not self.app.settings.tag:
             raise Failure(
                 Kind.CONFLICT,
                 f"{chosen} was withdrawn by a rollback.",

@@ -82,6 +82,10 @@ class GitHubHistory:
 
         return self._ask(ask) or []
 
+    def is_shallow(self) -> bool:
+        """GitHub has all of it."""
+        return False
+
     def git_tag(self, name: str) -> Commit | None:
         """Ask for a git tag; an annotated one is peeled to its commit."""
 

@@ -10,6 +10,8 @@ from feastflow_registry.ports import History
 from feastflow_registry.references import Commit
 from feastflow_registry.rules import Relation
 
+_ENOUGH = 100
+
 
 @dataclass(slots=True)
 class LayeredHistory:
@@ -53,9 +55,15 @@ class LayeredHistory:
         """List the first parents before a commit, newest first; each is asked once."""
         with self._asking:
             if commit not in self._ancestors:
-                found = self.clone.ancestors(commit) or self.remote.ancestors(commit)
+                found = self.clone.ancestors(commit)
+                if not found or (len(found) < _ENOUGH and self.clone.is_shallow()):
+                    found = max(found, self.remote.ancestors(commit), key=len)
                 self._ancestors[commit] = found
             return self._ancestors[commit]
+
+    def is_shallow(self) -> bool:
+        """The remote's history is whole."""
+        return False
 
     def git_tag(self, name: str) -> Commit | None:
         """Name the commit of a git tag."""

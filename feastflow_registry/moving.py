@@ -5,7 +5,7 @@ A tag that is no longer what the plan saw is left alone, as is every step that w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from feastflow_registry.errors import Failure, Kind
@@ -20,7 +20,7 @@ from feastflow_registry.plan import (
     ReuseImage,
     Step,
 )
-from feastflow_registry.ports import Copier, Spread, in_turn
+from feastflow_registry.ports import Copier, Spread, attempt, in_turn
 from feastflow_registry.references import Digest, Reference, Repository
 from feastflow_registry.services import Service
 from feastflow_registry.survey import Surveyor
@@ -52,25 +52,8 @@ class Moves:
             (MoveTag, self._move),
         )
         for kind, work in phases:
-            yield from self._do(work, [step for step in self.plan.steps if isinstance(step, kind)])
-
-    def _do(self, work: Callable[..., Outcome], steps: Iterable[Step]) -> Iterator[Outcome]:
-        """Do one thing for all services; one that fails keeps none of the others from it."""
-
-        def attempt(step: Step) -> Outcome | Failure:
-            try:
-                return work(step)
-            except Failure as failure:
-                return failure
-
-        failures: list[Failure] = []
-        for result in self.spread(attempt, steps):
-            if isinstance(result, Failure):
-                failures.append(result)
-            else:
-                yield result
-        if failures:
-            raise Failure.join(failures)
+            steps = [step for step in self.plan.steps if isinstance(step, kind)]
+            yield from attempt(self.spread, work, steps)
 
     def _reuse(self, step: ReuseImage) -> Outcome:
         """Take up the image that a service is to have."""
@@ -117,7 +100,7 @@ class Moves:
                 Kind.CONFLICT,
                 f"{step.reference} was moved by another run since the plan was made: it holds "
                 f"{there.short if there else 'nothing'} now.",
-                "Look at what is there (`feastflow-registry tags`), then run again.",
+                "Look at what is there (`feastflow-registry tags`) before you run again.",
             )
         return tagger.set(step, digest, there, "")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -48,20 +48,28 @@ def in_turn(work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
     return [work(item) for item in items]
 
 
-def together(spread: Spread, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Do all of the work, whatever fails; raises the failures of all of it as one."""
+def attempt(spread: Spread, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Do all of the work, whatever fails; yield what came of it, then raise all failures as one."""
 
-    def attempt(item: T) -> R | Failure:
+    def attempt_one(item: T) -> R | Failure:
         try:
             return work(item)
         except Failure as failure:
             return failure
 
-    found = list(spread(attempt, items))
-    failures = [each for each in found if isinstance(each, Failure)]
+    failures: list[Failure] = []
+    for result in spread(attempt_one, items):
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            yield result
     if failures:
         raise Failure.join(failures)
-    return [each for each in found if not isinstance(each, Failure)]
+
+
+def together(spread: Spread, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do all of the work; raises the failures of all of it as one."""
+    return list(attempt(spread, work, items))
 
 
 class Registry(Protocol):
@@ -180,6 +188,9 @@ class History(Protocol):
 
     def ancestors(self, commit: Commit) -> Sequence[Commit]:
         """The first parents before a commit, newest first, about a hundred of them."""
+
+    def is_shallow(self) -> bool:
+        """Whether what is known is cut off somewhere."""
 
     def git_tag(self, name: str) -> Commit | None:
         """The commit of a git tag on the remote."""

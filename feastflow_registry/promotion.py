@@ -48,7 +48,7 @@ def plan_promotion(
 
 def _name(chosen: Chosen, destination: Destination) -> Tag:
     name = destination.tag or chosen.tag
-    if name is None:
+    if name is None or (destination.tag is None and not name.value.startswith(rules.COMMIT)):
         raise Failure(
             Kind.INPUT,
             f"no commit tag holds {chosen}, so there is no tag to promote it to.",

@@ -7,7 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feastflow_registry import outline
-from feastflow_registry.plan import Action, CarryImage, MoveTag, Outcome, Plan, PushImage
+from feastflow_registry.plan import (
+    Action,
+    CarryImage,
+    CopyImage,
+    MarkImage,
+    MoveTag,
+    Outcome,
+    Plan,
+    PushImage,
+    ReuseImage,
+    Step,
+)
 from feastflow_registry.references import Digest, Reference, Tag
 from feastflow_registry.services import Service
 from feastflow_registry.settings import Command
@@ -59,14 +70,20 @@ class Answer:
 
 
 def results(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Result, ...]:
-    """Sum up each service's outcomes; the last word on a tag is the one that counts."""
+    """Sum up each service's outcomes; the last word on a tag is the one that counts.
+
+    A service that is promoted to several repositories is one, by its name.
+    """
+    named: dict[str, list[Service]] = {}
+    for service in plan.services:
+        named.setdefault(service.name, []).append(service)
     return tuple(
-        _result(service, [each for each in outcomes if each.service == service])
-        for service in plan.services
+        _result(same, [each for each in outcomes if each.service in same])
+        for same in named.values()
     )
 
 
-def _result(service: Service, outcomes: list[Outcome]) -> Result:
+def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
     images = [each for each in outcomes if each.action not in _OF_TAGS]
     digest = next((each.digest for each in reversed(images) if each.digest), None)
     last = {each.reference: each.digest for each in outcomes}
@@ -76,23 +93,19 @@ def _result(service: Service, outcomes: list[Outcome]) -> Result:
         action = Action.REUSED
     elif Action.CARRIED in kinds:
         action = Action.CARRIED
+    ours = {each.repository for each in services}
+    holding = [each for each, found in last.items() if digest and found == digest]
     return Result(
-        service=service,
+        service=services[0],
         action=action,
         digest=digest,
-        tags=tuple(each for each, found in last.items() if _is_tag(each, service, found, digest)),
+        tags=tuple(
+            each for each in holding if each.repository in ours and isinstance(each.target, Tag)
+        ),
         size=next((each.size for each in reversed(images) if each.size), 0),
         seconds=sum(each.seconds for each in outcomes),
         note=next((each.note for each in images if each.action is Action.CARRIED), ""),
     )
-
-
-def _is_tag(
-    reference: Reference, service: Service, found: Digest | None, digest: Digest | None
-) -> bool:
-    """Whether a reference is a tag of a service's own repository that holds its image."""
-    ours = reference.repository == service.repository and isinstance(reference.target, Tag)
-    return ours and digest is not None and found == digest
 
 
 def size(count: int) -> str:
@@ -128,9 +141,7 @@ def standing(
     proven = {each.reference for each in outcomes if each.action in writing}
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
-    steps: tuple[CarryImage | PushImage | MoveTag, ...]
-    steps = (*plan.carries, *plan.pushes, *(each for each in plan.moves if not each.held))
-    planned = [each.reference for each in steps]
+    planned = [reference for step in plan.steps if (reference := _written(step))]
     due = [each for each in planned if each not in reached]
     if not proven and not doubtful and not due:
         return []
@@ -138,7 +149,29 @@ def standing(
     if doubtful:
         lines.append(f"In doubt, for it was not read back: {_listed(sorted(doubtful))}.")
     lines.append(f"Not done: {_listed(due)}.")
-    return [*lines, "What is published stays; the next run does the rest."]
+    return [*lines, _again(plan)]
+
+
+def _written(step: Step) -> Reference | None:
+    """What a step writes; nothing, where it only looks."""
+    match step:
+        case MoveTag(held=True):
+            return None
+        case CarryImage() | PushImage() | MarkImage() | MoveTag():
+            return step.reference
+        case CopyImage():
+            return Reference(step.target, step.source.target)
+        case _:
+            return None
+
+
+def _again(plan: Plan) -> str:
+    """What finishes a run that was broken off. A rollback alone would go one further back."""
+    if plan.command is not Command.ROLLBACK:
+        return "What is published stays; the next run does the rest."
+    good = {step.reference.identifier for step in plan.steps if isinstance(step, ReuseImage)}
+    where = f"to: {good.pop()}" if len(good) == 1 else "the input to"
+    return f"Run it again with {where}: without, it would go one further back."
 
 
 def _listed(references: Sequence[Reference]) -> str:

@@ -13,14 +13,17 @@ from feastflow_registry import changes, deploying, kubectl, rules, selectors
 from feastflow_registry.app import App
 from feastflow_registry.choosing import Chooser
 from feastflow_registry.deploying import Targets
+from feastflow_registry.errors import Failure, Kind, Problem
 from feastflow_registry.images import Pin
+from feastflow_registry.kubernetes import Edit
 from feastflow_registry.moving import Moves
 from feastflow_registry.parallel import spread
-from feastflow_registry.plan import Plan
+from feastflow_registry.plan import MarkImage, Plan
 from feastflow_registry.references import Tag
 from feastflow_registry.report import Answer
 from feastflow_registry.rollback import Retreat, Target, plan_rollback
 from feastflow_registry.services import Service
+from feastflow_registry.settings import Latest
 
 _NO_FILES = Targets((), ())
 
@@ -35,6 +38,7 @@ class Rollback:
         """Find the way back, mark what is bad, move the tags; or stop after the plan."""
         app = self.app
         tag = selectors.single(app.settings.command, app.settings.tag) or rules.LATEST
+        self._check_movable(tag)
         app.check_may_write()
         files = deploying.read(app) if app.settings.manifests else _NO_FILES
         targets = self._targets(tag)
@@ -42,7 +46,23 @@ class Rollback:
         app.journal.begin(plan)
         if not app.settings.dry_run:
             self._carry_out(plan)
-        return self._answer(targets, files)
+        return self._answer(plan, targets, files)
+
+    def _check_movable(self, tag: Tag) -> None:
+        """Refuse a tag that is not to be moved, and a second try that might go one further back."""
+        settings = self.app.settings
+        if tag == rules.LATEST and settings.latest is Latest.NEVER:
+            raise Failure(
+                Kind.INPUT,
+                "latest is not to be moved, as the input latest says never.",
+                "Roll another tag back, or leave the input latest out.",
+            )
+        if self.app.context.attempt > 1 and not settings.to and not settings.dry_run:
+            raise Failure(
+                Kind.INPUT,
+                "this run is started again, and its first try may have moved the tags already.",
+                "Name where to go in the input to, or start a new run: each goes one further back.",
+            )
 
     def _targets(self, tag: Tag) -> list[Target]:
         retreat = Retreat(self.app.surveyor, tag)
@@ -78,14 +98,14 @@ class Rollback:
             self.app.journal.note(outcome)
         self.app.journal.pushed = True
 
-    def _answer(self, targets: Sequence[Target], files: Targets) -> Answer:
+    def _answer(self, plan: Plan, targets: Sequence[Target], files: Targets) -> Answer:
         """Point the manifests at what the tags hold now, and say how to do so in a cluster."""
         pins = {
             each.service: Pin(each.good.tag, each.good.digest)
             for each in targets
             if each.good and each.good.tag
         }
-        edits = deploying.point(self.app, files, pins)
+        edits = self._edit(files, pins)
         answer = self.app.journal.answer(dry_run=self.app.settings.dry_run)
         commands = kubectl.commands(_moving(targets, pins), files.manifests)
         where = "In a cluster:" if files.manifests else "In a cluster, if it has these names:"
@@ -95,20 +115,35 @@ class Rollback:
         written = deploying.changed_files(self.app, edits)
         return replace(
             answer,
-            lines=[*answer.lines, *changes.listed(edits), *_advice(targets), *shown],
+            lines=[*answer.lines, *changes.listed(edits), *_advice(plan), *shown],
             markdown=answer.markdown + "\n".join(table) + "\n",
             outputs={**answer.outputs, "changed-files": written},
         )
 
+    def _edit(self, files: Targets, pins: Mapping[Service, Pin]) -> tuple[Edit, ...]:
+        """Point the manifests; what fails now comes after the tags, and says so."""
+        try:
+            return deploying.point(self.app, files, pins)
+        except Failure as failure:
+            names = ", ".join(sorted({str(pin.tag) for pin in pins.values()}))
+            fix = f"Mend that, then run deploy with to: {names} and the same manifests."
+            raise Failure.of(
+                Kind.CONFLICT,
+                [
+                    Problem(f"the tags are moved, the manifests are not: {each.cause}", fix)
+                    for each in failure.problems
+                ],
+            ) from None
 
-def _advice(targets: Sequence[Target]) -> list[str]:
+
+def _advice(plan: Plan) -> list[str]:
     """What a person on call may not think of."""
-    moved = [each for each in targets if each.good and each.good.digest != each.held.digest]
-    if not moved:
+    if not plan.moves:
         return ["Nothing to do: each tag is where it is to be, or has nothing to go back to."]
-    bad = {each.held.commit.short for each in moved if each.held.commit}
-    names = ", ".join(sorted(bad))
-    return [f"Revert {names} on the branch, or what is published next has it again."] if bad else []
+    marked = {step.reference.identifier for step in plan.steps if isinstance(step, MarkImage)}
+    names = ", ".join(sorted(each.removeprefix(rules.WITHDRAWN) for each in marked))
+    advice = f"Revert {names} on the branch, or what is published next has it again."
+    return [advice] if names else []
 
 
 def _moving(targets: Sequence[Target], pins: Mapping[Service, Pin]) -> dict[Service, Pin]:

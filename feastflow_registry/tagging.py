@@ -138,10 +138,14 @@ class Tagger:
 
     def _may_differ(self, step: MoveTag, there: Digest) -> bool:
         """Whether newer commits, or another run of this one, may have moved a tag already."""
-        if step.rule in ADVANCING:
+        surveyor = self.surveyor
+        if step.rule in ADVANCING and self.follows:
             return True
-        image = self.surveyor.registry.inspect(step.reference.repository, there)
-        return self.surveyor.stands_for(image, self.surveyor.commit)
+        image = surveyor.registry.inspect(step.reference.repository, there)
+        if surveyor.stands_for(image, surveyor.commit):
+            return True
+        newer = image.revision and surveyor.history.relation(surveyor.commit, image.revision)
+        return step.rule in ADVANCING and newer is Relation.AHEAD
 
     def newest(self, service: Service, newer: Sequence[Commit]) -> tuple[Commit, Digest]:
         """The newest published one of the commits that come after ours, or ours."""

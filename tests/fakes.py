@@ -228,6 +228,10 @@ class FakeHistory:
     branches: dict[str, Commit] = field(default_factory=dict)
     git_tags: dict[str, Commit] = field(default_factory=dict)
     asked: list[tuple[str, ...]] = field(default_factory=list)
+    cut: bool = False
+
+    def is_shallow(self) -> bool:
+        return self.cut
 
     def relation(self, base: Commit, head: Commit) -> Relation:
         self.asked.append(("relation", base.sha, head.sha))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,9 @@ def builders(stack: Stack, docker_config: Path) -> Iterator[Callable[[str], Buil
 
 
 def _remove_images(host: str) -> None:
-    client = docker.DockerClient(base_url=host)
-    client.images.prune(filters={"dangling": False, "label": MARK})
+    client = docker.DockerClient(base_url=host, timeout=300)
+    with suppress(docker.errors.APIError):  # Of another session, which prunes at the same time.
+        client.images.prune(filters={"dangling": False, "label": MARK})
     client.close()
 
 

@@ -243,9 +243,64 @@ def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(shop: 
             for name in ("latest", f"withdrawn-{shop.bad[:7]}"):
                 if f"Written before the failure: {shop.place.repository}:{name}" in ran.log:
                     assert name in shop.tags
-            if shop.tags["latest"] == shop.digest(shop.bad):
-                shop.run("rollback").ended()
+            if "Written before" in ran.log:
+                assert f"Run it again with to: commit-{shop.good[:7]}" in ran.log
+            shop.run("rollback", to=shop.good).ended()
             assert shop.tags["latest"] == shop.digest(shop.good)
+            assert f"withdrawn-{shop.good[:7]}" not in shop.tags
+
+
+def test_a_second_try_of_one_run_goes_nowhere_by_itself(shop: Shop) -> None:
+    environ = shop.machine.runner(event="workflow_dispatch", command="rollback")
+    before = shop.tags
+    ran = shop.machine.call({**environ, "GITHUB_RUN_ATTEMPT": "2"}).ended(2)
+    assert "this run is started again" in ran.errors[0]
+    assert shop.tags == before
+    named = shop.machine.runner(event="workflow_dispatch", command="rollback", to=shop.good)
+    shop.machine.call({**named, "GITHUB_RUN_ATTEMPT": "2"}).ended()
+    assert shop.tags["latest"] == shop.digest(shop.good)
+
+
+def test_latest_never_is_never_taken_back(shop: Shop) -> None:
+    before = shop.tags
+    ran = shop.run("rollback", latest="never").ended(2)
+    assert "latest says never" in ran.errors[0]
+    assert shop.tags == before
+
+
+def test_manifests_that_fail_after_the_tags_say_so(shop: Shop) -> None:
+    """Somebody edits the manifest while the tags move."""
+    manifest = shop.machine.project.folder / "k8s.yaml"
+    text = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: app}\nspec:\n  containers:\n"
+        f"    - {{name: app, image: {shop.place.repository}:latest}}\n"
+    )
+    manifest.write_text(text)
+
+    def edit(_: object) -> bool:
+        manifest.write_text(f"# mine\n{text}")
+        return False
+
+    shop.place.proxy.add(Fault(match=edit, kind="status", status=500))
+    ran = shop.run("rollback", manifests="k8s.yaml").ended(6)
+    assert shop.tags["latest"] == shop.digest(shop.good)
+    assert "the tags are moved, the manifests are not" in ran.errors[0]
+    assert f"run deploy with to: commit-{shop.good[:7]}" in ran.errors[0]
+    assert "Written before the failure" in ran.log
+    assert manifest.read_text() == f"# mine\n{text}"
+
+
+def test_one_service_in_two_repositories_is_one(shop: Shop) -> None:
+    ran = shop.run("promote", tag="production,team/app:production").ended()
+    assert ran.outputs["digest"] == shop.digest(shop.bad)
+    own = f"commit-{shop.bad[:7]}"
+    names = [f"feastflow/app:{own}", "feastflow/app:production", "team/app:production"]
+    assert ran.outputs["tags"].split() == [f"{shop.place.host}/{each}" for each in names]
+
+
+def test_doctor_asks_the_same_in_a_dry_run(shop: Shop) -> None:
+    ran = shop.run("doctor", dry_run="true").ended()
+    assert "granted" in ran.log
 
 
 @pytest.mark.parametrize("command", ["rollback", "promote"])

@@ -118,6 +118,14 @@ def test_a_tag_whose_commit_tag_is_gone_is_called_by_itself(world: World) -> Non
     assert (found.commit, found.tag) == (C, Tag("latest"))
 
 
+def test_a_carried_image_whose_first_tag_is_gone_has_another_commits(world: World) -> None:
+    carried = replace(image(A, salt="x"), inputs="sha256:1")
+    world.put(carried, f"commit-{B.short}", "latest")
+    found = choose(world, "latest")
+    assert (found.commit, found.tag) == (B, Tag(f"commit-{B.short}"))
+    assert found.image.revision == A
+
+
 def test_an_image_without_our_labels_is_known_by_its_commit_tag(world: World) -> None:
     digest = world.put(image(None, salt="x"), "latest", f"commit-{B.short}")
     found = choose(world, "latest")

@@ -150,6 +150,9 @@ def test_a_run_that_was_broken_off_says_what_is_done_and_what_is_not() -> None:
         f"In doubt, for it was not read back: {LATEST}.",
         "Not done: nothing.",
     ]
+    assert remains.lines[3] == (
+        f"Run it again with to: commit-{A.short}: without, it would go one further back."
+    )
     assert remains.outputs["pushed"] == "false"
     assert "In doubt" in remains.markdown
 
@@ -171,3 +174,14 @@ def test_a_prune_counts() -> None:
 def test_a_deletion_among_other_steps() -> None:
     found = plan(DeleteTag(SHOP, OWN, GOOD.digest, "100 days old"))
     assert outline.plan_lines(found)[1] == f"delete ada/shop:commit-{A.short}: 100 days old"
+
+
+def test_marks_and_copies_are_named_where_they_are_not_done() -> None:
+    target = Repository.parse(HOST, "team/shop")
+    copy = CopyImage(SHOP, Reference(SHOP.repository, GOOD.digest), target)
+    journal = Journal(FakeLog())
+    journal.begin(plan(MARKING, copy, MOVE))
+    assert journal.remains().lines[1:] == [
+        f"Not done: {MARK}, team/shop@{GOOD.digest}, {LATEST}.",
+        "Run it again with the input to: without, it would go one further back.",
+    ]

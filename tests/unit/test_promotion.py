@@ -167,3 +167,30 @@ def test_a_tag_that_does_not_read_back_is_no_success(world: World) -> None:
     # The request after the write is the one that reads back.
     with fails(f"{reference} was moved, but reads back as absent", kind=Kind.UNVERIFIED):
         carry_out(world, steps, before=at_call(2, undo))
+
+
+def test_what_reads_back_as_an_older_commit_is_no_success(world: World) -> None:
+    steps = promote(world, B.short, "production")
+    older = world.store.images[SHOP.repository, world.own(A)]  # type: ignore[index]
+
+    def overtake() -> None:
+        world.put(older, "production")
+
+    with fails("production was moved, but reads back as", kind=Kind.UNVERIFIED):
+        carry_out(world, steps, before=at_call(2, overtake))
+
+
+def test_what_reads_back_as_a_newer_commit_is_one() -> None:
+    world = World()
+    for each in (A, B, C):
+        world.publish(each)
+    steps = promote(world, B.short, "production")
+    newer = world.store.images[SHOP.repository, world.own(C)]  # type: ignore[index]
+    carry_out(world, steps, before=at_call(2, lambda: world.put(newer, "production")))
+    assert world.at("production") == world.own(C)
+
+
+def test_an_image_without_a_commit_tag_lands_nowhere_by_itself(world: World) -> None:
+    world.store.tagged.pop((SHOP.repository, Tag(f"commit-{B.short}")))
+    with fails("no commit tag holds", "host/repository:tag"):
+        promote(world, "latest", "team/shop")

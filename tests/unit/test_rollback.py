@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.references import Tag
+from feastflow_registry.references import Commit, Tag
 
 from .afterwards import carry_out, roll_back, shapes
 from .failures import fails
@@ -237,6 +237,22 @@ class TestSeveralServices:
         world = published(A, B, names=self.NAMES)
         world.put(image(ELSEWHERE), "latest", f"commit-{ELSEWHERE.short}", name="cart")
         with fails("has diverged from", "one by one", kind=Kind.CONFLICT):
+            roll_back(world, self.NAMES)
+
+    def test_one_that_holds_no_bad_commit_does_not_say_where_to_go(self) -> None:
+        """The cart is at B and had another image at A: it was not what went wrong at C."""
+        world = published(A, B, names=self.NAMES)
+        carried(world, C, "shop")
+        world.put(image(C, salt="new"), f"commit-{C.short}", "latest")
+        self.roll(world)
+        assert world.at("latest", "shop") == world.own(B)
+        assert world.at("latest", "cart") == world.own(B, "cart")
+
+    def test_services_whose_histories_cannot_be_compared(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        unknown = replace(image(B, salt="x"), revision=Commit("7" * 40))
+        world.put(unknown, "latest", "commit-7777777", name="cart")
+        with fails("cannot be compared with", kind=Kind.CONFLICT):
             roll_back(world, self.NAMES)
 
     def test_an_older_one_stays_where_it_is(self) -> None:
