@@ -78,3 +78,16 @@ def test_ancestors_that_the_clone_was_cut_off_from() -> None:
     history, _ = layered(clone, remote)
     assert [history.ancestors(C) for _ in range(2)] == [[B, A]] * 2
     assert len(clone.asked) == len(remote.asked) == 1
+
+
+def test_a_clone_that_is_cut_off_after_some_is_not_the_last_word() -> None:
+    clone, remote = FakeHistory({C: (B,), B: ()}, cut=True), FakeHistory(dict(WHOLE))
+    history, _ = layered(clone, remote)
+    assert history.ancestors(C) == [B, A]
+    assert not history.is_shallow()
+
+
+def test_the_clone_may_know_more_than_the_remote_tells() -> None:
+    clone, remote = FakeHistory({C: (B,), B: ()}, cut=True), FakeHistory({C: ()})
+    history, _ = layered(clone, remote)
+    assert history.ancestors(C) == [B]
