@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from integration.places import Place
 from integration.projects import Project
-from integration.stock import commit_days
+from integration.stock import Stock, commit_days
 
 from . import workflows
 from .acting import Job, Runner
@@ -67,7 +68,8 @@ def test_prune_shows_its_plan_first_and_deletes_when_it_is_told(
     runner: Runner, project: Project, place: Place
 ) -> None:
     [old] = commit_days(project, 120)
-    runner.run(project.folder).ended()
+    made = (datetime.now(UTC) - timedelta(days=120)).isoformat()
+    place.retag({f"commit-{old}": Stock(place).image("old", created=made)})
     project.commit()
     runner.run(project.folder).ended()
     project.commit()

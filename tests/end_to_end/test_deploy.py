@@ -130,13 +130,13 @@ def test_another_image_is_named(site: Site) -> None:
 
 
 def test_a_workflow_that_publishes_can_call_it(site: Site) -> None:
-    """As the head of deploy.yml says; without inputs, what latest is gets deployed."""
+    """As the head of deploy.yml says: what this very commit has published is deployed."""
+    called = workflows.deploy_caller(site.place.host)
+    site.project.commit({".github/workflows/deploy.yml": called})
     image = site.publish()
     head = workflows.DEPLOY.read_text().partition("name:")[0]
     job = "".join(re.findall(r"(?m)^#(   .*\n)", head))
     text = textwrap.indent(re.sub(r"(?m)^ +(needs|if): .*\n", "", textwrap.dedent(job)), "  ")
-    called = workflows.deploy_caller(site.place.host)
-    site.project.commit({".github/workflows/deploy.yml": called})
     site.runner.run(
         site.project.folder,
         Event("workflow_dispatch", "refs/heads/main"),

@@ -6,10 +6,11 @@ Digits of commits and digests, sizes, times and the registry's host may differ, 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from .feastflow import FeastFlow
-from .stock import commit_days
+from .feastflow import IMAGE, FeastFlow
+from .stock import Stock, commit_days
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 STORY = (
@@ -40,8 +41,11 @@ def normalize(text: str) -> str:
 def tell(feastflow: FeastFlow) -> str:
     """Publish two commits, and run the commands of the story one after the other."""
     told = []
-    commit_days(feastflow.machine.project, 120, subject="Open the shop")
-    feastflow.run("publish")
+    [old] = commit_days(feastflow.machine.project, 120, subject="Open the shop")
+    stock = Stock(feastflow.place)
+    made = (datetime.now(UTC) - timedelta(days=120)).isoformat()
+    digest = stock.image("old", size=1_130_000, created=made, repository=IMAGE)
+    stock.tag({f"commit-{old}": digest}, repository=IMAGE)
     commits = []
     for page in ("the menu", "the prices"):
         own = feastflow.change(page, message=f"Show {page}")
