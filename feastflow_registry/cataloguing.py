@@ -2,7 +2,7 @@
 
 Docker Hub lists a hundred tags at a time with all that is told of them. Other registries list names
 alone: one HEAD a tag gives its image, and of the newest images the manifest gives the size. An
-image's configuration is read only where nothing else tells its age.
+image's configuration is read only where somebody needs to know when it was made.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Cataloguer:
     def created(
         self, repository: Repository, digests: Collection[Digest]
     ) -> dict[Digest, datetime]:
-        """When images were made, by their configurations; those left out that do not tell."""
+        """When images were made, by the newest part that tells; those left out where none does."""
 
         def read(digest: Digest) -> list[datetime | None]:
             parts = self._platforms(repository, digest)
@@ -91,8 +91,7 @@ class Cataloguer:
 
         found: dict[Digest, datetime] = {}
         for digest, moments in zip(digests, self.spread(read, digests), strict=True):
-            known = [each for each in moments if each]
-            if known and len(known) == len(moments):
+            if known := [each for each in moments if each]:
                 found[digest] = max(known)
         return found
 

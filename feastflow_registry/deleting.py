@@ -2,27 +2,26 @@
 
 Each tag is looked at again before it goes: one that holds another image now is kept. Where a
 registry deletes whole images only, one goes when no tag on it stays and nothing that stays needs
-it. In the end, what was to go is gone, and every image that was to stay is there.
+it; tags are listed again for each few images. In the end, what was to go is gone, and every image
+that was to stay is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from feastflow_registry.catalog import marks
 from feastflow_registry.errors import Failure, Kind, Problem
 from feastflow_registry.plan import Action, DeleteTag, KeepTag, Outcome, Plan
-from feastflow_registry.ports import ImageDeletion, Spread, TagDeletion, TagReader
+from feastflow_registry.ports import ImageDeletion, Spread, TagDeletion, TagReader, attempt
 from feastflow_registry.references import Digest, Reference, Repository, Tag
 from feastflow_registry.repositories import Deleted
 
-T = TypeVar("T")
-R = TypeVar("R")
 _AT_ONCE = 8
 _MOST_NAMED = 5
+_AGAIN = "Another run has moved it meanwhile: run again, to plan with what is there now."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,48 +58,39 @@ class Deleter:
             raise Failure.of(Kind.CONFLICT, self.conflicts)
 
     def _clear(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
-        """Delete tags, or images where that is not to be had: the first tag shows which."""
-        waiting, by_tag = list(due), True
-        whole: list[DeleteTag] = []
-        count = 1
-        while waiting and by_tag:
-            part, waiting = waiting[:count], waiting[count:]
-            count = _AT_ONCE
-            for step, outcome in zip(part, self._attempt(self._untag, part), strict=True):
-                if outcome is None:
-                    by_tag = False
-                    whole.append(step)
-                else:
-                    yield outcome
-        if whole:
-            yield from self._delete_images([*whole, *waiting], kept)
+        """Delete tags, or images where that is not to be had: the first deletion shows which."""
+        waiting = list(due)
+        tried = False
+        while waiting and not tried:
+            outcome, tried = self._untag(waiting[0])
+            if outcome is None:
+                yield from self._delete_images(waiting, kept)
+                return
+            yield outcome
+            waiting.pop(0)
+        for start in range(0, len(waiting), _AT_ONCE):
+            part = waiting[start : start + _AT_ONCE]
+            yield from attempt(self.spread, self._untag_alike, part)
 
-    def _attempt(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """Do the same to several things; what was done is told before what failed is raised."""
+    def _untag_alike(self, step: DeleteTag) -> Outcome:
+        """Delete one tag where another one was deleted alone."""
+        outcome, _ = self._untag(step)
+        if outcome is None:
+            raise Failure(
+                Kind.UNREACHABLE,
+                f"the registry does not delete {step.reference}, after it has deleted another tag.",
+                "Check the registry's status, then run again.",
+            )
+        return outcome
 
-        def attempt(item: T) -> R | Failure:
-            try:
-                return work(item)
-            except Failure as failure:
-                return failure
-
-        failures: list[Failure] = []
-        for each in self.spread(attempt, items):
-            if isinstance(each, Failure):
-                failures.append(each)
-            else:
-                yield each
-        if failures:
-            raise failures[0]
-
-    def _untag(self, step: DeleteTag) -> Outcome | None:
-        """Delete one tag; nothing, if this registry does not delete tags."""
+    def _untag(self, step: DeleteTag) -> tuple[Outcome | None, bool]:
+        """Delete one tag; no outcome, if this registry does not. And whether it was asked to."""
         there = self.registry.resolve(step.reference)
         if there != step.digest:
-            return self._changed(step, there)
+            return self._changed(step, there), False
         if self.tags.delete_tag(step.reference.repository, _tag(step)) is Deleted.UNSUPPORTED:
-            return None
-        return Outcome(step.service, Action.DELETED, step.reference, there)
+            return None, True
+        return Outcome(step.service, Action.DELETED, step.reference, there), True
 
     def _changed(self, step: DeleteTag, there: Digest | None) -> Outcome:
         """A tag that does not hold what was planned: it is gone already, or it is kept."""
@@ -111,7 +101,7 @@ class Deleter:
         self.conflicts.append(
             Problem(
                 f"{step.reference} holds {there.short} now instead of {was}, so it was kept.",
-                "Another run has moved it meanwhile: run again, to plan with what is there now.",
+                _AGAIN,
             )
         )
         return _kept(step, there, "it holds another image than when it was planned")
@@ -133,45 +123,68 @@ class Deleter:
             else:
                 images.setdefault(step.digest, []).append(step)
         movable = [tag for each in kept if not marks(tag := _tag(each))[0]]
-        movable += self._changed_since(repository, due, kept)
-        work = partial(self._delete_image, kept=movable)
+        movable += self._moved(due)
+        planned = {*map(_tag, due), *map(_tag, kept)}
         groups = list(images.values())
         for start in range(0, len(groups), _AT_ONCE):
-            for outcomes in self._attempt(work, groups[start : start + _AT_ONCE]):
+            now = self._needed_now(repository, [*movable, *self._new(repository, planned)])
+            work = partial(self._delete_image, needed=now)
+            for outcomes in attempt(self.spread, work, groups[start : start + _AT_ONCE]):
                 yield from outcomes
+        self._prove_new(repository, planned)
 
-    def _changed_since(
-        self, repository: Repository, due: Sequence[DeleteTag], kept: Sequence[KeepTag]
-    ) -> list[Tag]:
-        """Tags that hold another image than planned, and those that were not there then."""
+    def _moved(self, due: Sequence[DeleteTag]) -> list[Tag]:
+        """Tags that hold another image than planned."""
         found = self.spread(self.registry.resolve, [each.reference for each in due])
-        moved = [_tag(step) for step, there in zip(due, found, strict=True) if there != step.digest]
-        known = {*map(_tag, due), *map(_tag, kept)}
-        return moved + [tag for tag in self.registry.tags(repository) if tag not in known]
+        return [_tag(step) for step, there in zip(due, found, strict=True) if there != step.digest]
+
+    def _new(self, repository: Repository, planned: Collection[Tag]) -> list[Tag]:
+        """Tags that were not there when it was planned."""
+        return [tag for tag in self.registry.tags(repository) if tag not in planned]
+
+    def _needed_now(self, repository: Repository, tags: Sequence[Tag]) -> dict[Digest, Tag]:
+        """What some tags hold at this moment, with all that it lists."""
+        references = [Reference(repository, tag) for tag in tags]
+        found = zip(tags, self.spread(self.registry.resolve, references), strict=True)
+        holders = {there: tag for tag, there in found if there}
+        parts = self.spread(partial(self._needs, repository), holders)
+        pairs = zip(holders.values(), parts, strict=True)
+        return {part: tag for tag, needed in pairs for part in needed}
 
     def _needs(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
         return self.images.needed(repository, [digest])
 
-    def _delete_image(self, due: Sequence[DeleteTag], *, kept: Collection[Tag]) -> list[Outcome]:
-        """Delete the image that all of these tags hold, unless one of ``kept`` needs it now."""
+    def _delete_image(
+        self, due: Sequence[DeleteTag], *, needed: Mapping[Digest, Tag]
+    ) -> list[Outcome]:
+        """Delete the image that all of these tags hold, unless another tag needs it now."""
         found = [(each, self.registry.resolve(each.reference)) for each in due]
         outcomes = [self._changed(step, there) for step, there in found if there != step.digest]
         held = [(step, there) for step, there in found if there and there == step.digest]
         if not held:
             return outcomes
         repository, digest = held[0][0].reference.repository, held[0][1]
-        try:
-            self.images.delete_manifest(repository, digest, kept=kept)
-        except Failure as failure:
-            if failure.kind is not Kind.CONFLICT:
-                raise
-            self.conflicts.extend(failure.problems)
+        if digest in needed:
+            holder = Reference(repository, needed[digest])
+            self.conflicts.append(
+                Problem(
+                    f"{holder} now needs {digest.short}, which was to be deleted.",
+                    _AGAIN,
+                )
+            )
             note = "another tag came to need its image meanwhile"
             return [*outcomes, *(_kept(step, there, note) for step, there in held)]
+        self.images.delete_manifest(repository, digest, kept=())
         done = (
             Outcome(step.service, Action.DELETED, step.reference, there) for step, there in held
         )
         return [*outcomes, *done]
+
+    def _prove_new(self, repository: Repository, planned: Collection[Tag]) -> None:
+        """Look whether every tag that was set meanwhile has its image."""
+        new = [Reference(repository, tag) for tag in self._new(repository, planned)]
+        found = zip(new, self.spread(self.registry.resolve, new), strict=True)
+        self._lost([str(each) for each, there in found if there is None])
 
     def _prove_gone(self, gone: Sequence[Reference]) -> None:
         found = zip(gone, self.spread(self.registry.resolve, gone), strict=True)
@@ -191,11 +204,13 @@ class Deleter:
             if each.there
         }
         found = zip(holders, self.spread(self.registry.resolve, holders), strict=True)
-        lost = [holders[each] for each, there in found if there is None]
-        if lost:
+        self._lost([holders[each] for each, there in found if there is None])
+
+    def _lost(self, names: Sequence[str]) -> None:
+        if names:
             raise Failure(
                 Kind.UNVERIFIED,
-                f"the image of {_listed(lost)} is not on the registry any more.",
+                f"the image of {_listed(names)} is not on the registry any more.",
                 "If nobody else has deleted it, this is a defect: report it with this log, and "
                 "publish its commit again.",
             )

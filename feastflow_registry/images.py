@@ -9,6 +9,7 @@ https://pkg.go.dev/github.com/distribution/reference#ParseNormalizedNamed
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from feastflow_registry.errors import Failure
@@ -23,6 +24,11 @@ _IMAGE = re.compile(rf"({_NAME})((?:[:@].*)?)", re.DOTALL)
 _PINNED = re.compile(
     r"(?::(\w[\w.-]{0,127}))?(?:@([a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-f]+))?", re.ASCII
 )
+
+_NAMED = re.compile(
+    r"(?::\w[\w.-]{0,127})?(?:@(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?", re.ASCII
+)
+_BREAK = re.compile(r"[\s\"'`=,;()<>|]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,16 @@ def spell(text: str) -> Spelling | None:
     except Failure:
         return None
     return Spelling(match[1], match[2], whole(Repository(host, path if named else match[1])))
+
+
+def mentions(text: str, repository: Repository) -> Iterator[str]:
+    """Yield what stands after a repository wherever a text names it with a tag or a digest."""
+    for word in _BREAK.split(text) if repository.name in text else ():
+        spelling = spell(word.rstrip("."))
+        if spelling and spelling.repository == whole(repository):
+            found = _NAMED.match(spelling.rest)
+            if found and found[0]:
+                yield found[0]
 
 
 def whole(repository: Repository) -> Repository:

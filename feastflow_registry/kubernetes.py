@@ -11,10 +11,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from feastflow_registry import kustomization, nodes
 from feastflow_registry.errors import Failure, Kind, Problem
-from feastflow_registry.images import Found, Pin, shown, spell, whole
+from feastflow_registry.images import Found, Pin, mentions, shown, spell, whole
 from feastflow_registry.nodes import Cursor, Node, Shape
 from feastflow_registry.references import Digest, Repository, Tag
 from feastflow_registry.splices import Replacement, Step, rewrite
@@ -55,6 +56,28 @@ class Manifest:
     def uses(self, repository: Repository) -> tuple[Found, ...]:
         """The images of a repository, whatever their spelling, those left alone included."""
         return tuple(each for each in self.images if each.repository == whole(repository))
+
+    def mentions(self, repository: Repository) -> Iterator[str]:
+        """Yield the tag and digest wherever any text names a repository with one, workload or not.
+
+        As one text, or in keys of one mapping, as the values of a Helm chart have them.
+        """
+        for node in nodes.every(self.stream.documents):
+            if node.shape is Shape.SCALAR:
+                yield from mentions(node.value, repository)
+            elif node.shape is Shape.MAPPING:
+                here = Cursor(node)
+                for name, key in product(here.get("repository"), ("tag", "digest")):
+                    host = here.text("registry")
+                    for value in here.get(key):
+                        rest = f"{'@' if key == 'digest' else ':'}{value.node.value}"
+                        both = f"{name.node.value}{rest}"
+                        yield from mentions(both, repository)
+                        yield from mentions(f"{host}/{both}" if host else "", repository)
+
+    def names(self, repository: Repository) -> bool:
+        """Whether a repository is named here at all."""
+        return bool(self.uses(repository)) or any(self.mentions(repository))
 
     def holds(self, repository: Repository) -> bool:
         """Whether it has an image of a repository that can be edited."""

@@ -115,6 +115,15 @@ class Cursor:
         return "" if null else last.node.value
 
 
+def every(documents: Iterable[Node]) -> Iterator[Node]:
+    """Yield every node as it is written; what an alias stands for, where that is."""
+    waiting = list(documents)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += node.items
+
+
 def uses(document: Node, targets: Iterable[Node]) -> Iterator[tuple[Node, Path, int]]:
     """Yield each way by which a reader comes upon some nodes, and the line where it does.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -46,13 +46,18 @@ class Pruning:
         files = manifest_files.find(self.app.workspace, settings.manifests)
         manifests = [kubernetes.read(each.name, each.content) for each in files]
         repositories = [each.repository for each in self.app.services]
+        used = (manifest.names(each) for manifest in manifests for each in repositories)
+        if manifests and not any(used):
+            self.app.log.notice("No file of manifests names an image of these services.")
         return {each: retention.named(each, settings.keep, manifests) for each in repositories}
 
     def _plan(self, names: Mapping[Repository, Names]) -> Plan:
         app = self.app
         cataloguer = Cataloguer(app.registry, app.hub, app.git.revisions, spread)
         steps: list[DeleteTag | KeepTag] = []
-        for catalog in cataloguer.read(app.services, sizes=False):
+        catalogs = cataloguer.read(app.services, sizes=False)
+        self._check_keep(catalogs)
+        for catalog in catalogs:
             if not catalog.entries:
                 app.log.warning(tables.nothing(catalog))
             rulings = self._judge(cataloguer, catalog, names[catalog.service.repository])
@@ -60,6 +65,17 @@ class Pruning:
         context = app.context
         command = app.settings.command
         return Plan(command, context.commit, context.source, app.permission, tuple(steps))
+
+    def _check_keep(self, catalogs: Sequence[Catalog]) -> None:
+        """Warn of what `keep` names in vain: it may be misspelled."""
+        for item in self.app.settings.keep:
+            digest = (
+                Reference(each.service.repository, item.digest) for each in catalogs if item.digest
+            )
+            if not any(retention.reaches(item, each) for each in catalogs) and not any(
+                map(self.app.registry.resolve, digest)
+            ):
+                self.app.log.warning(f"keep: {item.text[:80]!r} names nothing that is there.")
 
     def _judge(self, cataloguer: Cataloguer, catalog: Catalog, names: Names) -> tuple[Ruling, ...]:
         """Decide; where that hangs on what only images tell, those are read, and no others."""
@@ -73,9 +89,12 @@ class Pruning:
             named=names,
             immutable=about.immutable if about else ImmutableTags(),
         )
-        undated = retention.undated(retention.judge(catalog, rules))
-        rules = replace(rules, created=cataloguer.created(repository, undated))
         rulings = retention.judge(catalog, rules)
+        read: frozenset[Digest] = frozenset()
+        while unread := retention.unpushed(rulings) - read:
+            created = {**rules.created, **cataloguer.created(repository, unread)}
+            rules, read = replace(rules, created=created), read | unread
+            rulings = retention.judge(catalog, rules)
         whole = self._names_of_wholes(catalog, names)
         if whole:
             children = RegistryDeletion(app.registry).children

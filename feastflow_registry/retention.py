@@ -7,6 +7,7 @@ or a manifest names, and the marker of a commit that stays.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,10 +20,12 @@ from feastflow_registry.kubernetes import Manifest
 from feastflow_registry.patterns import matches
 from feastflow_registry.plan import DeleteTag, KeepTag
 from feastflow_registry.references import Digest, Reference, Repository, Tag
-from feastflow_registry.rules import LATEST
+from feastflow_registry.rules import COMMIT, LATEST
+from feastflow_registry.selectors import Kept
 
 KEEP = "keep"
 UNDATED = "its age is not known"
+_COMMIT = re.compile(rf"{COMMIT}[0-9a-f]{{4}}")
 _OTHER = "only commit tags are ever deleted"
 
 Names = Mapping[Tag | Digest, str]
@@ -34,7 +37,7 @@ class Retention:
     """What is to be kept of one repository.
 
     ``named``: what is used elsewhere; ``parts``: what an image is made of, as far as one of these
-    is named; ``created``: when images of unknown age were made.
+    is named; ``created``: when images were made, as far as that could keep them.
     """
 
     now: datetime
@@ -52,10 +55,14 @@ class Retention:
         return self.now - moment if moment else None
 
     def moment(self, entry: Entry) -> datetime | None:
-        """Since when it is there. A marker may be a lot younger than its commit."""
-        if entry.is_marker:
+        """Since when it is there. Without a push date, a commit may have been published late.
+
+        An image may be a lot older than the tag of an unknown commit, and a commit than its marker.
+        """
+        if entry.pushed or entry.is_marker or not entry.revision:
             return entry.pushed
-        return entry.moment or (self.created.get(entry.digest) if entry.digest else None)
+        made = self.created.get(entry.digest) if entry.digest else None
+        return max(filter(None, (entry.revision.committed, made)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +85,9 @@ def judge(catalog: Catalog, retention: Retention) -> tuple[Ruling, ...]:
     )
 
 
-def undated(rulings: Iterable[Ruling]) -> frozenset[Digest]:
-    """The images of commits that are kept only because their age is not known."""
-    found = (each.entry for each in rulings if each.reason == UNDATED)
-    return frozenset(each.digest for each in found if each.is_commit and each.digest)
+def unpushed(rulings: Iterable[Ruling]) -> frozenset[Digest]:
+    """The images of the commits that go by their own date: each may have been made later."""
+    return going(each for each in rulings if each.entry.is_commit and not each.entry.pushed)
 
 
 def going(rulings: Iterable[Ruling]) -> frozenset[Digest]:
@@ -147,9 +153,18 @@ def _named(entry: Entry, retention: Retention, digest: Digest) -> str:
     parts = sorted(retention.parts.get(digest, ()))
     used: tuple[Tag | Digest, ...] = (entry.tag, digest, *parts)
     where = next((retention.named[each] for each in used if each in retention.named), "")
+    if not where and entry.is_commit:
+        same = (why for each, why in retention.named.items() if _same_commit(each, entry.tag))
+        where = next(same, "")
     if not where and matches(entry.tag.value, retention.patterns):
         where = KEEP
     return f"{where} names it" if where else ""
+
+
+def _same_commit(named: Tag | Digest, tag: Tag) -> bool:
+    """Whether a tag is named by more or fewer of its commit's digits."""
+    short, long = sorted((named.value, tag.value), key=len)
+    return _COMMIT.match(short) is not None and long.startswith(short)
 
 
 def _kept_along(catalog: Catalog, kept: Mapping[Tag, str]) -> dict[Tag, str]:
@@ -175,19 +190,18 @@ def _old(entry: Entry, retention: Retention) -> str:
     return f"{days} {'day' if days == 1 else 'days'} old"
 
 
-def named(repository: Repository, keep: Sequence[str], manifests: Iterable[Manifest]) -> Names:
-    """What ``keep`` and manifests name of a repository, by a digest or by tag and digest.
+def named(repository: Repository, keep: Sequence[Kept], manifests: Iterable[Manifest]) -> Names:
+    """What ``keep`` and manifests name of a repository, by tag or digest.
 
     Raises one input failure with all images of which a manifest does not tell which one is used.
     """
     found: dict[Tag | Digest, str] = {}
     problems: list[Problem] = []
     for item in keep:
-        found |= dict.fromkeys(_targets(item, repository) if "/" in item else (), KEEP)
-        digest = item.rpartition("@")[2]
-        if digest.startswith("sha"):  # What an image is does not depend on where it is.
-            found[Digest(digest)] = KEEP
+        found |= dict.fromkeys(item.targets(repository), KEEP)
     for manifest in manifests:
+        for rest in manifest.mentions(repository):
+            found |= dict.fromkeys(_pinned(rest), shown(manifest.name))
         for each in manifest.uses(repository):
             targets = _targets(each.text, repository)
             found |= dict.fromkeys(targets, shown(manifest.name))
@@ -198,9 +212,21 @@ def named(repository: Repository, keep: Sequence[str], manifests: Iterable[Manif
     return found
 
 
-def patterns(keep: Sequence[str]) -> tuple[str, ...]:
+def patterns(keep: Sequence[Kept]) -> tuple[str, ...]:
     """Those items of ``keep`` that are patterns of tags."""
-    return tuple(each for each in keep if not {"/", "@", ":"} & set(each))
+    return tuple(each.pattern for each in keep if each.pattern)
+
+
+def reaches(item: Kept, catalog: Catalog) -> bool:
+    """Whether an item of ``keep`` names any tag that is there; what only takes out always does."""
+    targets = item.targets(catalog.service.repository)
+    return item.pattern.startswith("!") or any(
+        each.tag.value == item.text
+        or matches(each.tag.value, [item.pattern])
+        or each.digest in targets
+        or any(each.tag == target or _same_commit(target, each.tag) for target in targets)
+        for each in catalog.entries
+    )
 
 
 def _targets(image: str, repository: Repository) -> list[Tag | Digest]:
@@ -208,7 +234,11 @@ def _targets(image: str, repository: Repository) -> list[Tag | Digest]:
     spelling = spell(image)
     if spelling is None or spelling.repository != whole(repository) or not spelling.is_reference:
         return []
-    tag, _, digest = spelling.rest.partition("@")
+    return _pinned(spelling.rest)
+
+
+def _pinned(rest: str) -> list[Tag | Digest]:
+    tag, _, digest = rest.partition("@")
     return [*([Tag(tag[1:])] if tag else []), *([Digest(digest)] if digest else [])]
 
 

@@ -19,6 +19,8 @@ from feastflow_registry.services import EACH, Service
 _COMMIT = re.compile(r"(?:commit-)?([0-9a-f]{4,64})")
 _OF_GIT = re.compile(r"^HEAD$|[~^@{}]")
 _LATEST = Tag("latest")
+_OFFICIAL = "library/"
+_DIGESTS = ("sha256:", "sha512:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,40 @@ class Destination:
         return ":".join(each for each in (name, str(self.tag or "")) if each)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One item of ``keep``: a pattern of tags, a commit's first digits, or a tag or digest.
+
+    ``path``: the tag's repository, or its last part alone; with ``host``, where that is.
+    """
+
+    text: str
+    pattern: str = ""
+    commit: str = ""
+    host: RegistryHost | None = None
+    path: str = ""
+    tag: Tag | None = None
+    digest: Digest | None = None
+
+    def targets(self, repository: Repository) -> list[Tag | Digest]:
+        """What it names of a repository, but for a pattern; a commit by its tag.
+
+        A digest counts anywhere, for what an image is does not depend on where it is.
+        """
+        found: list[Tag | Digest] = [self.digest] if self.digest else []
+        if self.commit:
+            found.append(Tag(f"commit-{self.commit}"))
+        elif self.tag and self._is_of(repository):
+            found.append(self.tag)
+        return found
+
+    def _is_of(self, repository: Repository) -> bool:
+        if self.host not in (None, repository.host):
+            return False
+        same = self.path.removeprefix(_OFFICIAL) == repository.path.removeprefix(_OFFICIAL)
+        return same or (not self.host and self.path == repository.name)
+
+
 def selector(text: str) -> Selector:
     """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
     if _OF_GIT.search(text):
@@ -88,7 +124,7 @@ def _parse(text: str) -> Destination:
     if "/" not in text:
         return Destination(Tag.parse(text))
     first, _, rest = text.partition("/")
-    named = re.search(r"[.:]", first) or first == "localhost"
+    named = _is_host(first)
     host = RegistryHost.parse(first) if named else None
     path, colon, tag = (rest if named else text).partition(":")
     if "@" in path or "@" in tag:
@@ -113,19 +149,31 @@ def single(command: str, given: Sequence[Destination]) -> Tag | None:
     return given[0].tag if given else None
 
 
-def kept(text: str) -> str:
-    """Check one item of ``keep``: a digest, a reference, or a pattern of tags."""
-    name, _, digest = text.rpartition("@") if "@" in text else ("", "", text)
-    if digest.startswith("sha"):
-        Digest.parse(digest)
-    elif "/" not in text:
-        compile_pattern(text)
-    elif ":" not in text.rpartition("/")[2]:
+def kept(text: str) -> Kept:
+    """Read one item of ``keep``. Raises an input failure on what could not name an image."""
+    name, at, last = text.rpartition("@")
+    digest = Digest.parse(last) if at or last.startswith(_DIGESTS) else None
+    if not digest:
+        name = text
+    elif not at:
+        return Kept(text, digest=digest)
+    if not digest and not {"/", ":"} & set(text):
+        found = _COMMIT.fullmatch(text.lower())
+        if not found:
+            compile_pattern(text.removeprefix("!"))
+        return Kept(text, commit=found[1]) if found else Kept(text, pattern=text)
+    first, slash, rest = name.partition("/")
+    host = RegistryHost.parse(first) if slash and _is_host(first) else None
+    path, colon, tag = (rest if host else name).partition(":")
+    Repository.parse(host or RegistryHost("docker.io"), path)
+    if not colon and not digest:
         raise Failure(
             Kind.INPUT,
             f"{text[:80]!r} names no tag and no digest.",
             "Write repository:tag, repository@sha256:…, or a pattern of tags.",
         )
-    if "/" in text:
-        _parse(name or text)
-    return text
+    return Kept(text, "", "", host, path, Tag.parse(tag) if colon else None, digest)
+
+
+def _is_host(first: str) -> bool:
+    return bool(re.search(r"[.:]", first)) or first == "localhost"

@@ -220,7 +220,7 @@ class Settings(BaseModel):
     keep_last: Annotated[int, _parsed(grammar.count)] = Field(
         10, description="How many commit tags prune keeps anyway, per service. Default: 10."
     )
-    keep: Annotated[Words, _parsed(grammar.each(selectors.kept))] = Field(
+    keep: Annotated[tuple[selectors.Kept, ...], _parsed(grammar.each(selectors.kept))] = Field(
         (), description="Tags (patterns as in on.push.tags), digests or references prune keeps."
     )
     dry_run: Annotated[bool, _parsed(grammar.flag)] = Field(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from servers.fault_proxy import Fault, FaultProxy
 from servers.registry import Registry
 from servers.untagging import Untagging
 
+from feastflow_registry.deletion import RegistryDeletion
 from feastflow_registry.journal import Journal
 from feastflow_registry.plan import Plan
 
@@ -36,6 +38,11 @@ POLICIES: Mapping[str, Mapping[str, str]] = {
 POD = (
     "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: %s}]}\n"
 )
+
+
+def when(days: float) -> str:
+    """So many days ago, as an image's configuration has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86400))
 
 
 @dataclass
@@ -240,19 +247,84 @@ class TestChanged:
         assert shop.place.tags()["latest"] == one
         shop.stock.pulls([one, two])
 
+    def test_a_tag_that_is_set_between_two_images(
+        self, shops: Callable[[str], Shop], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shop = shops("by digest")
+        names = commit_days(shop.machine.project, *range(420, 400, -1), 1)
+        found = {f"commit-{name}": shop.stock.image(name) for name in names}
+        shop.stock.tag(found)
+        victim = found[f"commit-{names[18]}"]
+        delete = RegistryDeletion.delete_manifest
+
+        def promote(self: RegistryDeletion, *args: Any, **options: Any) -> Any:
+            if "production" not in shop.place.tags():
+                shop.place.retag({"production": victim})
+            return delete(self, *args, **options)
+
+        monkeypatch.setattr(RegistryDeletion, "delete_manifest", promote)
+        ran = shop.prune(keep_last="1").ended(6)
+        assert "production now needs" in ran.errors[0]
+        assert set(shop.place.tags()) == {
+            *("production", f"commit-{names[18]}", f"commit-{names[-1]}")
+        }
+        shop.stock.pulls([victim])
+
 
 class TestInUse:
     @pytest.mark.parametrize(
         "keep",
-        ["commit-{old}", "commit-{old}*", "{digest}", "{repository}:commit-{old}", "x/y@{digest}"],
+        [
+            *("commit-{old}", "commit-{old}*", "{digest}", "{host}/feastflow/app:commit-{old}"),
+            *("x/y@{digest}", "app:commit-{old}", "feastflow/app:commit-{whole}", "{old}"),
+            *("COMMIT-{old}", "{whole}"),
+        ],
     )
     def test_what_keep_names(self, shop: Shop, keep: str) -> None:
         old, _ = self.lay(shop)
         digest = shop.place.tags()[f"commit-{old}"]
-        names = {"old": old, "digest": digest, "repository": f"{shop.host}/feastflow/app"}
+        whole = shop.machine.project.git("rev-parse", old)
+        names = {"old": old, "whole": whole, "digest": digest, "host": shop.host}
         ran = shop.prune(keep=keep.format(**names), keep_last="1").ended()
         assert shop.place.tags()[f"commit-{old}"] == digest
         assert f"commit-{old}: keep names it" in ran.log
+        assert "names nothing" not in ran.log
+
+    def test_what_keep_names_in_vain(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("by digest")
+        old, _ = self.lay(shop)
+        part = shop.stock.image("no tag")
+        digest = f"sha256:{'0' * 64}"
+        ran = shop.prune(keep=f"sha-*,{digest},{part},pricing:v1,!v1,{old}", dry_run="").ended()
+        found = re.findall(r"keep: '(.*)' names nothing that is there", ran.log)
+        assert list(dict.fromkeys(found)) == ["sha-*", digest, "pricing:v1"]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "kind: WorkflowTemplate\nspec: {{templates: [{{container: {{image: {image}}}}}]}}\n",
+            "web:\n  image: {image}\n",
+            "kind: ConfigMap\ndata: {{RUNNER: '{image}'}}\n",
+            "web: {{image: {{repository: {name}, tag: {tag}}}}}\n",
+        ],
+        ids=["another kind", "values", "a variable", "two keys"],
+    )
+    def test_what_is_named_by_no_workload(self, shop: Shop, text: str) -> None:
+        old, _ = self.lay(shop)
+        name, tag = f"{shop.host}/feastflow/app", f"commit-{old}"
+        folder = shop.machine.project.folder / "k8s"
+        folder.mkdir()
+        (folder / "x.yaml").write_text(text.format(image=f"{name}:{tag}", name=name, tag=tag))
+        ran = shop.prune(manifests="k8s", keep_last="1").ended()
+        assert tag in shop.place.tags()
+        assert f"{tag}: k8s/x.yaml names it" in ran.log
+        assert "No file of manifests" not in ran.log
+
+    def test_files_that_name_nothing(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("by digest")
+        self.deploy(shop, "ghcr.io/team/other:v1")
+        ran = shop.prune(manifests="k8s", dry_run="").ended()
+        assert "No file of manifests names an image of these services." in ran.log
 
     @pytest.mark.parametrize("spelling", [":commit-{old}", "@{digest}", ":v9@{digest}"])
     def test_what_a_manifest_names(self, shop: Shop, spelling: str) -> None:
@@ -309,16 +381,50 @@ class TestInUse:
 
 
 class TestAge:
-    def test_where_no_history_tells_the_image_does(self, shops: Callable[[str], Shop]) -> None:
+    """Where the registry tells no push date, nothing goes that may be young."""
+
+    def test_where_no_history_tells_it_is_not_known(self, shops: Callable[[str], Shop]) -> None:
         shop = shops("by digest")
-        young = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400))
-        old = shop.stock.image("old", created="2020-01-01T00:00:00Z")
-        unknown = shop.stock.image("unknown")
-        fresh = shop.stock.image("fresh", created=young)
-        shop.stock.tag({f"commit-000000{n}": d for n, d in enumerate((old, unknown, fresh))})
+        (mine,) = commit_days(shop.machine.project, 1)
+        old, new = shop.stock.image("old", created=when(200)), shop.stock.image("new")
+        shop.stock.tag({"commit-abcdef0": old, f"commit-{mine}": new, "latest": new})
+        before = shop.place.tags()
         ran = shop.prune(keep_last="1").ended()
-        assert set(shop.place.tags()) == {"commit-0000001", "commit-0000002"}
-        assert "commit-0000001: its age is not known" in ran.log
+        assert shop.place.tags() == before
+        assert "commit-abcdef0: its age is not known" in ran.log
+
+    def test_an_old_commit_that_was_built_lately(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("by digest")
+        first, second, third = commit_days(shop.machine.project, 400, 300, 1)
+        fix = shop.stock.image("fix", created=when(0.1))
+        shop.stock.tag({f"commit-{first}": shop.stock.image("old", created=when(400))})
+        shop.stock.tag({f"commit-{second}": fix, f"commit-{third}": shop.stock.image("new")})
+        ran = shop.prune(keep_last="1").ended()
+        assert set(shop.place.tags()) == {f"commit-{second}", f"commit-{third}"}
+        assert f"commit-{second}: it is among the newest 1" in ran.log
+        assert f"commit-{third}: it is younger than 90 days" in ran.log
+
+    def test_what_loses_its_place_among_the_newest_is_looked_at_too(
+        self, shops: Callable[[str], Shop]
+    ) -> None:
+        shop = shops("by digest")
+        first, second, third = commit_days(shop.machine.project, 400, 300, 200)
+        shop.stock.tag({f"commit-{first}": shop.stock.image("1", created=when(100))})
+        shop.stock.tag({f"commit-{second}": shop.stock.image("2", created=when(300))})
+        shop.stock.tag({f"commit-{third}": shop.stock.image("3", created=when(0.1))})
+        shop.prune(keep_last="1").ended()
+        assert set(shop.place.tags()) == {f"commit-{third}"}
+
+    def test_a_clone_that_is_cut_off(self, shop: Shop, tmp_path: Path) -> None:
+        names = commit_days(shop.machine.project, 200, 20, 10, 1)
+        old, new = shop.stock.image("old", created=when(200)), shop.stock.image("new")
+        for name, age in zip(names, (200, 20, 10, 1), strict=True):
+            shop.stock.tag({f"commit-{name}": new if age == 1 else old}, age=age)
+        origin, clone = shop.machine.project.origin, tmp_path / "clone"
+        shop.machine.project.git("clone", "-q", "--depth=1", f"file://{origin}", str(clone))
+        shop.machine.workspace = clone
+        shop.prune(keep_last="1").ended()
+        assert {f"commit-{each}" for each in names[1:]} <= set(shop.place.tags())
 
 
 class TestRefused:
@@ -353,7 +459,7 @@ class TestRefused:
         assert ran.sent == 0
 
     def test_a_registry_that_does_not_delete(self, machine: Machine) -> None:
-        (name,) = commit_days(machine.project, 400)
+        name, other = commit_days(machine.project, 400, 300)
         program = find_registry(machine.place.path)
         place = machine.place
         with Registry(
@@ -361,7 +467,7 @@ class TestRefused:
         ) as registry:
             stock = Stock(place)
             stock.tag({f"commit-{name}": stock.image("1")})
-            stock.tag({"commit-0000001": stock.image("2", created="2026-01-01T00:00:00Z")})
+            stock.tag({f"commit-{other}": stock.image("2")})
             environ = machine.runner(command="prune", dry_run="false", registry=registry.host)
             ran = machine.call({**environ, "FEASTFLOW_KEEP_LAST": "1"}).ended(3)
         assert "does not delete images" in ran.errors[0]

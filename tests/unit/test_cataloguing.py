@@ -158,3 +158,12 @@ class TestCreated:
 
         found = cataloguer(Two(parts={ONE: [1, 1]})).created(SHOP.repository, [ONE])
         assert found == {ONE: START}
+
+    def test_by_the_one_platform_that_tells(self) -> None:
+        class Half(Shelf):
+            def config(self, repository: Repository, digest: Digest) -> bytes:
+                self.asked.append("config")
+                return b"{}" if len(self.asked) % 2 else b'{"created": "2026-01-01T00:00:00Z"}'
+
+        found = cataloguer(Half(parts={ONE: [1, 1]})).created(SHOP.repository, [ONE])
+        assert found == {ONE: START}

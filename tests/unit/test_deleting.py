@@ -168,6 +168,39 @@ class TestByTag:
         assert [each.reference.identifier for each in outcomes] == place.deleted
         assert place.deleted == [f"t{number:02}" for number in range(10)]
 
+    def test_all_that_failed_at_once_is_said(self) -> None:
+        place = Place()
+        place.put(ONE, *(f"t{number}" for number in range(9)))
+
+        def refuse(tag: str) -> None:
+            if tag in ("t2", "t4"):
+                raise Failure(Kind.UNREACHABLE, f"{tag} failed.", "Run again.")
+
+        place.before = refuse
+        steps = [going(f"t{number}", ONE) for number in range(9)]
+        outcomes, failure = collect(place.deleter(), plan(*steps))
+        assert failure
+        assert [each.cause for each in failure.problems] == ["t2 failed.", "t4 failed."]
+        assert [each.reference.identifier for each in outcomes] == place.deleted
+        assert sorted(place.tags()) == ["t2", "t4"]
+
+    def test_one_that_is_not_deleted_after_others_were_takes_no_image_along(self) -> None:
+        class Stray(Place):
+            def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+                return (
+                    Deleted.UNSUPPORTED if tag == Tag("b") else super().delete_tag(repository, tag)
+                )
+
+        place = Stray()
+        place.put(ONE, "a", "b", "c")
+        steps = plan(*(going(tag, ONE) for tag in "abc"))
+        outcomes, failure = collect(place.deleter(), steps)
+        assert told(outcomes) == [("deleted", "a", ""), ("deleted", "c", "")]
+        assert failure
+        assert failure.kind is Kind.UNREACHABLE
+        assert "does not delete ada/shop:b, after it has deleted another" in str(failure)
+        assert place.tags() == {"b": ONE}
+
 
 class TestWholeImages:
     def place(self, **facts: Any) -> Place:
@@ -229,6 +262,63 @@ class TestWholeImages:
         assert failure
         assert failure.kind is Kind.CONFLICT
         assert place.tags() == {"b": TWO, "c": TWO}
+
+    def test_the_first_that_is_deleted_shows_which(self) -> None:
+        place = self.place()
+        place.put(TWO, "b")
+        (first, second), failure = collect(place.deleter(), plan(going("a", ONE), going("b", TWO)))
+        assert failure is None
+        assert [first.note, second.note] == ["it was gone already", ""]
+        assert place.tags() == {}
+
+    @pytest.mark.parametrize("index", [False, True])
+    def test_a_tag_that_is_set_while_it_runs(self, index: bool) -> None:
+        place = self.place()
+        images = [digest_of(str(number)) for number in range(20)]
+        for number, digest in enumerate(images):
+            place.put(digest, f"t{number:02}")
+        if index:
+            place.children[INDEX] = frozenset({images[18]})
+
+        def promote(what: str) -> None:
+            if what == images[3].short:
+                place.put(INDEX if index else images[18], "production", "commit-fffffff")
+
+        place.before = promote
+        steps = [going(f"t{number:02}", digest) for number, digest in enumerate(images)]
+        outcomes, failure = collect(place.deleter(), plan(*steps))
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert "now needs" in str(failure)
+        kept = [each for each in outcomes if each.action is Action.KEPT]
+        note = "another tag came to need its image meanwhile"
+        assert told(kept) == [("kept", "t18", note)]
+        assert sorted(place.tags()) == ["commit-fffffff", "production", "t18"]
+
+    def test_a_tag_that_was_set_too_late(self) -> None:
+        place = self.place()
+        place.put(ONE, "a")
+
+        class Late(FakeRegistry):
+            def tags(self, repository: Repository) -> tuple[Tag, ...]:
+                return () if place.tags() else (Tag("production"),)
+
+        deleter = Deleter(Late(place.store), place, place, in_turn)
+        with fails("the image of ada/shop:production is not", kind=Kind.UNVERIFIED):
+            list(deleter.run(plan(going("a", ONE))))
+
+    def test_movable_tags_are_looked_at_once_for_several_images(self) -> None:
+        place = self.place()
+        images = [digest_of(str(number)) for number in range(16)]
+        for number, digest in enumerate(images):
+            place.put(digest, f"t{number:02}")
+        place.put(ONE, "v1", "latest")
+        steps = [going(f"t{number:02}", digest) for number, digest in enumerate(images)]
+        deleter = place.deleter()
+        list(deleter.run(plan(*steps, staying("v1", ONE), staying("latest", ONE))))
+        assert isinstance(deleter.registry, FakeRegistry)
+        asked = [call for call in deleter.registry.calls if "v1" in str(call)]
+        assert len(asked) == 2
 
     def test_a_registry_that_deletes_nothing(self) -> None:
         place = self.place(whole=False)

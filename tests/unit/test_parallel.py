@@ -10,11 +10,14 @@ import pytest
 
 from feastflow_registry.authentication import Authenticator
 from feastflow_registry.credentials import Credential
+from feastflow_registry.errors import Failure, Kind
 from feastflow_registry.http import Response
 from feastflow_registry.parallel import AT_ONCE, spread
+from feastflow_registry.ports import in_turn, together
 from feastflow_registry.references import Reference, Tag
 from feastflow_registry.registry import RegistryClient
 
+from .failures import fails
 from .publishing import HOST, SHOP
 
 
@@ -109,3 +112,18 @@ def test_a_token_that_ends_for_all_threads_is_renewed_once() -> None:
     http.meeting = threading.Barrier(AT_ONCE, timeout=20)
     ask_all(registry)
     assert http.asked.count("token") == 2
+
+
+def test_all_is_done_and_every_failure_is_raised_as_one() -> None:
+    done: list[int] = []
+
+    def work(number: int) -> int:
+        done.append(number)
+        if number % 2:
+            raise Failure(Kind.UNREACHABLE, f"{number} failed.", "Run again.")
+        return number
+
+    with fails("1 failed", "3 failed", kind=Kind.UNREACHABLE):
+        together(in_turn, work, [0, 1, 2, 3, 4])
+    assert done == [0, 1, 2, 3, 4]
+    assert together(in_turn, work, [0, 2]) == [0, 2]

@@ -17,6 +17,7 @@ from feastflow_registry.plan import DeleteTag, KeepTag
 from feastflow_registry.references import Digest, Tag
 from feastflow_registry.repositories import ListedTag
 from feastflow_registry.retention import KEEP, UNDATED, Names, Retention, judge
+from feastflow_registry.selectors import kept
 
 from .failures import fails
 from .publishing import SHOP, A, B, C, D, commit
@@ -66,6 +67,9 @@ class TestCommitTags:
             ({"patterns": ("commit-*",)}, "keep names it"),
             ({"patterns": ("*", f"!{own(A)}")}, ""),
             ({"named": {Tag(own(A)): "k8s/web.yaml"}}, "k8s/web.yaml names it"),
+            ({"named": {Tag(f"commit-{A.sha}"): KEEP}}, "keep names it"),
+            ({"named": {Tag(f"commit-{A.sha[:4]}"): KEEP}}, "keep names it"),
+            ({"named": {Tag("commit"): KEEP, Tag("commit-x"): KEEP}}, ""),
             ({"named": {ONE: KEEP}}, "keep names it"),
             ({"named": {TWO: KEEP, Tag(own(B)): KEEP}}, ""),
             ({"named": {TWO: KEEP}, "parts": {ONE: frozenset({TWO})}}, "keep names it"),
@@ -85,8 +89,9 @@ class TestCommitTags:
         assert found[own(A)] == f"{holder} holds the same image"
         assert found[holder] == "only commit tags are ever deleted"
 
-    def test_latest_is_named_first(self) -> None:
-        found = stock((own(A), ONE, 400), ("a", ONE, 300), ("latest", ONE, 400))
+    @pytest.mark.parametrize("age", [200, 400])
+    def test_latest_is_named_first(self, age: int) -> None:
+        found = stock((own(A), ONE, 400), ("a", ONE, 300), ("latest", ONE, age))
         assert fates(found, rules(last=0))[own(A)] == "latest holds the same image"
 
     def test_one_that_shares_its_image_with_another_commit_goes(self) -> None:
@@ -109,21 +114,34 @@ class TestAge:
         found = compile_catalog(SHOP, listed((own(A), ONE), (own(D), TWO)), HISTORY)
         assert judge(found, rules())[1].reason == "1003 days old"
 
-    def test_that_of_the_image_where_the_commit_is_not_known(self) -> None:
+    @pytest.mark.parametrize(("made", "age"), [(500, 500), (1500, 1003), (None, 1003)])
+    def test_that_of_the_image_where_it_was_made_later(self, made: int | None, age: int) -> None:
+        found = compile_catalog(SHOP, listed((own(A), ONE), (own(D), TWO)), HISTORY)
+        created = {ONE: NOW - timedelta(days=made)} if made else {}
+        assert judge(found, rules(last=0, created=created))[1].reason == f"{age} days old"
+        assert retention.unpushed(judge(found, rules())) == {ONE}
+        assert retention.unpushed(judge(OLD, rules())) == set()
+
+    def test_none_where_the_commit_is_not_known(self) -> None:
         found = compile_catalog(SHOP, listed((own(A), ONE), (own(B), TWO), (own(C), TWO)), {})
-        first = judge(found, rules(last=0))
+        first = judge(found, rules(last=0, created={ONE: START}))
         assert {each.reason for each in first} == {UNDATED}
-        assert retention.undated(first) == {ONE, TWO}
-        second = fates(found, rules(last=0, created={ONE: START}))
-        assert second == {own(A): "", own(B): UNDATED, own(C): UNDATED}
+        assert retention.unpushed(first) == set()
+
+    def test_of_one_moment_history_tells_which_is_newer(self) -> None:
+        made = dict.fromkeys([ONE, TWO, THREE], NOW - timedelta(days=400))
+        tags = listed((own(C), THREE), (own(A), ONE), (own(B), TWO))
+        found = compile_catalog(SHOP, tags, HISTORY)
+        stays = [tag for tag, why in fates(found, rules(last=1, created=made)).items() if why]
+        assert stays == [own(C)]
 
     def test_one_that_is_not_known_is_none_of_the_newest(self) -> None:
         found = compile_catalog(
             SHOP, listed((own(A), ONE), (own(B), TWO), (own(C), THREE)), {A.short: HISTORY[A.short]}
         )
-        assert fates(found, rules(created={TWO: START - timedelta(days=9)})) == {
+        assert fates(found, rules()) == {
             own(A): "it is among the newest 1 (keep-last)",
-            own(B): "",
+            own(B): UNDATED,
             own(C): UNDATED,
         }
 
@@ -134,7 +152,7 @@ class TestAge:
             marker: UNDATED,
             own(A): f"{marker} is kept, which marks its image",
         }
-        assert retention.undated(judge(found, rules(last=0, created={ONE: START}))) == set()
+        assert retention.unpushed(judge(found, rules(last=0))) == set()
 
 
 class TestMarkers:
@@ -148,8 +166,9 @@ class TestMarkers:
             own(A): f"{self.MARKER} is kept, which marks its image",
         }
 
-    def test_one_that_is_old_goes_with_its_commit(self) -> None:
-        found = stock((own(D), TWO, 1), (own(A), ONE, 400), (self.MARKER, ONE, 399))
+    @pytest.mark.parametrize("age", [399, 401])
+    def test_one_that_is_old_goes_after_its_commit(self, age: int) -> None:
+        found = stock((own(D), TWO, 1), (own(A), ONE, 400), (self.MARKER, ONE, age))
         assert fates(found, rules())[own(A)] == fates(found, rules())[self.MARKER] == ""
         steps = retention.steps(found, judge(found, rules()))
         assert [each.reference.identifier for each in steps] == [own(A), self.MARKER, own(D)]
@@ -188,7 +207,7 @@ class TestSteps:
 
 def named(*keep: str, image: str = "") -> Names:
     manifests = [kubernetes.read("k8s/web.yaml", (POD % image).encode())] if image else []
-    return retention.named(SHOP.repository, keep, manifests)
+    return retention.named(SHOP.repository, list(map(kept, keep)), manifests)
 
 
 class TestNamed:
@@ -210,7 +229,8 @@ class TestNamed:
         assert named(item) == dict.fromkeys(found, KEEP)
 
     def test_which_items_are_patterns(self) -> None:
-        items = [str(ONE), f"a@{ONE}", "ada/shop:v1", "v*", "!v2", "sprint3"]
+        texts = [str(ONE), f"a@{ONE}", "ada/shop:v1", "v*", "!v2", "sprint3", "0123abc"]
+        items = list(map(kept, texts))
         assert retention.patterns(items) == ("v*", "!v2", "sprint3")
 
     @pytest.mark.parametrize(
@@ -251,6 +271,59 @@ class TestNamed:
             return
         there = retention.named(SHOP.repository, [], [manifest])
         assert there == dict.fromkeys(found, "kustomization.yaml")
+
+    @pytest.mark.parametrize(
+        ("item", "there"),
+        [
+            *((own(A), True), (A.sha, True), (A.sha[:4], True), (own(B), False)),
+            *(("commit-*", True), ("v*", False), ("!v*", True), ("odd", False), ("1234", True)),
+            *((str(ONE), True), (str(TWO), False), (f"shop:commit-{A.sha}", True)),
+            *(("shop:1234", True), ("shop:v1", False), ("pricing:1234", False)),
+        ],
+    )
+    def test_whether_an_item_names_anything(self, item: str, there: bool) -> None:
+        catalog = compile_catalog(SHOP, listed((own(A), ONE), ("1234", ONE)), HISTORY)
+        assert retention.reaches(kept(item), catalog) is there
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{kind: WorkflowTemplate, spec: {templates: [{container: {image: 'ada/shop:v1'}}]}}",
+            "{web: {image: docker.io/ada/shop:v1}}",
+            "{kind: ConfigMap, data: {RUNNER: 'ada/shop:v1'}}",
+            "{args: ['--image=ada/shop:v1', x]}",
+            "{note: 'use (ada/shop:v1), or ada/shop:v1.'}",
+            "'ada/shop:v1': x",
+            "{image: {repository: ada/shop, tag: v1}}",
+            "{image: {registry: docker.io, repository: ada/shop, tag: v1}}",
+            "- &tag v1\n- {repository: ada/shop, tag: *tag}",
+        ],
+    )
+    def test_wherever_a_file_names_it(self, text: str) -> None:
+        manifest = kubernetes.read("values.yaml", text.encode())
+        found = retention.named(SHOP.repository, [], [manifest])
+        assert found == {Tag("v1"): "values.yaml"}
+        assert manifest.names(SHOP.repository)
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            (f"ada/shop@{ONE}", {ONE}),
+            (f"{{repository: ada/shop, digest: '{ONE}', tag: v1}}", {ONE, Tag("v1")}),
+            ("ada/shop@sha256:abc", set()),
+            ("ada/shop", set()),
+            ("'ada/shop:{{ .tag }}'", set()),
+            ("ada/shopping:v1", set()),
+            ("ghcr.io/ada/shop:v1", set()),
+            ("{registry: ghcr.io, image: {repository: shop, tag: v1}}", set()),
+            ("[{repository: ada/shop}, {tag: v1}]", set()),
+        ],
+    )
+    def test_what_a_text_pins(self, text: str, found: set[Tag | Digest]) -> None:
+        manifest = kubernetes.read("values.yaml", text.encode())
+        there = retention.named(SHOP.repository, [], [manifest])
+        assert there == dict.fromkeys(found, "values.yaml")
+        assert manifest.names(SHOP.repository) is bool(found)
 
 
 COMMITS = [commit(0x10 + number) for number in range(8)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.references import Digest, RegistryHost, Tag
+from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.selectors import Destination, Selector, destination, kept, selector, single
 
 from .failures import fails
@@ -81,19 +81,34 @@ def test_where_nothing_goes(text: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "found"),
     [
-        *("v*", "production", DIGEST, "team/app:v1", "team/app:commit-0123abc"),
-        *(f"team/app@{DIGEST}", f"localhost:1/a@{DIGEST}"),
+        *(("v*", []), ("sha-*", []), ("!commit-abc", []), ("production", [])),
+        *((text, ["commit-0123abc"]) for text in ("0123abc", "0123ABC", "COMMIT-0123abc")),
+        *((text, [DIGEST]) for text in (DIGEST, f"x/y@{DIGEST}", f"localhost:1/a@{DIGEST}")),
+        *((text, ["v1"]) for text in ("shop:v1", "ada/shop:v1", "docker.io/ada/shop:v1")),
+        *((text, []) for text in ("pricing:v1", "eve/shop:v1", "ghcr.io/ada/shop:v1")),
+        *((text, []) for text in ("docker.io/shop:v1", "a/ada/shop:v1")),
+        (f"ada/shop:v1@{DIGEST}", [DIGEST, "v1"]),
     ],
-    ids=["pattern", "tag", "digest", "reference", "a commit's", "by digest", "on a registry"],
 )
-def test_what_is_kept(text: str) -> None:
-    assert kept(text) == text
+def test_what_is_kept_of_a_repository(text: str, found: list[str]) -> None:
+    item = kept(text)
+    assert list(map(str, item.targets(service().repository))) == found
+    assert bool(item.pattern) is (text in ("v*", "sha-*", "!commit-abc", "production"))
+
+
+def test_what_is_kept_of_docker_hubs_own() -> None:
+    own = Repository.parse(RegistryHost("docker.io"), "nginx")
+    assert kept("docker.io/library/nginx:v1").targets(own) == [Tag("v1")]
 
 
 @pytest.mark.parametrize(
-    "text", ["team/app", "sha256:abc", "team/app@sha256:abc", "Team/app:v1", "a++", "localhost:1/a"]
+    "text",
+    [
+        *("team/app", "sha256:abc", "team/app@sha256:abc", "Team/app:v1", "a++", "localhost:1/a"),
+        *(f"x@SHA256:{'0' * 64}", "a@b", "{service}/x:1", f"@{DIGEST}", "app:", "a:v*", ":v1"),
+    ],
 )
 def test_what_names_nothing_to_keep(text: str) -> None:
     with fails():
