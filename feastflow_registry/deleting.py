@@ -174,7 +174,7 @@ class Deleter:
             )
             note = "another tag came to need its image meanwhile"
             return [*outcomes, *(_kept(step, there, note) for step, there in held)]
-        self.images.delete_manifest(repository, digest, kept=())
+        self.images.delete_manifest(repository, digest)
         done = (
             Outcome(step.service, Action.DELETED, step.reference, there) for step, there in held
         )

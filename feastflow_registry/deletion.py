@@ -1,7 +1,7 @@
 """Deleting on a registry by the OCI distribution protocol, and what must not be deleted there.
 
 A registry deletes by tag, or only by digest, which takes every tag on it along, or not at all; it
-tells which when it is asked. No manifest that a kept tag needs is deleted, whatever was planned.
+tells which when it is asked. What a kept tag needs is for the caller to ask, and not to delete.
 Whatever names a manifest as its ``subject`` (signatures, attestations of other tools) may go with
 it or stay behind, as the registry has it.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md#content-management
@@ -9,7 +9,7 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#content-ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from feastflow_registry.errors import Failure, Kind
@@ -40,16 +40,11 @@ class RegistryDeletion:
             return Deleted.UNSUPPORTED
         return self._outcome(response, Reference(repository, tag))
 
-    def delete_manifest(
-        self, repository: Repository, digest: Digest, *, kept: Collection[Tag]
-    ) -> Deleted:
+    def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         """Delete a manifest together with every tag on it.
 
-        The caller vouches that no tag is on it that stays. ``kept``: those of them that may have
-        moved since; each is looked at now, and a conflict is raised if it needs this manifest.
+        The caller vouches that nothing that stays needs it: see ``needed``.
         """
-        for tag in kept:
-            self._check_unneeded(digest, Reference(repository, tag))
         response = self._delete(repository, str(Digest.parse(digest.value)))
         reference = Reference(repository, digest)
         if response.status in _UNSUPPORTED:
@@ -84,16 +79,6 @@ class RegistryDeletion:
         """What must stay for the kept digests to stay whole: they and their children."""
         wanted = frozenset(kept)
         return wanted.union(*(self.children(repository, each) for each in wanted))
-
-    def _check_unneeded(self, digest: Digest, reference: Reference) -> None:
-        holds = self.registry.resolve(reference)
-        if holds is None or digest not in self.needed(reference.repository, [holds]):
-            return
-        raise Failure(
-            Kind.CONFLICT,
-            f"{reference} now needs {digest.short}, which was to be deleted.",
-            "Another run has moved it meanwhile: run again, to plan with what is there now.",
-        )
 
     def _delete(self, repository: Repository, identifier: str) -> Response:
         return self.registry.send("DELETE", repository, f"manifests/{identifier}")

@@ -123,7 +123,7 @@ class Examination:
             return self._untried
         auth = replace(self.app.registry.auth, delete=True, header=None)
         deletion = RegistryDeletion(RegistryClient(self.app.http, auth))
-        deletion.delete_manifest(repository, _NOWHERE, kept=())
+        deletion.delete_manifest(repository, _NOWHERE)
         by_tag = deletion.delete_tag(repository, self._absent_tag()) is not Deleted.UNSUPPORTED
         return f"the registry deletes by {'tag' if by_tag else 'digest'}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -135,10 +135,8 @@ class TagDeletion(Protocol):
 class ImageDeletion(TagDeletion, Protocol):
     """Deletes whole images too, where tags alone cannot be."""
 
-    def delete_manifest(
-        self, repository: Repository, digest: Digest, *, kept: Collection[Tag]
-    ) -> Deleted:
-        """Delete an image and all of its tags. Raises a conflict if one of ``kept`` needs it."""
+    def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
+        """Delete an image and all of its tags."""
 
     def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
         """What must stay for the kept digests to stay whole: they and their children."""

@@ -145,31 +145,11 @@ class TestByDigest:
         digest, other = here.put("one", "1"), here.put("two", "2")
         assert here.put("old", "1") == digest
         delete = here.deletion.delete_manifest
-        assert delete(here.repository, digest, kept=[TWO]) is Deleted.DONE
+        assert delete(here.repository, digest) is Deleted.DONE
         assert [here.resolve(each) for each in (ONE, OLD, TWO)] == [None, None, other]
         assert here.resolve(digest) is None
-        assert delete(here.repository, digest, kept=[TWO]) is Deleted.GONE
-        assert delete(here.repository, NOWHERE, kept=()) is Deleted.GONE
-
-    def test_a_kept_tag_that_has_moved_onto_it_stops_it(
-        self, open_shop: Callable[..., Shop]
-    ) -> None:
-        here = open_shop()
-        digest = here.put("old", "1")
-        here.put("one", "1")
-        with fails(Kind.CONFLICT, ":one now needs", digest.short, "run again"):
-            here.deletion.delete_manifest(here.repository, digest, kept=[TWO, ONE])
-        assert here.resolve(OLD) == digest
-        assert "DELETE" not in {each.method for each in here.proxy.requests}
-
-    def test_a_kept_index_that_lists_it_stops_it(self, open_shop: Callable[..., Shop]) -> None:
-        here = open_shop()
-        digest = here.put("old", "1")
-        index = here.put_index("one", entry(digest))
-        with fails(Kind.CONFLICT, ":one now needs", digest.short):
-            here.deletion.delete_manifest(here.repository, digest, kept=[ONE])
-        assert here.deletion.delete_manifest(here.repository, index, kept=[OLD]) is Deleted.DONE
-        assert here.resolve(OLD) == digest
+        assert delete(here.repository, digest) is Deleted.GONE
+        assert delete(here.repository, NOWHERE) is Deleted.GONE
 
     @pytest.mark.parametrize("name", KINDS)
     def test_one_bad_moment_is_survived(self, open_shop: Callable[..., Shop], name: str) -> None:
@@ -177,7 +157,7 @@ class TestByDigest:
         digest = here.put("one", "1")
         fault = Fault(method="DELETE", **KINDS[name])
         here.proxy.add(fault)
-        done = here.deletion.delete_manifest(here.repository, digest, kept=())
+        done = here.deletion.delete_manifest(here.repository, digest)
         assert done is (Deleted.GONE if name == "reset_after" else Deleted.DONE)
         assert (here.resolve(ONE), fault.fired) == (None, 1)
 
@@ -185,7 +165,7 @@ class TestByDigest:
         here = open_shop()
         here.proxy.add(Fault("status", status=418, body=b'{"errors": [{"code": "TEAPOT"}]}'))
         with fails(Kind.UNREACHABLE, "418", "TEAPOT", "run again"):
-            here.deletion.delete_manifest(here.repository, NOWHERE, kept=())
+            here.deletion.delete_manifest(here.repository, NOWHERE)
 
 
 class TestByTag:
@@ -196,7 +176,7 @@ class TestByTag:
         assert here.deletion.delete_tag(here.repository, ONE) is Deleted.DONE
         assert [here.resolve(each) for each in (ONE, TWO, digest)] == [None, digest, digest]
         assert here.deletion.delete_tag(here.repository, ONE) is Deleted.GONE
-        assert here.deletion.delete_manifest(here.repository, digest, kept=()) is Deleted.DONE
+        assert here.deletion.delete_manifest(here.repository, digest) is Deleted.DONE
         assert here.resolve(TWO) is None
 
     @pytest.mark.parametrize("name", ["..", "../../x", "a/b", "a?b", "", "é"])
@@ -207,7 +187,7 @@ class TestByTag:
         with fails(Kind.INPUT, "not a valid image tag"):
             here.deletion.delete_tag(here.repository, Tag(name))
         with fails(Kind.INPUT, "not a digest"):
-            here.deletion.delete_manifest(here.repository, Digest(name), kept=())
+            here.deletion.delete_manifest(here.repository, Digest(name))
         assert here.proxy.requests == ()
 
 
@@ -218,7 +198,7 @@ class TestRights:
             digest = here.put("one", "1")
             assert here.deletion.delete_tag(here.repository, ONE) is Deleted.UNSUPPORTED
             with fails(Kind.REFUSED, "UNSUPPORTED", "REGISTRY_STORAGE_DELETE_ENABLED=true"):
-                here.deletion.delete_manifest(here.repository, digest, kept=())
+                here.deletion.delete_manifest(here.repository, digest)
             assert here.resolve(ONE) == digest
 
     def test_the_token_is_asked_for_deletion(self, program: str | None) -> None:
@@ -232,10 +212,10 @@ class TestRights:
             options = {"headers": {"Authorization": f"Bearer {token}"}}
             digest = ours.put("one", "1", **options)
             with fails(Kind.REFUSED, "denied the deletion", "right to delete"):
-                theirs.deletion.delete_manifest(ours.repository, digest, kept=())
+                theirs.deletion.delete_manifest(ours.repository, digest)
             assert ours.resolve(ONE) == digest
             delete = ours.deletion.delete_manifest
-            assert delete(ours.repository, digest, kept=()) is Deleted.DONE
+            assert delete(ours.repository, digest) is Deleted.DONE
             assert tokens.issued[-1].asked == ("repository:team/app:pull,push,delete",)
             assert ours.resolve(ONE) is None
 

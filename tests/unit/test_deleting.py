@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,15 +53,10 @@ class Place:
         there = self.store.tagged.pop((repository, tag), None)
         return Deleted.DONE if there else Deleted.GONE
 
-    def delete_manifest(
-        self, repository: Repository, digest: Digest, *, kept: Collection[Tag]
-    ) -> Deleted:
+    def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         self.before(digest.short)
         if not self.whole:
             raise Failure(Kind.REFUSED, "it does not delete images.", "Start it anew.")
-        holds = {self.store.tagged.get((repository, tag)) for tag in kept}
-        if digest in holds:
-            raise Failure(Kind.CONFLICT, f"a tag now needs {digest.short}.", "Run again.")
         self.deleted.append(digest.short)
         self.store.images.pop((repository, digest), None)
         for (where, tag), there in tuple(self.store.tagged.items()):
