@@ -28,7 +28,10 @@ _GONE = re.compile(r"code = Unavailable|failed to receive status|Cannot connect 
 _EMULATION = re.compile(r"exec format error|Invalid ELF image")
 _NOISE = re.compile(r"failed to calculate checksum of ref \S+: ")
 _CERTAIN = re.compile(r"exit code: (?!137$|143$)\d+$|\": not found$")
-_TORN = re.compile(r"snapshot \S+ does not exist|failed to commit \S+ to \S+ during finalize")
+_TORN = re.compile(
+    r"snapshot \S+ does not exist|failed to commit \S+ to \S+ during finalize|"
+    r"failed to get dead record \S+"
+)
 _PUSHING = "failed to push"
 _STEP_FAILED = "did not complete successfully"
 _CANCELED = "context canceled"
@@ -60,7 +63,7 @@ def is_canceled(error: str) -> bool:
 
 
 def is_torn(error: str) -> bool:
-    """Whether BuildKit stumbled over a step that it had canceled in the session before."""
+    """Whether BuildKit stumbled over its own cache, where it had canceled a step or cleaned up."""
     return _TORN.search(error) is not None and _STEP_FAILED not in error
 
 
