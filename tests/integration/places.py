@@ -92,7 +92,10 @@ class Place:
         for tag, digest in tags.items():
             link = folder / "_manifests/tags" / tag / "current/link"
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.write_text(digest)
+            # Whole at once: an empty link would stop whoever lists the tags at this moment.
+            draft = link.with_name("draft")
+            draft.write_text(digest)
+            draft.replace(link)
 
     def requests(self, agent: str = OURS) -> list[Request]:
         """What the proxies saw so far of one client; the token server's requests among them."""
