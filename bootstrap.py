@@ -176,7 +176,7 @@ def _restart_with_another_python() -> "NoReturn":
         python = shutil.which(name)
         asking = [python or "", "-I", "-S", "-c", asked]
         if python and subprocess.call(asking, stderr=subprocess.DEVNULL) == 0:
-            os.execv(python, [python, "-I", "-S", os.path.abspath(__file__), "install"])  # noqa: S606
+            os.execv(python, [python, "-I", "-S", os.path.abspath(__file__), "install"])  # noqa: S606  No shell.
     here, oldest, newest = (".".join(map(str, v[:2])) for v in (sys.version_info, OLDEST, NEWEST))
     raise Stop(
         BAD_RUNNER,

@@ -156,7 +156,7 @@ class App:
     @cached_property
     def engine(self) -> Engine:
         """The engine; imported late, because a run that reuses everything needs none."""
-        from feastflow_registry.engine import Engine  # noqa: PLC0415
+        from feastflow_registry.engine import Engine  # noqa: PLC0415  Slow to import.
 
         return Engine(
             Buildx(
@@ -173,7 +173,7 @@ class App:
 
     def checker(self) -> Checks:
         """What judges images; imported late, as the engine is."""
-        from feastflow_registry.checks import Checks  # noqa: PLC0415
+        from feastflow_registry.checks import Checks  # noqa: PLC0415  Slow to import.
 
         return Checks(
             client=lambda: self.engine.client,

@@ -93,8 +93,8 @@ def holds(text: str, token: str) -> bool:
 def from_login(host: RegistryHost, username: str) -> Credential | None:
     """What ``docker login`` has kept, in its file or its credential helper."""
     # Slow to import, and needed on laptops only.
-    from docker import auth  # noqa: PLC0415
-    from docker.errors import DockerException  # noqa: PLC0415
+    from docker import auth  # noqa: PLC0415  Slow to import.
+    from docker.errors import DockerException  # noqa: PLC0415  As above.
 
     try:
         found = auth.load_config().resolve_authconfig(None if host.is_docker_hub else host.name)

@@ -30,6 +30,7 @@ from feastflow_registry.manifest_files import ManifestFile
 from feastflow_registry.parallel import spread
 from feastflow_registry.plan import Action, Outcome, Plan, ReuseImage
 from feastflow_registry.policy import Permission
+from feastflow_registry.ports import together
 from feastflow_registry.references import Reference, Tag
 from feastflow_registry.report import Answer
 from feastflow_registry.selectors import Selector
@@ -61,11 +62,7 @@ class Deploying:
         """Read the manifests, prove the images, and write; or show what would be written."""
         wanted = self._wanted()
         targets = read(self.app)
-        found = spread(partial(self._choose, wanted), targets.services)
-        failures = [each for each in found if isinstance(each, Failure)]
-        if failures:
-            raise Failure.join(failures)
-        known = [each for each in found if not isinstance(each, Failure)]
+        known = together(spread, partial(self._choose, wanted), targets.services)
         edits = point(self.app, targets, {step.service: pin for step, pin in known})
         return self._answer([step for step, _ in known], edits)
 
@@ -75,21 +72,16 @@ class Deploying:
         named = Selector(tag=tag) if tag else None
         return self.app.settings.to or named or Selector(commit=self.app.context.commit.sha)
 
-    def _choose(self, wanted: Selector, service: Service) -> tuple[ReuseImage, Pin] | Failure:
-        """Find a service's image; what fails must not hide what fails elsewhere."""
-        try:
-            chosen = Chooser(self.app.surveyor).choose(service.repository, wanted)
-            self._check_good(chosen)
-            tag = _tag(chosen)
-        except Failure as failure:
-            return failure
+    def _choose(self, wanted: Selector, service: Service) -> tuple[ReuseImage, Pin]:
+        """Find a service's image."""
+        chosen = Chooser(self.app.surveyor).choose(service.repository, wanted)
+        self._check_good(chosen)
+        tag = _tag(chosen)
         step = ReuseImage(service, Reference(service.repository, tag), chosen.image)
         return step, Pin(tag, chosen.digest)
 
     def _check_good(self, chosen: Chosen) -> None:
         """Refuse an image that a rollback has marked, unless somebody asks for it by name."""
-        if chosen.commit is None:
-            return
         if not Chooser(self.app.surveyor).is_withdrawn(chosen):
             return
         if not self.app.settings.to and not self.app.settings.tag:

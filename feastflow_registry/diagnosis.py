@@ -151,6 +151,13 @@ def refuse(error: str, tries: int) -> Failure:
             "Give the token read and write scope; for a private base image of another "
             "registry, run `docker login` for it first.",
         )
+    if is_torn(error):
+        return Failure(
+            Kind.BUILD,
+            f"the builder stumbled over its own cache: {error}",
+            "Run again; if that does not help, clear it by `docker builder prune`, or by "
+            "`docker buildx prune` where the input builder names one.",
+        )
     if _PUSHING in error and is_passing(error):
         return Failure(
             Kind.UNREACHABLE,

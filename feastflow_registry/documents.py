@@ -75,7 +75,7 @@ class Document:
         found = self.data
         for each in path:
             try:
-                found = found[each]  # type: ignore[index]
+                found = found[each]  # type: ignore[index]  # What has no items says so below.
             except (LookupError, TypeError):
                 return None
         return found
@@ -145,7 +145,7 @@ class _Composer(yaml.SafeLoader):
     @property
     def next_line(self) -> int:
         """The line of what comes next."""
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's own.
         return int(event.start_mark.line) + 1
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:

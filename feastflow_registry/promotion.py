@@ -97,14 +97,16 @@ def _settle(
             "Promote another commit. A mark stays: if it is good after all, commit it anew.",
         )
     if not decision.move:
-        raise _refused(reference, f"is not moved to {commit.short}: {decision.reason}")
+        final = facts.frozen or facts.git_tag not in (None, commit)
+        why = f"is not moved to {commit.short}: {decision.reason}"
+        raise _refused(reference, why, final=final)
     return MoveTag(service, reference, rule, held)
 
 
-def _refused(reference: Reference, why: str) -> Failure:
+def _refused(reference: Reference, why: str, *, final: bool = False) -> Failure:
     fix = "Promote a newer commit or choose another tag; to go back, use rollback."
     if reference.target == rules.LATEST:
         fix = "Promote a newer commit; to go back, use rollback or latest: force."
-    if "final" in why:
+    if final:
         fix = "Choose another tag: this one stays what it is."
     return Failure(Kind.CONFLICT, f"{reference} {why}.", fix)

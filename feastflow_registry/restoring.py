@@ -46,7 +46,7 @@ class Rollback:
         app.journal.begin(plan)
         if not app.settings.dry_run:
             self._carry_out(plan)
-        return self._answer(plan, targets, files)
+        return self._answer(plan, targets, files, tag)
 
     def _check_movable(self, tag: Tag) -> None:
         """Refuse a tag that is not to be moved, and a second try that might go one further back."""
@@ -98,14 +98,14 @@ class Rollback:
             self.app.journal.note(outcome)
         self.app.journal.pushed = True
 
-    def _answer(self, plan: Plan, targets: Sequence[Target], files: Targets) -> Answer:
+    def _answer(self, plan: Plan, targets: Sequence[Target], files: Targets, tag: Tag) -> Answer:
         """Point the manifests at what the tags hold now, and say how to do so in a cluster."""
         pins = {
             each.service: Pin(each.good.tag, each.good.digest)
             for each in targets
             if each.good and each.good.tag
         }
-        edits = self._edit(files, pins)
+        edits = self._edit(files, pins, tag)
         answer = self.app.journal.answer(dry_run=self.app.settings.dry_run)
         commands = kubectl.commands(_moving(targets, pins), files.manifests)
         where = "In a cluster:" if files.manifests else "In a cluster, if it has these names:"
@@ -120,13 +120,14 @@ class Rollback:
             outputs={**answer.outputs, "changed-files": written},
         )
 
-    def _edit(self, files: Targets, pins: Mapping[Service, Pin]) -> tuple[Edit, ...]:
+    def _edit(self, files: Targets, pins: Mapping[Service, Pin], tag: Tag) -> tuple[Edit, ...]:
         """Point the manifests; what fails now comes after the tags, and says so."""
         try:
             return deploying.point(self.app, files, pins)
         except Failure as failure:
-            names = ", ".join(sorted({str(pin.tag) for pin in pins.values()}))
-            fix = f"Mend that, then run deploy with to: {names} and the same manifests."
+            if self.app.settings.dry_run:
+                raise
+            fix = f"Mend that, then run deploy with tag: {tag} and the same manifests."
             raise Failure.of(
                 Kind.CONFLICT,
                 [

@@ -285,7 +285,7 @@ def test_manifests_that_fail_after_the_tags_say_so(shop: Shop) -> None:
     ran = shop.run("rollback", manifests="k8s.yaml").ended(6)
     assert shop.tags["latest"] == shop.digest(shop.good)
     assert "the tags are moved, the manifests are not" in ran.errors[0]
-    assert f"run deploy with to: commit-{shop.good[:7]}" in ran.errors[0]
+    assert "run deploy with tag: latest and the same manifests" in ran.errors[0]
     assert "Written before the failure" in ran.log
     assert manifest.read_text() == f"# mine\n{text}"
 

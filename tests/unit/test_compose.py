@@ -22,7 +22,7 @@ def definition(*groups: str, **targets: Mapping[str, Any]) -> str:
 
 
 def built(text: str, folder: str = "") -> dict[str, Service]:
-    found = from_bake("compose.yaml", text, "/work", folder)
+    found = from_bake("compose.yaml", text, "/repository", folder)
     return {each.name: each for each in found.build(settings.parse({}), "ada")}
 
 
@@ -96,10 +96,10 @@ def test_older_programs_print_secrets_and_agents_as_text() -> None:
     [
         ("", {}, ".", "Dockerfile"),
         ("", {"context": "./app/"}, "app", "Dockerfile"),
-        ("", {"context": "/work"}, ".", "Dockerfile"),
-        ("", {"context": "/work/app"}, "app", "Dockerfile"),
-        ("", {"context": "/work/app", "dockerfile": "/work/app/D"}, "app", "D"),
-        ("", {"context": "app", "dockerfile": "/work/docker/D"}, "app", "../docker/D"),
+        ("", {"context": "/repository"}, ".", "Dockerfile"),
+        ("", {"context": "/repository/app"}, "app", "Dockerfile"),
+        ("", {"context": "/repository/app", "dockerfile": "/repository/app/D"}, "app", "D"),
+        ("", {"context": "app", "dockerfile": "/repository/docker/D"}, "app", "../docker/D"),
         ("deploy", {}, "deploy", "Dockerfile"),
         ("deploy", {"context": "../app", "dockerfile": "D"}, "app", "D"),
         ("deploy", {"context": "../../x"}, "../x", "Dockerfile"),  # Refused where files are seen.
@@ -203,7 +203,7 @@ class TestRead:
         self, name: str, asked: tuple[str, str], context: str
     ) -> None:
         program = Program(Printed(0, definition(a={"context": "app"}), ""))
-        found = compose.read(name, "/work", program.print)
+        found = compose.read(name, "/repository", program.print)
         assert program.asked == [(*asked, {})]
         assert found.services["a"].context == context
         assert found.where("a") == f"{name}: services.a"
@@ -213,7 +213,9 @@ class TestRead:
         probed = definition(a={"tags": ["ada/shop:40002"]})
         said = unset("TAG", "PASSWORD", "TAG")
         program = Program(Printed(0, text, said), Printed(0, probed, ""))
-        assert compose.read("compose.yaml", "/work", program.print).services["a"].image == "shop"
+        assert (
+            compose.read("compose.yaml", "/repository", program.print).services["a"].image == "shop"
+        )
         assert program.asked[1][2] == {"PASSWORD": "40001", "TAG": "40002"}
 
     def test_a_variable_that_makes_another_image_is_refused(self) -> None:
@@ -224,7 +226,7 @@ class TestRead:
         with fails(
             "compose.yaml: the variable A is not set", "${A:-default}", "the variable PORT is"
         ) as caught:
-            compose.read("compose.yaml", "/work", program.print)
+            compose.read("compose.yaml", "/repository", program.print)
         assert len(caught.value.problems) == 2
 
     def test_a_variable_whose_use_cannot_be_told_is_refused(self) -> None:
@@ -233,7 +235,7 @@ class TestRead:
             Printed(0, definition(a={"target": "y"}), ""),
         )
         with fails("the variable A is not set"):
-            compose.read("compose.yaml", "/work", program.print)
+            compose.read("compose.yaml", "/repository", program.print)
 
     @pytest.mark.parametrize(
         ("errors", "words"),
@@ -247,12 +249,12 @@ class TestRead:
     )
     def test_what_the_program_cannot_read(self, errors: str, words: list[str]) -> None:
         with fails("a.hcl", *words):
-            compose.read("a.hcl", "/work", Program(Printed(1, "", errors)).print)
+            compose.read("a.hcl", "/repository", Program(Printed(1, "", errors)).print)
 
     def test_what_is_not_set_is_named_beside_what_it_broke(self) -> None:
         errors = f'{unset("N")}ERROR: strconv.Atoi: parsing "": invalid syntax'
         with fails("the variable N is not set", "strconv.Atoi") as caught:
-            compose.read("compose.yaml", "/work", Program(Printed(1, "", errors)).print)
+            compose.read("compose.yaml", "/repository", Program(Printed(1, "", errors)).print)
         assert len(caught.value.problems) == 2
 
 

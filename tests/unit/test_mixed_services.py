@@ -11,7 +11,7 @@ from .failures import fails
 SERVICES = config.read("feastflow.yml", b"services: {a: }")
 POLICY = config.read("feastflow.yml", b"milestone: sprint3")
 COMPOSE = from_bake(
-    "compose.yaml", '{"group": {"default": {"targets": ["a"]}}, "target": {"a": {}}}', "/work"
+    "compose.yaml", '{"group": {"default": {"targets": ["a"]}}, "target": {"a": {}}}', "/repository"
 )
 
 
