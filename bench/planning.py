@@ -19,9 +19,9 @@ from bench.measure import Alternative, Run
 from bench.monorepo import Monorepo
 from bench.ours import GITHUB_TOKEN, github
 from feastflow_registry import cli
-from feastflow_registry.environment import merge
-from feastflow_registry.http import Client
-from feastflow_registry.intake import Intake
+from feastflow_registry.commands.inputs import Intake
+from feastflow_registry.config.environment import merge
+from feastflow_registry.registry.http import Client
 
 MANY = 50
 SECONDS = 0.5
@@ -59,8 +59,8 @@ class Planner:
         environ = self._environ(temp, dry)
         client = Client(time.monotonic, time.time, time.sleep, lambda: 0.5)
         stream = io.StringIO()
-        registry = "feastflow_registry.app.RegistryClient"
-        engine = "feastflow_registry.engine.Engine"
+        registry = "feastflow_registry.commands.app.RegistryClient"
+        engine = "feastflow_registry.builder.engine.Engine"
         with mock.patch(registry, self._registry), mock.patch(engine, self._builder):
             began = time.perf_counter()
             intake = Intake(

@@ -6,6 +6,7 @@ It reads the inputs, gathers everything that is wrong with them, wires the real 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import re
@@ -22,27 +23,31 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from feastflow_registry import arguments, credentials, init, summary, workflow
-from feastflow_registry.app import App
-from feastflow_registry.browsing import Browsing
-from feastflow_registry.context import Context
-from feastflow_registry.deploying import Deploying
-from feastflow_registry.environment import PREFIX, child_environ, find_folder, merge
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.examining import Examination
-from feastflow_registry.http import Client
-from feastflow_registry.intake import Intake
-from feastflow_registry.ports import History, Statuses
-from feastflow_registry.promoting import Promotion
-from feastflow_registry.pruning import Pruning
-from feastflow_registry.publishing import Publishing
-from feastflow_registry.references import is_loopback
-from feastflow_registry.report import Answer
-from feastflow_registry.restoring import Rollback
-from feastflow_registry.settings import Command
-from feastflow_registry.terminal import TerminalLog
-from feastflow_registry.workflow import RunnerLog
+from feastflow_registry.commands import init
+from feastflow_registry.commands.app import App
+from feastflow_registry.commands.deploy import Deploying
+from feastflow_registry.commands.examining import Examination
+from feastflow_registry.commands.inputs import Intake
+from feastflow_registry.commands.promote import Promotion
+from feastflow_registry.commands.prune import Pruning
+from feastflow_registry.commands.publish import Publishing
+from feastflow_registry.commands.restoring import Rollback
+from feastflow_registry.commands.tags import Browsing
+from feastflow_registry.config import command_line
+from feastflow_registry.config.environment import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.model import credentials
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.plan import Command
+from feastflow_registry.model.ports import History, Statuses
+from feastflow_registry.model.references import is_loopback
+from feastflow_registry.model.run import Context
+from feastflow_registry.registry.http import Client
+from feastflow_registry.report import markdown, runner
+from feastflow_registry.report.results import Answer
+from feastflow_registry.report.runner import RunnerLog
+from feastflow_registry.report.terminal import TerminalLog
 
+_PR_SET_DUMPABLE = 4
 _COMMANDS: Mapping[Command, Callable[[App], Task]] = {
     Command.PUBLISH: Publishing,
     Command.BUILD: Publishing,
@@ -65,9 +70,9 @@ class Task(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is the failure's kind."""
-    credentials.shield()
+    shield()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    words = arguments.read(argv, _version())
+    words = command_line.read(argv, _version())
     environ = dict(os.environ)
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
@@ -75,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     hidden: dict[str, str] = {}
     for name, value in tuple(environ.items()):
         if name.endswith("_TOKEN") or credentials.holds(value, token):
-            credentials.erase(name)
+            erase(name)
             hidden[name] = environ.pop(name)
             del os.environ[name]
     folder = find_folder(environ, Path.cwd())
@@ -150,21 +155,21 @@ def _close_failed(
     remains = app.journal.remains() if app else Answer()
     lines = () if failure.kind is Kind.INPUT else remains.lines
     outputs = {**remains.outputs, "pushed": "false", "reason": failure.problems[0].cause}
-    markdown = summary.failure(failure) + remains.markdown
-    _hand_over(Answer(lines, markdown, outputs), intake, log)
+    said = markdown.failure(failure) + remains.markdown
+    _hand_over(Answer(lines, said, outputs), intake, log)
     return failure.kind
 
 
 def _write_outputs(intake: Intake, outputs: Mapping[str, str]) -> None:
     path = intake.environ.get("GITHUB_OUTPUT")
     if path and intake.in_runner:
-        workflow.write_outputs(Path(path), outputs, secrets.token_hex)
+        runner.write_outputs(Path(path), outputs, secrets.token_hex)
 
 
 def _write_summary(intake: Intake, markdown: str) -> None:
     path = intake.environ.get("GITHUB_STEP_SUMMARY")
     if path and intake.in_runner:
-        workflow.write_summary(Path(path), markdown)
+        runner.write_summary(Path(path), markdown)
 
 
 def _mask(log: RunnerLog | TerminalLog, secret_forms: Sequence[str]) -> None:
@@ -179,7 +184,7 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         """GitHub's own word in a runner; by hand, what the git remote says."""
         if not context.in_runner:
             return intake.git
-        from feastflow_registry.github_api import GitHubHistory  # noqa: PLC0415  Slow to import.
+        from feastflow_registry.git.github import GitHubHistory  # noqa: PLC0415  Slow to import.
 
         return GitHubHistory(
             api_url=api_url,
@@ -188,7 +193,7 @@ def _wire(intake: Intake, context: Context, http: Client, log: RunnerLog | Termi
         )
 
     def statuses() -> Statuses:
-        from feastflow_registry.github_api import GitHubStatuses  # noqa: PLC0415  Slow to import.
+        from feastflow_registry.git.github import GitHubStatuses  # noqa: PLC0415  Slow to import.
 
         return GitHubStatuses(
             api_url=api_url,
@@ -246,3 +251,28 @@ def _version() -> str:
     with suppress(metadata.PackageNotFoundError):
         return metadata.version("feastflow-registry")
     return "(run from source)"
+
+
+def shield() -> None:
+    """Close this process's memory to other programs of the same user; no core dump holds it.
+
+    Whoever is root, or may become it, reads it all the same.
+    https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0)
+
+
+def erase(name: str) -> None:
+    """Blank a variable where the kernel shows it: ``/proc/<pid>/environ`` keeps first values.
+
+    Only the value is overwritten, so that every pointer into the block stays valid.
+    """
+    wanted = f"{name}=".encode()
+    block = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
+    index = 0
+    while block and block[index]:
+        address = int(block[index] or 0)
+        entry = ctypes.string_at(address)
+        if entry.startswith(wanted):
+            ctypes.memset(address + len(wanted), 0, len(entry) - len(wanted))
+        index += 1

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.grammar import INPUTS_LABEL
-from feastflow_registry.plan import BuildImage
-from feastflow_registry.ports import Built, BuiltImage
-from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.rules import Published, Relation
-from feastflow_registry.services import Service
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.ports import Built, BuiltImage
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.model.tag_names import INPUTS_LABEL
 
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from feastflow_registry import report, settings
-from feastflow_registry.environment import PREFIX
-from feastflow_registry.plan import Plan
-from feastflow_registry.policy import Permission
-from feastflow_registry.references import Commit
-from feastflow_registry.settings import Command, Settings, option
+from feastflow_registry.config import settings
+from feastflow_registry.config.environment import PREFIX
+from feastflow_registry.config.settings import Settings, option
+from feastflow_registry.model.plan import Command, Permission, Plan
+from feastflow_registry.model.references import Commit
+from feastflow_registry.report import results
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -90,7 +90,7 @@ def test_the_outputs_are_what_the_program_writes() -> None:
         permission=Permission(push=False, shared=False, reason="none"),
         steps=(),
     )
-    assert set(ACTION["outputs"]) == set(report.outputs(plan, [], pushed=False))
+    assert set(ACTION["outputs"]) == set(results.outputs(plan, [], pushed=False))
     for name, output in ACTION["outputs"].items():
         assert output["value"] == f"${{{{ steps.run.outputs.{name} }}}}"
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from feastflow_registry import config, drafting
-from feastflow_registry.definitions import FileModel, Retention, ServiceModel
-from feastflow_registry.errors import Failure
+from feastflow_registry.commands import drafting
+from feastflow_registry.config import file
+from feastflow_registry.config.schema import FileModel, Retention, ServiceModel
+from feastflow_registry.model.errors import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "feastflow.schema.json"
@@ -72,7 +73,7 @@ def validates(path: Path) -> bool:
 
 def reads(text: str) -> bool:
     try:
-        config.read("feastflow.yml", text.encode())
+        file.read("feastflow.yml", text.encode())
     except Failure:
         return False
     return True
@@ -88,7 +89,7 @@ def test_it_is_a_schema_and_knows_its_address() -> None:
     assert code == 0, said
     assert SCHEMA["$id"] == drafting.SCHEMA
     assert SCHEMA["$id"].endswith(f"/main/{FILE.name}")
-    assert SCHEMA["title"] == config.NAME
+    assert SCHEMA["title"] == file.NAME
 
 
 def described(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

@@ -19,14 +19,14 @@ from servers import images
 from servers.registry import Registry as RegistryProcess
 from servers.token_server import TokenServer
 
-from feastflow_registry.authentication import Authenticator
-from feastflow_registry.credentials import Credential
-from feastflow_registry.grammar import INPUTS_LABEL
-from feastflow_registry.http import Client
-from feastflow_registry.ports import Registry
-from feastflow_registry.references import Commit, Digest, RegistryHost, Repository, Tag
-from feastflow_registry.registry import RegistryClient
-from feastflow_registry.rules import Published
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.ports import Registry
+from feastflow_registry.model.references import Commit, Digest, RegistryHost, Repository, Tag
+from feastflow_registry.model.tag_names import INPUTS_LABEL
+from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.client import RegistryClient
+from feastflow_registry.registry.http import Client
 
 KINDS = ("fake", "open", "htpasswd", "token")
 INDEX = "application/vnd.oci.image.index.v1+json"

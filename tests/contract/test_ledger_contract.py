@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from fakes import FakeLedger
 
-from feastflow_registry.ports import BuiltImage, Ledger
-from feastflow_registry.references import Commit, Digest
-from feastflow_registry.workspace import FileLedger
+from feastflow_registry.builder.ledger import FileLedger
+from feastflow_registry.model.ports import BuiltImage, Ledger
+from feastflow_registry.model.references import Commit, Digest
 
 A, B = Commit("a" * 40), Commit("b" * 40)
 ONE, TWO = (BuiltImage("sha256:" + each * 64, size=7) for each in "12")

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.references import Commit, Digest, Reference, Tag
-from feastflow_registry.rules import Published
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.references import Commit, Digest, Reference, Tag
 
 from .shelves import Image, Shelf
 

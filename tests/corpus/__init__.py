@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from feastflow_registry.images import Pin
-from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.kubernetes.image_names import Pin
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 
 MANIFESTS = Path(__file__).resolve().parent / "manifests"
 FILES = sorted(each.name for each in MANIFESTS.iterdir() if each.suffix in (".yaml", ".json"))

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from feastflow_registry import config
-from feastflow_registry.definitions import ServiceModel
-from feastflow_registry.errors import Kind
+from feastflow_registry.config import file
+from feastflow_registry.config.schema import ServiceModel
+from feastflow_registry.model.errors import Kind
 
 from .acting import ROOT
 
@@ -87,7 +87,7 @@ def test_the_step_to_copy_is_the_one_of_the_workflow() -> None:
 
 
 def test_the_file_to_copy_is_one() -> None:
-    found = config.read("feastflow.yml", SNIPPETS[1].encode())
+    found = file.read("feastflow.yml", SNIPPETS[1].encode())
     assert list(found.services) == ["frontend", "pricing"]
     assert found.policy["reuse"] == "unchanged"
 

@@ -16,13 +16,13 @@ from typing import Any
 
 from fakes import FakeLog
 
-from feastflow_registry.buildx import Buildx
-from feastflow_registry.credentials import Credential
-from feastflow_registry.engine import Engine
-from feastflow_registry.plan import BuildImage
-from feastflow_registry.ports import BuiltImage
-from feastflow_registry.references import Digest, Reference, RegistryHost, Repository, Tag
-from feastflow_registry.services import Service
+from feastflow_registry.builder.buildx import Buildx
+from feastflow_registry.builder.engine import Engine
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.ports import BuiltImage
+from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.services import Service
 
 from .conftest import REMOTE, Builder
 from .places import USER, Place

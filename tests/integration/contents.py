@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from feastflow_registry import bake
-from feastflow_registry.plan import BuildImage
-from feastflow_registry.services import LINK, Service, linked
+from feastflow_registry.builder import bake
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.services import LINK, Service, linked
 
 from .conftest import REMOTE, Builder
 

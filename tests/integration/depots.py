@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import requests
 from servers.images import CONFIG, LAYER, MANIFEST
 
-from feastflow_registry.authentication import Authenticator
-from feastflow_registry.copying import ImageCopier
-from feastflow_registry.credentials import Credential
-from feastflow_registry.http import Client
-from feastflow_registry.manifests import INDEXES
-from feastflow_registry.parallel import spread
-from feastflow_registry.references import Digest, RegistryHost, Repository
-from feastflow_registry.registry import RegistryClient
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.images import INDEXES
+from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.references import Digest, RegistryHost, Repository
+from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.client import RegistryClient
+from feastflow_registry.registry.copy import ImageCopier
+from feastflow_registry.registry.http import Client
 
 from .places import USER, Place
 

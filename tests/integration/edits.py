@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from feastflow_registry.references import RegistryHost, Repository
-from feastflow_registry.services import Service
+from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.services import Service
 
 FOLDERS = ("web", "web/deep", "web/deep/er", "api", "lib", "lib/in", "docker", "job", "other")
 FILTER = ("filter.case.clean=tr A-Z a-z", "filter.case.smudge=tr a-z A-Z")

@@ -16,12 +16,12 @@ from servers.fault_proxy import FaultProxy
 from servers.images import put_image
 from servers.registry import Registry
 
-from feastflow_registry.credentials import Credential
-from feastflow_registry.dockerhub import HubClient
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.http import Client
-from feastflow_registry.hubsession import DEADLINE, HubSession
-from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.registry.docker_hub import HubClient
+from feastflow_registry.registry.http import Client
+from feastflow_registry.registry.hub_session import DEADLINE, HubSession
 
 EPOCH = 1_800_000_000.0
 NAMESPACE = "feastflow"

@@ -18,12 +18,12 @@ import docker
 from docker.errors import ImageNotFound
 from fakes import FakeLog
 
-from feastflow_registry.checks import Checks
-from feastflow_registry.credentials import Credential
-from feastflow_registry.errors import Failure
-from feastflow_registry.ports import BuiltImage
-from feastflow_registry.references import Digest, Reference, RegistryHost, Repository, Tag
-from feastflow_registry.services import Service, SmokeTest
+from feastflow_registry.builder.checks import Checks
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.ports import BuiltImage
+from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.services import Service, SmokeTest
 
 from .conftest import Builder
 from .places import REPOSITORY, USER, Place

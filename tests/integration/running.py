@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from feastflow_registry.cli import run
-from feastflow_registry.environment import find_folder, merge
-from feastflow_registry.http import Client
-from feastflow_registry.intake import Intake
+from feastflow_registry.commands.inputs import Intake
+from feastflow_registry.config.environment import find_folder, merge
+from feastflow_registry.registry.http import Client
 
 from .places import REPOSITORY, USER, Place
 from .projects import Project

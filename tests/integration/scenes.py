@@ -17,9 +17,9 @@ import pytest
 from servers.fault_proxy import FaultProxy
 from servers.faults import Fault
 
-from feastflow_registry.plan import BuildImage
-from feastflow_registry.ports import Built, BuiltImage
-from feastflow_registry.references import Digest, Reference
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.ports import Built, BuiltImage
+from feastflow_registry.model.references import Digest, Reference
 
 from .conftest import Builder
 from .places import OURS, Place
@@ -95,7 +95,7 @@ class Scene:
         own = f"commit-{machine.project.head[:7]}"
         new = machine.place.tags()[own]
         monkeypatch.setattr(Cached, "digests", machine.place.tags())
-        monkeypatch.setattr("feastflow_registry.engine.Engine", Cached)
+        monkeypatch.setattr("feastflow_registry.builder.engine.Engine", Cached)
         if shallow:  # Where it is GitHub that has to say what is newer.
             machine.workspace = machine.project.clone(shallow, "--depth=1")
         return cls(name, machine, old, own, new, more)

@@ -11,11 +11,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from feastflow_registry.errors import Failure
-from feastflow_registry.git import Git
-from feastflow_registry.inputs import Fingerprint, fingerprint
-from feastflow_registry.references import Commit
-from feastflow_registry.services import Service
+from feastflow_registry.git.clone import Git
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.references import Commit
+from feastflow_registry.model.services import Service
+from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
 
 from . import edits
 from .edits import FIRST, FOLDERS, SERVICES, SETTINGS, Edit, World

@@ -9,9 +9,9 @@ import pytest
 from servers.fault_proxy import FaultProxy
 from servers.github_api import GitHubApi
 
-from feastflow_registry.git import Git
-from feastflow_registry.github_api import GitHubHistory
-from feastflow_registry.references import Commit
+from feastflow_registry.git.clone import Git
+from feastflow_registry.git.github import GitHubHistory
+from feastflow_registry.model.references import Commit
 
 from .places import REPOSITORY
 from .projects import Project

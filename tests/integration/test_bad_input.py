@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from feastflow_registry.diagnosis import is_denied
+from feastflow_registry.builder.diagnosis import is_denied
 
 from .places import Place
 from .running import Machine, Ran

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from fakes import FakeLog
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.services import Secret
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.services import Secret
 
 from .building import Workshop, script
 from .conftest import BUILDERS, Builder

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from feastflow_registry.capabilities import CAPABILITIES, BuilderKind, Feature, is_lacking
-from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature, is_lacking
+from feastflow_registry.model.errors import Failure, Kind
 
 from .building import EPOCH, Workshop, script
 from .conftest import BUILDERS, Builder

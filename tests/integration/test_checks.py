@@ -15,11 +15,11 @@ import pytest
 from fakes import FakeLog
 from servers.faults import Fault
 
-from feastflow_registry.credentials import Credential
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.ports import BuiltImage
-from feastflow_registry.references import Digest
-from feastflow_registry.workflow import RunnerLog
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.ports import BuiltImage
+from feastflow_registry.model.references import Digest
+from feastflow_registry.report.runner import RunnerLog
 
 from . import secrets_found
 from .conftest import Builder

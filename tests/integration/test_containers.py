@@ -13,8 +13,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from feastflow_registry import container
-from feastflow_registry.container import Trial
+from feastflow_registry.builder import smoke_test
+from feastflow_registry.builder.smoke_test import Trial
 
 from .conftest import Builder
 from .images import Images, Laid, lay
@@ -148,12 +148,12 @@ def test_a_second_interruption_leaves_none_either(
 def test_what_a_killed_run_left_is_removed_by_a_later_one(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container, "LABEL", f"tests.{images.word}")
-    monkeypatch.setattr(container, "_LEFT_OVER", 4.0)
+    monkeypatch.setattr(smoke_test, "LABEL", f"tests.{images.word}")
+    monkeypatch.setattr(smoke_test, "_LEFT_OVER", 4.0)
     image = images.build()
 
     def leave(name: str) -> str:
-        labels = {container.LABEL: "smoke-test"}
+        labels = {smoke_test.LABEL: "smoke-test"}
         left = images.client.containers.create(image.image_id, name=name, labels=labels)
         left.start()
         return name

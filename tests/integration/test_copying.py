@@ -18,10 +18,10 @@ from servers.fault_proxy import Fault
 from servers.images import LAYER
 from servers.serving import Call, Server
 
-from feastflow_registry.copying import ImageCopier
-from feastflow_registry.errors import Kind
-from feastflow_registry.manifests import INDEXES
-from feastflow_registry.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import INDEXES
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.registry.copy import ImageCopier
 
 from .depots import Depot, copy, descriptor
 from .hubs import fails

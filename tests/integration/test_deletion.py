@@ -18,14 +18,14 @@ from servers.registry import Registry
 from servers.token_server import TokenServer
 from servers.untagging import Untagging
 
-from feastflow_registry.authentication import Authenticator
-from feastflow_registry.credentials import Credential
-from feastflow_registry.deletion import RegistryDeletion
-from feastflow_registry.errors import Kind
-from feastflow_registry.http import Client
-from feastflow_registry.references import Digest, Reference, RegistryHost, Repository, Tag
-from feastflow_registry.registry import RegistryClient
-from feastflow_registry.repositories import Deleted
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import Deleted
+from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
+from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.client import RegistryClient
+from feastflow_registry.registry.delete import RegistryDeletion
+from feastflow_registry.registry.http import Client
 
 from .hubs import fails, find_registry, tags
 from .scenes import KINDS

@@ -9,10 +9,10 @@ import pytest
 import requests
 from servers.fault_proxy import Fault
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.immutability import Verdict
-from feastflow_registry.references import RegistryHost, Repository
-from feastflow_registry.repositories import Deleted, Platform
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import Deleted, Platform
+from feastflow_registry.model.immutability import Verdict
+from feastflow_registry.model.references import RegistryHost, Repository
 
 from .hubs import APP, USER, Hub, fails, hub_fixture, registry_fixture, tags
 

@@ -11,8 +11,8 @@ import pytest
 from servers.fault_proxy import Fault
 from servers.hub_shapes import Shapes
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.repositories import Deleted
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import Deleted
 
 from .hubs import APP, Hub, fails, hub_fixture, registry_fixture, tags
 from .scenes import KINDS

@@ -8,12 +8,11 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import github
 import pytest
 from servers.fault_proxy import FaultProxy
 from servers.faults import Fault
 
-from feastflow_registry import github_api
+from feastflow_registry.git import github as github_api
 
 from .conftest import Builder
 from .places import Place
@@ -263,7 +262,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     retry = github_api._RETRY.new(backoff_factor=0, backoff_jitter=0)
     monkeypatch.setattr(retry.__class__, "sleep", lambda *_: None)
     monkeypatch.setattr(github_api, "_RETRY", retry)
-    make = github.Github
+    make: Any = vars(github_api)["Github"]
 
     def give(**options: Any) -> Any:
         client = make(**options)

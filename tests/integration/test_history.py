@@ -11,11 +11,11 @@ from servers.fault_proxy import FaultProxy
 from servers.faults import Fault
 from servers.github_api import GitHubApi
 
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.git import Git
-from feastflow_registry.github_api import GitHubHistory
-from feastflow_registry.references import Commit
-from feastflow_registry.rules import Relation
+from feastflow_registry.git.clone import Git
+from feastflow_registry.git.github import GitHubHistory
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.references import Commit
 
 from .places import REPOSITORY
 from .projects import Project

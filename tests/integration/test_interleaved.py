@@ -98,7 +98,7 @@ def test_so_it_does_at_every_other_moment(
     for each in (machine, other):
         each.call(each.runner(sha=_head(each), **remote.inputs, shared_tags="false")).ended()
     monkeypatch.setattr(Cached, "digests", place.tags())
-    monkeypatch.setattr("feastflow_registry.engine.Engine", Cached)
+    monkeypatch.setattr("feastflow_registry.builder.engine.Engine", Cached)
     for moment in (fault for name, fault in MOMENTS.items() if name != "latest is written"):
         for held, quick in ((other, machine), (machine, other)):
             place.proxy.clear()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from feastflow_registry import manifest_files
+from feastflow_registry.kubernetes import files
 
 OLD, NEW = b"# old\n" * 100_000, b"# new\n" * 120_000
 CHILD = """
@@ -32,8 +32,8 @@ if place == "replace":
     Path.replace = dies(Path.replace)
 else:
     setattr(os, place, dies(getattr(os, place)))
-found = manifest_files.find(workspace, ["k8s"])
-manifest_files.replace([(each, b"# new\\n" * 120_000) for each in found])
+found = files.find(workspace, ["k8s"])
+files.replace([(each, b"# new\\n" * 120_000) for each in found])
 """
 
 
@@ -66,7 +66,7 @@ def test_a_killed_run_leaves_whole_files(
     assert done.returncode == (-signal.SIGKILL if count < 5 else 0), done.stderr.decode()
     assert [path.read_bytes() for path in paths] == [NEW] * replaced + [OLD] * (2 - replaced)
     # What the dead left behind is no manifest, and a second run finishes the job.
-    found = manifest_files.find(tmp_path, ["."])
+    found = files.find(tmp_path, ["."])
     assert [each.name for each in found] == ["k8s/a.yaml", "k8s/b.yaml"]
-    manifest_files.replace([(each, NEW) for each in found])
+    files.replace([(each, NEW) for each in found])
     assert [path.read_bytes() for path in paths] == [NEW, NEW]

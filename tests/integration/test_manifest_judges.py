@@ -27,7 +27,8 @@ from corpus import (
     resources,
 )
 
-from feastflow_registry import diffs, kubernetes, manifest_files
+from feastflow_registry.kubernetes import files, workloads
+from feastflow_registry.report import diffs
 
 # kubectl reads no directives and knows no custom resources; kustomize reads no directives, no \/,
 # no list whose items leave out their kind, no key twice, and nothing without a name.
@@ -79,12 +80,12 @@ def judges(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Judges:
     return Judges(path, tmp_path_factory.mktemp("judges"))
 
 
-def deploy(folder: Path) -> dict[str, kubernetes.Edit]:
+def deploy(folder: Path) -> dict[str, workloads.Edit]:
     """Pin every image of ours below a folder, as the command does."""
-    found = manifest_files.find(folder, ["."])
-    edits = [kubernetes.edit(kubernetes.read(each.name, each.content), PINS) for each in found]
+    found = files.find(folder, ["."])
+    edits = [workloads.edit(workloads.read(each.name, each.content), PINS) for each in found]
     changed = [(file, edit.after) for file, edit in zip(found, edits, strict=True) if edit.changes]
-    manifest_files.replace(changed)
+    files.replace(changed)
     return {each.name: each for each in edits}
 
 
@@ -253,7 +254,7 @@ def test_git_shows_image_lines_alone(tmp_path: Path, judges: Judges) -> None:
 def test_git_applies_what_a_dry_run_shows(tmp_path: Path, judges: Judges, after: Path) -> None:
     shutil.copytree(MANIFESTS, tmp_path / "manifests")
     judged = 0
-    for file in manifest_files.find(tmp_path / "manifests", ["."]):
+    for file in files.find(tmp_path / "manifests", ["."]):
         new = (after / file.name).read_bytes()
         shown = diffs.unified(file.name, file.content, new)
         assert (shown == "") == (file.content == new)

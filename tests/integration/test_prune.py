@@ -17,9 +17,9 @@ from servers.fault_proxy import Fault, FaultProxy
 from servers.registry import Registry
 from servers.untagging import Untagging
 
-from feastflow_registry.deletion import RegistryDeletion
-from feastflow_registry.journal import Journal
-from feastflow_registry.plan import Plan
+from feastflow_registry.model.plan import Plan
+from feastflow_registry.registry.delete import RegistryDeletion
+from feastflow_registry.report.journal import Journal
 
 from .hubs import find_registry
 from .places import USER, Place

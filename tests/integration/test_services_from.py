@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from conftest import Stack
 
-from feastflow_registry import compose, settings
-from feastflow_registry.bakefile import BakeFile
-from feastflow_registry.config import Config
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.references import RegistryHost, Repository
-from feastflow_registry.services import Secret, Service
+from feastflow_registry.builder.bake_print import BakeFile
+from feastflow_registry.config import compose, settings
+from feastflow_registry.config.file import Config
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.services import Secret, Service
 
 Read = Callable[[str], Config]
 TOKEN = "dckr_pat_only_for_tests"

@@ -9,9 +9,9 @@ from typing import NoReturn
 
 import pytest
 
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.ports import BuiltImage
-from feastflow_registry.references import Digest
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.ports import BuiltImage
+from feastflow_registry.model.references import Digest
 
 from .conftest import Builder
 from .images import WAYS, Images, Laid, lay

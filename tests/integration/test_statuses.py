@@ -9,7 +9,7 @@ import pytest
 from servers.fault_proxy import Fault, FaultProxy
 from servers.github_api import READ, GitHubApi, Status
 
-from feastflow_registry import github_api
+from feastflow_registry.git import github as github_api
 
 from .conftest import Builder
 from .places import Place

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from feastflow_registry.errors import Failure
-from feastflow_registry.git import Git
-from feastflow_registry.inputs import SUBMODULE, Tree
-from feastflow_registry.references import Commit
+from feastflow_registry.git.clone import Git
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.history import SUBMODULE, Tree
+from feastflow_registry.model.references import Commit
 
 from .edits import (
     Command,

@@ -9,17 +9,15 @@ from functools import partial
 
 from fakes import FakeRegistry, Hook, Store
 
-from feastflow_registry import selectors
-from feastflow_registry.choosing import Chooser, Chosen
-from feastflow_registry.inputs import Fingerprint
-from feastflow_registry.moving import Moves
-from feastflow_registry.plan import Outcome, Plan, Step
-from feastflow_registry.policy import Permission
-from feastflow_registry.promotion import plan_promotion
-from feastflow_registry.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.rollback import Retreat, plan_rollback
-from feastflow_registry.settings import Command, Latest
-from feastflow_registry.survey import Surveyor
+from feastflow_registry.commands.promotion import plan_promotion
+from feastflow_registry.commands.rollback import Retreat, plan_rollback
+from feastflow_registry.config import selectors
+from feastflow_registry.model.plan import Command, Latest, Outcome, Permission, Plan, Step
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.tags.choose import Chooser, Chosen
+from feastflow_registry.tags.fingerprint import Fingerprint
+from feastflow_registry.tags.moving import Moves
+from feastflow_registry.tags.survey import Surveyor
 
 from .publishing import SHOP, SOURCE, D, World, service
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.model.errors import Failure, Kind
 
 
 @contextmanager

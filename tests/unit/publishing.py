@@ -21,19 +21,27 @@ from fakes import (
     digest_of,
 )
 
-from feastflow_registry import policy, settings
-from feastflow_registry.context import Context, Ref, RefKind
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.execute import Execution
-from feastflow_registry.inputs import Fingerprint
-from feastflow_registry.plan import Outcome, Plan
-from feastflow_registry.planner import plan_run
-from feastflow_registry.references import Commit, Digest, Reference, RegistryHost, Repository, Tag
-from feastflow_registry.rules import Published
-from feastflow_registry.services import Service
-from feastflow_registry.settling import Settlement
-from feastflow_registry.survey import Surveyor
-from feastflow_registry.tagging import Tagger
+from feastflow_registry.config import settings
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import Outcome, Plan
+from feastflow_registry.model.references import (
+    Commit,
+    Digest,
+    Reference,
+    RegistryHost,
+    Repository,
+    Tag,
+)
+from feastflow_registry.model.run import Context, Ref, RefKind
+from feastflow_registry.model.services import Service
+from feastflow_registry.tags import gate
+from feastflow_registry.tags.converge import Settlement
+from feastflow_registry.tags.execute import Execution
+from feastflow_registry.tags.fingerprint import Fingerprint
+from feastflow_registry.tags.move import Tagger
+from feastflow_registry.tags.planner import plan_run
+from feastflow_registry.tags.survey import Surveyor
 
 SOURCE = "https://github.com/feastflow/shop"
 MOMENT = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -98,8 +106,8 @@ class Run:
 
     def steps(self) -> Iterator[Outcome]:
         """Survey, plan and carry out; each outcome as it is reached."""
-        permission = policy.permit(self.settings, self.context)
-        shared = policy.shared_tags(self.settings, self.context, permission)
+        permission = gate.permit(self.settings, self.context)
+        shared = gate.shared_tags(self.settings, self.context, permission)
         surveyor = Surveyor(
             self.registry,
             self.world.history,
@@ -121,7 +129,7 @@ class Run:
             tagger=tagger,
             branch=branch,
             main=self.settings.main,
-            others=policy.repointable(self.settings, permission),
+            others=gate.repointable(self.settings, permission),
         )
         execution = Execution(
             plan=self.plan,

@@ -9,8 +9,8 @@ from typing import Any
 
 from fakes import FakeLog
 
-from feastflow_registry.buildlog import BuildLog
-from feastflow_registry.diagnosis import Fault
+from feastflow_registry.builder.build_log import BuildLog
+from feastflow_registry.builder.diagnosis import Fault
 
 START = "2026-11-23T16:00:00Z"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes import digest_of
 
-from feastflow_registry.errors import Kind
+from feastflow_registry.model.errors import Kind
 
 from .publishing import TWIN, B, World, at_call, image
 

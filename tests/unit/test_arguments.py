@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.arguments import read
-from feastflow_registry.settings import Command, parse
+from feastflow_registry.config.command_line import read
+from feastflow_registry.config.settings import parse
+from feastflow_registry.model.plan import Command
 
 
 def test_every_option_is_an_input() -> None:

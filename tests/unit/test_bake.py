@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry import bake
-from feastflow_registry.bake import escape, secret_variable, target_names
-from feastflow_registry.plan import BuildImage
-from feastflow_registry.references import Reference, Tag
-from feastflow_registry.services import Secret, Service
+from feastflow_registry.builder import bake
+from feastflow_registry.builder.bake import escape, secret_variable, target_names
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.model.services import Secret, Service
 
 from .publishing import SHOP, service
 

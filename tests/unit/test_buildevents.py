@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.buildevents import Advice, Output, Vertex, read
+from feastflow_registry.builder.build_events import Advice, Output, Vertex, read
 
 SHORT = base64.b64encode("naïve".encode()).decode()
 

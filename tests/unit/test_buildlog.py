@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from feastflow_registry.diagnosis import Fault
+from feastflow_registry.builder.diagnosis import Fault
 
 from .sessions import START, Session
 

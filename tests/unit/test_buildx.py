@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from fakes import FakeLog
 
-from feastflow_registry import buildx as module
-from feastflow_registry.buildlog import BuildLog
-from feastflow_registry.buildx import Buildx
-from feastflow_registry.credentials import Credential
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.references import RegistryHost
+from feastflow_registry.builder import buildx as module
+from feastflow_registry.builder.build_log import BuildLog
+from feastflow_registry.builder.buildx import Buildx
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import RegistryHost
 
 from .failures import fails
 

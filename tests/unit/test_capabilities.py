@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from feastflow_registry import capabilities
-from feastflow_registry.capabilities import CAPABILITIES, BuilderKind, Feature
-from feastflow_registry.plan import BuildImage
+from feastflow_registry.builder import capabilities
+from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature
+from feastflow_registry.model.plan import BuildImage
 
 from .publishing import service
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from feastflow_registry.references import Commit
+from feastflow_registry.model.references import Commit
 
 from .publishing import A, B, C, Turns, World
 

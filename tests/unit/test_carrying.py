@@ -9,11 +9,10 @@ from typing import cast
 import pytest
 from fakes import Call, digest_of
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.plan import BuildImage, Outcome
-from feastflow_registry.references import Commit, Reference, Tag
-from feastflow_registry.rules import Published
-from feastflow_registry.settings import Reuse
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import BuildImage, Outcome, Reuse
+from feastflow_registry.model.references import Commit, Reference, Tag
 
 from .publishing import SHOP, TWIN, A, B, C, D, Run, World, at_call, image
 

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fakes import digest_of
 
-from feastflow_registry import catalog
-from feastflow_registry.catalog import Catalog, Revision, compile_catalog, complete
-from feastflow_registry.references import Commit, Tag
-from feastflow_registry.repositories import ListedTag
+from feastflow_registry.model.history import Revision
+from feastflow_registry.model.images import ListedTag
+from feastflow_registry.model.references import Commit, Tag
+from feastflow_registry.tags import catalog
+from feastflow_registry.tags.catalog import Catalog, compile_catalog, complete
 
 from .publishing import SHOP, A, B, C, D
 

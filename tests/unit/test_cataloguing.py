@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 import pytest
 from fakes import digest_of
 
-from feastflow_registry.cataloguing import Cataloguer
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.manifests import Manifest
-from feastflow_registry.ports import in_turn
-from feastflow_registry.references import Digest, Reference, Repository, Tag
-from feastflow_registry.repositories import ListedTag
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import ListedTag, Manifest
+from feastflow_registry.model.ports import in_turn
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.tags.cataloguing import Cataloguer
 
 from .failures import fails
 from .publishing import SHOP, A, B, service

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry import changes
-from feastflow_registry.images import shown
-from feastflow_registry.kubernetes import Change, Edit
-from feastflow_registry.plan import Action
-from feastflow_registry.references import Digest, Reference, Tag
-from feastflow_registry.report import Result
+from feastflow_registry.kubernetes.image_names import shown
+from feastflow_registry.kubernetes.workloads import Change, Edit
+from feastflow_registry.model.plan import Action
+from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.report import deploy
+from feastflow_registry.report.results import Result
 
 from .publishing import SHOP
 from .test_summary import HOSTILE, rows
@@ -37,24 +37,24 @@ TWO = edited(Change(1, "Pod/a", "b", "ada/shop", NEW), Change(2, "Pod/a", "c", "
     ],
 )
 def test_what_was_done_is_counted(edits: list[Edit], dry_run: bool, said: str) -> None:
-    lines = changes.lines([RESULT], edits, dry_run=dry_run)
+    lines = deploy.lines([RESULT], edits, dry_run=dry_run)
     assert lines[0] == f"✅ shop: {NEW}"
     assert lines[-1] == said
-    text = changes.markdown([RESULT], edits, dry_run=dry_run)
+    text = deploy.markdown([RESULT], edits, dry_run=dry_run)
     assert text.startswith("### Planned\n" if dry_run else "### Deployed\n")
     assert f"\n{said}\n" in text
     assert ("| file |" in text) == bool(edits)
 
 
 def test_each_image_has_its_place_and_both_its_names() -> None:
-    assert list(changes.listed([ONE])) == [
+    assert list(deploy.listed([ONE])) == [
         "📝 k8s/a.yaml:7  web in Deployment/shop",
         "   ada/shop@sha256:0123456789ab… → ada/shop:commit-1234567@sha256:0123456789ab…",
     ]
-    [row] = rows("\n".join(changes.table([ONE])))
+    [row] = rows("\n".join(deploy.table([ONE])))
     assert row[:3] == ["k8s/a.yaml", "7", "web in Deployment/shop"]
     assert "sha256:0123456789ab…" in row[3]
-    assert changes.data([ONE]) == [
+    assert deploy.data([ONE]) == [
         {
             "file": "k8s/a.yaml",
             "line": 7,
@@ -69,6 +69,6 @@ def test_each_image_has_its_place_and_both_its_names() -> None:
 def test_nothing_that_is_written_there_can_forge_a_line_or_a_cell() -> None:
     who = shown(HOSTILE)  # As kubernetes reads it.
     edit = edited(Change(1, who, who, HOSTILE * 50, HOSTILE), name=HOSTILE)
-    assert all(each.isprintable() for each in changes.listed([edit]))
-    [row] = rows("\n".join(changes.table([edit])))
+    assert all(each.isprintable() for each in deploy.listed([edit]))
+    [row] = rows("\n".join(deploy.table([edit])))
     assert len(row) == 5

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from fakes import FakeRegistry
 
-from feastflow_registry.choosing import Chooser
-from feastflow_registry.errors import Kind
-from feastflow_registry.references import Commit, Tag
-from feastflow_registry.selectors import selector
+from feastflow_registry.config.selectors import selector
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.references import Commit, Tag
+from feastflow_registry.tags.choose import Chooser
 
 from .afterwards import carry_out, choose, eyes, roll_back
 from .failures import fails

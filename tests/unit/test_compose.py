@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from feastflow_registry import compose, settings
-from feastflow_registry.compose import Printed, from_bake
-from feastflow_registry.references import RegistryHost, Repository
-from feastflow_registry.services import Secret, Service
+from feastflow_registry.config import compose, settings
+from feastflow_registry.config.compose import from_bake
+from feastflow_registry.model.ports import Printed
+from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.services import Secret, Service
 
 from .failures import fails
 

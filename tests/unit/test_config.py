@@ -4,12 +4,12 @@ import textwrap
 
 import pytest
 
-from feastflow_registry import config, settings
-from feastflow_registry.config import Config
-from feastflow_registry.definitions import FileModel, Retention
-from feastflow_registry.references import RegistryHost, Repository
-from feastflow_registry.services import Secret, Service, SmokeTest
-from feastflow_registry.settings import Settings
+from feastflow_registry.config import file, settings
+from feastflow_registry.config.file import Config
+from feastflow_registry.config.schema import FileModel, Retention
+from feastflow_registry.config.settings import Settings
+from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.services import Secret, Service, SmokeTest
 
 from .failures import fails
 
@@ -24,11 +24,11 @@ retention: {keep-days: 30, keep-last: 5}
 HUB = RegistryHost("docker.io")
 NO_INPUT = {"command", "username", "config", "services", "dry_run", "tag", "to"}
 RETAINED = {"keep_days", "keep_last", "keep"}
-OF_ONE_SERVICE = {name.replace("-", "_") for name in config.OF_ONE_SERVICE}
+OF_ONE_SERVICE = {name.replace("-", "_") for name in file.OF_ONE_SERVICE}
 
 
 def read(text: str) -> Config:
-    return config.read("feastflow.yml", textwrap.dedent(text).encode())
+    return file.read("feastflow.yml", textwrap.dedent(text).encode())
 
 
 def built(text: str, **inputs: str) -> dict[str, Service]:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.context import (
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.history import Checkout
+from feastflow_registry.model.run import (
     LAPTOP,
-    Checkout,
     Context,
     Ref,
     RefKind,
@@ -18,7 +19,6 @@ from feastflow_registry.context import (
     read_payload,
     source_url,
 )
-from feastflow_registry.errors import Failure
 
 from .failures import fails
 from .publishing import MOMENT, A, B

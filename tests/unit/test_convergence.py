@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feastflow_registry.plan import Action
-from feastflow_registry.references import Commit
+from feastflow_registry.model.plan import Action
+from feastflow_registry.model.references import Commit
 
 from .publishing import A, B, C, Run, Turns, World, at_call, image
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from feastflow_registry.credentials import Credential, holds, missing
-from feastflow_registry.errors import Kind
-from feastflow_registry.references import RegistryHost
+from feastflow_registry.model.credentials import Credential, holds, missing
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.references import RegistryHost
 
 from .failures import fails
 

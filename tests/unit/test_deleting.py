@@ -10,18 +10,23 @@ from fakes import FakeRegistry, Store, digest_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry import retention
-from feastflow_registry.deleting import Deleter
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.plan import Action, DeleteTag, KeepTag, Outcome, Plan
-from feastflow_registry.policy import Permission
-from feastflow_registry.ports import in_turn
-from feastflow_registry.references import Digest, Reference, Repository, Tag
-from feastflow_registry.repositories import Deleted
-from feastflow_registry.retention import Retention
-from feastflow_registry.rules import Published
-from feastflow_registry.services import Service
-from feastflow_registry.settings import Command
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import Deleted, Published
+from feastflow_registry.model.plan import (
+    Action,
+    Command,
+    DeleteTag,
+    KeepTag,
+    Outcome,
+    Permission,
+    Plan,
+)
+from feastflow_registry.model.ports import in_turn
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.tags import retention
+from feastflow_registry.tags.delete import Deleter
+from feastflow_registry.tags.retention import Retention
 
 from .failures import fails
 from .publishing import SHOP, SOURCE, B, service

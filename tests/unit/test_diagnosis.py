@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry import diagnosis
-from feastflow_registry.diagnosis import Fault
-from feastflow_registry.errors import Kind
+from feastflow_registry.builder import diagnosis
+from feastflow_registry.builder.diagnosis import Fault
+from feastflow_registry.model.errors import Kind
 
 STEP = 'process "/bin/sh -c {}" did not complete successfully: exit code: 1'
 

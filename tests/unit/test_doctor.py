@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry import doctor
-from feastflow_registry.doctor import Check, Finding, examine
-from feastflow_registry.errors import Failure, Kind, Problem
-from feastflow_registry.immutability import ImmutableTags
-from feastflow_registry.references import Tag
-from feastflow_registry.repositories import HubRepository, PullLimit
+from feastflow_registry.commands import doctor
+from feastflow_registry.commands.doctor import Check, Finding, examine
+from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.immutability import ImmutableTags
+from feastflow_registry.model.references import Tag
+from feastflow_registry.registry.docker_hub_json import HubRepository, PullLimit
 
 from .failures import fails
 

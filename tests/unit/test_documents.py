@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.documents import LARGEST, Date, Document, read
-from feastflow_registry.errors import Failure
+from feastflow_registry.config.strict_yaml import LARGEST, Date, Document, read
+from feastflow_registry.model.errors import Failure
 
 from .failures import fails
 

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry import config, settings
-from feastflow_registry.drafting import SCHEMA, draft
+from feastflow_registry.commands.drafting import SCHEMA, draft
+from feastflow_registry.config import file, settings
 
 from .failures import fails
 
 
 def drafted(*paths: str, repository: str = "feastflow/feastflow") -> dict[str, tuple[str, ...]]:
     """Each service's image, context and dockerfile, as they are read again."""
-    found = config.read("feastflow.yml", draft(repository, paths).encode())
+    found = file.read("feastflow.yml", draft(repository, paths).encode())
     services = found.build(settings.parse({}), "feastflow")
     return {each.name: (each.repository.name, each.context, each.dockerfile) for each in services}
 

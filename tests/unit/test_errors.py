@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.errors import Failure, Kind, Problem, gather, nearest
+from feastflow_registry.model.errors import Failure, Kind, Problem, gather, nearest
 
 
 def raiser(kind: Kind, cause: str) -> Failure:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from fakes import Call, digest_of
 
-from feastflow_registry.context import RefKind
-from feastflow_registry.errors import Kind
-from feastflow_registry.plan import Action
-from feastflow_registry.references import Tag
-from feastflow_registry.rules import LATEST, Published
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import Action
+from feastflow_registry.model.references import Tag
+from feastflow_registry.model.run import RefKind
+from feastflow_registry.model.tag_names import LATEST
 
 from .failures import fails
 from .publishing import SHOP, SOURCE, A, B, C, World, context, image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes import FakeChecker
 
-from feastflow_registry.errors import Failure, Kind
+from feastflow_registry.model.errors import Failure, Kind
 
 from .publishing import A, B, Run, World, failing
 

@@ -6,9 +6,10 @@ import itertools
 
 import pytest
 
-from feastflow_registry.context import LAPTOP, RefKind
-from feastflow_registry.policy import Permission, permit
-from feastflow_registry.settings import parse
+from feastflow_registry.config.settings import parse
+from feastflow_registry.model.plan import Permission
+from feastflow_registry.model.run import LAPTOP, RefKind
+from feastflow_registry.tags.gate import permit
 
 from .publishing import context
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry import grammar
-from feastflow_registry.errors import Failure
-from feastflow_registry.references import Tag
-from feastflow_registry.services import Secret, SmokeTest
-from feastflow_registry.settings import Latest
+from feastflow_registry.config import grammar
+from feastflow_registry.model import tag_names
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.plan import Latest
+from feastflow_registry.model.references import Tag
+from feastflow_registry.model.services import Secret, SmokeTest
 
 from .failures import fails
 
@@ -101,7 +102,7 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
 @pytest.mark.parametrize(
     ("parse", "text", "words"),
     [
-        (grammar.labels, f"{grammar.INPUTS_LABEL}=x", ["proves an image's origin"]),
+        (grammar.labels, f"{tag_names.INPUTS_LABEL}=x", ["proves an image's origin"]),
         (grammar.secret, "npm", ["'npm' is not a build secret", "id=NAME,src=FILE"]),
         (grammar.secret, "id=npm", ["is not a build secret"]),
         (grammar.secret, "id=npm,src=a,env=B", ["is not a build secret"]),

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from fakes import FakeHistory
 
-from feastflow_registry.history import LayeredHistory
-from feastflow_registry.references import Commit
-from feastflow_registry.rules import Relation
+from feastflow_registry.git.layered import LayeredHistory
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.references import Commit
 
 from .publishing import A, B, C
 

@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import pytest
 
-from feastflow_registry.credentials import Credential
-from feastflow_registry.deletion import RegistryDeletion
-from feastflow_registry.dockerhub import HubClient
-from feastflow_registry.errors import Kind
-from feastflow_registry.http import Client, Response, retry_after
-from feastflow_registry.hubsession import HUB, HubSession, check_base
-from feastflow_registry.manifests import INDEXES, Manifest
-from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
-from feastflow_registry.registry import RegistryClient
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import INDEXES, Manifest
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.registry.client import RegistryClient
+from feastflow_registry.registry.delete import RegistryDeletion
+from feastflow_registry.registry.docker_hub import HubClient
+from feastflow_registry.registry.http import Client, Response, retry_after
+from feastflow_registry.registry.hub_session import HUB, HubSession, check_base
 
 from .failures import fails
 

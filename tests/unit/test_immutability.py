@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.immutability import ImmutableTags, Verdict
+from feastflow_registry.model.immutability import ImmutableTags, Verdict
 
 NO, MAYBE, YES = Verdict.NO, Verdict.MAYBE, Verdict.YES
 COMMIT = "commit-0123abc"

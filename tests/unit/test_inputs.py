@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from feastflow_registry.inputs import SUBMODULE, Fingerprint, Tree, fingerprint
-from feastflow_registry.services import Secret, Service, SmokeTest
+from feastflow_registry.model.history import SUBMODULE, Tree
+from feastflow_registry.model.services import Secret, Service, SmokeTest
+from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
 
 from .publishing import service
 

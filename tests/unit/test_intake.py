@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from feastflow_registry.environment import PREFIX, child_environ, find_folder, merge
-from feastflow_registry.intake import Intake
-from feastflow_registry.settings import Settings
+from feastflow_registry.commands.inputs import Intake
+from feastflow_registry.config.environment import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.config.settings import Settings
 
 from .failures import fails
 

@@ -6,24 +6,25 @@ import json
 
 from fakes import FakeLog
 
-from feastflow_registry import outline
-from feastflow_registry.journal import Journal
-from feastflow_registry.plan import (
+from feastflow_registry.model.plan import (
     Action,
+    Command,
     CopyImage,
     DeleteTag,
     KeepTag,
     MarkImage,
     MoveTag,
     Outcome,
+    Permission,
     Plan,
     ReuseImage,
+    Rule,
 )
-from feastflow_registry.policy import Permission
-from feastflow_registry.references import Reference, Repository, Tag
-from feastflow_registry.report import Answer
-from feastflow_registry.rules import THERE, Rule
-from feastflow_registry.settings import Command
+from feastflow_registry.model.references import Reference, Repository, Tag
+from feastflow_registry.report import text
+from feastflow_registry.report.journal import Journal
+from feastflow_registry.report.results import Answer
+from feastflow_registry.tags.rules import THERE
 
 from .publishing import HOST, SHOP, SOURCE, A, B, image
 
@@ -173,7 +174,7 @@ def test_a_prune_counts() -> None:
 
 def test_a_deletion_among_other_steps() -> None:
     found = plan(DeleteTag(SHOP, OWN, GOOD.digest, "100 days old"))
-    assert outline.plan_lines(found)[1] == f"delete ada/shop:commit-{A.short}: 100 days old"
+    assert text.plan_lines(found)[1] == f"delete ada/shop:commit-{A.short}: 100 days old"
 
 
 def test_marks_and_copies_are_named_where_they_are_not_done() -> None:

@@ -5,11 +5,11 @@ import shlex
 import pytest
 from corpus import FILES, MANIFESTS, OURS, PINS, containers, load, pinned, resources
 
-from feastflow_registry.images import Pin
-from feastflow_registry.kubectl import commands
-from feastflow_registry.kubernetes import Manifest, read
-from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
-from feastflow_registry.services import Service
+from feastflow_registry.kubernetes.image_names import Pin
+from feastflow_registry.kubernetes.kubectl import commands
+from feastflow_registry.kubernetes.workloads import Manifest, read
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.model.services import Service
 
 HUB = RegistryHost("docker.io")
 SERVICES = {

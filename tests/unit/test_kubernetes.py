@@ -10,10 +10,18 @@ from corpus import DIGEST, FILES, MANIFESTS, OURS, PINS, TAG, load, pin_all, pin
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.errors import Failure
-from feastflow_registry.images import Pin, spell
-from feastflow_registry.kubernetes import Change, Edit, Manifest, check, edit, read, unmatched
-from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.kubernetes.image_names import Pin, spell
+from feastflow_registry.kubernetes.workloads import (
+    Change,
+    Edit,
+    Manifest,
+    check,
+    edit,
+    read,
+    unmatched,
+)
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 
 from .failures import fails
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from corpus import DIGEST, FOLDERS, MANIFESTS, OURS, PINS, TAG, load, pinned
 
-from feastflow_registry.images import Pin
-from feastflow_registry.kubernetes import Edit, edit, read
-from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.kubernetes.image_names import Pin
+from feastflow_registry.kubernetes.workloads import Edit, edit, read
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 
 from .failures import fails
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from feastflow_registry import manifest_files
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.manifest_files import ManifestFile, check_writable, find, replace
-from feastflow_registry.streams import LARGEST
+from feastflow_registry.kubernetes import files
+from feastflow_registry.kubernetes.files import ManifestFile, check_writable, find, replace
+from feastflow_registry.kubernetes.streams import LARGEST
+from feastflow_registry.model.errors import Failure, Kind
 
 from .failures import fails
 
@@ -161,7 +161,7 @@ def test_a_file_is_read_to_the_limit_and_no_further(workspace: Path) -> None:
 def test_more_files_than_a_person_means_are_refused(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manifest_files, "_MOST", 3)
+    monkeypatch.setattr(files, "_MOST", 3)
     with fails("'k8s' stands for more than 3 files", "Name the folders"):
         find(workspace, ["k8s"])
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.grammar import INPUTS_LABEL
-from feastflow_registry.manifests import (
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import (
     IMAGES,
     INDEXES,
     Manifest,
@@ -18,7 +17,8 @@ from feastflow_registry.manifests import (
     json_object,
     read_origin,
 )
-from feastflow_registry.references import Digest
+from feastflow_registry.model.references import Digest
+from feastflow_registry.model.tag_names import INPUTS_LABEL
 
 from .failures import fails
 from .publishing import SOURCE, A

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.references import Commit
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.references import Commit
 
 from .failures import fails
 from .publishing import A, B, C, Run, Turns, World, at_call, commit

@@ -7,8 +7,8 @@ from fakes import Call
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.references import Reference, Tag
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.references import Reference, Tag
 
 from .failures import fails
 from .publishing import A, B, C, Run, Turns, World, at_call, image

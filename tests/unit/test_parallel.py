@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from feastflow_registry.authentication import Authenticator
-from feastflow_registry.credentials import Credential
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.http import Response
-from feastflow_registry.parallel import AT_ONCE, spread
-from feastflow_registry.ports import in_turn, together
-from feastflow_registry.references import Reference, Tag
-from feastflow_registry.registry import RegistryClient
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.parallel import AT_ONCE, spread
+from feastflow_registry.model.ports import in_turn, together
+from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.client import RegistryClient
+from feastflow_registry.registry.http import Response
 
 from .failures import fails
 from .publishing import HOST, SHOP

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.errors import Failure
-from feastflow_registry.patterns import compile_pattern, is_literal, matches
+from feastflow_registry.config.filter_patterns import compile_pattern, is_literal, matches
+from feastflow_registry.model.errors import Failure
 
 from .failures import fails
 

@@ -5,24 +5,27 @@ from typing import Any
 
 import pytest
 
-from feastflow_registry.context import RefKind
-from feastflow_registry.errors import Kind
-from feastflow_registry.grammar import INPUTS_LABEL
-from feastflow_registry.plan import (
+from feastflow_registry.config.settings import parse
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.plan import (
     BuildImage,
     CarryImage,
+    Facts,
     KeepTag,
     MoveTag,
+    Permission,
     Plan,
     PushImage,
     ReuseImage,
+    Rule,
     Seen,
 )
-from feastflow_registry.planner import labels, plan_run
-from feastflow_registry.policy import Permission, permit
-from feastflow_registry.references import Reference, Tag
-from feastflow_registry.rules import Facts, Relation, Rule
-from feastflow_registry.settings import parse
+from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.model.run import RefKind
+from feastflow_registry.model.tag_names import INPUTS_LABEL
+from feastflow_registry.tags.gate import permit
+from feastflow_registry.tags.planner import labels, plan_run
 
 from .failures import fails
 from .publishing import SHOP, SOURCE, A, B, context, image, service

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.references import Digest, Reference, Repository, Tag
-from feastflow_registry.settings import Latest
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.plan import Latest
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 
 from .afterwards import carry_out, promote, shapes
 from .failures import fails

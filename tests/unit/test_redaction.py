@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.http import redact, retry_after
+from feastflow_registry.registry.http import redact, retry_after
 
 WORDS = st.text(alphabet="abcXYZ019-._~%:@$+", min_size=1)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.errors import Failure
-from feastflow_registry.references import (
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.references import (
     Commit,
     Digest,
     Reference,

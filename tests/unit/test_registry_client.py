@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from feastflow_registry.authentication import Authenticator
-from feastflow_registry.credentials import Credential
-from feastflow_registry.errors import Kind
-from feastflow_registry.http import Client, Response
-from feastflow_registry.references import RegistryHost, Repository
-from feastflow_registry.registry import RegistryClient
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.client import RegistryClient
+from feastflow_registry.registry.http import Client, Response
 
 from .failures import fails
 

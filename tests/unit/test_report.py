@@ -5,24 +5,24 @@ from dataclasses import replace
 
 import pytest
 
-from feastflow_registry import outline, report
-from feastflow_registry.plan import (
+from feastflow_registry.model.plan import (
     Action,
     BuildImage,
     CarryImage,
+    Command,
     KeepTag,
     MoveTag,
     Outcome,
+    Permission,
     Plan,
     PushImage,
     ReuseImage,
+    Rule,
     Step,
 )
-from feastflow_registry.policy import Permission
-from feastflow_registry.references import Reference, RegistryHost, Repository, Tag
-from feastflow_registry.rules import Rule
-from feastflow_registry.services import Service
-from feastflow_registry.settings import Command
+from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.report import results, text
 
 from .publishing import SHOP, SOURCE, A, B, World, image, service
 
@@ -46,8 +46,8 @@ def plan(*steps: Step, push: bool = True, command: Command = Command.PUBLISH) ->
 
 class TestResults:
     def test_a_publish(self) -> None:
-        found = report.results(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED, MOVED])
-        assert found == (report.Result(SHOP, Action.BUILT, DIGEST, (OWN, LATEST), 2_500_000, 4.0),)
+        found = results.results(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED, MOVED])
+        assert found == (results.Result(SHOP, Action.BUILT, DIGEST, (OWN, LATEST), 2_500_000, 4.0),)
         assert found[0].image == f"ada/shop@{DIGEST}"
 
     @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ class TestResults:
     def test_what_became_of_it(
         self, outcomes: list[Outcome], action: Action, tags: tuple[Reference, ...]
     ) -> None:
-        (found,) = report.results(plan(BUILD), outcomes)
+        (found,) = results.results(plan(BUILD), outcomes)
         assert (found.action, found.tags) == (action, tags)
 
     def test_nothing_yet(self) -> None:
-        (found,) = report.results(plan(BUILD), [])
+        (found,) = results.results(plan(BUILD), [])
         assert (found.digest, found.tags, found.size, found.image) == (None, (), 0, "")
 
     def test_an_image_that_was_adopted_after_it_was_pushed(self) -> None:
         adopted = replace(PUSHED, action=Action.ADOPTED, digest=OLD)
-        (found,) = report.results(plan(BUILD), [BUILT, PUSHED, adopted])
+        (found,) = results.results(plan(BUILD), [BUILT, PUSHED, adopted])
         assert (found.digest, found.tags) == (OLD, (OWN,))
 
     def test_services_are_told_apart(self) -> None:
         other = service("other")
-        found = report.results(plan(BUILD, replace(BUILD, service=other)), [BUILT, PUSHED])
+        found = results.results(plan(BUILD, replace(BUILD, service=other)), [BUILT, PUSHED])
         assert [(each.service, each.digest) for each in found] == [(SHOP, DIGEST), (other, None)]
 
 
@@ -102,7 +102,7 @@ class TestResults:
     ],
 )
 def test_size(count: int, text: str) -> None:
-    assert report.size(count) == text
+    assert results.size(count) == text
 
 
 STEPS = [
@@ -151,11 +151,11 @@ STEPS = [
 
 @pytest.mark.parametrize(("step", "line", "content"), STEPS)
 def test_a_step_as_a_line_and_as_json(step: Step, line: str, content: dict[str, object]) -> None:
-    head, shown = outline.plan_lines(plan(step))
+    head, shown = text.plan_lines(plan(step))
     assert shown == line
     assert head == f"commit {B.short} pushes: push on branch main"
-    assert "ada" not in outline.plan_json(plan(step)), "GitHub blanks a job output with a secret"
-    assert json.loads(outline.plan_json(plan(step))) == {
+    assert "ada" not in text.plan_json(plan(step)), "GitHub blanks a job output with a secret"
+    assert json.loads(text.plan_json(plan(step))) == {
         "command": "publish",
         "commit": B.sha,
         "push": True,
@@ -165,7 +165,7 @@ def test_a_step_as_a_line_and_as_json(step: Step, line: str, content: dict[str, 
 
 
 def test_a_plan_that_pushes_nothing_says_so_first() -> None:
-    assert outline.plan_lines(plan(push=False)) == [
+    assert text.plan_lines(plan(push=False)) == [
         f"commit {B.short} pushes nothing: push on branch main"
     ]
 
@@ -180,7 +180,7 @@ def test_a_plan_that_pushes_nothing_says_so_first() -> None:
     ],
 )
 def test_an_outcome_as_a_line(outcome: Outcome, words: list[str]) -> None:
-    line = report.outcome_line(outcome)
+    line = results.outcome_line(outcome)
     assert all(word in line for word in words)
     assert OLD.short not in line
     assert (" s" in line) == (outcome.seconds >= 0.05)
@@ -188,36 +188,36 @@ def test_an_outcome_as_a_line(outcome: Outcome, words: list[str]) -> None:
 
 class TestStanding:
     def test_says_what_was_written_and_what_was_not(self) -> None:
-        assert report.standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED], {OWN}) == [
+        assert results.standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED], {OWN}) == [
             f"Written before the failure: {OWN}.",
             f"Not done: {LATEST}.",
             "What is published stays; the next run does the rest.",
         ]
 
     def test_what_was_built_only_is_not_written(self) -> None:
-        done, left, _ = report.standing(plan(BUILD, PUSH), [BUILT], ())
+        done, left, _ = results.standing(plan(BUILD, PUSH), [BUILT], ())
         assert done == "Written before the failure: nothing."
         assert left == f"Not done: {OWN}."
 
     def test_what_was_written_without_an_answer_is_in_doubt(self) -> None:
-        assert report.standing(plan(PUSH, MOVE), [PUSHED], {OWN, LATEST}) == [
+        assert results.standing(plan(PUSH, MOVE), [PUSHED], {OWN, LATEST}) == [
             f"Written before the failure: {OWN}.",
             f"In doubt, for it was not read back: {LATEST}.",
             "Not done: nothing.",
             "What is published stays; the next run does the rest.",
         ]
         # Also what was in no plan: a tag that another run of this commit had moved.
-        assert str(LATEST) in " ".join(report.standing(plan(REUSE), [], {LATEST}))
+        assert str(LATEST) in " ".join(results.standing(plan(REUSE), [], {LATEST}))
 
     def test_what_was_kept_is_neither(self) -> None:
-        assert str(LATEST) not in " ".join(report.standing(plan(PUSH, MOVE), [KEPT], ()))
+        assert str(LATEST) not in " ".join(results.standing(plan(PUSH, MOVE), [KEPT], ()))
 
     def test_is_silent_where_nothing_was_to_be_written(self) -> None:
-        assert report.standing(plan(BUILD, push=False), [BUILT], ()) == []
-        assert report.standing(plan(REUSE, KEEP), [], ()) == []
+        assert results.standing(plan(BUILD, push=False), [BUILT], ()) == []
+        assert results.standing(plan(REUSE, KEEP), [], ()) == []
 
     def test_a_failure_at_the_very_end(self) -> None:
-        done, left, _ = report.standing(plan(PUSH, MOVE), [PUSHED, MOVED], {OWN, LATEST})
+        done, left, _ = results.standing(plan(PUSH, MOVE), [PUSHED, MOVED], {OWN, LATEST})
         assert str(LATEST) in done
         assert left == "Not done: nothing."
 
@@ -225,7 +225,7 @@ class TestStanding:
 class TestClosing:
     def test_published(self) -> None:
         found = plan(BUILD, PUSH, MOVE)
-        assert report.closing(found, report.results(found, [BUILT, PUSHED, MOVED])) == [
+        assert results.closing(found, results.results(found, [BUILT, PUSHED, MOVED])) == [
             f"✅ shop: ada/shop@{DIGEST}",
             "   ada/shop:commit-000000b",
             "   ada/shop:latest",
@@ -236,24 +236,26 @@ class TestClosing:
         local = Service("shop", Repository(RegistryHost("localhost:5000"), "ada/shop"))
         outcome = replace(PUSHED, service=local, reference=Reference(local.repository, Tag("a")))
         found = plan(replace(PUSH, service=local))
-        lines = report.closing(found, report.results(found, [outcome]))
+        lines = results.closing(found, results.results(found, [outcome]))
         assert lines[1:] == ["   localhost:5000/ada/shop:a"]
 
     def test_only_built(self) -> None:
         found = plan(BUILD, push=False)
-        assert report.closing(found, report.results(found, [BUILT])) == [
+        assert results.closing(found, results.results(found, [BUILT])) == [
             "✅ shop: built, push on branch main"
         ]
 
     def test_nothing(self) -> None:
         found = plan(PUSH)
-        assert report.closing(found, report.results(found, [])) == []
+        assert results.closing(found, results.results(found, [])) == []
 
 
 class TestOutputs:
     def test_of_one_service(self) -> None:
         found = plan(BUILD, PUSH, MOVE)
-        outputs = report.outputs(found, report.results(found, [BUILT, PUSHED, MOVED]), pushed=True)
+        outputs = results.outputs(
+            found, results.results(found, [BUILT, PUSHED, MOVED]), pushed=True
+        )
         images = {
             "shop": {
                 "repository": "ada/shop",
@@ -268,7 +270,7 @@ class TestOutputs:
             "reason": "push on branch main",
             "digest": str(DIGEST),
             "digests": json.dumps({"shop": str(DIGEST)}),
-            "plan": outline.plan_json(found),
+            "plan": text.plan_json(found),
             "matrix": '{"service": ["shop"]}',
             "image": f"ada/shop@{DIGEST}",
             "tags": "ada/shop:commit-000000b\nada/shop:latest",
@@ -281,7 +283,7 @@ class TestOutputs:
     def test_of_several_services(self) -> None:
         run = World(names=("one", "two")).run(B).go()
         assert run.plan
-        outputs = report.outputs(run.plan, report.results(run.plan, run.outcomes), pushed=True)
+        outputs = results.outputs(run.plan, results.results(run.plan, run.outcomes), pushed=True)
         assert outputs["digest"] == outputs["image"] == ""
         assert list(json.loads(outputs["digests"])) == ["one", "two"]
         assert json.loads(outputs["matrix"]) == {"service": ["one", "two"]}
@@ -289,7 +291,7 @@ class TestOutputs:
 
     def test_of_a_build_only(self) -> None:
         found = plan(BUILD, push=False)
-        outputs = report.outputs(found, report.results(found, [BUILT]), pushed=False)
+        outputs = results.outputs(found, results.results(found, [BUILT]), pushed=False)
         assert (outputs["pushed"], outputs["digest"], outputs["digests"]) == ("false", "", "{}")
         assert (outputs["image"], outputs["tags"]) == ("", "")
 
@@ -300,7 +302,7 @@ def test_a_plan_is_one_line_for_what_is_alike() -> None:
     elsewhere = replace(NEW, service=other, reference=Reference(other.repository, Tag("latest")))
     also = replace(BUILD, service=other, tags=(Reference(other.repository, Tag("commit-1")),))
     steps = (BUILD, PUSH, also, replace(NEW, reference=sprint), NEW, elsewhere)
-    assert outline.plan_lines(plan(*steps))[1:] == [
+    assert text.plan_lines(plan(*steps))[1:] == [
         "build  ada/shop:commit-000000b from .",
         "build  ada/other:commit-1 from .",
         "tag    ada/shop:sprint3, latest (new)",
@@ -312,8 +314,8 @@ def test_several_services_are_closed_in_few_lines() -> None:
     outcomes = [BUILT, PUSHED, MOVED]
     made = [replace(each, service=service("other")) for each in outcomes]
     steps = (BUILD, replace(BUILD, service=service("other")))
-    found = report.results(plan(*steps), [*outcomes, *made])
-    lines = report.closing(plan(*steps), found)
+    found = results.results(plan(*steps), [*outcomes, *made])
+    lines = results.closing(plan(*steps), found)
     assert lines[1] == "   commit-000000b, latest"
     assert len([each for each in lines if each.startswith("✅")]) == 2
 
@@ -321,25 +323,25 @@ def test_several_services_are_closed_in_few_lines() -> None:
 def test_the_matrix_names_what_has_to_be_built() -> None:
     other = service("other")
     whole = plan(BUILD, replace(REUSE, service=other))
-    outputs = report.outputs(whole, report.results(whole, []), pushed=False)
+    outputs = results.outputs(whole, results.results(whole, []), pushed=False)
     assert json.loads(outputs["matrix"]) == {"service": ["shop"]}
 
 
 def test_what_a_failed_run_carried_and_did_not() -> None:
     carry = CarryImage(SHOP, OWN, REUSE.image)
     whole = plan(carry, MOVE)
-    assert report.standing(whole, [replace(PUSHED, action=Action.CARRIED)], [])[:2] == [
+    assert results.standing(whole, [replace(PUSHED, action=Action.CARRIED)], [])[:2] == [
         "Written before the failure: ada/shop:commit-000000b.",
         "Not done: ada/shop:latest.",
     ]
-    assert report.standing(whole, [], [])[1] == (
+    assert results.standing(whole, [], [])[1] == (
         "Not done: ada/shop:commit-000000b, ada/shop:latest."
     )
 
 
 def test_a_tag_that_holds_the_image_already_is_kept() -> None:
     held = replace(MOVE, held=True)
-    assert outline.plan_lines(plan(held))[1:] == ["keep   ada/shop:latest: it is there already"]
-    (step,) = json.loads(outline.plan_json(plan(held)))["steps"]
+    assert text.plan_lines(plan(held))[1:] == ["keep   ada/shop:latest: it is there already"]
+    (step,) = json.loads(text.plan_json(plan(held)))["steps"]
     assert (step["step"], step["reason"]) == ("keep", "it is there already")
-    assert report.standing(plan(held), [], []) == []
+    assert results.standing(plan(held), [], []) == []

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.immutability import ImmutableTags
-from feastflow_registry.references import Digest, Tag
-from feastflow_registry.repositories import HubRepository, ListedTag, Platform, PullLimit, TagPage
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import ListedTag, Platform
+from feastflow_registry.model.immutability import ImmutableTags
+from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.registry.docker_hub_json import (
+    HubRepository,
+    PullLimit,
+    TagPage,
+    read_listed_tag,
+)
 
 from .failures import fails
 
@@ -33,7 +39,7 @@ PUSHED = datetime(2021, 1, 5, 21, 6, 53, 506400, tzinfo=UTC)
 
 
 def test_a_tag() -> None:
-    found = ListedTag.read(ENTRY)
+    found = read_listed_tag(ENTRY)
     platforms = (Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))
     pulled = datetime(2021, 1, 6, tzinfo=UTC)
     assert found == ListedTag(Tag("latest"), Digest(DIGEST), 12345, PUSHED, pulled, platforms)
@@ -63,7 +69,7 @@ def test_a_tag() -> None:
 def test_what_makes_no_sense_is_left_out(
     field: str, value: object, attribute: str, read: object
 ) -> None:
-    assert getattr(ListedTag.read({**ENTRY, field: value}), attribute) == read
+    assert getattr(read_listed_tag({**ENTRY, field: value}), attribute) == read
 
 
 @pytest.mark.parametrize(
@@ -94,7 +100,7 @@ def test_the_last_page(link: object) -> None:
 
 def test_a_page() -> None:
     page = TagPage.read({"count": 1, "next": "https://x/y?page=2", "results": [ENTRY]})
-    assert page == TagPage((ListedTag.read(ENTRY),), "https://x/y?page=2")
+    assert page == TagPage((read_listed_tag(ENTRY),), "https://x/y?page=2")
 
 
 @pytest.mark.parametrize("data", [{}, {"results": None}, {"results": {}}])

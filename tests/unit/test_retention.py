@@ -10,14 +10,15 @@ from fakes import digest_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry import kubernetes, retention
-from feastflow_registry.catalog import Catalog, compile_catalog
-from feastflow_registry.immutability import ImmutableTags
-from feastflow_registry.plan import DeleteTag, KeepTag
-from feastflow_registry.references import Digest, Tag
-from feastflow_registry.repositories import ListedTag
-from feastflow_registry.retention import KEEP, UNDATED, Names, Retention, judge
-from feastflow_registry.selectors import kept
+from feastflow_registry.config.selectors import kept
+from feastflow_registry.kubernetes import usage, workloads
+from feastflow_registry.model.images import ListedTag, Names
+from feastflow_registry.model.immutability import ImmutableTags
+from feastflow_registry.model.plan import DeleteTag, KeepTag
+from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.tags import retention
+from feastflow_registry.tags.catalog import Catalog, compile_catalog
+from feastflow_registry.tags.retention import KEEP, UNDATED, Retention, judge
 
 from .failures import fails
 from .publishing import SHOP, A, B, C, D, commit
@@ -206,8 +207,8 @@ class TestSteps:
 
 
 def named(*keep: str, image: str = "") -> Names:
-    manifests = [kubernetes.read("k8s/web.yaml", (POD % image).encode())] if image else []
-    return retention.named(SHOP.repository, list(map(kept, keep)), manifests)
+    manifests = [workloads.read("k8s/web.yaml", (POD % image).encode())] if image else []
+    return usage.named(SHOP.repository, list(map(kept, keep)), manifests)
 
 
 class TestNamed:
@@ -264,12 +265,12 @@ class TestNamed:
         ],
     )
     def test_in_a_kustomization(self, entry: str, found: set[Tag | Digest] | None) -> None:
-        manifest = kubernetes.read("kustomization.yaml", f"images: [{entry}]\n".encode())
+        manifest = workloads.read("kustomization.yaml", f"images: [{entry}]\n".encode())
         if found is None:
             with fails("shop in Kustomization uses is not told"):
-                retention.named(SHOP.repository, [], [manifest])
+                usage.named(SHOP.repository, [], [manifest])
             return
-        there = retention.named(SHOP.repository, [], [manifest])
+        there = usage.named(SHOP.repository, [], [manifest])
         assert there == dict.fromkeys(found, "kustomization.yaml")
 
     @pytest.mark.parametrize(
@@ -300,8 +301,8 @@ class TestNamed:
         ],
     )
     def test_wherever_a_file_names_it(self, text: str) -> None:
-        manifest = kubernetes.read("values.yaml", text.encode())
-        found = retention.named(SHOP.repository, [], [manifest])
+        manifest = workloads.read("values.yaml", text.encode())
+        found = usage.named(SHOP.repository, [], [manifest])
         assert found == {Tag("v1"): "values.yaml"}
         assert manifest.names(SHOP.repository)
 
@@ -320,8 +321,8 @@ class TestNamed:
         ],
     )
     def test_what_a_text_pins(self, text: str, found: set[Tag | Digest]) -> None:
-        manifest = kubernetes.read("values.yaml", text.encode())
-        there = retention.named(SHOP.repository, [], [manifest])
+        manifest = workloads.read("values.yaml", text.encode())
+        there = usage.named(SHOP.repository, [], [manifest])
         assert there == dict.fromkeys(found, "values.yaml")
         assert manifest.names(SHOP.repository) is bool(found)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.references import Commit, Tag
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import Commit, Tag
 
 from .afterwards import carry_out, roll_back, shapes
 from .failures import fails

@@ -7,20 +7,13 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.policy import created_label
-from feastflow_registry.references import Reference, Tag
-from feastflow_registry.rules import (
-    LATEST,
-    Decision,
-    Facts,
-    Relation,
-    Rule,
-    check_commit_image,
-    decide,
-    is_ours,
-    same_source,
-)
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.plan import Facts, Rule
+from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.model.tag_names import LATEST
+from feastflow_registry.tags.gate import created_label
+from feastflow_registry.tags.rules import Decision, check_commit_image, decide, is_ours, same_source
 
 from .failures import fails
 from .publishing import SHOP, SOURCE, TWIN, A, B, C, image

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.rules import LATEST
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.tag_names import LATEST
 
 from .failures import fails
 from .publishing import A, B, C, World, at_call, image

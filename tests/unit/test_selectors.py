@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.references import Digest, RegistryHost, Repository, Tag
-from feastflow_registry.selectors import Destination, Selector, destination, kept, selector, single
+from feastflow_registry.config.selectors import (
+    Destination,
+    Selector,
+    destination,
+    kept,
+    selector,
+    single,
+)
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 
 from .failures import fails
 from .publishing import service

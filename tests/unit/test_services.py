@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from feastflow_registry.services import Service, check_together, linked, select
+from feastflow_registry.model.services import Service, check_together, linked, select
 
 from .failures import fails
 from .publishing import service

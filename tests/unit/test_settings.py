@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from feastflow_registry import settings
-from feastflow_registry.options import check_options
-from feastflow_registry.references import RegistryHost, Repository, Tag
-from feastflow_registry.services import Service
-from feastflow_registry.settings import Command, Latest, Reuse, parse
+from feastflow_registry.config import settings
+from feastflow_registry.config.options import check_options
+from feastflow_registry.config.settings import parse
+from feastflow_registry.model.plan import Command, Latest, Reuse
+from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.model.services import Service
 
 from .failures import fails
 from .publishing import service

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.nodes import Node
-from feastflow_registry.splices import Insertion, Replacement, Step, rewrite
-from feastflow_registry.streams import Stream, parse
+from feastflow_registry.kubernetes.streams import Stream, parse
+from feastflow_registry.kubernetes.yaml_edit import Insertion, Replacement, Step, rewrite
+from feastflow_registry.kubernetes.yaml_tree import Node
 
 from .failures import fails
 

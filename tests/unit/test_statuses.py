@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry import statuses
-from feastflow_registry.errors import Failure, Kind
-from feastflow_registry.plan import Action
-from feastflow_registry.ports import Status
-from feastflow_registry.references import Reference, RegistryHost, Repository, Tag
-from feastflow_registry.report import Result
-from feastflow_registry.services import Service
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.plan import Action
+from feastflow_registry.model.ports import Status
+from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.report import statuses
+from feastflow_registry.report.results import Result
 
 from .publishing import SHOP, B, image
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from feastflow_registry import streams
-from feastflow_registry.nodes import Cursor, Shape, uses
-from feastflow_registry.streams import LARGEST, Stream, parse
+from feastflow_registry.kubernetes import streams
+from feastflow_registry.kubernetes.streams import LARGEST, Stream, parse
+from feastflow_registry.kubernetes.yaml_tree import Cursor, Shape, uses
 
 from .failures import fails
 

@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry import report, summary
-from feastflow_registry.context import RefKind
-from feastflow_registry.errors import Failure, Kind, Problem
-from feastflow_registry.plan import Plan
-from feastflow_registry.policy import Permission
-from feastflow_registry.settings import Command
+from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.plan import Command, Permission, Plan
+from feastflow_registry.model.run import RefKind
+from feastflow_registry.report import markdown, results
 
 from .publishing import A, B, Run, World, context, failing
 
@@ -28,13 +26,13 @@ def published(**inputs: str) -> Run:
 
 def success(run: Run) -> str:
     assert run.plan
-    return summary.success(run.plan, report.results(run.plan, run.outcomes), run.outcomes)
+    return markdown.success(run.plan, results.results(run.plan, run.outcomes), run.outcomes)
 
 
 def remains(run: Run) -> str:
     assert run.plan
-    found = report.results(run.plan, run.outcomes)
-    return summary.remains(run.plan, found, run.outcomes, run.attempted)
+    found = results.results(run.plan, run.outcomes)
+    return markdown.remains(run.plan, found, run.outcomes, run.attempted)
 
 
 def rows(text: str) -> list[list[str]]:
@@ -47,7 +45,7 @@ def rows(text: str) -> list[list[str]]:
 class TestCell:
     @given(st.text())
     def test_nothing_can_be_forged_and_nothing_is_lost(self, text: str) -> None:
-        safe = summary.cell(text)
+        safe = markdown.cell(text)
         assert not set(safe) & set("|`<>*_[]\\~@$\n\r\"'")
         assert "://" not in safe
         assert re.sub(r"&(#x?[0-9a-fA-F]+|[a-z]+);", "", safe).count("&") == 0
@@ -56,7 +54,7 @@ class TestCell:
 
     @pytest.mark.parametrize("mark", "|`*_[]\\~@$<>&")
     def test_each_mark_is_written_as_an_entity(self, mark: str) -> None:
-        assert re.fullmatch(r"&(#\d+|lt|gt|amp);", summary.cell(mark))
+        assert re.fullmatch(r"&(#\d+|lt|gt|amp);", markdown.cell(mark))
 
 
 def test_a_publish() -> None:
@@ -113,7 +111,7 @@ def test_a_tag_that_is_there_already_is_not_said_to_be_kept() -> None:
 def test_titles(command: Command, push: bool, done: bool, title: str) -> None:
     plan = Plan(command, B, "", Permission(push, push, "why"), ())
     outcomes = published().outcomes if done else ()
-    text = summary.success(plan, (), outcomes)
+    text = markdown.success(plan, (), outcomes)
     assert text.startswith(f"### {title}: commit {B.short}\n\nWhy.\n")
 
 
@@ -132,7 +130,7 @@ def test_a_build_that_pushes_nothing_shows_each_services_own_tag_without_a_link(
 class TestFailure:
     def test_every_problem_is_shown_with_its_fix(self) -> None:
         problems = [Problem("one | bad.", "Fix `it`."), Problem("two.", "And it.")]
-        assert summary.failure(Failure.of(Kind.INPUT, problems)) == (
+        assert markdown.failure(Failure.of(Kind.INPUT, problems)) == (
             "### Failed\n\n**One &#124; bad.** Fix &#96;it&#96;.\n\n**Two.** And it.\n\n"
         )
 
@@ -177,7 +175,7 @@ def test_hostile_text_forges_nothing() -> None:
         kept.publish(each)
     older = kept.publish(A)
     older.outcomes = [replace(each, note=HOSTILE) for each in older.outcomes]
-    failed = summary.failure(Failure(Kind.BUILD, HOSTILE, HOSTILE))
+    failed = markdown.failure(Failure(Kind.BUILD, HOSTILE, HOSTILE))
     for text, count in ((success(run), 1), (success(older), 1), (remains(run), 1), (failed, 0)):
         assert len(rows(text)) == count
         assert "<img" not in text

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from fakes import FakeRegistry
 
-from feastflow_registry.errors import Kind
-from feastflow_registry.policy import SharedTag
-from feastflow_registry.references import Digest, Tag
-from feastflow_registry.rules import Facts, Published, Relation, Rule
-from feastflow_registry.settings import Reuse
-from feastflow_registry.survey import Surveyor
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import Facts, Reuse, Rule, SharedTag
+from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.tags.survey import Surveyor
 
 from .failures import fails
 from .publishing import SHOP, SOURCE, TWIN, A, B, C, World, image

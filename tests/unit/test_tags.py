@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.context import LAPTOP, RefKind
-from feastflow_registry.policy import expand, permit, shared_tags
-from feastflow_registry.references import Tag
-from feastflow_registry.rules import Rule, commit_tag, frozen_marker, withdrawn_marker
-from feastflow_registry.settings import parse
+from feastflow_registry.config.settings import parse
+from feastflow_registry.model.plan import Rule
+from feastflow_registry.model.references import Tag
+from feastflow_registry.model.run import LAPTOP, RefKind
+from feastflow_registry.model.tag_names import commit_tag, frozen_marker, withdrawn_marker
+from feastflow_registry.tags.gate import expand, permit, shared_tags
 
 from .failures import fails
 from .publishing import A, context

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from fakes import FakeLog
 
-from feastflow_registry import tally
-from feastflow_registry.journal import Journal
-from feastflow_registry.plan import Action, DeleteTag, Outcome, Plan
+from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan
+from feastflow_registry.report import prune
+from feastflow_registry.report.journal import Journal
 
 from .publishing import service
 from .test_catalog import ONE, TWO
@@ -34,7 +34,7 @@ DONE = [
 
 class TestPlan:
     def test_tags_of_one_reason_share_a_line(self) -> None:
-        assert tally.plan_lines(WHOLE) == [
+        assert prune.plan_lines(WHOLE) == [
             "prune: 4 of 7 tags go",
             "delete ada/shop: a, b: 400 days old",
             "delete ada/shop: c: 1 day old",
@@ -45,16 +45,16 @@ class TestPlan:
 
     def test_a_few_at_a_time(self) -> None:
         many = plan(*(going(f"t{number:02}", ONE) for number in range(13)))
-        assert [line.count(",") for line in tally.plan_lines(many)] == [0, 5, 5, 0]
+        assert [line.count(",") for line in prune.plan_lines(many)] == [0, 5, 5, 0]
 
     def test_one_and_none(self) -> None:
-        assert tally.plan_lines(plan(going("a", ONE)))[0] == "prune: 1 of 1 tag goes"
-        assert tally.plan_lines(plan()) == ["prune: 0 of 0 tags go"]
+        assert prune.plan_lines(plan(going("a", ONE)))[0] == "prune: 1 of 1 tag goes"
+        assert prune.plan_lines(plan()) == ["prune: 0 of 0 tags go"]
 
 
 class TestAnswer:
     def test_of_a_dry_run(self) -> None:
-        answer = tally.answer(WHOLE, [], dry_run=True)
+        answer = prune.answer(WHOLE, [], dry_run=True)
         assert answer.lines == [
             "Would delete 4 tags, keep 3.",
             "       2 kept: it is young",
@@ -78,7 +78,7 @@ class TestAnswer:
 
     def test_of_what_was_done(self) -> None:
         kept = Outcome(WHOLE.services[0], Action.KEPT, reference("c"), TWO, note="it has changed")
-        answer = tally.answer(WHOLE, [*DONE[:2], kept, DONE[3]], dry_run=False)
+        answer = prune.answer(WHOLE, [*DONE[:2], kept, DONE[3]], dry_run=False)
         assert answer.lines == [
             "Deleted 3 tags, kept 4.",
             "       2 kept: it is young",
@@ -90,19 +90,19 @@ class TestAnswer:
         assert "<code>c</code>" not in answer.markdown
 
     def test_where_nothing_goes(self) -> None:
-        answer = tally.answer(plan(staying("a", ONE)), [], dry_run=False)
+        answer = prune.answer(plan(staying("a", ONE)), [], dry_run=False)
         assert answer.lines[0] == "Deleted 0 tags, kept 1."
         assert "|" not in answer.markdown
 
     def test_of_many_reasons_the_most_frequent(self) -> None:
         steps = [replace(staying(f"t{n}", ONE), reason=f"reason {n}") for n in range(10)]
-        lines = tally.answer(plan(*steps), [], dry_run=False).lines
+        lines = prune.answer(plan(*steps), [], dry_run=False).lines
         assert lines[-1] == "       2 kept: for other reasons, above"
         assert len(lines) == 10
 
     def test_thousands_of_tags_fit(self) -> None:
         many: Plan = plan(*(going("x" * 120 + str(number), ONE) for number in range(10_000)))
-        answer = tally.answer(many, [], dry_run=True)
+        answer = prune.answer(many, [], dry_run=True)
         assert len(answer.markdown.encode()) < 1024 * 1024
         assert "| | and 9000 more | |" in answer.markdown
         assert answer.outputs["plan"] == ""
@@ -111,7 +111,7 @@ class TestAnswer:
 
 class TestRemains:
     def test_what_is_done_and_what_is_not(self) -> None:
-        answer = tally.remains(WHOLE, DONE[:1])
+        answer = prune.remains(WHOLE, DONE[:1])
         assert answer.lines == [
             "Deleted before the failure: 1 tag. Not known to be: 3 tags.",
             "What is gone stays gone; the next run goes on from there.",
@@ -119,12 +119,12 @@ class TestRemains:
         assert answer.markdown.startswith("- Deleted before the failure: 1 tag.")
 
     def test_when_all_is_done(self) -> None:
-        assert tally.remains(WHOLE, DONE).lines == [
+        assert prune.remains(WHOLE, DONE).lines == [
             "Deleted before the failure: 4 tags. Not known to be: 0 tags."
         ]
 
     def test_when_nothing_was_due(self) -> None:
-        assert tally.remains(plan(staying("a", ONE)), []).lines == ()
+        assert prune.remains(plan(staying("a", ONE)), []).lines == ()
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -132,6 +132,6 @@ def test_the_journal_of_a_prune_speaks_so(dry_run: bool) -> None:
     journal = Journal(FakeLog())
     journal.begin(WHOLE)
     said = [text for _, text in journal.log.lines]  # type: ignore[attr-defined]
-    assert said == tally.plan_lines(WHOLE)
-    assert journal.answer(dry_run=dry_run) == tally.answer(WHOLE, [], dry_run=dry_run)
-    assert journal.remains() == tally.remains(WHOLE, [])
+    assert said == prune.plan_lines(WHOLE)
+    assert journal.answer(dry_run=dry_run) == prune.answer(WHOLE, [], dry_run=dry_run)
+    assert journal.remains() == prune.remains(WHOLE, [])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.terminal import TerminalLog
+from feastflow_registry.report.terminal import TerminalLog
 
 
 def shown(method: str, *texts: str, colour: bool = False) -> str:

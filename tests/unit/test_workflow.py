@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feastflow_registry.workflow import RunnerLog, one_line, write_outputs, write_summary
+from feastflow_registry.report.runner import RunnerLog, one_line, write_outputs, write_summary
 
 TEXTS = st.text() | st.builds(
     lambda *parts: "".join(parts),

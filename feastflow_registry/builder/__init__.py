@@ -1,0 +1,1 @@
+"""Docker Engine and buildx, and what judges the images that they built."""

@@ -1,0 +1,128 @@
+"""A build as one Bake definition, so that BuildKit builds all services in one session.
+
+A service that others are built from is a target of the same definition, whether or not it is
+built for its own sake. No text of the user's is evaluated.
+https://docs.docker.com/build/bake/reference/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.services import LINK, Secret, Service
+
+EPOCH = "SOURCE_DATE_EPOCH"
+"""https://reproducible-builds.org/docs/source-date-epoch/"""
+_SECRET_VARIABLE = "FEASTFLOW_SECRET_"  # noqa: S105  It is a prefix of names.
+_NOWHERE = "type=cacheonly"
+
+
+def escape(text: str) -> str:
+    """Keep Bake from evaluating a text: it expands ``${…}`` and ``%{…}`` even in JSON."""
+    return text.replace("${", "$${").replace("%{", "%%{")
+
+
+def secret_variable(name: str) -> str:
+    """Name the variable in which buildx finds a secret: ours, so that it replaces no other.
+
+    Nor can a secret name the variable that holds the registry's credential.
+    """
+    return f"{_SECRET_VARIABLE}{name}"
+
+
+def target_names(images: Sequence[BuildImage]) -> Mapping[str, str]:
+    """Name a Bake target for each service and what it needs; a target's name may hold no dot."""
+    names: dict[str, str] = {}
+    for service in (*(each.service for each in images), *_needed(images)):
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", service.name)
+        while name in names.values():
+            name += "_"
+        names[service.name] = name
+    return names
+
+
+def definition(
+    images: Sequence[BuildImage], outputs: Mapping[str, str], names: Mapping[str, str]
+) -> str:
+    """Write the definition as JSON.
+
+    ``outputs``: a buildx output for each service's name; ``names``: its target's name.
+    """
+    targets = {
+        names[each.service.name]: _target(each, outputs[each.service.name], names)
+        for each in images
+    }
+    default = list(targets)
+    for service, image in _needed(images).items():
+        needed = BuildImage(service, (), (), epoch=image.epoch)
+        target = _target(needed, _NOWHERE, names)
+        target.pop("platforms", None)
+        if platforms := _platforms(service, images):
+            target["platforms"] = platforms
+        targets[names[service.name]] = target
+    return json.dumps({"group": {"default": {"targets": default}}, "target": targets})
+
+
+def _needed(images: Sequence[BuildImage]) -> Mapping[Service, BuildImage]:
+    """What is built only because something else is built from it; with the first of those."""
+    built = {each.service.name for each in images}
+    found: dict[Service, BuildImage] = {}
+    for image in images:
+        for service in image.needs:
+            if service.name not in built:
+                found.setdefault(service, image)
+    return found
+
+
+def _platforms(service: Service, images: Iterable[BuildImage]) -> list[str]:
+    """The platforms of what is built from a service, which are all that is needed of it."""
+    wanted = [each.service.platforms for each in images if service in each.needs]
+    return list(dict.fromkeys(chain.from_iterable(wanted)))
+
+
+def _target(image: BuildImage, output: str, names: Mapping[str, str]) -> dict[str, object]:
+    service = image.service
+    by_digest = "push-by-digest" in output
+    epoch = {} if image.epoch is None else {EPOCH: str(image.epoch)}
+    args = {**epoch, **dict(service.args)}
+    target: dict[str, object] = {
+        "context": escape(service.context),
+        "dockerfile": escape(service.dockerfile),
+        "target": service.target,
+        "contexts": {escape(key): _context(value, names) for key, value in service.contexts},
+        "args": {escape(key): escape(value) for key, value in args.items()},
+        "labels": {escape(key): escape(value) for key, value in image.labels},
+        "platforms": list(service.platforms),
+        "secret": [escape(_secret(each)) for each in service.secrets],
+        "ssh": [escape(each) for each in service.ssh],
+        "pull": image.pull,
+        "no-cache": service.no_cache,
+        "cache-from": [escape(image.cache_from)] if image.cache_from else [],
+        "cache-to": [escape(image.cache_to)] if image.cache_to else [],
+        "attest": [escape(each) for each in image.attest],
+        "tags": [] if by_digest else [str(each) for each in image.tags],
+        "output": [output],
+    }
+    return {key: value for key, value in target.items() if value}
+
+
+def _context(value: str, names: Mapping[str, str]) -> str:
+    if value.startswith(LINK):
+        return f"target:{names[value.removeprefix(LINK)]}"
+    return escape(value)
+
+
+def _secret(secret: Secret) -> str:
+    if secret.variable:
+        return _fields("type=env", f"id={secret.id}", f"env={secret_variable(secret.variable)}")
+    return _fields("type=file", f"id={secret.id}", f"src={secret.file}")
+
+
+def _fields(*fields: str) -> str:
+    """Fields as buildx reads them, which is as CSV. RFC 4180."""
+    quoted = [field.replace('"', '""') for field in fields]
+    return ",".join(f'"{each}"' if re.search(r'[,"]', each) else each for each in quoted)

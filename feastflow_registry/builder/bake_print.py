@@ -1,0 +1,134 @@
+"""The repository's own Compose or Bake file, resolved by the ``docker buildx`` program.
+
+The program sees the file and its folder, with the ``.env`` that Compose reads there, and nothing
+of the environment: whatever a template does, what it gives is data without secrets. A file that
+is missing or lies outside the workspace is refused, and so is one that takes too long or prints
+too much.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.ports import Printed
+
+_LARGEST = 1024 * 1024
+# A socket's path has 107 bytes at most, and a runner's temporary folder may have more.
+_SHORT = "/tmp"  # noqa: S108  The folder in it has a random name and is ours alone.
+_PLUGIN = '{{range .ClientInfo.Plugins}}{{if eq .Name "buildx"}}{{.Path}}{{end}}{{end}}'
+
+
+@dataclass(frozen=True, slots=True)
+class BakeFile:
+    """A workspace, and the environment in which ``docker`` finds its plugins."""
+
+    workspace: Path
+    environ: Mapping[str, str]
+    seconds: float = 60.0
+
+    def print(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
+        """Print a file of a folder as one Bake definition. Raises an input failure."""
+        here = self.workspace / folder
+        self._check(here / file)
+        with TemporaryDirectory(dir=_SHORT) as name:
+            private = Path(name)
+            environ = {
+                **variables,
+                "DOCKER_CONFIG": name,
+                "SSH_AUTH_SOCK": str(_agent(private)),
+            }
+            command = [self._program(), "bake", "--progress=quiet", "--print", "-f", f"./{file}"]
+            output, errors = private / "output", private / "errors"
+            with output.open("wb") as stdout, errors.open("wb") as stderr:
+                try:
+                    ended = subprocess.run(
+                        command,
+                        cwd=here,
+                        env=environ,
+                        stdin=subprocess.DEVNULL,
+                        stdout=stdout,
+                        stderr=stderr,
+                        timeout=self.seconds,
+                        check=False,
+                        preexec_fn=_write_little,
+                    )
+                except subprocess.TimeoutExpired:
+                    raise self._refused(here / file, "takes too long to be resolved") from None
+            if max(output.stat().st_size, errors.stat().st_size) >= _LARGEST:
+                raise self._refused(here / file, "prints more than 1 MiB")
+            return Printed(
+                ended.returncode,
+                output.read_text(encoding="utf-8", errors="replace"),
+                errors.read_text(encoding="utf-8", errors="replace"),
+            )
+
+    def _check(self, path: Path) -> None:
+        try:
+            found = path.resolve(strict=True)
+        except (OSError, RuntimeError):  # It is missing, or a loop of links.
+            found = None
+        if found is None or not found.is_file():
+            raise Failure(
+                Kind.INPUT,
+                f"services-from: there is no file {self._shown(path)}.",
+                "Give the path of a Compose or Bake file, relative to the repository.",
+            )
+        if not found.is_relative_to(self.workspace.resolve()):
+            raise Failure(
+                Kind.INPUT,
+                f"services-from: {self._shown(path)} lies outside the repository.",
+                "Give a file inside it; a symbolic link must not lead out of it.",
+            )
+
+    def _refused(self, path: Path, what: str) -> Failure:
+        fix = "Write the services into a feastflow.yml instead."
+        return Failure(Kind.INPUT, f"services-from: {self._shown(path)} {what}.", fix)
+
+    def _shown(self, path: Path) -> str:
+        return repr(os.path.relpath(path, self.workspace))
+
+    def _program(self) -> str:
+        """The plugin itself: found by way of ``docker``, run without what ``docker`` reads."""
+        command = ["docker", "info", "--format", _PLUGIN]
+        found = ""
+        with suppress(FileNotFoundError, subprocess.TimeoutExpired):
+            found = subprocess.run(
+                command,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                errors="replace",
+                timeout=self.seconds,
+                check=False,
+            ).stdout.strip()
+        if not found:
+            raise Failure(
+                Kind.BUILD,
+                "docker with buildx is not installed, and services-from needs it.",
+                "Install Docker Engine and the plugin: https://docs.docker.com/get-docker/.",
+            )
+        return found
+
+
+def _agent(folder: Path) -> Path:
+    """A socket that nobody answers: buildx wants one to print a build that uses SSH."""
+    path = folder / "agent"
+    with closing(socket.socket(socket.AF_UNIX)) as agent:
+        agent.bind(str(path))
+    return path
+
+
+def _write_little() -> None:
+    """Let the kernel end a child that writes without end."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))

@@ -1,0 +1,241 @@
+"""BuildKit, reached through the ``docker buildx`` program.
+
+Children see only the environment they are given. The credential reaches buildx in one variable,
+``DOCKER_AUTH_CONFIG``, for the one session that needs it; no file ever holds it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from feastflow_registry.builder import diagnosis
+from feastflow_registry.builder.bake import secret_variable
+from feastflow_registry.builder.build_log import BuildLog
+from feastflow_registry.builder.diagnosis import Fault
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.ports import Log
+from feastflow_registry.model.references import RegistryHost
+
+_SESSION = {
+    "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+    "BUILDX_METADATA_PROVENANCE": "disabled",
+    "BUILDX_GIT_INFO": "0",  # Or buildx runs git, which would see the credential.
+}
+_PR_SET_PDEATHSIG = 1
+_TRIES = 4
+_NO_PROGRAM = 127
+_PLAIN_CONTEXTS = ("", "default")
+_SOCKET = "unix:///var/run/docker.sock"
+_TELLS_EVENTS = (0, 13)  # https://github.com/docker/buildx/releases/tag/v0.13.0
+_TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """How buildx is called, its version, and the Docker context that it follows."""
+
+    program: tuple[str, ...] = ()
+    version: str = ""
+    context: str = ""
+
+
+@dataclass
+class Buildx:
+    """One builder. ``environ``: what children see; ``credential``: for ``host`` alone.
+
+    ``variables``: the values of secrets, by the user's names for them. Only a build session is
+    handed them, under names that replace none of its own.
+    """
+
+    workspace: Path
+    environ: Mapping[str, str]
+    log: Log
+    sleep: Callable[[float], None]
+    builder: str
+    host: RegistryHost
+    credential: Credential | None
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def release(self) -> str:
+        """The version's number alone; the whole answer, if it names none.
+
+        Raises a build failure where the program or the plugin is missing.
+        """
+        version = self._about.version
+        found = re.search(r"\bv?(\d+\.\d+\.\d+)", version)
+        return found[1] if found else version
+
+    @cached_property
+    def driver(self) -> str:
+        """The driver of the builder: ``docker``, ``docker-container``, ``remote``…; or empty."""
+        answer = self._run(*self._about.program, "inspect", *filter(None, [self.builder]))
+        found = re.search(r"^Driver:[ \t]*(\S+)", answer.stdout, re.MULTILINE)
+        if not found and self.builder:
+            raise Failure(
+                Kind.BUILD,
+                f"there is no builder named {self.builder!r}.",
+                "See `docker buildx ls`, or create it with docker/setup-buildx-action.",
+            )
+        return found[1] if found else ""
+
+    def check_ready(self) -> None:
+        """Refuse a buildx that cannot tell what it does, or cannot take the credential."""
+        numbers = re.match(r"(\d+)\.(\d+)", self.release)
+        version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+        if version == (0, 0):  # A build that does not know its own version.
+            return
+        if version < _TELLS_EVENTS:
+            raise Failure(
+                Kind.BUILD,
+                f"buildx {self.release} is too old to be followed.",
+                "Update buildx to 0.13 or newer.",
+            )
+        pushes = self.credential and self.driver not in ("docker", "")
+        if pushes and version < _TAKES_CREDENTIALS:
+            raise Failure(
+                Kind.BUILD,
+                f"buildx {self.release} cannot be handed a credential without a file.",
+                "Update buildx to 0.25 or newer, or leave the input builder empty.",
+            )
+
+    def context_host(self) -> str:
+        """The engine's address in the current Docker context."""
+        if self._about.context in _PLAIN_CONTEXTS:
+            return _SOCKET
+        inspect = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        return self._run("docker", *inspect).stdout.strip() or _SOCKET
+
+    def bake(
+        self, definition: str, metadata: Path, folds: BuildLog, *, push: bool
+    ) -> Mapping[str, Fault]:
+        """Run one Bake session, again from the cache after a passing failure.
+
+        Returns the faults of its targets, none where all are built. Raises what is no target's.
+        """
+        targets = json.loads(definition)["target"]
+        builder = ["--builder", self.builder] if self.builder else []
+        options = ["--progress=rawjson", "--metadata-file", str(metadata), "-f", "-"]
+        command = [*self._about.program, "bake", *builder, *options]
+        error = ""
+        for attempt in range(_TRIES):
+            folds.begin(targets)
+            code = self._session(command, definition, folds)
+            faults = folds.end()
+            if code == 0:
+                return {}
+            named, error = folds.closing
+            if diagnosis.is_own(error) and faults:
+                return diagnosis.blame(faults, named)
+            torn = diagnosis.is_torn(error)
+            if not torn and not (push and diagnosis.is_passing(error)):
+                break
+            who = "the builder" if torn else "a registry"
+            if attempt < _TRIES - 1:
+                self.log.say(f"{who} failed for a moment, building again from the cache")
+                self.sleep(2.0**attempt)
+        raise diagnosis.refuse(error, _TRIES if push else 1)
+
+    def _session(self, command: Sequence[str], definition: str, folds: BuildLog) -> int:
+        """Run one session to its exit code, and hand on what it says."""
+        secrets = {secret_variable(name): value for name, value in self.variables.items()}
+        environ = {**secrets, **self.environ, **_SESSION}
+        if self.credential:
+            environ["DOCKER_AUTH_CONFIG"] = self.credential.docker_config(self.host)
+        with subprocess.Popen(
+            command,
+            cwd=self.workspace,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  No other thread runs during a build.
+        ) as process:
+            try:
+                for line in filter(str.strip, _exchange(process, definition)):
+                    folds.read(line)
+            except BaseException:
+                process.kill()
+                raise
+        return process.returncode
+
+    @cached_property
+    def _about(self) -> About:
+        """What docker says of itself, in one question: the plugin, its version, the context.
+
+        The plugin is run itself: ``docker`` would show its environment to every other plugin too.
+        """
+        answer = self._run("docker", "info", "--format", "{{json .ClientInfo}}")
+        if answer.returncode == _NO_PROGRAM:
+            raise Failure(
+                Kind.BUILD,
+                "the program docker is not installed.",
+                "Install Docker Engine: https://docs.docker.com/get-docker/",
+            )
+        about = _read_about(answer.stdout)
+        if about.version:
+            return about
+        # Some programs named docker know buildx, but no list of plugins.
+        answer = self._run("docker", "buildx", "version")
+        if answer.returncode:
+            raise Failure(
+                Kind.BUILD,
+                "docker has no buildx.",
+                "Install the plugin: https://github.com/docker/buildx#installing",
+            )
+        return About(("docker", "buildx"), answer.stdout.strip(), about.context)
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                command,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=60,
+                check=False,
+            )
+        except FileNotFoundError:
+            return subprocess.CompletedProcess(command, _NO_PROGRAM, "", "")
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", "")
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end the child with us, SIGKILL included: it holds the credential.
+
+    https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _exchange(process: subprocess.Popen[bytes], text: str) -> Iterator[str]:
+    """Write a child's input, then yield its lines; only a line feed ends one."""
+    if process.stdin and process.stdout:
+        with suppress(BrokenPipeError):  # It ended early, and says why on its output.
+            process.stdin.write(text.encode())
+            process.stdin.close()
+        for line in process.stdout:
+            yield line.decode("utf-8", "replace").rstrip("\n")
+
+
+def _read_about(text: str) -> About:
+    try:
+        found = json.loads(text)
+        plugins = {each["Name"]: each for each in found.get("Plugins") or []}
+        plugin = plugins["buildx"]
+        return About((plugin["Path"],), plugin["Version"], found.get("Context", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return About()

@@ -1,0 +1,101 @@
+"""What each kind of builder can do, and what it is asked for; refused before anything starts.
+
+``tests/integration/test_capabilities.py`` proves every cell of the table on the real builders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, StrEnum
+
+from feastflow_registry.model.errors import Problem
+from feastflow_registry.model.plan import BuildImage
+
+
+class BuilderKind(StrEnum):
+    """Where BuildKit runs and what it exports to decide what it can do."""
+
+    CLASSIC = "the docker driver with the classic image store"
+    CONTAINERD = "the docker driver with the containerd image store"
+    OTHER = "a builder of its own"
+
+    @classmethod
+    def of(cls, driver: str, *, containerd: bool) -> BuilderKind:
+        """The kind of a driver, and of the engine's image store where it is the engine's own."""
+        if driver != "docker":
+            return cls.OTHER
+        return cls.CONTAINERD if containerd else cls.CLASSIC
+
+
+class Feature(Enum):
+    """What not every builder can do; the value is the reason for a refusal."""
+
+    PLATFORMS = "keeps one platform"
+    ATTEST = "keeps no attestations"
+    CACHE = "exports no cache"
+    REPRODUCIBLE = "rewrites no timestamps, so that no build is reproducible"
+    BY_DIGEST = "pushes nothing by digest"
+
+
+CAPABILITIES: Mapping[BuilderKind, frozenset[Feature]] = {
+    BuilderKind.CLASSIC: frozenset(),
+    BuilderKind.CONTAINERD: frozenset({Feature.PLATFORMS, Feature.ATTEST, Feature.CACHE}),
+    BuilderKind.OTHER: frozenset(Feature),
+}
+"""https://docs.docker.com/build/builders/drivers/"""
+
+_BUILDER = "use docker/setup-buildx-action and name its builder in the input builder"
+_STORE = "turn on the engine's containerd image store (https://docs.docker.com/engine/storage/containerd/)"
+_LACKING = re.compile(
+    r"attestations? (?:is|are) not supported|cache export is not supported|"
+    r"exporting manifest lists|multi-platform build is not supported|"
+    r"push-by-digest is currently not implemented|conflicts with \"unpack\"|"
+    r"rewrite-timestamp.{0,40}not supported",
+    re.IGNORECASE,
+)
+
+
+def needed(image: BuildImage) -> Iterator[Feature]:
+    """Yield what a build asks of its builder beyond what all of them can do."""
+    if len(image.service.platforms) > 1:
+        yield Feature.PLATFORMS
+    if image.attest:
+        yield Feature.ATTEST
+    # An inline cache travels in the image itself, which every builder can write.
+    if image.cache_to and "type=inline" not in image.cache_to.split(","):
+        yield Feature.CACHE
+    if image.epoch is not None:
+        yield Feature.REPRODUCIBLE
+
+
+def check(images: Sequence[BuildImage], kind: BuilderKind) -> Iterator[Problem]:
+    """Yield what a builder of this kind cannot do: a problem a feature, with its services."""
+    missing = [each for each in Feature if each not in CAPABILITIES[kind]]
+    for feature in missing:
+        names = [image.service.name for image in images if feature in needed(image)]
+        if names:
+            yield Problem(f"{kind} {feature.value}: {', '.join(names)}.", remedy(feature))
+
+
+def remedy(feature: Feature | None = None) -> str:
+    """Say which builder can do it: the engine's own with another store, or only another one."""
+    if feature and feature not in CAPABILITIES[BuilderKind.CONTAINERD]:
+        return f"{_BUILDER[0].upper()}{_BUILDER[1:]}."
+    return f"{_STORE[0].upper()}{_STORE[1:]}, or {_BUILDER}."
+
+
+def describe(kind: BuilderKind) -> str:
+    """Name what a builder of this kind cannot do; empty, if it can do everything."""
+    wanted = {
+        Feature.PLATFORMS: "several platforms",
+        Feature.ATTEST: "attest",
+        Feature.CACHE: "cache",
+        Feature.REPRODUCIBLE: "reproducible",
+    }
+    return ", ".join(words for each, words in wanted.items() if each not in CAPABILITIES[kind])
+
+
+def is_lacking(error: str) -> bool:
+    """Whether BuildKit or buildx says that this builder cannot do what it was asked for."""
+    return _LACKING.search(error) is not None

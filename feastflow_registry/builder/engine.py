@@ -1,0 +1,281 @@
+"""Docker Engine through its SDK: which store it has, image facts, and pushing by image ID.
+
+The credential reaches the engine in the header of one request. The SDK raises nothing when a
+push fails, so the engine's own report is read to its end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import DockerException, ImageNotFound
+
+from feastflow_registry.builder import bake, capabilities, diagnosis
+from feastflow_registry.builder.build_log import BuildLog
+from feastflow_registry.builder.buildx import Buildx
+from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature
+from feastflow_registry.builder.diagnosis import Fault, clean
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.ports import Built, BuiltImage, Log
+from feastflow_registry.model.references import Digest, Reference
+
+_PUSHED = re.compile(r"[Dd]igest\W{1,4}(sha256:[0-9a-f]{64})")
+_FINAL = re.compile(r"\b4(?:00|05|06|11|13|15|22)\b|immutab|too large", re.IGNORECASE)
+_TRIES = 4
+_SILENCE = 180
+
+
+@dataclass
+class Engine:
+    """The engine that a builder belongs to, if it belongs to one."""
+
+    buildx: Buildx
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        """The engine's API client. Raises a build failure where no engine answers."""
+        address = self.buildx.environ.get("DOCKER_HOST") or self.buildx.context_host()
+        try:
+            environment = {**self.buildx.environ, "DOCKER_HOST": address}
+            client = docker.from_env(environment=environment, timeout=_SILENCE)
+            client.ping()
+        except (DockerException, requests.exceptions.RequestException):
+            raise Failure(
+                Kind.BUILD,
+                f"Cannot connect to the Docker daemon at {address}.",
+                "Start Docker Desktop, or on Linux `sudo systemctl start docker`; "
+                "check DOCKER_HOST and that your user is in the group docker.",
+            ) from None
+        return client
+
+    @cached_property
+    def has_containerd_store(self) -> bool:
+        """Whether the engine keeps images in containerd, and so whole indexes."""
+        status = self.client.info().get("DriverStatus") or []
+        return any("io.containerd.snapshotter" in str(value) for _, value in status)
+
+    @cached_property
+    def kind(self) -> BuilderKind:
+        """What can be asked of the builder."""
+        own = self.buildx.driver == "docker"
+        return BuilderKind.of(self.buildx.driver, containerd=own and self.has_containerd_store)
+
+    @property
+    def pushes_by_digest(self) -> bool:
+        """Whether the builder pushes what it builds, as its images are in no engine."""
+        return Feature.BY_DIGEST in CAPABILITIES[self.kind]
+
+    def check_ready(self, images: Sequence[BuildImage]) -> None:
+        """Refuse before anything starts what this engine and builder cannot do."""
+        self.buildx.check_ready()
+        if not self.buildx.driver:
+            _ = self.client  # buildx names no driver where no engine answers.
+        problems = list(capabilities.check(images, self.kind))
+        if problems:
+            raise Failure.of(Kind.BUILD, problems)
+
+    def describe(self) -> str:
+        """Name the engine and its store."""
+        store = "containerd" if self.has_containerd_store else "classic"
+        return f"Docker {self.client.version()['Version']}, {store} image store"
+
+    def describe_builder(self) -> str:
+        """Name buildx, the builder's driver, and what it cannot do."""
+        driver = f", driver {self.buildx.driver}" if self.buildx.driver else ""
+        missing = capabilities.describe(self.kind) if driver else ""
+        without = f", without {missing}" if missing else ""
+        return f"buildx {self.buildx.release}{driver}{without}"
+
+    def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
+        """Build all images in one Bake session, and again without those that fail.
+
+        BuildKit ends a session with its first failure; what is built already is in its cache. On
+        other drivers than the engine's own, what is built is pushed by digest.
+        """
+        adapted = [self._adapted(each, push=push) for each in images]
+        rest = adapted
+        outputs = {each.service.name: self._output(each, push=push) for each in rest}
+        names = bake.target_names(rest)
+        blamed: dict[str, Fault] = {}
+        failures: Mapping[str, Failure] = {}
+        found: Mapping[str, Any] = {}
+        folds = _folds(self.buildx.log, rest, names)
+        with tempfile.TemporaryDirectory(prefix="feastflow-") as folder, closing(folds):
+            metadata = Path(folder, "metadata.json")
+            while rest:
+                definition = bake.definition(rest, outputs, names)
+                faults = self.buildx.bake(definition, metadata, folds, push=push)
+                if not faults:
+                    found = json.loads(metadata.read_text())
+                    break
+                blamed |= {name: faults[at] for name, at in names.items() if at in faults}
+                failures = _failures(adapted, blamed)
+                failed = [each.service.name for each in rest if each.service.name in failures]
+                rest = [each for each in rest if each.service.name not in failures]
+                if rest:
+                    self.buildx.log.say(f"{', '.join(failed)} failed, going on with the others")
+                folds.finish([names[each] for each in failed])
+        built = {
+            each.service.name: self._built(found.get(names[each.service.name], {}), push)
+            for each in rest
+        }
+        return Built(built, failures)
+
+    def push(self, image: BuiltImage, reference: Reference) -> Digest:
+        """Push an image by its ID under a tag, again after a passing failure.
+
+        May be called from several threads at once; each writes its fold when it has ended.
+        """
+        lines: list[Callable[[], None]] = []
+        try:
+            self._tag(image, reference)
+            return self._push_until_done(reference, lines)
+        finally:
+            with self._turn, self.buildx.log.group(f"Pushing {reference}"):
+                for write in lines:
+                    write()
+
+    def _tag(self, image: BuiltImage, reference: Reference) -> None:
+        with self._turn:
+            client = self.client  # Made once, by the first of the threads.
+        try:
+            local = client.images.get(image.image_id)
+        except ImageNotFound:
+            raise Failure(
+                Kind.BUILD,
+                f"the image {image.image_id[:19]} is no longer in the engine.",
+                "Build it again.",
+            ) from None
+        local.tag(str(reference.repository), reference.identifier)
+
+    def _push_until_done(self, reference: Reference, lines: list[Callable[[], None]]) -> Digest:
+        for attempt in range(_TRIES):
+            digest, error = self._push_once(reference, lines)
+            if digest:
+                return digest
+            if diagnosis.is_denied(error):
+                raise Failure(
+                    Kind.REFUSED,
+                    f"{reference.repository.host} denied the push of {reference}: {error}",
+                    "Give the token read and write scope, and check the namespace.",
+                )
+            if _FINAL.search(error):
+                raise Failure(
+                    Kind.UNREACHABLE,
+                    f"{reference.repository.host} does not take {reference}: {error}",
+                    "See the registry's rules on immutable tags and sizes.",
+                )
+            if attempt < _TRIES - 1:
+                text = f"the push failed for a moment, trying again: {error}"
+                lines.append(partial(self.buildx.log.say, text))
+                self.buildx.sleep(2.0**attempt)
+        raise Failure(
+            Kind.UNREACHABLE,
+            f"the push of {reference} failed {_TRIES} times: {error}",
+            "Check the registry's status, then run again.",
+        )
+
+    def _push_once(
+        self, reference: Reference, lines: list[Callable[[], None]]
+    ) -> tuple[Digest | None, str]:
+        """Push once; the digest, or what the engine reports instead."""
+        credential = self.buildx.credential
+        error = "the engine reported neither success nor failure"
+        try:
+            for event in self.client.api.push(
+                str(reference.repository),
+                tag=reference.identifier,
+                stream=True,
+                decode=True,
+                auth_config=credential and credential.engine_auth(reference.repository.host),
+            ):
+                # The classic store reports the digest apart, the containerd store in words.
+                found = _PUSHED.search(str(event.get("aux") or event.get("status", "")))
+                if found:
+                    return Digest.parse(found[1]), ""
+                if "error" in event:
+                    error = clean(str(event["error"]))
+                # A line when a layer arrives, not for each of its progress reports.
+                if event.get("id") and event.get("status") in ("Pushed", "Layer already exists"):
+                    text = f"{event['id']}: {event['status']}"
+                    lines.append(partial(self.buildx.log.quote, text))
+        except (DockerException, requests.exceptions.RequestException) as problem:
+            error = clean(str(problem))
+        return None, error
+
+    def _adapted(self, image: BuildImage, *, push: bool) -> BuildImage:
+        """Leave out the attestations of an image that is only loaded: an engine may keep none."""
+        return replace(image, attest=()) if self.pushes_by_digest and not push else image
+
+    def _output(self, image: BuildImage, *, push: bool) -> str:
+        rewritten = "" if image.epoch is None else ",rewrite-timestamp=true"
+        if push and self.pushes_by_digest:
+            name = image.tags[0].repository
+            form = f"type=image,name={name},push-by-digest=true,name-canonical=true,push=true"
+            return form + rewritten
+        if self.pushes_by_digest and len(image.service.platforms) > 1:
+            return "type=cacheonly"
+        return f"type=docker{rewritten}"
+
+    def _built(self, metadata: Mapping[str, str], push: bool) -> BuiltImage:
+        digest = metadata.get("containerimage.digest", "")
+        if push and self.pushes_by_digest:
+            return BuiltImage("", Digest.parse(digest))
+        for image_id in (metadata.get("containerimage.config.digest"), digest):
+            found = self._find(image_id) if image_id else None
+            if found:
+                return found
+        return BuiltImage("")
+
+    def _find(self, image_id: str) -> BuiltImage | None:
+        try:
+            found = self.client.images.get(image_id)
+        except (ImageNotFound, Failure):
+            return None
+        return BuiltImage(str(found.id), size=int(found.attrs.get("Size", 0)))
+
+
+def _folds(log: Log, images: Sequence[BuildImage], names: Mapping[str, str]) -> BuildLog:
+    """A fold for each service, after those that it is built from; those not asked for come last."""
+    asked = {each.service.name: each for each in images}
+    order: dict[str, None] = {}
+    for name, image in asked.items():
+        needed = reversed([each.name for each in image.needs if each.name in asked])
+        order |= dict.fromkeys((*needed, name))
+    order |= dict.fromkeys(names)
+    return BuildLog(
+        log,
+        titles={names[name]: f"Building {name}" for name in order},
+        caching={
+            names[name]
+            for name, image in asked.items()
+            if Feature.CACHE in capabilities.needed(image)
+        },
+        needs={names[n]: [names[each.name] for each in asked[n].needs] for n in asked},
+    )
+
+
+def _failures(images: Sequence[BuildImage], faults: Mapping[str, Fault]) -> Mapping[str, Failure]:
+    """Each service's failure: of itself, or of what it is built from. ``faults``: by service."""
+    own = {name: diagnosis.explain(name, fault) for name, fault in faults.items()}
+    found = {image.service.name: own.get(image.service.name) for image in images}
+    for image in images:
+        for needed in image.needs:  # The farthest comes last.
+            if needed.name in own:
+                found[image.service.name] = diagnosis.follows(
+                    image.service.name, needed.name, own[needed.name]
+                )
+    return {name: failure for name, failure in found.items() if failure}

@@ -1,0 +1,44 @@
+"""What ``build`` remembers for ``push``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.ports import BuiltImage
+from feastflow_registry.model.references import Commit, Digest
+
+
+@dataclass(frozen=True, slots=True)
+class FileLedger:
+    """The images of the last ``build``, in a file among git's own, where no status shows it."""
+
+    folder: Path
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "feastflow-registry.json"
+
+    def write(self, commit: Commit, images: Mapping[str, BuiltImage]) -> None:
+        """Replace what was remembered, whole or not at all."""
+        known = {name: {"id": each.image_id, "size": each.size} for name, each in images.items()}
+        draft = self._path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps({"commit": commit.sha, "images": known}))
+        draft.replace(self._path)
+
+    def read(self, commit: Commit) -> Mapping[str, BuiltImage]:
+        """Recall the images of a commit; a missing or damaged file remembers nothing."""
+        try:
+            content = json.loads(self._path.read_text())
+            if content["commit"] != commit.sha:
+                return {}
+            return {
+                name: BuiltImage(Digest.parse(each["id"]).value, size=int(each["size"]))
+                for name, each in content["images"].items()
+            }
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, Failure):
+            return {}

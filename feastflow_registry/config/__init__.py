@@ -1,0 +1,1 @@
+"""What the user asked for: text in, settings and services out."""

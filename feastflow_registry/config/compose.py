@@ -1,0 +1,268 @@
+"""Services from the repository's own Compose or Bake file, as ``docker buildx bake`` prints it.
+
+It decides what of a Bake target becomes a service: what makes the image. Where the image goes, its
+caches and attestations are this program's. A target that needs what a service has not is refused,
+as its image would be another one; so is a file whose images depend on variables that are not set.
+https://docs.docker.com/build/bake/reference/
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from pydantic import ValidationError
+
+from feastflow_registry.config import strict_yaml
+from feastflow_registry.config.file import Config, complaints
+from feastflow_registry.config.schema import FileModel
+from feastflow_registry.config.strict_yaml import Document
+from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.ports import Print
+from feastflow_registry.model.services import LINK
+
+_UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
+_ERROR = re.compile(r"^ERROR: (.+)$", re.MULTILINE)
+_TARGET = "target:"
+_OURS = frozenset({"output", "cache-from", "cache-to", "attest", "description", "tags"})
+_WORDS = {
+    "context": "context",
+    "dockerfile": "dockerfile",
+    "target": "target",
+    "args": "args",
+    "platforms": "platforms",
+    "labels": "labels",
+    "secret": "secrets",
+    "ssh": "ssh",
+    "contexts": "additional_contexts",
+    "pull": "pull",
+    "no-cache": "no_cache",
+}
+_NO_TARGET = re.compile(r"[^A-Za-z0-9_-]")
+_FIRST_PROBE = 40_001
+
+
+def refuse_alike(name: str, content: bytes) -> None:
+    """Refuse services whose names Bake takes for one: it would build one and forget the other."""
+    try:
+        data = strict_yaml.read(name, content).data
+    except Failure:
+        return  # It is no YAML, or more than is read here: Bake has its own word on it.
+    services = data.get("services") if isinstance(data, dict) else None
+    seen: dict[str, str] = {}
+    problems = []
+    for service in services if isinstance(services, dict) else ():
+        other = seen.setdefault(_NO_TARGET.sub("_", service), service)
+        if other != service:
+            problems.append(
+                Problem(
+                    f"{name}: Bake takes the services {other[:60]} and {service[:60]} for one.",
+                    "Give one of them another name.",
+                )
+            )
+    if problems:
+        raise Failure.of(Kind.INPUT, problems)
+
+
+def read(name: str, workspace: str, print_file: Print) -> Config:
+    """Read the services of a file; name and folder are relative to the workspace's whole path.
+
+    As with Compose, paths in a Compose file start at its folder; in a Bake file, at the workspace.
+    Raises one input failure with every problem.
+    """
+    is_compose = name.endswith((".yml", ".yaml"))
+    folder = posixpath.dirname(name) if is_compose else ""
+    file = posixpath.basename(name) if is_compose else name
+
+    def resolve(variables: Mapping[str, str]) -> tuple[Config, list[str]]:
+        printed = print_file(file, folder, variables)
+        unset = sorted(set(_UNSET.findall(printed.errors)))
+        try:
+            if printed.code:
+                raise _unreadable(name, printed.errors)
+            return from_bake(name, printed.text, workspace, folder), unset
+        except Failure as failure:
+            raise Failure.of(Kind.INPUT, [*_unset(name, unset), *failure.problems]) from None
+
+    config, unset = resolve({})
+    if unset:
+        _refuse_guesses(config, unset, resolve)
+    return config
+
+
+def _refuse_guesses(
+    config: Config,
+    unset: list[str],
+    resolve: Callable[[Mapping[str, str]], tuple[Config, list[str]]],
+) -> None:
+    """Refuse variables that are not set, if any image would be another one with them.
+
+    A Compose file is also for running containers, and what only those see does no harm here.
+    """
+    probes = {variable: str(_FIRST_PROBE + place) for place, variable in enumerate(unset)}
+    services = resolve(probes)[0].services
+    if services != config.services:
+        seen = [variable for variable, probe in probes.items() if probe in str(services)]
+        raise Failure.of(Kind.INPUT, _unset(config.name, seen or unset))
+
+
+def _unset(name: str, variables: Iterable[str]) -> list[Problem]:
+    return [
+        Problem(
+            f"{name}: the variable {_clean(variable)} is not set, as the environment is not seen.",
+            f"Write a value in its place, or a default: ${{{_clean(variable)}:-default}}.",
+        )
+        for variable in variables
+    ]
+
+
+def _unreadable(name: str, errors: str) -> Failure:
+    said = _clean((_ERROR.findall(errors) or [errors])[-1]).rstrip(".")
+    if said == "failed to find target default":
+        cause = f"{name} does not say which targets to publish."
+        return Failure(Kind.INPUT, cause, 'Name them: group "default" { targets = […] }.')
+    fix = f"See it with `docker buildx bake --print -f {_clean(name)}`."
+    return Failure(Kind.INPUT, f"{name}: buildx cannot read it: {said or 'no reason given'}.", fix)
+
+
+def _clean(text: str) -> str:
+    """Shorten another program's words to one printable line."""
+    printable = "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(printable.split())[:300]
+
+
+def from_bake(name: str, text: str, workspace: str, folder: str = "") -> Config:
+    """Read what ``bake --print`` wrote; relative paths start at a folder of the workspace."""
+    try:
+        bake = json.loads(text)
+        groups, targets = bake["group"], bake["target"]
+        published = _members("default", groups, set())
+        chosen = {each: targets[each] for each in published}
+        words = {each: _words(target, workspace, folder) for each, target in chosen.items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        cause = f"{name}: what buildx printed is no Bake definition."
+        raise Failure(Kind.INPUT, cause, "Update buildx.") from None
+    if not words:
+        cause = f"{name} describes nothing to build."
+        raise Failure(Kind.INPUT, cause, "Give a service of it a build, or write a feastflow.yml.")
+    document = Document(name, {"services": words})
+    problems = [each for name in words for each in _left_out(document, name, chosen)]
+    model = FileModel()
+    try:
+        model = FileModel.model_validate(document.data)
+    except ValidationError as error:
+        problems += [each.problem for each in complaints(document, error)]
+    if problems:
+        raise Failure.of(Kind.INPUT, problems)
+    return Config(document, services=model.services)
+
+
+def _members(
+    group: str, groups: Mapping[str, Mapping[str, list[str]]], seen: set[str]
+) -> list[str]:
+    """The targets of a group and of the groups in it, each once."""
+    found: dict[str, None] = {}
+    seen.add(group)
+    for each in groups[group]["targets"] or []:
+        if each not in groups or each == group:
+            found[each] = None
+        elif each not in seen:
+            found |= dict.fromkeys(_members(each, groups, seen))
+    return list(found)
+
+
+def _left_out(
+    document: Document, name: str, chosen: Mapping[str, Mapping[str, object]]
+) -> Iterable[Problem]:
+    """Yield what a target needs and a service has not."""
+    where = f"{document.place(())}: services.{_clean(name)}"
+    for key in chosen[name]:
+        if key not in _WORDS and key not in _OURS:
+            yield Problem(
+                f"{where}: {_clean(key)} is not supported, and makes another image where it is.",
+                "Take it out, or say it in the Dockerfile.",
+            )
+    contexts = chosen[name].get("contexts", {})
+    for context in contexts.values() if isinstance(contexts, dict) else ():
+        base = str(context).removeprefix(_TARGET)
+        if str(context).startswith(_TARGET) and base not in chosen:
+            yield Problem(
+                f"{where}: it is built from {base[:80]!r}, which is not among what is published.",
+                'Add that to the group "default".',
+            )
+
+
+def _words(target: Mapping[str, object], workspace: str, folder: str) -> dict[str, object]:
+    """Say a Bake target in the words of a service."""
+    said = {ours: target[bakes] for bakes, ours in _WORDS.items() if bakes in target}
+
+    def placed(path: object) -> object:
+        return _placed(path, workspace, folder)
+
+    for key, spell in (
+        ("args", _unescaped),
+        ("labels", _unescaped),
+        ("additional_contexts", placed),
+    ):
+        if key in said:
+            said[key] = {name: spell(value) for name, value in _mapping(said[key]).items()}
+    said["context"] = placed(said.get("context", "."))
+    dockerfile = said.get("dockerfile")
+    if isinstance(dockerfile, str) and posixpath.isabs(dockerfile):
+        start = posixpath.join(workspace, str(said["context"]))
+        said["dockerfile"] = posixpath.relpath(dockerfile, start)
+    if "secrets" in said:
+        said["secrets"] = [_secret(each, placed) for each in _list(said["secrets"])]
+    if "ssh" in said:
+        said["ssh"] = [_ssh(each) for each in _list(said["ssh"])]
+    for tag in _list(target.get("tags", []))[:1]:
+        said["image"] = str(tag).partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return said
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _placed(path: object, workspace: str, folder: str) -> object:
+    """Say a local path as one of the workspace, and a target as a service."""
+    if not isinstance(path, str) or "://" in path or path.startswith("git@"):
+        return path
+    if path.startswith(_TARGET):
+        return f"{LINK}{path.removeprefix(_TARGET)}"
+    whole = posixpath.normpath(posixpath.join(workspace, folder, path))
+    outside = whole != workspace and not whole.startswith(f"{workspace}/")
+    return path if outside and posixpath.isabs(path) else posixpath.relpath(whole, workspace)
+
+
+def _unescaped(value: object) -> object:
+    """Undo what ``--print`` does to arguments and labels, so that Bake can read them again."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("$${", "${").replace("%%{", "%{")
+
+
+def _secret(secret: object, placed: Callable[[object], object]) -> object:
+    """Write a secret as buildx takes it; so did ``--print`` before buildx 0.20."""
+    if not isinstance(secret, dict):
+        return secret
+    parts = {key: placed(value) if key == "src" else value for key, value in secret.items()}
+    return ",".join(f"{key}={value}" for key, value in parts.items())
+
+
+def _ssh(ssh: object) -> object:
+    """Write an SSH agent as buildx takes it."""
+    if not isinstance(ssh, dict):
+        return ssh
+    paths = ",".join(str(each) for each in _list(ssh.get("paths", [])))
+    return f"{ssh['id']}={paths}" if paths else ssh["id"]

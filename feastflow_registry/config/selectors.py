@@ -1,0 +1,179 @@
+"""Which published image is meant, and where it is to go: ``to``, ``tag`` and ``keep``, parsed once.
+
+``to`` is a commit (whole, abbreviated, or as its commit tag), a digest or a tag. ``tag`` is a tag,
+or with a slash in it a repository, which may be on another registry and may hold ``{service}``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from feastflow_registry.config.filter_patterns import compile_pattern
+from feastflow_registry.config.grammar import unreserved
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.model.services import EACH, Service
+
+_COMMIT = re.compile(r"(?:commit-)?([0-9a-f]{4,64})")
+_OF_GIT = re.compile(r"^HEAD$|[~^@{}]")
+_LATEST = Tag("latest")
+_OFFICIAL = "library/"
+_DIGESTS = ("sha256:", "sha512:")
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A published image, as somebody names it. One of the three is given.
+
+    ``commit``: the first digits, in lower case, of which there are at least four.
+    """
+
+    commit: str = ""
+    tag: Tag | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        return self.commit or str(self.tag or self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an image goes. Without ``path``, into its own repository; without ``tag``, see there.
+
+    ``path`` may hold ``{service}``.
+    """
+
+    tag: Tag | None
+    path: str = ""
+    host: RegistryHost | None = None
+
+    def repository(self, service: Service) -> Repository:
+        """The repository that this means for one service."""
+        if not self.path:
+            return service.repository
+        path = self.path.replace(EACH, service.name)
+        return Repository.parse(self.host or service.repository.host, path)
+
+    def __str__(self) -> str:
+        name = f"{self.host}/{self.path}" if self.host else self.path
+        return ":".join(each for each in (name, str(self.tag or "")) if each)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One item of ``keep``: a pattern of tags, a commit's first digits, or a tag or digest.
+
+    ``path``: the tag's repository, or its last part alone; with ``host``, where that is.
+    """
+
+    text: str
+    pattern: str = ""
+    commit: str = ""
+    host: RegistryHost | None = None
+    path: str = ""
+    tag: Tag | None = None
+    digest: Digest | None = None
+
+    def targets(self, repository: Repository) -> list[Tag | Digest]:
+        """What it names of a repository, but for a pattern; a commit by its tag.
+
+        A digest counts anywhere, for what an image is does not depend on where it is.
+        """
+        found: list[Tag | Digest] = [self.digest] if self.digest else []
+        if self.commit:
+            found.append(Tag(f"commit-{self.commit}"))
+        elif self.tag and self._is_of(repository):
+            found.append(self.tag)
+        return found
+
+    def _is_of(self, repository: Repository) -> bool:
+        if self.host not in (None, repository.host):
+            return False
+        same = self.path.removeprefix(_OFFICIAL) == repository.path.removeprefix(_OFFICIAL)
+        return same or (not self.host and self.path == repository.name)
+
+
+def selector(text: str) -> Selector:
+    """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
+    if _OF_GIT.search(text):
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} is a name that only git knows.",
+            "Give the commit's digits, which `git rev-parse` tells.",
+        )
+    found = _COMMIT.fullmatch(text.lower())
+    if found:
+        return Selector(commit=found[1])
+    if ":" in text:
+        return Selector(digest=Digest.parse(text))
+    return Selector(tag=Tag.parse(text))
+
+
+def destination(text: str) -> Destination:
+    """Read ``tag``, which must be free to be moved."""
+    found = _parse(text)
+    if found.tag and found.tag != _LATEST:
+        unreserved(found.tag)
+    return found
+
+
+def _parse(text: str) -> Destination:
+    """A first part with a dot or a port, or ``localhost``, is a registry."""
+    if "/" not in text:
+        return Destination(Tag.parse(text))
+    first, _, rest = text.partition("/")
+    named = _is_host(first)
+    host = RegistryHost.parse(first) if named else None
+    path, colon, tag = (rest if named else text).partition(":")
+    if "@" in path or "@" in tag:
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} names a digest, which cannot be moved.",
+            "Give the digest as the input to.",
+        )
+    Repository.parse(host or RegistryHost("docker.io"), path.replace(EACH, "service"))
+    return Destination(Tag.parse(tag) if colon else None, path, host)
+
+
+def single(command: str, given: Sequence[Destination]) -> Tag | None:
+    """The one bare tag that a command is about, or none."""
+    for each in given:
+        if each.path or len(given) > 1:
+            raise Failure(
+                Kind.INPUT,
+                f'input "tag": {command} is about one tag of each service, not {each}.',
+                "Give the tag alone, as in tag: production.",
+            )
+    return given[0].tag if given else None
+
+
+def kept(text: str) -> Kept:
+    """Read one item of ``keep``. Raises an input failure on what could not name an image."""
+    name, at, last = text.rpartition("@")
+    digest = Digest.parse(last) if at or last.startswith(_DIGESTS) else None
+    if not digest:
+        name = text
+    elif not at:
+        return Kept(text, digest=digest)
+    if not digest and not {"/", ":"} & set(text):
+        found = _COMMIT.fullmatch(text.lower())
+        if not found:
+            compile_pattern(text.removeprefix("!"))
+        return Kept(text, commit=found[1]) if found else Kept(text, pattern=text)
+    first, slash, rest = name.partition("/")
+    host = RegistryHost.parse(first) if slash and _is_host(first) else None
+    path, colon, tag = (rest if host else name).partition(":")
+    Repository.parse(host or RegistryHost("docker.io"), path)
+    if not colon and not digest:
+        raise Failure(
+            Kind.INPUT,
+            f"{text[:80]!r} names no tag and no digest.",
+            "Write repository:tag, repository@sha256:…, or a pattern of tags.",
+        )
+    return Kept(text, "", "", host, path, Tag.parse(tag) if colon else None, digest)
+
+
+def _is_host(first: str) -> bool:
+    return bool(re.search(r"[.:]", first)) or first == "localhost"

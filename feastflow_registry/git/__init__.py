@@ -1,0 +1,1 @@
+"""The checkout, its remote, and GitHub's API."""

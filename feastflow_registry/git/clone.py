@@ -1,0 +1,284 @@
+"""The checkout and its history, as the ``git`` program tells them.
+
+A shallow clone can prove that one commit contains another, but never that it does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.history import SUBMODULE, Checkout, Relation, Revision, Tree
+from feastflow_registry.model.references import Commit
+
+_SECONDS = 120
+_DEEP = 101
+_MOST_REVISIONS = 20_000
+_LAST_SECOND = 253_402_300_799  # Of the year 9999.
+_PART = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """One working copy. ``environ``: what the ``git`` process may see."""
+
+    workspace: Path
+    environ: Mapping[str, str]
+
+    def checkout(self, main: str) -> Checkout:
+        """Read what HEAD is. Raises an input failure where there is no commit to publish."""
+        answer = self._run("log", "-1", "--format=%H %ct")
+        if answer.returncode == 127:
+            raise Failure(Kind.INPUT, "the program git is not installed.", "Install git.")
+        words = answer.stdout.split()
+        if "dubious ownership" in answer.stderr:
+            raise Failure(
+                Kind.INPUT,
+                f"git does not trust {self.workspace}, which belongs to another user.",
+                "Run as its owner, or `git config --global --add safe.directory` with its path.",
+            )
+        if answer.returncode or len(words) != 2:
+            raise Failure(
+                Kind.INPUT,
+                f"{self.workspace} is not a git repository with a commit.",
+                "Check the repository out first: actions/checkout in a workflow, git by hand.",
+            )
+        head = Commit.parse(words[0])
+        remote_main = f"refs/remotes/origin/{main}"
+        return Checkout(
+            head=head,
+            committed=datetime.fromtimestamp(int(words[1]), UTC),
+            branch=self._text("symbolic-ref", "--quiet", "--short", "HEAD"),
+            remote=self._text("config", "--get", "remote.origin.url"),
+            on_remote_main=self._contains(remote_main, head.sha),
+        )
+
+    def peel(self, commit: Commit) -> Commit:
+        """Follow an annotated git tag's own object to its commit."""
+        return self.resolve(commit.sha) or commit
+
+    def ensure(self, commit: Commit) -> None:
+        """Refuse unless HEAD is this commit (a git tag is peeled) and no tracked file differs."""
+        head = self._text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        wanted = self._text("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+        if head != (wanted or commit.sha):
+            raise Failure(
+                Kind.INPUT,
+                f"HEAD is {head[:7] or 'no commit'}, but this run is for {commit.short}.",
+                "Let actions/checkout use its default ref, and move HEAD in no later step.",
+            )
+        status = self._run(
+            "status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=none"
+        )
+        changed = [entry[3:] for entry in status.stdout.split("\0") if entry]
+        hidden = [entry.partition(" ") for entry in self._list("-v")]
+        changed += [name for mark, _, name in hidden if self._is_hidden(mark, name)]
+        if status.returncode or changed:
+            named = ", ".join(repr(name) for name in changed[:3]) or "unknown to git"
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise Failure(
+                Kind.INPUT,
+                f"tracked files differ from commit {commit.short}: {named}{more}.",
+                "Commit or restore them: what is pushed must be what the commit says.",
+            )
+
+    def _is_hidden(self, mark: str, name: str) -> bool:
+        """Whether git was told not to look at a file. What a sparse checkout leaves out is gone.
+
+        https://git-scm.com/docs/git-ls-files#Documentation/git-ls-files.txt--v
+        """
+        return mark.islower() or (mark == "S" and os.path.lexists(self.workspace / name))
+
+    def tracks(self, path: str) -> bool:
+        """Whether a file is tracked."""
+        return bool(self._list("--", f":(literal){path}"))
+
+    def tree(self) -> Tree:
+        """List what there is. Only what of it is tracked is for git to say.
+
+        It does not see modes, pipes, a ``.git`` below the first, nor what attributes change.
+        https://git-scm.com/docs/git-ls-files
+        """
+        listed = (entry.partition("\t") for entry in self._list("--stage"))
+        tracked = {name: facts.partition(" ")[0] for facts, _, name in listed}
+        holders = _holders(tracked)
+        files: dict[str, str] = {}
+        folders: dict[str, str] = {}
+        untracked: list[str] = []
+        waiting = [""]
+        while waiting:
+            for name, mode in self._modes(waiting.pop()):
+                if name in holders and stat.S_ISDIR(mode):
+                    folders[name] = f"{mode:o}"
+                    waiting.append(name)
+                elif tracked.get(name) == SUBMODULE:
+                    files[name] = SUBMODULE
+                elif name in tracked and (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                    files[name] = f"{mode:o}"
+                else:
+                    untracked.append(name)
+        return Tree(files, folders, tuple(sorted(untracked)), cache(self._digest))
+
+    def _modes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """What is in a folder, git's own files left out; nothing, if that cannot be known."""
+        with suppress(OSError), os.scandir(self.workspace / folder) as entries:
+            for each in entries:
+                if folder or each.name != ".git":
+                    mode = each.stat(follow_symlinks=False).st_mode
+                    yield posixpath.join(folder, each.name), mode
+
+    def _digest(self, name: str) -> str:
+        """Sum up what is in a file, or where a link leads."""
+        path = self.workspace / name
+        found = hashlib.sha256()
+        try:
+            if path.is_symlink():
+                found.update(os.fsencode(path.readlink()))
+            else:
+                with path.open("rb", buffering=0) as file:
+                    while part := file.read(_PART):
+                        found.update(part)
+        except OSError:
+            return ""
+        return found.hexdigest()
+
+    def _list(self, *arguments: str) -> list[str]:
+        """Names, whatever bytes they are made of; text would take two of them for one."""
+        answer = self._bytes("ls-files", "-z", *arguments)
+        if answer.returncode:
+            raise Failure(
+                Kind.INPUT, "git could not list the files.", "See what `git ls-files` says."
+            )
+        return [os.fsdecode(entry) for entry in answer.stdout.split(b"\0") if entry]
+
+    def relation(self, base: Commit, head: Commit) -> Relation:
+        """Say where ``head`` stands to ``base``, as far as this clone can prove it."""
+        if base == head:
+            return Relation.SAME
+        if self._contains(head.sha, base.sha):
+            return Relation.AHEAD
+        if self._contains(base.sha, head.sha):
+            return Relation.BEHIND
+        whole = self._text("rev-parse", "--is-shallow-repository") == "false"
+        known = all(self._is_known(each) for each in (base, head))
+        return Relation.DIVERGED if whole and known else Relation.UNKNOWN
+
+    def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
+        """Ask the remote for a branch's head, and list the first parents back to a commit."""
+        listed = self._remote("ls-remote", "origin", f"refs/heads/{branch}").split()
+        tip = Commit.read(listed[0]) if listed else None
+        if tip in (None, commit):
+            return []
+        if not self._is_known(tip):
+            self._remote(
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", tip.sha
+            )
+        if not self._contains(tip.sha, commit.sha):
+            return []
+        found = self._text("rev-list", "--first-parent", f"{commit}..{tip}").split()
+        return [Commit.parse(each) for each in found]
+
+    def ancestors(self, commit: Commit) -> Sequence[Commit]:
+        """List the first parents before a commit, as far as this clone goes."""
+        listed = self._text("rev-list", "--first-parent", f"--max-count={_DEEP}", commit.sha)
+        return [Commit.parse(each) for each in listed.split()[1:]]
+
+    def git_tag(self, name: str) -> Commit | None:
+        """Ask the remote for a git tag; an annotated one is peeled to its commit."""
+        ref = f"refs/tags/{name}"
+        words = self._remote("ls-remote", "origin", ref, f"{ref}^{{}}").split()
+        found = dict(zip(words[1::2], words[::2], strict=False))
+        return Commit.read(found.get(f"{ref}^{{}}") or found.get(ref))
+
+    def resolve(self, abbreviation: str) -> Commit | None:
+        """Complete an abbreviated commit that this clone knows."""
+        return Commit.read(
+            self._text("rev-parse", "--verify", "--quiet", f"{abbreviation}^{{commit}}")
+        )
+
+    def revisions(self) -> Iterator[Revision]:
+        """Every commit that this clone knows, on whatever branch, newest first; bounded."""
+        wanted = ("--all", "--date-order", f"--max-count={_MOST_REVISIONS}", "--no-show-signature")
+        told = self._text("log", *wanted, "--encoding=UTF-8", "--format=%H %ct %at %s")
+        for place, line in enumerate(told.split("\n") if told else ()):
+            sha, committed, authored, *subject = line.split(" ", 3)
+            yield Revision(
+                Commit.parse(sha), place, _moment(committed), _moment(authored), "".join(subject)
+            )
+
+    def is_shallow(self) -> bool:
+        """Whether the clone's history is cut off."""
+        return self._text("rev-parse", "--is-shallow-repository") == "true"
+
+    def folder(self) -> Path:
+        """Where git keeps its own files, and this program what it remembers."""
+        return self.workspace / self._text("rev-parse", "--git-dir")
+
+    def _contains(self, head: str, commit: str) -> bool:
+        return self._run("merge-base", "--is-ancestor", commit, head).returncode == 0
+
+    def _is_known(self, commit: Commit) -> bool:
+        return self._run("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+    def _text(self, *arguments: str) -> str:
+        answer = self._run(*arguments)
+        return answer.stdout.strip() if answer.returncode == 0 else ""
+
+    def _remote(self, *arguments: str) -> str:
+        answer = self._run(*arguments)
+        if answer.returncode:
+            answer = self._run(*arguments)  # One bad moment of the network is survived.
+        if answer.returncode:
+            raise Failure(
+                Kind.UNREACHABLE,
+                "the git remote origin could not be asked about its branches and tags.",
+                "Check `git ls-remote origin`, then run again.",
+            )
+        return answer.stdout
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = self._bytes(*arguments)
+        said = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, *said)
+
+    def _bytes(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = ["git", "--no-optional-locks", "-C", str(self.workspace), *arguments]
+        try:
+            return subprocess.run(
+                command,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except FileNotFoundError:
+            return subprocess.CompletedProcess(command, 127, b"", b"")
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, b"", b"")
+
+
+def _moment(seconds: str) -> datetime:
+    """Unix time; what a broken commit says of centuries to come is as good as the last one."""
+    return datetime.fromtimestamp(min(max(int(seconds), 0), _LAST_SECOND), UTC)
+
+
+def _holders(names: Iterable[str]) -> set[str]:
+    """The folders that hold these files, directly or not."""
+    found: set[str] = set()
+    for name in names:
+        folder = posixpath.dirname(name)
+        while folder and folder not in found:
+            found.add(folder)
+            folder = posixpath.dirname(folder)
+    return found

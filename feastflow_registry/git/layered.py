@@ -1,0 +1,74 @@
+"""Which source of history to believe: the clone where it can prove, else the remote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from threading import RLock
+
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.ports import History
+from feastflow_registry.model.references import Commit
+
+_ENOUGH = 100
+
+
+@dataclass(slots=True)
+class LayeredHistory:
+    """The clone first, then GitHub, which is only reached for when it is needed.
+
+    What changes meanwhile (branches, git tags) is always asked of the remote. Several threads
+    may ask.
+    """
+
+    clone: History
+    reach: Callable[[], History]
+    _remote: History | None = None
+    _relations: dict[tuple[Commit, Commit], Relation] = field(default_factory=dict)
+    _ancestors: dict[Commit, Sequence[Commit]] = field(default_factory=dict)
+    _asking: RLock = field(default_factory=RLock)
+
+    @property
+    def remote(self) -> History:
+        """The remote's own history."""
+        with self._asking:
+            if self._remote is None:
+                self._remote = self.reach()
+            return self._remote
+
+    def relation(self, base: Commit, head: Commit) -> Relation:
+        """Say where ``head`` stands to ``base``; each pair is asked once."""
+        with self._asking:
+            known = self._relations.get((base, head))
+            if known is None:
+                known = self.clone.relation(base, head)
+                if known is Relation.UNKNOWN:
+                    known = self.remote.relation(base, head)
+                self._relations[base, head] = known
+            return known
+
+    def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
+        """List what a branch has beyond a commit, newest first."""
+        return self.remote.newer(commit, branch)
+
+    def ancestors(self, commit: Commit) -> Sequence[Commit]:
+        """List the first parents before a commit, newest first; each is asked once."""
+        with self._asking:
+            if commit not in self._ancestors:
+                found = self.clone.ancestors(commit)
+                if not found or (len(found) < _ENOUGH and self.clone.is_shallow()):
+                    found = max(found, self.remote.ancestors(commit), key=len)
+                self._ancestors[commit] = found
+            return self._ancestors[commit]
+
+    def is_shallow(self) -> bool:
+        """The remote's history is whole."""
+        return False
+
+    def git_tag(self, name: str) -> Commit | None:
+        """Name the commit of a git tag."""
+        return self.remote.git_tag(name)
+
+    def resolve(self, abbreviation: str) -> Commit | None:
+        """Complete an abbreviated commit."""
+        return self.clone.resolve(abbreviation) or self.remote.resolve(abbreviation)

@@ -1,0 +1,98 @@
+"""The files of a repository: what may be read, and what ``build`` remembers for ``push``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.services import Service, Where
+
+
+def read_file(workspace: Path, path: str, *, most: int) -> bytes | None:
+    """Read the beginning of a file, ``most`` bytes; nothing, if it is missing.
+
+    Raises an input failure if it is no file or, links followed, lies outside.
+    """
+    whole = workspace / path
+    if not os.path.lexists(whole):
+        return None
+    if not _lies_within(whole, workspace) or not whole.is_file():
+        raise Failure(
+            Kind.INPUT,
+            f"{_shown(whole, workspace)} is not a file of the repository.",
+            "Give a file inside it; a symbolic link must not lead out of it.",
+        )
+    with whole.open("rb") as file:
+        return file.read(most)
+
+
+def create_file(workspace: Path, path: str, text: str) -> bool:
+    """Write a new file; false, if there is one already."""
+    try:
+        with (workspace / path).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def check_files(workspace: Path, services: Sequence[Service], where: Where) -> Iterator[Problem]:
+    """Yield what a build names and cannot have: it is missing or, links followed, lies outside."""
+    for service in services:
+        yield from _check_build(workspace, service, where)
+        others = [(value, "additional_contexts") for value in service.folders]
+        others += [(value, "watch") for value in service.watch]
+        others += [(each.file, "secrets") for each in service.secrets if each.file]
+        for value, key in others:
+            path = workspace / value
+            if not _lies_within(path, workspace):
+                yield _outside(path, workspace, where(service.name, key))
+            elif not path.exists():
+                shown = _shown(path, workspace)
+                cause = f"{where(service.name, key)}: there is no {shown}."
+                yield Problem(cause, "Give a path relative to the top folder of the repository.")
+
+
+def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Problem]:
+    context = workspace / service.context
+    dockerfile = context / service.dockerfile
+    for name, path in (("context", context), ("dockerfile", dockerfile)):
+        if not _lies_within(path, workspace):
+            yield _outside(path, workspace, where(service.name, name))
+            return
+    if not context.is_dir():
+        yield Problem(
+            f"{where(service.name, 'context')}: there is no folder {_shown(context, workspace)}.",
+            "Give the folder that the Dockerfile copies from, relative to the repository.",
+        )
+    elif not dockerfile.is_file():
+        place = where(service.name, "dockerfile")
+        yield Problem(
+            f"{place}: there is no file {_shown(dockerfile, workspace)}.",
+            "Give its path relative to the context, as in a Compose file: with context: app, "
+            "write dockerfile: Dockerfile for app/Dockerfile.",
+        )
+
+
+def _outside(path: Path, workspace: Path, where: str) -> Problem:
+    return Problem(
+        f"{where}: {_shown(path, workspace)} lies outside the repository.",
+        "Give a path inside it; a symbolic link must not lead out of it.",
+    )
+
+
+def _lies_within(path: Path, workspace: Path) -> bool:
+    return _resolved(path).is_relative_to(workspace.resolve())
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # A loop of links.
+        return Path("/")
+
+
+def _shown(path: Path, workspace: Path) -> str:
+    return repr(os.path.relpath(path, workspace))

@@ -1,0 +1,1 @@
+"""Images in Kubernetes manifests: found, and pinned in place."""

@@ -1,0 +1,225 @@
+"""The files that ``manifests`` names: found inside the workspace, and replaced whole or not at all.
+
+It refuses what leads out of the workspace, is missing, is no file or may not be written, before
+anything is. Links to files are followed, so that a file is one file by whatever name; links to
+folders only where they are named. Hidden files are found where their dot is written.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+
+from feastflow_registry.kubernetes.kustomization import NAMES
+from feastflow_registry.kubernetes.streams import LARGEST
+from feastflow_registry.model.errors import Failure, Kind, gather, nearest
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_MOST = 2000
+_MAGIC = frozenset("*?[")
+_ANYWHERE = "**"
+_GIT = ".git"
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """A file as it was read. ``name``: relative to the workspace, links followed."""
+
+    name: str
+    path: Path
+    content: bytes
+
+
+def find(workspace: Path, wanted: Sequence[str]) -> tuple[ManifestFile, ...]:
+    """Read the files that names, patterns and folders stand for, each once, in their order.
+
+    Of a folder, and of a pattern that ends with ``*``, these are the ``*.yaml``, ``*.yml``,
+    ``*.json`` and kustomizations. Raises one input failure with all that cannot be read.
+    """
+    top = workspace.resolve()
+    found: dict[Path, ManifestFile] = {}
+
+    def add(item: str) -> None:
+        for path in _candidates(top, item):
+            real = _within(top, path)
+            if real not in found:
+                found[real] = _read(top, real)
+            if len(found) > _MOST:
+                cause = f"manifests: {item!r} stands for more than {_MOST} files."
+                raise Failure(Kind.INPUT, cause, "Name the folders that hold manifests.")
+
+    gather(*(partial(add, item) for item in wanted))
+    return tuple(found.values())
+
+
+def check_writable(files: Sequence[ManifestFile]) -> None:
+    """Refuse files that may not be replaced, all at once."""
+    gather(*(partial(_check_writable, each) for each in files))
+
+
+def replace(changes: Sequence[tuple[ManifestFile, bytes]]) -> None:
+    """Write new contents, each file whole or not at all; none, if one of them cannot be.
+
+    Raises a conflict if a file is not what it was when it was read.
+    """
+    check_writable([file for file, _ in changes])
+    done: list[str] = []
+    with ExitStack() as drafts:
+        ready = [(file, drafts.enter_context(_draft(file, content))) for file, content in changes]
+        for file, _ in ready:
+            _check_unchanged(file)
+        for file, draft in ready:
+            with _explained(file.name, f"; replaced before it: {', '.join(done)}" if done else ""):
+                draft.replace(file.path)
+                _flush(file.path.parent)
+            done.append(file.name)
+
+
+@contextmanager
+def _draft(file: ManifestFile, content: bytes) -> Iterator[Path]:
+    """Write what is to take a file's place beside it, on the disk and with its mode and owner."""
+    with _explained(file.name):
+        there = file.path.stat()
+        handle, name = tempfile.mkstemp(prefix=f".{file.path.name}.", dir=file.path.parent)
+    try:
+        with _explained(file.name), os.fdopen(handle, "wb") as draft:
+            draft.write(content)
+            if (there.st_uid, there.st_gid) != (os.getuid(), os.getgid()):
+                os.fchown(handle, there.st_uid, there.st_gid)
+            os.fchmod(handle, stat.S_IMODE(there.st_mode))
+            draft.flush()
+            os.fsync(handle)
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _check_unchanged(file: ManifestFile) -> None:
+    with _explained(file.name):
+        same = file.path.resolve() == file.path and file.path.read_bytes() == file.content
+    if not same:
+        cause = f"{file.name} was changed by someone else while this ran; nothing was written."
+        raise Failure(Kind.CONFLICT, cause, "Run this again.")
+
+
+def _check_writable(file: ManifestFile) -> None:
+    """Refuse what may not be written, and what root would not be stopped from writing."""
+    with _explained(file.name):
+        mode = file.path.stat().st_mode
+    if not mode & 0o222 or not os.access(file.path, os.W_OK):
+        fix = "Allow it with chmod u+w, or leave the file out of the manifests."
+        raise Failure(Kind.INPUT, f"manifests: {file.name!r} is read-only.", fix)
+    if not os.access(file.path.parent, os.W_OK | os.X_OK):
+        cause = f"manifests: the folder of {file.name!r} is read-only."
+        fix = "Allow writing in it: a file is replaced by another that is written beside it."
+        raise Failure(Kind.INPUT, cause, fix)
+
+
+def _flush(folder: Path) -> None:
+    """Put a folder's own entries on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _explained(name: str, more: str = "") -> Iterator[None]:
+    """Turn an error of the system into a failure that names the file."""
+    try:
+        yield
+    except OSError as error:
+        cause = f"manifests: {name!r}: {error.strerror or error}{more}."
+        fix = "Check its permissions and the space on its disk, then run this again."
+        raise Failure(Kind.INPUT, cause, fix) from None
+
+
+def _read(top: Path, path: Path) -> ManifestFile:
+    name = path.relative_to(top).as_posix()
+    if not path.is_file():
+        cause = f"manifests: {name!r} is not a file."
+        raise Failure(Kind.INPUT, cause, "Name files, folders or patterns of files.")
+    with _explained(name), path.open("rb") as file:
+        return ManifestFile(name, path, file.read(LARGEST + 1))
+
+
+def _within(top: Path, path: Path) -> Path:
+    """Follow links. Raises an input failure if they lead out of the workspace."""
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError):  # A loop of links.
+        real = Path("/")
+    if not real.is_relative_to(top) or _GIT in real.relative_to(top).parts:
+        cause = f"manifests: {os.path.relpath(path, top)!r} lies outside the repository."
+        fix = "Name what is inside it; a symbolic link must not lead out of it."
+        raise Failure(Kind.INPUT, cause, fix)
+    return real
+
+
+def _candidates(top: Path, item: str) -> list[Path]:
+    """List the paths that one item of the input stands for."""
+    path = top / item
+    if os.path.lexists(path):
+        real = _within(top, path)
+        if not real.is_dir():
+            return [path]
+        found = [each for each in _walk(real, hidden=False) if _is_manifest(each.name)]
+        lacks = f"there is no manifest in the folder {item!r}."
+        fix = f"Manifests are files that end with {', '.join(_SUFFIXES)}."
+    elif _MAGIC & set(item):
+        found = _glob(top, item)
+        lacks = f"no file matches {item!r}."
+        fix = "Use * within a name, ** for folders below one another, and / between names."
+    else:
+        found = []
+        lacks = f"there is no {item!r}."
+        fix = "Give a path relative to the top folder of the repository."
+        if path.parent.is_dir():
+            beside = [os.path.relpath(each, top) for each in _within(top, path.parent).iterdir()]
+            fix = nearest(item, beside) if beside else fix
+    if not found:
+        raise Failure(Kind.INPUT, f"manifests: {lacks}", fix)
+    return found
+
+
+def _glob(top: Path, item: str) -> list[Path]:
+    pattern = Path(item).parts
+    fixed = next(index for index, part in enumerate(pattern) if _MAGIC & set(part))
+    base = _within(top, top.joinpath(*pattern[:fixed]))
+    rest = pattern[fixed:]
+    hidden = any(part.startswith(".") for part in rest)
+    found = [
+        path for path in _walk(base, hidden=hidden) if _matches(path.relative_to(base).parts, rest)
+    ]
+    return [each for each in found if not rest[-1].endswith("*") or _is_manifest(each.name)]
+
+
+def _walk(folder: Path, *, hidden: bool) -> Iterator[Path]:
+    """Yield the files below a folder in their order, without following links to folders."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            each for each in folders if each != _GIT and (hidden or not each.startswith("."))
+        )
+        yield from (Path(place, each) for each in sorted(files) if hidden or each[0] != ".")
+
+
+def _matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Match the parts of a path; a leading dot is matched by a dot alone."""
+    if not pattern or not path:
+        return not path and all(part == _ANYWHERE for part in pattern)
+    shown = pattern[0].startswith(".") or not path[0].startswith(".")
+    if pattern[0] == _ANYWHERE:
+        return _matches(path, pattern[1:]) or (shown and _matches(path[1:], pattern))
+    return shown and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
+
+
+def _is_manifest(name: str) -> bool:
+    return name in NAMES or name.endswith(_SUFFIXES)

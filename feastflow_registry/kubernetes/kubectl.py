@@ -1,0 +1,58 @@
+"""The ``kubectl`` commands that put an image to work in a cluster: what a person copies. Pure.
+
+It decides what can be set in place: neither a Job's pods nor an ephemeral container can be changed.
+Where no manifest tells, a deployment has its image's name, and its container the service's.
+https://kubernetes.io/docs/reference/kubectl/generated/kubectl_set/kubectl_set_image/
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from feastflow_registry.kubernetes import kustomization
+from feastflow_registry.kubernetes.image_names import Found, Pin
+from feastflow_registry.kubernetes.workloads import Manifest
+from feastflow_registry.model.services import Service
+
+_SETTABLE = (
+    *("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"),
+    *("CronJob", "Pod"),
+)
+_ROLLED_OUT = ("deployment", "statefulset", "daemonset")
+_EPHEMERAL = "ephemeralContainers"
+
+_Resource = tuple[str, str]
+"""``kind/name`` and the namespace, if one is known."""
+
+
+def commands(pins: Mapping[Service, Pin], manifests: Sequence[Manifest] = ()) -> list[str]:
+    """Give the lines that set each service's image, then those that wait until it runs."""
+    wanted: dict[_Resource, dict[str, str]] = {}
+    for service, pin in pins.items():
+        uses = [found for each in manifests for found in each.uses(service.repository)]
+        for found in filter(_can_set, uses):
+            kind, _, name = found.resource.partition("/")
+            images = wanted.setdefault((f"{kind.lower()}/{name}", found.namespace), {})
+            images[found.container] = f"{found.name}{pin}"
+        if all(found.resource in kustomization.KINDS for found in uses):
+            resource = (f"deployment/{service.repository.name}", "")
+            wanted.setdefault(resource, {})[service.name] = f"{service.repository}{pin}"
+    lines = [
+        _line("set", "image", resource, *(f"{key}={image}" for key, image in images.items()))
+        for resource, images in wanted.items()
+    ]
+    waiting = [each for each in wanted if each[0].partition("/")[0] in _ROLLED_OUT]
+    return lines + [_line("rollout", "status", each) for each in waiting]
+
+
+def _can_set(found: Found) -> bool:
+    kind, _, name = found.resource.partition("/")
+    known = kind in _SETTABLE and not found.foreign and _EPHEMERAL not in found.place.path
+    return known and "" not in (name, found.container)
+
+
+def _line(verb: str, what: str, resource: _Resource, *words: str) -> str:
+    name, namespace = resource
+    where = ("-n", namespace) if namespace else ()
+    return shlex.join(("kubectl", verb, what, name, *words, *where))

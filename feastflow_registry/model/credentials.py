@@ -1,0 +1,102 @@
+"""Where the registry's credential comes from, what forms it takes, and where it ends.
+
+It lives in memory only. Nothing here prints it, and its ``repr`` does not hold it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass, field
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import RegistryHost
+
+_GUESSABLE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user and a token (or, from ``docker login``, a password)."""
+
+    username: str
+    token: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, username: str, token: str) -> Credential | None:
+        """Check an input pair: both, or neither. Raises an input failure without the value."""
+        if not token:
+            return None
+        if not username:
+            raise _wrong("is given without a user name", "Set the input username too")
+        if "::" in token:
+            raise _wrong(
+                'holds "::", which the runner would read as a command',
+                "Create an access token, which has no such characters",
+            )
+        if not token.isascii() or not token.isprintable() or re.search(r"\s", token):
+            raise _wrong(
+                "holds a space, a line break or a character that no token has",
+                "Save the secret again without the line break that was pasted with it",
+            )
+        return cls(username, token)
+
+    @property
+    def basic(self) -> str:
+        """The value of an ``Authorization`` header. RFC 7617."""
+        return f"Basic {base64.b64encode(self._pair).decode()}"
+
+    @property
+    def _pair(self) -> bytes:
+        return f"{self.username}:{self.token}".encode()
+
+    def docker_config(self, host: RegistryHost) -> str:
+        """The content of a Docker configuration that holds this credential and no other.
+
+        https://docs.docker.com/reference/cli/docker/login/
+        """
+        auth = base64.b64encode(self._pair).decode()
+        return json.dumps({"auths": {host.credential_key: {"auth": auth}}})
+
+    def engine_auth(self, host: RegistryHost) -> dict[str, str]:
+        """What Docker Engine's API takes as ``X-Registry-Auth``, before its encoding."""
+        return {
+            "username": self.username,
+            "password": self.token,
+            "serveraddress": host.credential_key,
+        }
+
+    def forms(self, host: RegistryHost) -> tuple[str, ...]:
+        """Every text that gives the token away, for the runner to mask."""
+        wholes = [
+            self.token.encode(),
+            self._pair,
+            self.docker_config(host).encode(),
+            json.dumps(self.engine_auth(host)).encode(),
+        ]
+        found = {self.token}
+        for whole in wholes:
+            for encode in (base64.b64encode, base64.urlsafe_b64encode):
+                found.add(encode(whole).decode())
+                found.add(encode(whole).decode().rstrip("="))
+        return tuple(sorted(found, key=len, reverse=True))
+
+
+def holds(text: str, token: str) -> bool:
+    """Whether a text gives the token away; a short password may be part of any word."""
+    return len(token) >= _GUESSABLE and token in text
+
+
+def missing(host: RegistryHost) -> Failure:
+    """A push is due, and there is nothing to push with."""
+    return Failure(
+        Kind.INPUT,
+        f"there are no credentials to push to {host} with.",
+        "Give username and token (for Docker Hub an access token with read and write scope); "
+        "by hand, set DOCKERHUB_USERNAME and DOCKERHUB_TOKEN or run `docker login`.",
+    )
+
+
+def _wrong(cause: str, fix: str) -> Failure:
+    return Failure(Kind.INPUT, f'input "token" {cause}.', f"{fix}.")

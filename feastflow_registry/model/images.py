@@ -1,0 +1,246 @@
+"""Reading OCI manifests, indexes and image configurations, which come from anywhere.
+
+https://github.com/opencontainers/image-spec/blob/main/manifest.md
+https://github.com/opencontainers/image-spec/blob/main/image-index.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import NamedTuple
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import Commit, Digest, Tag
+from feastflow_registry.model.tag_names import INPUTS_LABEL
+
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+IMAGES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_ATTESTATION = "vnd.docker.reference.type"
+_REVISION = "org.opencontainers.image.revision"
+_SOURCE = "org.opencontainers.image.source"
+_MOST_PLATFORMS = 64
+_FIRST_YEAR = 2000
+_FOREIGN = (".image.rootfs.foreign.", ".image.layer.nondistributable.")
+
+
+class Blob(NamedTuple):
+    """A configuration or a layer. ``size``: bytes."""
+
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or an index: its very bytes, and what they say."""
+
+    data: bytes
+    media_type: str
+    content: Mapping[str, object]
+
+    @classmethod
+    def parse(cls, data: bytes, content_type: str) -> Manifest:
+        """Read a manifest. Raises an unverified failure on anything that is not one."""
+        content = json_object(data)
+        media_type = str(content.get("mediaType") or content_type.partition(";")[0].strip())
+        if media_type not in INDEXES + IMAGES:
+            raise _malformed(f"has the type {media_type[:80]!r}")
+        return cls(data, media_type, content)
+
+    @property
+    def is_index(self) -> bool:
+        """Whether this lists the manifests of several platforms."""
+        return self.media_type in INDEXES
+
+    @property
+    def platforms(self) -> tuple[Digest, ...]:
+        """The manifests of an index, without those that hold attestations."""
+        found = [each for each in self._entries("manifests") if not _is_attestation(each)]
+        if not 0 < len(found) <= _MOST_PLATFORMS:
+            raise _malformed(f"is an index of {len(found)} platforms")
+        return tuple(_digest(each) for each in found)
+
+    @property
+    def children(self) -> tuple[Digest, ...]:
+        """Every manifest that an index lists, attestations included; none for an image."""
+        return tuple(_digest(each) for each in self._entries("manifests") if self.is_index)
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """What a registry must hold for one platform's image: its configuration and its layers.
+
+        Not those layers that may not be distributed and are fetched from their own addresses:
+        https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers
+        """
+        if self.is_index:
+            return ()
+        layers = [each for each in self._entries("layers") if not _is_foreign(each)]
+        return tuple(
+            Blob(_digest(each), _size(each)) for each in (self.content.get("config"), *layers)
+        )
+
+    @property
+    def config(self) -> Digest:
+        """The image configuration of one platform's manifest."""
+        return _digest(self.content.get("config"))
+
+    @property
+    def size(self) -> int:
+        """The bytes of the configuration and all layers, compressed, as they are pulled."""
+        parts = [self.content.get("config"), *self._entries("layers")]
+        sizes = [each.get("size") for each in parts if isinstance(each, dict)]
+        return sum(each for each in sizes if isinstance(each, int) and each > 0)
+
+    def _entries(self, key: str) -> list[dict[str, object]]:
+        found = self.content.get(key)
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+class Origin(NamedTuple):
+    """What an image was made from, by its labels: commit, repository, digest of the inputs."""
+
+    revision: Commit | None = None
+    source: str = ""
+    inputs: str = ""
+
+
+def read_origin(data: bytes) -> Origin:
+    """What an image configuration's labels say of its origin, if they do.
+
+    https://github.com/opencontainers/image-spec/blob/main/config.md
+    """
+    config = json_object(data).get("config")
+    labels = config.get("Labels") if isinstance(config, dict) else None
+    if not isinstance(labels, dict):
+        return Origin()
+    return Origin(
+        Commit.read(labels.get(_REVISION)),
+        str(labels.get(_SOURCE) or ""),
+        str(labels.get(INPUTS_LABEL) or ""),
+    )
+
+
+def read_created(data: bytes) -> datetime | None:
+    """When an image was made, if its configuration says so; builders write 1970 for never."""
+    moment = read_moment(json_object(data).get("created"))
+    return moment if moment and moment.year >= _FIRST_YEAR else None
+
+
+def json_object(data: bytes) -> Mapping[str, object]:
+    """Parse JSON that must be an object, however hostile."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise _malformed("is no JSON object")
+    return found
+
+
+def hashes_to(data: bytes, digest: Digest) -> bool:
+    """Recompute a digest from the bytes it names."""
+    algorithm, _, expected = digest.value.partition(":")
+    return hashlib.new(algorithm, data).hexdigest() == expected
+
+
+def _is_attestation(entry: dict[str, object]) -> bool:
+    annotations = entry.get("annotations")
+    return isinstance(annotations, dict) and _ATTESTATION in annotations
+
+
+def _is_foreign(entry: dict[str, object]) -> bool:
+    media_type = str(entry.get("mediaType"))
+    return bool(entry.get("urls")) and any(each in media_type for each in _FOREIGN)
+
+
+def _size(entry: object) -> int:
+    size = entry.get("size") if isinstance(entry, dict) else None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise _malformed("does not say how large its parts are")
+    return size
+
+
+def _digest(entry: object) -> Digest:
+    try:
+        return Digest.parse(str(entry.get("digest")) if isinstance(entry, dict) else "")
+    except Failure:
+        raise _malformed("names no digest where one is due") from None
+
+
+def _malformed(what: str) -> Failure:
+    return Failure(
+        Kind.UNVERIFIED,
+        f"what the registry holds is not a container image: it {what}.",
+        "Publish under another name, or delete what is there.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An image on the registry. ``size``: compressed bytes. Labels that disagree are unknown.
+
+    ``inputs``: the digest of what it was made from, if it was published to be carried forward.
+    """
+
+    digest: Digest
+    revision: Commit | None
+    source: str
+    size: int = 0
+    inputs: str = ""
+
+
+class Deleted(Enum):
+    """What became of a deletion."""
+
+    DONE = "deleted"
+    GONE = "was not there"
+    UNSUPPORTED = "not by tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One platform of an image."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(each for each in (self.os, self.architecture, self.variant) if each)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTag:
+    """A tag as it is listed. ``size``: compressed, in bytes; the times are in UTC."""
+
+    name: Tag
+    digest: Digest | None = None
+    size: int = 0
+    pushed: datetime | None = None
+    pulled: datetime | None = None
+    platforms: tuple[Platform, ...] = ()
+
+
+def read_moment(value: object) -> datetime | None:
+    """Read an RFC 3339 time; Go's zero time stands for never."""
+    try:
+        found = datetime.fromisoformat(value if isinstance(value, str) else "")
+        moment = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.year > 1 else None
+
+
+Names = Mapping[Tag | Digest, str]
+"""What is used by its tag or digest, and where."""

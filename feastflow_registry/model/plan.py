@@ -1,0 +1,307 @@
+"""What a run will do, as a value: what was seen on the registry, and the steps that follow.
+
+What is only known later (a digest not built yet) is left open and filled in by who carries it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.services import Service
+
+
+class Command(StrEnum):
+    """The one vocabulary of the action's ``command`` and the program's subcommands."""
+
+    PUBLISH = "publish"
+    BUILD = "build"
+    PUSH = "push"
+    TAGS = "tags"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    DEPLOY = "deploy"
+    PRUNE = "prune"
+    INIT = "init"
+    DOCTOR = "doctor"
+
+    @property
+    def builds(self) -> bool:
+        """Whether it is about images that are built from the checkout."""
+        return self in (Command.PUBLISH, Command.BUILD, Command.PUSH, Command.DOCTOR)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes to the registry."""
+        return self in _WRITING
+
+
+_WRITING = (Command.PUBLISH, Command.PUSH, Command.PROMOTE, Command.ROLLBACK, Command.PRUNE)
+
+
+class Latest(StrEnum):
+    """How ``latest`` moves."""
+
+    FORWARD = "forward"
+    FORCE = "force"
+    NEVER = "never"
+
+
+class Reuse(StrEnum):
+    """What is not built again."""
+
+    COMMIT = "commit"
+    UNCHANGED = "unchanged"
+    NEVER = "never"
+
+
+class Rule(Enum):
+    """How a tag may move."""
+
+    COMMIT = "written once"
+    GIT_TAG = "a git tag's name is written once"
+    MILESTONE = "forward until a git tag of that name exists"
+    FINAL = "set once, to the commit of its git tag"
+    FORWARD = "forward only"
+    DATED = "forward only, by runs of its own date"
+    FORCE = "wherever it is told"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides one move. ``relation``: our commit's to the one now there.
+
+    ``git_tag``: the commit of the git tag of that name; ``frozen``: its publish has been here.
+    """
+
+    current: Published | None
+    relation: Relation = Relation.UNKNOWN
+    git_tag: Commit | None = None
+    frozen: bool = False
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether this run may push, whether tags that others share may move, and why."""
+
+    push: bool
+    shared: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTag:
+    """A tag that this commit deserves, and the rule that it moves by."""
+
+    tag: Tag
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one service's repository holds: the commit's image, and what decides each move.
+
+    ``unchanged``: an ancestor's image that was made from the same ``inputs`` (their digest);
+    ``why``: why there is none.
+    """
+
+    image: Published | None = None
+    facts: Mapping[Tag, Facts] = field(default_factory=dict)
+    unchanged: Published | None = None
+    inputs: str = ""
+    why: str = ""
+
+
+Snapshot = Mapping[str, Seen]
+"""By the service's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseImage:
+    """The commit's image is published: nothing is built."""
+
+    service: Service
+    reference: Reference
+    image: Published
+
+
+@dataclass(frozen=True, slots=True)
+class CarryImage:
+    """An ancestor's image would come out the same: it gets this commit's tag too."""
+
+    service: Service
+    reference: Reference
+    image: Published
+
+
+@dataclass(frozen=True, slots=True)
+class BuildImage:
+    """Build a service. ``tags`` are the names that the local engine gives the image.
+
+    ``needs``: the services that it is built from; ``cache_from``, ``cache_to``, ``attest``: as
+    buildx takes them; ``epoch``: the seconds since 1970 that every file and layer is to carry;
+    ``pull``: look base images up again; ``why``: why it is not carried forward.
+    """
+
+    service: Service
+    tags: tuple[Reference, ...]
+    labels: tuple[tuple[str, str], ...]
+    needs: tuple[Service, ...] = ()
+    cache_from: str = ""
+    cache_to: str = ""
+    attest: tuple[str, ...] = ()
+    epoch: int | None = None
+    pull: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushImage:
+    """Push what was built under its commit tag, and read it back."""
+
+    service: Service
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTag:
+    """Point a tag at the service's image, replacing ``expect`` and nothing else.
+
+    ``held``: the image is there already, so that only what became newer is looked for.
+    """
+
+    service: Service
+    reference: Reference
+    rule: Rule
+    expect: Digest | None
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTag:
+    """Leave a tag where it is, and say why."""
+
+    service: Service
+    reference: Reference
+    there: Digest | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyImage:
+    """Bring an image, with all that it lists, into another repository or registry."""
+
+    service: Service
+    source: Reference
+    target: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class MarkImage:
+    """Give an image the tag that says that it is bad."""
+
+    service: Service
+    reference: Reference
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTag:
+    """Delete a tag. ``digest``: the image that it is expected to hold."""
+
+    service: Service
+    reference: Reference
+    digest: Digest | None
+    reason: str
+
+
+Step = (
+    ReuseImage
+    | CarryImage
+    | BuildImage
+    | PushImage
+    | MoveTag
+    | KeepTag
+    | CopyImage
+    | MarkImage
+    | DeleteTag
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of one run, in their order, and what they are about."""
+
+    command: Command
+    commit: Commit
+    source: str
+    permission: Permission
+    steps: tuple[Step, ...]
+
+    def of(self, service: Service) -> tuple[Step, ...]:
+        """The steps of one service."""
+        return tuple(step for step in self.steps if step.service == service)
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Every service of the plan, once, in order."""
+        return tuple(dict.fromkeys(step.service for step in self.steps))
+
+    @property
+    def builds(self) -> tuple[BuildImage, ...]:
+        """The images that have to be built."""
+        return tuple(step for step in self.steps if isinstance(step, BuildImage))
+
+    @property
+    def pushes(self) -> tuple[PushImage, ...]:
+        """The images that have to be pushed."""
+        return tuple(step for step in self.steps if isinstance(step, PushImage))
+
+    @property
+    def carries(self) -> tuple[CarryImage, ...]:
+        """The images that get this commit's tag too."""
+        return tuple(step for step in self.steps if isinstance(step, CarryImage))
+
+    @property
+    def images(self) -> tuple[PushImage | CarryImage | ReuseImage, ...]:
+        """What each service's commit tag is or will be."""
+        kinds = (PushImage, CarryImage, ReuseImage)
+        return tuple(step for step in self.steps if isinstance(step, kinds))
+
+    @property
+    def moves(self) -> tuple[MoveTag, ...]:
+        """The tags that have to be moved."""
+        return tuple(step for step in self.steps if isinstance(step, MoveTag))
+
+
+class Action(StrEnum):
+    """What came of one step."""
+
+    BUILT = "built"
+    REUSED = "reused"
+    CARRIED = "carried"
+    ADOPTED = "adopted"
+    PUSHED = "pushed"
+    MOVED = "moved"
+    KEPT = "kept"
+    COPIED = "copied"
+    MARKED = "marked"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One thing that was done and proven. ``seconds``: how long it took. ``size``: bytes."""
+
+    service: Service
+    action: Action
+    reference: Reference
+    digest: Digest | None = None
+    size: int = 0
+    seconds: float = 0.0
+    note: str = ""

@@ -1,0 +1,264 @@
+"""What the core asks of the world. Adapters answer; each may raise a ``Failure``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.images import Deleted, ListedTag, Manifest, Published
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.services import Service
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image fresh from the builder: in the engine by ID, or on the registry by digest."""
+
+    image_id: str
+    digest: Digest | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build session made, and what it did not: both by the service's name."""
+
+    images: Mapping[str, BuiltImage]
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+
+class Spread(Protocol):
+    """Does the same work on several things at once; the results come in their order."""
+
+    def __call__(self, work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
+        """Raise the first failure, once everything that was begun has ended."""
+
+
+def in_turn(work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
+    """Spread nothing: one after the other."""
+    return [work(item) for item in items]
+
+
+def attempt(spread: Spread, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Do all of the work, whatever fails; yield what came of it, then raise all failures as one."""
+
+    def attempt_one(item: T) -> R | Failure:
+        try:
+            return work(item)
+        except Failure as failure:
+            return failure
+
+    failures: list[Failure] = []
+    for result in spread(attempt_one, items):
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            yield result
+    if failures:
+        raise Failure.join(failures)
+
+
+def together(spread: Spread, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do all of the work; raises the failures of all of it as one."""
+    return list(attempt(spread, work, items))
+
+
+class Registry(Protocol):
+    """One registry, as its distribution API shows it."""
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """Ask what a tag or digest points at; nothing, if it is not there."""
+
+    def inspect(self, repository: Repository, digest: Digest) -> Published:
+        """Read an image by digest and recompute the digest from its bytes."""
+
+    def set_tag(self, reference: Reference, digest: Digest) -> None:
+        """Point a tag at a manifest of the same repository, byte for byte."""
+
+    def tags(self, repository: Repository) -> tuple[Tag, ...]:
+        """List every tag; none, if there is no such repository."""
+
+    def check_push(self, repository: Repository) -> None:
+        """Make sure that the credential may push here, without publishing anything."""
+
+
+class Copier(Protocol):
+    """Brings images from one repository or registry to another."""
+
+    def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
+        """Copy an image with all that it lists, what is there left out; the bytes that went."""
+
+
+class TagReader(Protocol):
+    """What tells which tags there are, and which images they name."""
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """Ask what a tag or digest points at; nothing, if it is not there."""
+
+    def tags(self, repository: Repository) -> tuple[Tag, ...]:
+        """List every tag; none, if there is no such repository."""
+
+
+class ImageReader(TagReader, Protocol):
+    """What also tells what an image is made of."""
+
+    def platforms(self, repository: Repository, digest: Digest) -> Sequence[Manifest]:
+        """Read an image, or the images of an index, without their attestations."""
+
+    def config(self, repository: Repository, digest: Digest) -> bytes:
+        """Read an image's configuration."""
+
+
+class Listing(Protocol):
+    """A registry's own listing, which tells more than names."""
+
+    def tags(self, repository: Repository) -> Iterable[ListedTag]:
+        """List every tag, page by page; none, if there is no such repository."""
+
+
+class TagDeletion(Protocol):
+    """Deletes tags, and leaves their images."""
+
+    def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+        """Delete one tag, if that can be done here. Raises a refusal, or a conflict."""
+
+
+class ImageDeletion(TagDeletion, Protocol):
+    """Deletes whole images too, where tags alone cannot be."""
+
+    def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
+        """Delete an image and all of its tags."""
+
+    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
+        """What must stay for the kept digests to stay whole: they and their children."""
+
+
+class Builder(Protocol):
+    """Docker Engine and buildx."""
+
+    def check_ready(self, images: Sequence[BuildImage]) -> None:
+        """Make sure that the engine and the builder are there and can build these."""
+
+    def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
+        """Build all images in one session; one that fails keeps no other from being built.
+
+        Raises what is no single service's failure, such as an engine that is gone.
+        """
+
+    def push(self, image: BuiltImage, reference: Reference) -> Digest:
+        """Push an image that is in the engine under a tag."""
+
+
+class Checker(Protocol):
+    """Judges an image before it gets any name on the registry."""
+
+    def check(
+        self, service: Service, image: BuiltImage, reference: Reference, *, alone: bool
+    ) -> None:
+        """Run the service's smoke test and its check. Raises a build failure.
+
+        ``reference``: the commit tag, which an image in the engine is already called by;
+        ``alone``: whether no other check runs, so that its output may be shown as it comes.
+        Several threads may check at once.
+        """
+
+    def end(self) -> None:
+        """Let every check that still runs end soon, and leave nothing behind."""
+
+
+class History(Protocol):
+    """What git and GitHub know of the commits of one repository."""
+
+    def relation(self, base: Commit, head: Commit) -> Relation:
+        """Say where ``head`` stands to ``base``: AHEAD is a descendant."""
+
+    def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
+        """The first-parent commits of a branch that come after one, newest first."""
+
+    def ancestors(self, commit: Commit) -> Sequence[Commit]:
+        """The first parents before a commit, newest first, about a hundred of them."""
+
+    def is_shallow(self) -> bool:
+        """Whether what is known is cut off somewhere."""
+
+    def git_tag(self, name: str) -> Commit | None:
+        """The commit of a git tag on the remote."""
+
+    def resolve(self, abbreviation: str) -> Commit | None:
+        """The one commit whose name begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One line at a commit on GitHub. ``url``: where more is to be seen."""
+
+    context: str
+    description: str
+    url: str
+
+
+class Statuses(Protocol):
+    """What GitHub shows at the commits of one repository."""
+
+    def set(self, commit: Commit, status: Status) -> None:
+        """Set a status to success. Raises a failure if that may not or cannot be."""
+
+
+class Worktree(Protocol):
+    """The files that images are built from."""
+
+    def ensure(self, commit: Commit) -> None:
+        """Refuse unless HEAD is this commit and no tracked file differs from it."""
+
+
+class Ledger(Protocol):
+    """What ``build`` made, for ``push``."""
+
+    def write(self, commit: Commit, images: Mapping[str, BuiltImage]) -> None:
+        """Remember the images of one commit, by the service's name."""
+
+    def read(self, commit: Commit) -> Mapping[str, BuiltImage]:
+        """Recall them; empty, if another commit or none was built."""
+
+
+class Log(Protocol):
+    """Where a person reads along. Untrusted text goes to ``quote`` alone."""
+
+    def say(self, text: str) -> None:
+        """Write one line of our own."""
+
+    def group(self, title: str) -> AbstractContextManager[None]:
+        """Fold the lines written inside."""
+
+    def quote(self, line: str) -> None:
+        """Write one line of somebody else's."""
+
+    def notice(self, text: str) -> None:
+        """Point out something that is right but may surprise."""
+
+    def warning(self, text: str) -> None:
+        """Point out something that is probably not wanted."""
+
+    def fail(self, cause: str, fix: str) -> None:
+        """Say what failed, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """How ``bake --print`` ended, and what it wrote."""
+
+    code: int
+    text: str
+    errors: str
+
+
+Print = Callable[[str, str, Mapping[str, str]], Printed]
+"""Prints a file, named from a folder of the workspace, as it is with these variables alone."""

@@ -1,0 +1,295 @@
+"""The OCI distribution protocol, as far as publishing safely needs it.
+
+Tags are compared by the digest that HEAD names; every manifest is hashed once when it is read.
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import (
+    IMAGES,
+    INDEXES,
+    Manifest,
+    Origin,
+    Published,
+    hashes_to,
+    json_object,
+    read_origin,
+)
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.http import Client, Response, Sink, Stream, redact
+
+_MANIFEST_LIMIT = 4 * 1024 * 1024
+_CONFIG_LIMIT = 8 * 1024 * 1024
+_MOST_PAGES = 1000
+_ACCEPT = ", ".join(INDEXES + IMAGES)
+
+
+@dataclass(slots=True)
+class RegistryClient:
+    """One registry, one run. Manifests and images are immutable, so each is read once."""
+
+    http: Client
+    auth: Authenticator
+    manifests: dict[tuple[Repository, Digest], Manifest] = field(default_factory=dict)
+    images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
+
+    def resolve(self, reference: Reference) -> Digest | None:
+        """Ask what a tag or digest points at, by HEAD, which Docker Hub counts as no pull."""
+        path = f"manifests/{reference.identifier}"
+        response = self.send("HEAD", reference.repository, path, accept=_ACCEPT)
+        if response.status == 404:
+            return None
+        if response.status != 200:
+            raise self.unexpected(response, str(reference))
+        text = response.headers.get("docker-content-digest", "")
+        try:
+            return Digest.parse(text)
+        except Failure:
+            return self._digest_by_content(reference)
+
+    def inspect(self, repository: Repository, digest: Digest) -> Published:
+        """Read an image: its labels over all platforms, and its largest platform's size."""
+        known = self.images.get((repository, digest))
+        if known:
+            return known
+        platforms = self.platforms(repository, digest)
+        origins = {read_origin(self.config(repository, each.config)) for each in platforms}
+        origin = origins.pop() if len(origins) == 1 else Origin()
+        image = Published(
+            digest,
+            origin.revision,
+            origin.source,
+            max(each.size for each in platforms),
+            origin.inputs,
+        )
+        self.images[repository, digest] = image
+        return image
+
+    def platforms(self, repository: Repository, digest: Digest) -> tuple[Manifest, ...]:
+        """Read an image, or the images of an index, without their attestations."""
+        manifest = self.manifest(repository, digest)
+        if not manifest.is_index:
+            return (manifest,)
+        return tuple(self.manifest(repository, each) for each in manifest.platforms)
+
+    def set_tag(self, reference: Reference, digest: Digest) -> None:
+        """Put the manifest's own bytes under a tag: no layer travels, the digest stays."""
+        manifest = self.manifest(reference.repository, digest)
+        path = f"manifests/{reference.identifier}"
+        response = self.send(
+            "PUT",
+            reference.repository,
+            path,
+            body=manifest.data,
+            content_type=manifest.media_type,
+        )
+        if response.status not in (200, 201):
+            raise self.unexpected(response, f"writing {reference}", write=True)
+
+    def tags(self, repository: Repository) -> tuple[Tag, ...]:
+        """List every tag, page by page; none, if there is no such repository."""
+        path: str | None = "tags/list?n=1000"
+        found: list[Tag] = []
+        for _ in range(_MOST_PAGES):
+            if path is None:
+                return tuple(found)
+            response = self.send("GET", repository, path, limit=_MANIFEST_LIMIT)
+            if response.status == 404:
+                return ()
+            if response.status != 200:
+                raise self.unexpected(response, f"the tags of {repository}")
+            names = json_object(response.body).get("tags")
+            found += [_tag(name) for name in names] if isinstance(names, list) else []
+            path = _next_page(response, self._url(repository, ""))
+        raise _misbehaving(f"{repository} has pages of tags without end")
+
+    def check_push(self, repository: Repository) -> None:
+        """Begin an upload and cancel it: the one proof of the right to push."""
+        response = self.send("POST", repository, "blobs/uploads/", body=b"")
+        if response.status not in (201, 202):
+            raise self.unexpected(response, f"pushing to {repository}", write=True)
+        if upload := upload_address(response):
+            self.request("DELETE", upload, {})
+
+    def _digest_by_content(self, reference: Reference) -> Digest:
+        """Resolve on a registry that names no digest: read the manifest and hash it."""
+        path = f"manifests/{reference.identifier}"
+        response = self.send(
+            "GET", reference.repository, path, accept=_ACCEPT, limit=_MANIFEST_LIMIT
+        )
+        if response.status != 200:
+            raise self.unexpected(response, str(reference))
+        return Digest(f"sha256:{hashlib.sha256(response.body).hexdigest()}")
+
+    def manifest(self, repository: Repository, digest: Digest) -> Manifest:
+        """Read a manifest or an index, and recompute its digest."""
+        known = self.manifests.get((repository, digest))
+        if known:
+            return known
+        response = self.send(
+            "GET", repository, f"manifests/{digest}", accept=_ACCEPT, limit=_MANIFEST_LIMIT
+        )
+        self._check_content(response, repository, digest)
+        manifest = Manifest.parse(response.body, response.headers.get("content-type", ""))
+        self.manifests[repository, digest] = manifest
+        return manifest
+
+    def config(self, repository: Repository, digest: Digest) -> bytes:
+        """Read an image's configuration."""
+        response = self.send("GET", repository, f"blobs/{digest}", limit=_CONFIG_LIMIT)
+        response = self.http.follow(response, limit=_CONFIG_LIMIT)
+        self._check_content(response, repository, digest)
+        return response.body
+
+    def check_found(self, response: Response, repository: Repository, digest: Digest) -> None:
+        """Make sure that what was asked for by digest is there."""
+        what = f"{repository}@{digest.short}"
+        if response.status == 404:
+            raise Failure(
+                Kind.UNVERIFIED,
+                f"{what} is named by a tag, but is not on the registry.",
+                "Another run may have replaced or deleted it: run again.",
+            )
+        if response.status != 200:
+            raise self.unexpected(response, what)
+
+    def _check_content(self, response: Response, repository: Repository, digest: Digest) -> None:
+        self.check_found(response, repository, digest)
+        if not hashes_to(response.body, digest):
+            raise damaged(repository, digest)
+
+    def _url(self, repository: Repository, path: str) -> str:
+        return f"{self.auth.host.url}/v2/{repository.path}/{path}"
+
+    def send(
+        self,
+        method: str,
+        repository: Repository,
+        path: str,
+        *,
+        accept: str = "*/*",
+        body: bytes | None = None,
+        content_type: str = "application/octet-stream",
+        limit: int = 65536,
+        sink: Sink | None = None,
+    ) -> Response:
+        """Send one request about a repository; what the answer means is the caller's to judge.
+
+        The body of a 200 goes into the ``sink``, if there is one, wherever it is redirected to.
+        """
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        url = self._url(repository, path)
+        response = self.request(method, url, headers, body=body, limit=limit, sink=sink)
+        return self.http.follow(response, limit=limit, sink=sink) if sink else response
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        *,
+        body: bytes | Stream | None = None,
+        limit: int = 65536,
+        sink: Sink | None = None,
+    ) -> Response:
+        """Send with authorization; the first one alone, for it learns what the registry wants."""
+
+        def send(header: str | None) -> Response:
+            own = {"Authorization": header} if header else {}
+            sent = {**headers, **own}
+            return self.http.send(method, url, headers=sent, body=body, limit=limit, sink=sink)
+
+        if not self.auth.settled:
+            with self.auth.answering:
+                if not self.auth.settled:
+                    response = self._authorized(send)
+                    self.auth.settled = True
+                    return response
+        return self._authorized(send)
+
+    def _authorized(self, send: Callable[[str | None], Response]) -> Response:
+        """Send and answer one challenge: a token may have expired."""
+        sent = self.auth.header
+        response = send(sent)
+        if response.status == 401 and not self.auth.is_basic(sent):
+            sent = self.auth.answer(response, sent)
+            response = send(sent)
+        if response.status == 401 and (self.auth.is_basic(sent) or not self.auth.credential):
+            raise self.auth.refused()
+        return response
+
+    def unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
+        """Turn a final answer into a failure, with the registry's own words, shortened."""
+        words = error_words(response)
+        host = self.auth.host
+        if response.status in (401, 403) or (response.status == 404 and write):
+            need, may = ("read and write", "push to") if write else ("read", "pull from")
+            fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
+            if "immutab" in words:
+                fix = "Leave the tag out of the repository's rules of immutability on Docker Hub."
+            return Failure(Kind.REFUSED, f"{host} denied {what}{words}.", fix)
+        return _misbehaving(f"{redact(response.url)} answered {response.status}{words}")
+
+    def _user(self) -> str:
+        return repr(self.auth.credential.username) if self.auth.credential else "(none)"
+
+
+def upload_address(response: Response) -> str:
+    """Where a begun upload goes; empty if it is another host, or http: no place for credentials."""
+    location = response.headers.get("location", "")
+    upload = urljoin(response.url, location)
+    return upload if location and urlsplit(upload)[:2] == urlsplit(response.url)[:2] else ""
+
+
+def damaged(repository: Repository, digest: Digest) -> Failure:
+    """The registry holds something else than it says."""
+    return Failure(
+        Kind.UNVERIFIED,
+        f"the bytes of {repository}@{digest.short} do not hash to its digest.",
+        "Do not use this image: look at the registry, its proxy and its storage.",
+    )
+
+
+def _tag(name: object) -> Tag:
+    """A tag of a listing, which becomes a part of addresses."""
+    try:
+        return Tag.parse(str(name))
+    except Failure:
+        raise _misbehaving(f"a list of tags holds {str(name)[:80]!r}") from None
+
+
+def _next_page(response: Response, base: str) -> str | None:
+    """The next page's path, by ``Link: <…>; rel="next"``, on the same repository only."""
+    target, _, relation = response.headers.get("link", "").partition(">")
+    if not target.startswith("<") or "next" not in relation:
+        return None
+    url = urljoin(response.url, target[1:])
+    if not url.startswith(base):
+        raise _misbehaving(f"{redact(base)} continues at another address")
+    return url.removeprefix(base)
+
+
+def error_words(response: Response) -> str:
+    """The registry's message, on one line and without what a terminal would obey."""
+    try:
+        first = json.loads(response.body)["errors"][0]
+        text = f"{first.get('code', '')}: {first.get('message', '')}"
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return ""
+    clean = "".join(each if each.isprintable() else " " for each in text)
+    return f' ("{clean[:200]}")'
+
+
+def _misbehaving(cause: str) -> Failure:
+    return Failure(Kind.UNREACHABLE, f"{cause}.", "Check the registry's status, then run again.")

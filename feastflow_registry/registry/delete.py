@@ -1,0 +1,113 @@
+"""Deleting on a registry by the OCI distribution protocol, and what must not be deleted there.
+
+A registry deletes by tag, or only by digest, which takes every tag on it along, or not at all; it
+tells which when it is asked. What a kept tag needs is for the caller to ask, and not to delete.
+Whatever names a manifest as its ``subject`` (signatures, attestations of other tools) may go with
+it or stay behind, as the registry has it.
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md#content-management
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import INDEXES, Deleted
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.registry.client import RegistryClient, error_words
+from feastflow_registry.registry.http import Response
+
+_DONE = frozenset({200, 202, 204})
+_UNSUPPORTED = frozenset({400, 405})
+_MOST_CHILDREN = 1000
+
+
+@dataclass(slots=True)
+class RegistryDeletion:
+    """Deletes on the registry of a client, whose token must have been asked for deletion too."""
+
+    registry: RegistryClient
+
+    def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+        """Delete one tag; ``UNSUPPORTED`` where a registry deletes by digest only, or not at all.
+
+        distribution 2.8 answers a tag with 400 ``DIGEST_INVALID``, others with 405.
+        """
+        response = self._delete(repository, Tag.parse(tag.value).value)
+        if response.status in _UNSUPPORTED:
+            return Deleted.UNSUPPORTED
+        return self._outcome(response, Reference(repository, tag))
+
+    def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
+        """Delete a manifest together with every tag on it.
+
+        The caller vouches that nothing that stays needs it: see ``needed``.
+        """
+        response = self._delete(repository, str(Digest.parse(digest.value)))
+        reference = Reference(repository, digest)
+        if response.status in _UNSUPPORTED:
+            raise Failure(
+                Kind.REFUSED,
+                f"{repository.host} does not delete images{error_words(response)}.",
+                "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
+                "else delete with the means of its own that it offers.",
+            )
+        return self._outcome(response, reference)
+
+    def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
+        """Every manifest that an index needs: platforms, attestations, and what these list in turn.
+
+        None for an image. Costs a GET of the manifest, once a run.
+        """
+        found: set[Digest] = set()
+        indexes = [digest]
+        while indexes:
+            content = self.registry.manifest(repository, indexes.pop()).content
+            entries = content.get("manifests")
+            for entry in entries if isinstance(entries, list) else ():
+                child = _child(repository, entry)
+                if child not in found and entry.get("mediaType") in INDEXES:
+                    indexes.append(child)
+                found.add(child)
+                if len(found) > _MOST_CHILDREN:
+                    raise _malformed(f"{repository}@{digest.short} lists manifests without end")
+        return frozenset(found)
+
+    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
+        """What must stay for the kept digests to stay whole: they and their children."""
+        wanted = frozenset(kept)
+        return wanted.union(*(self.children(repository, each) for each in wanted))
+
+    def _delete(self, repository: Repository, identifier: str) -> Response:
+        return self.registry.send("DELETE", repository, f"manifests/{identifier}")
+
+    def _outcome(self, response: Response, reference: Reference) -> Deleted:
+        if response.status == 404:
+            return Deleted.GONE
+        if response.status in _DONE:
+            return Deleted.DONE
+        host, words = reference.repository.host, error_words(response)
+        if response.status in (401, 403):
+            raise Failure(
+                Kind.REFUSED,
+                f"{host} denied the deletion of {reference}{words}.",
+                "Give a token with the right to delete, or a user who has it.",
+            )
+        raise Failure(
+            Kind.UNREACHABLE,
+            f"{host} answered {response.status} to the deletion of {reference}{words}.",
+            "Check the registry's status, then run again.",
+        )
+
+
+def _child(repository: Repository, entry: object) -> Digest:
+    try:
+        return Digest.parse(str(entry.get("digest")) if isinstance(entry, dict) else "")
+    except Failure:
+        raise _malformed(f"an index in {repository} lists what is no digest") from None
+
+
+def _malformed(cause: str) -> Failure:
+    fix = "Nothing that it may need is deleted: look at what published it."
+    return Failure(Kind.UNVERIFIED, f"{cause}.", fix)

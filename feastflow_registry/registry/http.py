@@ -1,0 +1,296 @@
+"""One HTTP request that survives one bad moment: retries, a deadline, a size cap.
+
+It decides what is worth a second try and how long to wait. It never follows a redirect with a
+credential, never reads without end, and never shows a query string or a password in a message.
+What is large passes through in pieces, from one request into another.
+https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
+"""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import is_loopback
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_TRIES = 6
+_MOST_REDIRECTS = 5
+_LONGEST_PAUSE = 15.0
+_TIMEOUT = (10.0, 20.0)
+_PATIENCE = 5  # Times the timeout, for a server that has to take in a whole layer.
+_SLOWEST = 10_000  # Bytes a second that a layer may take beyond the deadline.
+_CHUNK = 65536
+_DIRECT = {"http": "", "https": ""}  # Beats HTTP_PROXY: no proxy may see what stays here.
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, read whole. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+Sink = Callable[[Iterator[bytes]], None]
+"""Takes in a body as it comes; every try gives it the body from its start."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """A body of ``size`` bytes, in pieces that come only once."""
+
+    pieces: Iterator[bytes]
+    size: int
+    begun: bool = False
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.begun = True
+        return self.pieces
+
+
+class Passing(Exception):
+    """A bad moment, after which it may work. ``wait``: seconds that the server asks for.
+
+    ``deserted``: nothing listens at an address of this machine, which waiting does not change.
+    """
+
+    def __init__(
+        self, url: str, cause: str, wait: float | None = None, *, deserted: bool = False
+    ) -> None:
+        super().__init__(cause)
+        self.url, self.cause, self.wait, self.deserted = url, cause, wait, deserted
+
+
+def redact(url: str) -> str:
+    """A URL without user, query and fragment, which may hold secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@dataclass(slots=True)
+class Client:
+    """Sends requests. ``deadline``: seconds for one request with all its retries.
+
+    ``clock`` is monotonic and ``wall`` is unix time, both in seconds; ``jitter`` is in [0, 1).
+    """
+
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    sleep: Callable[[float], None]
+    jitter: Callable[[], float]
+    deadline: float = 60.0
+    timeout: tuple[float, float] = _TIMEOUT
+    sent: int = 0
+    _session: requests.Session = field(default_factory=requests.Session)
+
+    def __post_init__(self) -> None:
+        adapter = HTTPAdapter(max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._session.auth = lambda request: request  # Or requests would read ~/.netrc.
+        self._session.headers["User-Agent"] = "feastflow-registry"
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Stream | None = None,
+        limit: int = _CHUNK,
+        sink: Sink | None = None,
+    ) -> Response:
+        """Send one request, again where that can help. ``limit``: most bytes of the answer.
+
+        ``sink``: where the body of a 200 goes, whose limit is its own to set. A ``Stream`` is sent
+        once: a bad moment is raised as ``Passing``, for the request that it comes from to begin
+        again. Raises an unreachable failure when tries or time run out, and a refused one at once
+        when a quota is exhausted. Any other status is the caller's to judge.
+        """
+        if isinstance(body, Stream) and body.begun:
+            raise Passing(url, "asked for a new token")
+        expires = self.clock() + self.deadline
+
+        def exchange() -> Response:
+            return self._exchange(method, url, headers or {}, body, limit, sink, expires)
+
+        for attempt in range(_MOST_TRIES):
+            try:
+                return self._attempt(url, exchange)
+            except Passing as passing:
+                moment = passing
+            if isinstance(body, Stream):
+                raise moment
+            if attempt and moment.deserted:
+                raise _deserted(moment.url)
+            if sink:  # A layer may have taken any time until then.
+                expires = self.clock() + self.deadline
+            pause = min(_LONGEST_PAUSE, 0.5 * 2**attempt) * (0.5 + self.jitter() / 2)
+            pause = pause if moment.wait is None else moment.wait
+            if attempt == _MOST_TRIES - 1 or self.clock() + pause >= expires:
+                break
+            self.sleep(pause)
+        asked = f", and asks to wait {moment.wait:.0f} seconds" if moment.wait else ""
+        raise _unreachable(moment.url, f"{moment.cause}, {attempt + 1} times{asked}")
+
+    def follow(self, response: Response, *, limit: int, sink: Sink | None = None) -> Response:
+        """Fetch what a redirect points at, without any credential."""
+        for _ in range(_MOST_REDIRECTS):
+            if response.status not in REDIRECTS:
+                return response
+            target = urljoin(response.url, response.headers.get("location", ""))
+            plain = urlsplit(response.url).scheme == "http"
+            if urlsplit(target).scheme not in ({"http", "https"} if plain else {"https"}):
+                raise _unreachable(response.url, "redirected to an address that is not https")
+            response = self.send("GET", target, limit=limit, sink=sink)
+        raise _unreachable(response.url, "redirected without end")
+
+    def _attempt(self, url: str, exchange: Callable[[], Response]) -> Response:
+        """Send once, and tell a bad moment from all that will not change."""
+        try:
+            response = exchange()
+        except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+            raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
+        except requests.exceptions.RequestException as error:
+            raise Passing(url, _reason(error), deserted=_is_deserted(url, error)) from None
+        if response.status in TRANSIENT:
+            _refuse_exhausted(response)
+            wait = retry_after(response.headers, self.wall())
+            raise Passing(url, f"answered {response.status}", wait)
+        return response
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Stream | None,
+        limit: int,
+        sink: Sink | None,
+        expires: float,
+    ) -> Response:
+        self.sent += 1
+        connect, read = self.timeout
+        with self._session.request(
+            method,
+            url,
+            headers=dict(headers),
+            data=body,
+            stream=True,
+            allow_redirects=False,
+            proxies=_DIRECT if is_loopback(urlsplit(url).hostname or "") else None,
+            timeout=(connect, read * _PATIENCE if isinstance(body, Stream) else read),
+        ) as answer:
+            lower = {name.lower(): value for name, value in answer.headers.items()}
+            data = bytearray()
+            if sink and answer.status_code == 200:
+                sink(self._pieces(answer, url, expires))
+            else:
+                for chunk in self._pieces(answer, url, expires, slowest=0):
+                    data += chunk
+                    if len(data) > limit:
+                        raise _unreachable(url, f"sent more than {limit} bytes")
+            return Response(answer.status_code, lower, bytes(data), url)
+
+    def _pieces(
+        self, answer: requests.Response, url: str, expires: float, slowest: int = _SLOWEST
+    ) -> Iterator[bytes]:
+        """A body in pieces, as long as it comes fast enough."""
+        passed = 0
+        try:
+            for chunk in answer.iter_content(_CHUNK):
+                passed += len(chunk)
+                if self.clock() > expires + (passed / slowest if slowest else 0):
+                    raise Passing(url, "did not answer in time")
+                yield chunk
+        except requests.exceptions.RequestException as error:
+            # Where a sink sends this on, it must not pass for a failure of the other side.
+            raise Passing(url, _reason(error)) from None
+
+
+def server_time(headers: Mapping[str, str], now: float) -> float:
+    """Unix time as the server has it, in whose terms it names times; ``now``, if it says none."""
+    try:
+        return email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return now
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait: ``Retry-After`` in seconds or as a date, or Docker Hub's unix time."""
+    now = server_time(headers, now)
+    stamp = headers.get("x-retry-after", "")
+    if stamp.isascii() and stamp.isdigit():
+        return max(0.0, int(stamp[:12]) - now)
+    text = headers.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError):
+        return None
+
+
+def _refuse_exhausted(response: Response) -> None:
+    """Fail at once where waiting means hours.
+
+    https://docs.docker.com/docker-hub/usage/pulls/
+    """
+    remaining = response.headers.get("ratelimit-remaining", "")
+    if response.status != 429 or remaining.partition(";")[0] != "0":
+        return
+    count, _, window = response.headers.get("ratelimit-limit", "").partition(";w=")
+    hours = f" in {int(window) / 3600:g} hours" if window.isdigit() else ""
+    raise Failure(
+        Kind.REFUSED,
+        f"the pull limit of {urlsplit(response.url).hostname} is used up: "
+        f"{count or 'all'} pulls{hours}.",
+        f"Wait until the window{hours} has passed, or log in with an account of a higher limit.",
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Name a transport error without its address and object names."""
+    names = {
+        "ConnectTimeout": "did not accept a connection in time",
+        "ReadTimeout": "did not answer in time",
+        "SSLError": "its certificate is not trusted",
+        "ProxyError": "the proxy did not connect",
+    }
+    return names.get(type(error).__name__, "broke the connection or could not be reached")
+
+
+def _is_deserted(url: str, error: BaseException | None) -> bool:
+    """Whether an address of this machine refused the connection."""
+    while error and not isinstance(error, ConnectionRefusedError):
+        error = error.__cause__ or error.__context__
+    return error is not None and is_loopback(urlsplit(url).hostname or "")
+
+
+def _deserted(url: str) -> Failure:
+    return Failure(
+        Kind.UNREACHABLE,
+        f"nothing listens at {urlsplit(url).netloc.rpartition('@')[2]}.",
+        "Start what should be there, or check the port, then run again.",
+    )
+
+
+def _unreachable(url: str, cause: str) -> Failure:
+    return Failure(
+        Kind.UNREACHABLE,
+        f"{redact(url)} {cause}.",
+        "Check the registry's status and the network, then run again: what is done stays done.",
+    )

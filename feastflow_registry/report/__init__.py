@@ -1,0 +1,1 @@
+"""Plans, outcomes and listings as text, Markdown and JSON; the two logs."""

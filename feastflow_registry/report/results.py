@@ -1,0 +1,222 @@
+"""Saying what was done: lines of text and outputs. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from feastflow_registry.model.plan import (
+    Action,
+    CarryImage,
+    Command,
+    CopyImage,
+    MarkImage,
+    MoveTag,
+    Outcome,
+    Plan,
+    PushImage,
+    ReuseImage,
+    Step,
+)
+from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.report import text
+
+_ICONS = {
+    Action.BUILT: "🔨",
+    Action.REUSED: "♻️ ",
+    Action.CARRIED: "⏩",
+    Action.ADOPTED: "♻️ ",
+    Action.PUSHED: "📤",
+    Action.MOVED: "🏷️ ",
+    Action.KEPT: "⏸️ ",
+    Action.COPIED: "📦",
+    Action.MARKED: "⛔",
+    Action.DELETED: "🗑️ ",
+}
+_OF_TAGS = (Action.MOVED, Action.KEPT, Action.MARKED, Action.DELETED)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one service. ``tags``: those that hold its image now. ``size``: bytes.
+
+    ``note``: since when it is unchanged, if it was carried forward.
+    """
+
+    service: Service
+    action: Action | None
+    digest: Digest | None
+    tags: tuple[Reference, ...]
+    size: int
+    seconds: float
+    note: str = ""
+
+    @property
+    def image(self) -> str:
+        """The image by digest, which never changes its meaning."""
+        return str(Reference(self.service.repository, self.digest)) if self.digest else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command hands over in the end: to whoever reads along, the runner, other programs."""
+
+    lines: Sequence[str] = ()
+    markdown: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    json: str = ""
+
+
+def results(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Result, ...]:
+    """Sum up each service's outcomes; the last word on a tag is the one that counts.
+
+    A service that is promoted to several repositories is one, by its name.
+    """
+    named: dict[str, list[Service]] = {}
+    for service in plan.services:
+        named.setdefault(service.name, []).append(service)
+    return tuple(
+        _result(same, [each for each in outcomes if each.service in same])
+        for same in named.values()
+    )
+
+
+def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
+    images = [each for each in outcomes if each.action not in _OF_TAGS]
+    digest = next((each.digest for each in reversed(images) if each.digest), None)
+    last = {each.reference: each.digest for each in outcomes}
+    kinds = {each.action for each in images}
+    action = Action.BUILT if images else None
+    if kinds & {Action.REUSED, Action.ADOPTED}:
+        action = Action.REUSED
+    elif Action.CARRIED in kinds:
+        action = Action.CARRIED
+    ours = {each.repository for each in services}
+    holding = [each for each, found in last.items() if digest and found == digest]
+    return Result(
+        service=services[0],
+        action=action,
+        digest=digest,
+        tags=tuple(
+            each for each in holding if each.repository in ours and isinstance(each.target, Tag)
+        ),
+        size=next((each.size for each in reversed(images) if each.size), 0),
+        seconds=sum(each.seconds for each in outcomes),
+        note=next((each.note for each in images if each.action is Action.CARRIED), ""),
+    )
+
+
+def size(count: int) -> str:
+    """Bytes as people read them, in the decimal units that Docker shows."""
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """One thing that was done, as a line."""
+    parts = [f"{_ICONS[outcome.action]} {outcome.action.value:7} {outcome.reference}"]
+    if outcome.digest and outcome.action is not Action.KEPT:
+        parts.append(outcome.digest.short)
+    if outcome.size:
+        unit = " unpacked" if outcome.action is Action.BUILT else ""
+        parts.append(size(outcome.size) + unit)
+    if outcome.seconds >= 0.05:
+        parts.append(f"{outcome.seconds:.1f} s")
+    if outcome.note:
+        parts.append(f"({outcome.note})")
+    return "  ".join(parts)
+
+
+def standing(
+    plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]
+) -> list[str]:
+    """Where a failed run leaves the registry: proven, in doubt, not done."""
+    writing = (Action.PUSHED, Action.CARRIED, Action.MOVED, Action.COPIED, Action.MARKED)
+    proven = {each.reference for each in outcomes if each.action in writing}
+    doubtful = set(attempted) - proven
+    reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
+    planned = [reference for step in plan.steps if (reference := _written(step))]
+    due = [each for each in planned if each not in reached]
+    if not proven and not doubtful and not due:
+        return []
+    lines = [f"Written before the failure: {_listed(sorted(proven))}."]
+    if doubtful:
+        lines.append(f"In doubt, for it was not read back: {_listed(sorted(doubtful))}.")
+    lines.append(f"Not done: {_listed(due)}.")
+    return [*lines, _again(plan)]
+
+
+def _written(step: Step) -> Reference | None:
+    """What a step writes; nothing, where it only looks."""
+    match step:
+        case MoveTag(held=True):
+            return None
+        case CarryImage() | PushImage() | MarkImage() | MoveTag():
+            return step.reference
+        case CopyImage():
+            return Reference(step.target, step.source.target)
+        case _:
+            return None
+
+
+def _again(plan: Plan) -> str:
+    """What finishes a run that was broken off. A rollback alone would go one further back."""
+    if plan.command is not Command.ROLLBACK:
+        return "What is published stays; the next run does the rest."
+    good = {step.reference.identifier for step in plan.steps if isinstance(step, ReuseImage)}
+    where = f"to: {good.pop()}" if len(good) == 1 else "the input to"
+    return f"Run it again with {where}: without, it would go one further back."
+
+
+def _listed(references: Sequence[Reference]) -> str:
+    return ", ".join(str(each) for each in references) or "nothing"
+
+
+def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
+    """The last lines of a run by hand: what exists now, and where to look at it."""
+    lines = []
+    for each in found:
+        if each.tags:
+            lines.append(f"✅ {each.service.name}: {each.image}")
+            names = ", ".join(tag.identifier for tag in each.tags)
+            lines += [f"   {tag}" for tag in each.tags] if len(found) == 1 else [f"   {names}"]
+            if each.service.repository.page:
+                lines.append(f"🌐 {each.service.repository.page}")
+        elif each.action is Action.BUILT:
+            why = "" if plan.command is Command.BUILD else f", {plan.permission.reason}"
+            lines.append(f"✅ {each.service.name}: built{why}")
+    return lines
+
+
+def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, str]:
+    """The outputs of the step. Those meant for other jobs hold no user name."""
+    digests = {each.service.name: str(each.digest) for each in found if each.digest}
+    images = {
+        each.service.name: {
+            "repository": str(each.service.repository),
+            "digest": str(each.digest or ""),
+            "tags": [reference.identifier for reference in each.tags],
+            "action": each.action.value if each.action else "",
+            "size": each.size,
+        }
+        for each in found
+    }
+    single = found[0] if len(found) == 1 else None
+    return {
+        "pushed": "true" if pushed else "false",
+        "reason": plan.permission.reason,
+        "digest": str(single.digest or "") if single else "",
+        "digests": json.dumps(digests),
+        "plan": text.plan_json(plan),
+        "matrix": json.dumps({"service": [each.service.name for each in plan.builds]}),
+        "image": single.image if single else "",
+        "tags": "\n".join(str(tag) for each in found for tag in each.tags),
+        "images": json.dumps(images),
+        "changed-files": "",
+    }

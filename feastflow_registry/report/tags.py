@@ -1,0 +1,260 @@
+"""Catalogs as people and programs read them: a table, a chart of the size, JSON. Pure.
+
+Subjects of commits come from anywhere; none can break a table. Subjects stand last, so that wide
+characters push nothing out of its column.
+https://mermaid.js.org/syntax/xyChart.html
+"""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice, pairwise
+
+from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.model.tag_names import WITHDRAWN, frozen_marker, marks
+from feastflow_registry.report import results
+from feastflow_registry.report.markdown import cell
+from feastflow_registry.tags.catalog import Catalog, Entry, in_order
+
+_BARS = "▁▂▃▄▅▆▇█"
+_MOST_BARS = 60
+_MOST_CHARTED = 30
+_MOST_NAMED = 3
+_LONGEST_SUBJECT = 60
+_MOST_BYTES = 900_000
+_STYLE = (
+    '%%{init: {"xyChart": {"width": 1600, "xAxis": {"labelFontSize": 11}}, '
+    '"themeVariables": {"xyChart": {"plotColorPalette": "#1d63ed"}}}}%%'
+)
+_HEAD = ("TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE", "SUBJECT")
+_RIGHT = _HEAD.index("SIZE")
+
+
+Namesakes = Mapping[Digest | None, Mapping[Tag, None]]
+"""By image, the tags that hold it, in their order."""
+
+
+def nothing(catalog: Catalog) -> str:
+    """Say that there is no tag to show."""
+    repository = catalog.service.repository
+    return f"{repository} holds no tags: nothing was published there, or this user may not see it."
+
+
+def lines(catalogs: Sequence[Catalog], width: int = 0) -> list[str]:
+    """A table and a chart of each service; rows are cut to a width, if there is one."""
+    blocks = (_block(each, width) for each in catalogs if each.entries)
+    return [line for block in blocks for line in (*block, "")][:-1]
+
+
+def _block(catalog: Catalog, width: int) -> list[str]:
+    namesakes = _namesakes(catalog)
+    rows = [_columns(each, namesakes) for each in catalog.entries]
+    used = [any(row[column] for row in rows) for column in range(len(_HEAD))]
+    table = [[text for text, use in zip(row, used, strict=True) if use] for row in (_HEAD, *rows)]
+    right = sum(used[:_RIGHT]) if used[_RIGHT] else -1
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        _title(catalog),
+        *(_fit(_aligned(row, widths, right), width) for row in table),
+        *_chart(catalog),
+    ]
+
+
+def _fit(row: str, width: int) -> str:
+    return f"{row[: width - 1]}…" if 0 < width < len(row) else row
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], right: int) -> str:
+    cells = (
+        text.rjust(width) if index == right else text.ljust(width)
+        for index, (text, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return "  ".join(cells).rstrip()
+
+
+def _title(catalog: Catalog) -> str:
+    tags, images = len(catalog.entries), len(catalog.sharing)
+    counted = f"{tags} {'tag' if tags == 1 else 'tags'} on {images} "
+    counted += "image" if images == 1 else "images"
+    return f"{catalog.service.repository}: {counted}, {_where(catalog.latest)}"
+
+
+def _where(latest: Entry | None) -> str:
+    if latest is None:
+        return "no latest"
+    digest = f" ({latest.digest.short})" if latest.digest else ""
+    whose = f"commit {latest.digits}" if latest.digits else "an image of no commit tag"
+    return f"latest is {whose}{digest}"
+
+
+def _columns(entry: Entry, namesakes: Namesakes) -> tuple[str, ...]:
+    revision = entry.revision
+    return (
+        entry.tag.value,
+        entry.digest.short if entry.digest else "?",
+        results.size(entry.size) if entry.size else "",
+        _minute(entry.pushed),
+        entry.digits,
+        _minute(revision.authored if revision else None),
+        "; ".join(_notes(entry, namesakes)),
+        _subject(entry),
+    )
+
+
+def _minute(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
+
+
+def _subject(entry: Entry) -> str:
+    text = entry.revision.subject if entry.revision else ""
+    return text if len(text) <= _LONGEST_SUBJECT else f"{text[: _LONGEST_SUBJECT - 1]}…"
+
+
+def _notes(entry: Entry, namesakes: Namesakes) -> list[str]:
+    """What is worth knowing of a tag; the tags that share its image come last."""
+    notes = ["withdrawn"] if entry.withdrawn else []
+    notes += ["final"] if entry.frozen else []
+    notes += [f"carried from {entry.made_by}"] if entry.made_by else []
+    shared = namesakes.get(entry.digest, {})
+    near = islice(shared, _MOST_NAMED + 1)
+    first = [tag.value for tag in near if tag != entry.tag][:_MOST_NAMED]
+    more = len(shared) - len(first) - (entry.tag in shared)
+    listed = ", ".join(first) + (f" and {more} more" if more else "")
+    return [*notes, f"= {listed}"] if first else notes
+
+
+def _namesakes(catalog: Catalog) -> Namesakes:
+    """The tags of each image, without the markers: what they say is said of the others."""
+    return {digest: _unmarked(tags) for digest, tags in catalog.sharing.items()}
+
+
+def _unmarked(tags: Sequence[Tag]) -> dict[Tag, None]:
+    markers = {frozen_marker(each) for each in tags}
+    kept = (each for each in tags if each not in markers and marks(each)[0] != WITHDRAWN)
+    return dict.fromkeys(kept)
+
+
+def _sizes(catalog: Catalog, most: int) -> list[Entry]:
+    """The newest commits whose size and place are known, the oldest of them first."""
+    known = [each for each in catalog.commits if each.size and each.moment]
+    return in_order(known[:most])[::-1]
+
+
+def _chart(catalog: Catalog) -> list[str]:
+    """The size over the commits as a sparkline from zero on, and where it doubled."""
+    known = _sizes(catalog, _MOST_BARS)
+    if len(known) < 2:
+        return []
+    sizes = [each.size for each in known]
+    low, high = min(sizes), max(sizes)
+    bars = "".join(_BARS[max(0, round(size / high * len(_BARS)) - 1)] for size in sizes)
+    span = " to ".join(dict.fromkeys((results.size(low), results.size(high))))
+    return [f"size of {len(known)} commits, oldest first: {bars} {span}", *_jumps(known)]
+
+
+def _jumps(known: Sequence[Entry]) -> list[str]:
+    return [
+        f"commit {new.digits} made it {new.size / old.size:.1f} times as large: "
+        f"{results.size(old.size)} to {results.size(new.size)}"
+        for old, new in pairwise(known)
+        if new.size >= 2 * old.size
+    ]
+
+
+def json(catalogs: Sequence[Catalog]) -> str:
+    """All that is known: ``{command, services: […]}``; of each, its tags, and the tags by image."""
+    services = [
+        {
+            "service": each.service.name,
+            "repository": str(each.service.repository),
+            "latest": str(each.latest.digest) if each.latest and each.latest.digest else None,
+            "tags": list(map(_entry, each.entries)),
+            "images": {str(digest): list(map(str, tags)) for digest, tags in each.sharing.items()},
+        }
+        for each in catalogs
+    ]
+    return json_format.dumps({"command": "tags", "services": services})
+
+
+def _entry(entry: Entry) -> Mapping[str, object]:
+    revision = entry.revision
+    return {
+        "tag": entry.tag.value,
+        "digest": str(entry.digest) if entry.digest else None,
+        "size": entry.size or None,
+        "pushed": _stamp(entry.pushed),
+        "platforms": [str(each) for each in entry.platforms],
+        "commit": (revision.commit.sha if revision else entry.digits) or None,
+        "subject": revision.subject if revision else None,
+        "authored": _stamp(revision.authored if revision else None),
+        "withdrawn": entry.withdrawn,
+        "carried_from": entry.made_by or None,
+        "final": entry.frozen,
+    }
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def markdown(catalogs: Sequence[Catalog]) -> str:
+    """The job summary: a chart and a table of each service, cut to what GitHub shows."""
+    room = _MOST_BYTES // max(1, len(catalogs))
+    return "".join(_section(each, room) for each in catalogs)
+
+
+def _section(catalog: Catalog, room: int) -> str:
+    if not catalog.entries:
+        return f"### {cell(catalog.service.name)}\n\n{cell(nothing(catalog))}\n\n"
+    jumps = [f"- ⚠️ {cell(line)}" for line in _jumps(_sizes(catalog, _MOST_CHARTED))]
+    chart = [*_mermaid(catalog), *jumps, *([""] if jumps else [])]
+    head = [f"### {cell(catalog.service.name)}", "", f"{cell(_title(catalog))}.", "", *chart]
+    table = ["| tag | digest | size | pushed | commit | note |", "|---|---|--:|---|---|---|"]
+    namesakes = _namesakes(catalog)
+    every = (_row(catalog, each, namesakes) for each in catalog.entries)
+    rows = _cut(every, room, len(catalog.entries))
+    return "\n".join([*head, *table, *rows]) + "\n\n"
+
+
+def _cut(rows: Iterable[str], room: int, count: int) -> list[str]:
+    """As many rows as there is room for, and how many there are beyond."""
+    found: list[str] = []
+    for row in rows:
+        room -= len(row.encode())
+        if room < 0:
+            return [*found, f"| and {count - len(found)} more, in the log | | | | | |"]
+        found.append(row)
+    return found
+
+
+def _row(catalog: Catalog, entry: Entry, namesakes: Namesakes) -> str:
+    page = catalog.service.repository.tag_page(entry.tag)
+    name = f"<code>{cell(entry.tag.value)}</code>"
+    _, digest, size, pushed, digits, authored, note, subject = _columns(entry, namesakes)
+    commit = f"<code>{digits}</code> {cell(subject)}" if digits else ""
+    return (
+        f"| {f'[{name}]({page})' if page else name} | <code>{digest}</code> | {size} "
+        f"| {pushed or authored} | {commit.strip()} | {cell(note)} |"
+    )
+
+
+def _mermaid(catalog: Catalog) -> list[str]:
+    """The size over the newest commits as GitHub draws it."""
+    known = _sizes(catalog, _MOST_CHARTED)
+    if len(known) < 2:
+        return []
+    sizes = [each.size / 1e6 for each in known]
+    labels = ", ".join(f'"{each.digits[:7]}"' for each in known)
+    return [
+        "```mermaid",
+        _STYLE,
+        "xychart-beta",
+        f'    title "Compressed size of {len(known)} commits"',
+        f"    x-axis [{labels}]",
+        f'    y-axis "MB" 0 --> {max(sizes) * 1.1:.6f}',
+        f"    bar [{', '.join(f'{size:.6f}' for size in sizes)}]",
+        "```",
+        "",
+    ]

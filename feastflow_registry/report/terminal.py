@@ -1,0 +1,63 @@
+"""Talking to a person at a terminal, in the look of FeastFlow's own scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import TextIO
+
+from feastflow_registry.report.runner import one_line
+
+_WIDTH = 64
+_COLOURS = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "bold": "1"}
+
+
+@dataclass(slots=True)
+class TerminalLog:
+    """Lines with a little colour, where the stream is a terminal and NO_COLOR is not set."""
+
+    stream: TextIO
+    colour: bool = False
+    _writing: RLock = field(default_factory=RLock)
+
+    def say(self, text: str) -> None:
+        """Write one line of our own."""
+        self._write(one_line(text))
+
+    def quote(self, line: str) -> None:
+        """Write one line of somebody else's, dimmed and without its control characters."""
+        self._write(self._paint("dim", f"  {one_line(line)}"))
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        """Head the lines written inside; other threads wait until they are all there."""
+        with self._writing:
+            self._write("═" * _WIDTH)
+            self._write(self._paint("bold", one_line(title)))
+            try:
+                yield
+            finally:
+                self._write("─" * _WIDTH)
+
+    def notice(self, text: str) -> None:
+        """Point out something that may surprise."""
+        self._write(self._paint("yellow", f"ℹ  {one_line(text)}"))  # noqa: RUF001  It is meant.
+
+    def warning(self, text: str) -> None:
+        """Point out something that is probably not wanted."""
+        self._write(self._paint("yellow", f"⚠  {one_line(text)}"))
+
+    def fail(self, cause: str, fix: str) -> None:
+        """Say what failed, and what to do."""
+        with self._writing:
+            self._write(self._paint("red", f"✗  {one_line(cause)}"))
+            self._write(f"   {one_line(fix)}")
+
+    def _paint(self, colour: str, text: str) -> str:
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour else text
+
+    def _write(self, line: str) -> None:
+        with self._writing:
+            print(line, file=self.stream, flush=True)

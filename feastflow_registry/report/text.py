@@ -1,0 +1,129 @@
+"""Saying what will be done: lines of text, and JSON that holds no user's name. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
+
+from feastflow_registry.model.plan import (
+    BuildImage,
+    CarryImage,
+    CopyImage,
+    DeleteTag,
+    KeepTag,
+    MarkImage,
+    MoveTag,
+    Plan,
+    PushImage,
+    ReuseImage,
+    Step,
+)
+from feastflow_registry.tags.rules import THERE
+
+_NAMES: Mapping[type[Step], str] = {
+    BuildImage: "build",
+    CarryImage: "carry",
+    CopyImage: "copy",
+    DeleteTag: "delete",
+    MarkImage: "mark",
+    KeepTag: "keep",
+    MoveTag: "tag",
+    PushImage: "push",
+    ReuseImage: "reuse",
+}
+
+
+def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
+    """What becomes of one service's image, as a line."""
+    match step:
+        case ReuseImage():
+            return f"reuse  {step.reference} ({step.image.digest.short}), published already"
+        case CarryImage():
+            since = f" since {step.image.revision.short}" if step.image.revision else ""
+            return f"carry  {step.reference} ({step.image.digest.short}), unchanged{since}"
+        case BuildImage():
+            why = f" ({step.why})" if step.why else ""
+            return f"build  {step.tags[0]} from {step.service.context}{why}"
+        case PushImage():  # pragma: no branch  There is no other, as mypy proves.
+            return f"push   {step.reference}"
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The whole plan, as lines."""
+    verdict, may = "pushes", plan.permission.push
+    if not plan.command.builds:
+        verdict, may = "writes", plan.permission.shared
+    verdict += "" if may else " nothing"
+    subject = f"commit {plan.commit.short}" if plan.command.builds else plan.command.value
+    head = f"{subject} {verdict}: {plan.permission.reason}"
+    making = {step.service for step in plan.builds}
+    steps = [s for s in plan.steps if not (isinstance(s, PushImage) and s.service in making)]
+    lines = [head]
+    for (what, why), found in groupby(map(_tagging, steps), key=itemgetter(0, 2)):
+        lines.append(f"{what}{', '.join(each for _, each, _ in found)}{why}")
+    return lines
+
+
+def _tagging(step: Step) -> tuple[str, str, str]:
+    """A step in three parts: steps that differ in the second alone make one line."""
+    repository = step.service.repository
+    match step:
+        case MoveTag(held=True):
+            return f"keep   {repository}:", step.reference.identifier, f": {THERE}"
+        case MoveTag():
+            was = f" (from {step.expect.short})" if step.expect else " (new)"
+            return f"tag    {repository}:", step.reference.identifier, was
+        case KeepTag():
+            return f"keep   {repository}:", step.reference.identifier, f": {step.reason}"
+        case DeleteTag():
+            return f"delete {repository}:", step.reference.identifier, f": {step.reason}"
+        case CopyImage():
+            return f"copy   {step.source} to {step.target}", "", ""
+        case MarkImage():
+            return f"mark   {step.reference} ({step.digest.short})", "", ""
+        case _:
+            return describe(step), "", ""
+
+
+def plan_json(plan: Plan) -> str:
+    """The whole plan as JSON: ``{command, commit, push, reason, steps: [{step, …}]}``."""
+    return json.dumps(
+        {
+            "command": plan.command.value,
+            "commit": plan.commit.sha,
+            "push": plan.permission.push,
+            "reason": plan.permission.reason,
+            "steps": [_step(step) for step in plan.steps],
+        }
+    )
+
+
+def _step(step: Step) -> Mapping[str, object]:
+    """One step as JSON, without the user's name: GitHub drops job outputs that hold a secret."""
+    said = {"step": _NAMES[type(step)], "service": step.service.name}
+    match step:
+        case BuildImage():
+            tags = [each.identifier for each in step.tags]
+            return {**said, "tags": tags, **({"why": step.why} if step.why else {})}
+        case PushImage():
+            return {**said, "tag": step.reference.identifier}
+        case ReuseImage():
+            return {**said, "tag": step.reference.identifier, "digest": str(step.image.digest)}
+        case CarryImage():
+            since = str(step.image.revision or "")
+            digest = str(step.image.digest)
+            return {**said, "tag": step.reference.identifier, "digest": digest, "since": since}
+        case MoveTag(held=True):
+            return {**said, "step": "keep", "tag": step.reference.identifier, "reason": THERE}
+        case MoveTag():
+            replaces = str(step.expect) if step.expect else None
+            tag = step.reference.identifier
+            return {**said, "tag": tag, "replaces": replaces, "rule": step.rule.value}
+        case KeepTag() | DeleteTag():
+            return {**said, "tag": step.reference.identifier, "reason": step.reason}
+        case MarkImage():
+            return {**said, "tag": step.reference.identifier, "digest": str(step.digest)}
+        case CopyImage():  # pragma: no branch  There is no other, as mypy proves.
+            return {**said, "digest": step.source.identifier}

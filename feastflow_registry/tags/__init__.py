@@ -1,0 +1,1 @@
+"""Which image a tag may hold: decide, look, move and keep."""

@@ -1,0 +1,175 @@
+"""What a repository holds, tag by tag: which share an image, whose commit it is, what is bad.
+
+It is computed from one listing and one look at the history. A tag that is no commit's has the
+commit of the newest commit tag on its image. Of several commit tags on one image, the oldest made
+it, and the others carry it forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from operator import itemgetter
+
+from feastflow_registry.model.history import Revision
+from feastflow_registry.model.images import ListedTag, Platform
+from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.model.tag_names import COMMIT, LATEST, WITHDRAWN, frozen_marker, marks
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A tag. ``size``: compressed bytes, or 0; ``digits``: the first ones of its commit.
+
+    ``made_by``: the commit that an image was carried forward from; ``frozen``: never moved again.
+    """
+
+    tag: Tag
+    digest: Digest | None
+    size: int = 0
+    pushed: datetime | None = None
+    platforms: tuple[Platform, ...] = ()
+    digits: str = ""
+    revision: Revision | None = None
+    made_by: str = ""
+    withdrawn: bool = False
+    frozen: bool = False
+
+    @property
+    def is_commit(self) -> bool:
+        """Whether this is a commit's own tag."""
+        return marks(self.tag)[0] == COMMIT
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether this says that a commit's image is bad."""
+        return marks(self.tag)[0] == WITHDRAWN
+
+    @property
+    def moment(self) -> datetime | None:
+        """Since when it is there: its last push, else not before its commit."""
+        return self.pushed or (self.revision.committed if self.revision else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """One service's repository; ``entries``: the newest first, those without any date last."""
+
+    service: Service
+    entries: tuple[Entry, ...]
+    sharing: Mapping[Digest, tuple[Tag, ...]]
+
+    @property
+    def latest(self) -> Entry | None:
+        """Where ``latest`` points."""
+        return next((each for each in self.entries if each.tag == LATEST), None)
+
+    @property
+    def commits(self) -> tuple[Entry, ...]:
+        """The commit tags, newest first."""
+        return tuple(each for each in self.entries if each.is_commit)
+
+    def unsized(self, most: int) -> tuple[Digest, ...]:
+        """Of the newest images, those whose size is not known."""
+        sizes: dict[Digest, int] = {}
+        for each in self.entries:
+            if each.digest:
+                sizes[each.digest] = each.size
+        return tuple(digest for digest, size in islice(sizes.items(), most) if not size)
+
+    def sized(self, sizes: Mapping[Digest, int]) -> Catalog:
+        """The same with sizes that were looked up."""
+        known = (
+            replace(each, size=sizes.get(each.digest, each.size)) if each.digest else each
+            for each in self.entries
+        )
+        return replace(self, entries=tuple(known))
+
+
+def abbreviations(listed: Iterable[ListedTag]) -> frozenset[str]:
+    """The commits that tags name, as far as they name them."""
+    return frozenset(digits for each in listed if (digits := marks(each.name)[1]))
+
+
+def complete(wanted: Collection[str], history: Iterable[Revision]) -> dict[str, Revision]:
+    """Find the commits that some digits mean. Where they mean two of them, none is found."""
+    lengths = {len(each) for each in wanted}
+    found: dict[str, Revision] = {}
+    ambiguous: set[str] = set()
+    for revision in history:
+        for digits in (revision.commit.sha[:length] for length in lengths):
+            if digits in found:
+                ambiguous.add(digits)
+            elif digits in wanted:
+                found[digits] = revision
+    return {digits: each for digits, each in found.items() if digits not in ambiguous}
+
+
+def compile_catalog(
+    service: Service, listed: Iterable[ListedTag], known: Mapping[str, Revision]
+) -> Catalog:
+    """Put together what is known of each tag. ``known``: commits by the digits that tags name."""
+    entries = {each.name: _enter(each, known) for each in listed}
+    bad = {each.digits for each in entries.values() if each.is_marker}
+    marked = {each.digest for each in entries.values() if each.is_marker and each.digest}
+    commits: dict[Digest, list[Entry]] = {}
+    for each in sorted(entries.values(), key=_newest_first):
+        if each.is_commit and each.digest:
+            commits.setdefault(each.digest, []).append(each)
+    makers = {digest: _maker(own) for digest, own in commits.items()}
+    for tag, each in entries.items():
+        own = commits.get(each.digest) if each.digest else None
+        whose = own[0] if own and not each.digits else each
+        maker = makers.get(each.digest) if each.is_commit and each.digest else None
+        entries[tag] = replace(
+            each,
+            digits=whose.digits,
+            revision=whose.revision,
+            made_by=maker.digits if maker and maker.tag != tag else "",
+            withdrawn=each.digest in marked or (each.is_commit and each.digits in bad),
+            frozen=frozen_marker(tag) in entries,
+        )
+    ordered = sorted(entries.values(), key=_newest_first)
+    sharing: dict[Digest, list[Tag]] = {}
+    for each in ordered:
+        if each.digest:
+            sharing.setdefault(each.digest, []).append(each.tag)
+    shared = {digest: tuple(tags) for digest, tags in sharing.items()}
+    return Catalog(service, tuple(ordered), shared)
+
+
+def _enter(listed: ListedTag, known: Mapping[str, Revision]) -> Entry:
+    digits = marks(listed.name)[1]
+    return Entry(
+        listed.name,
+        listed.digest,
+        listed.size,
+        listed.pushed,
+        listed.platforms,
+        digits,
+        known.get(digits),
+    )
+
+
+def _maker(commits: Sequence[Entry]) -> Entry | None:
+    """Who made the image that commits share; nothing where that cannot be known."""
+    return in_order(commits)[-1] if all(each.moment for each in commits) else None
+
+
+def in_order(commits: Sequence[Entry]) -> list[Entry]:
+    """Commits as history has them, the newest first; where it lacks one, as they are listed."""
+    places = [each.revision.place for each in commits if each.revision]
+    if len(places) < len(commits):
+        return list(commits)
+    return [each for _, each in sorted(zip(places, commits, strict=True), key=itemgetter(0))]
+
+
+def _newest_first(entry: Entry) -> tuple[float, int, bool, str]:
+    """Where the registry tells, the last push counts; else the commit's place in the history."""
+    known = entry.pushed or entry.revision
+    place = entry.revision.place if entry.revision else 0
+    when = entry.pushed.timestamp() if entry.pushed else 0.0
+    return (-when if known else 1.0, place, entry.is_commit, entry.tag.value)

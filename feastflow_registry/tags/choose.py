@@ -1,0 +1,186 @@
+"""Which published image somebody means by a commit, a tag or a digest.
+
+It decides by what the registry holds, and refuses what is not there, is ambiguous or is another
+commit's, naming what there is instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from feastflow_registry.config.selectors import Selector
+from feastflow_registry.model.errors import Failure, Kind, nearest
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.tag_names import COMMIT, WITHDRAWN, commit_tag
+from feastflow_registry.tags.rules import check_commit_image, same_source
+from feastflow_registry.tags.survey import Surveyor
+
+_MOST_NAMED = 5
+_SHORT_DIGEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A published image. ``commit``: whose it is; ``tag``: what names it, a commit tag if one does.
+
+    Neither is known of an image that no commit tag holds.
+    """
+
+    repository: Repository
+    image: Published
+    commit: Commit | None
+    tag: Tag | None
+
+    @property
+    def digest(self) -> Digest:
+        """The image's digest."""
+        return self.image.digest
+
+    def __str__(self) -> str:
+        return str(Reference(self.repository, self.tag or self.digest))
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Finds images of one repository of source, in any of its image repositories."""
+
+    surveyor: Surveyor
+
+    def choose(self, repository: Repository, wanted: Selector) -> Chosen:
+        """Find an image. Raises an input failure if there is none, or more than one."""
+        if wanted.digest:
+            return self._by_digest(repository, wanted.digest)
+        if wanted.tag:
+            return self._by_tag(repository, wanted.tag)
+        return self._by_commit(repository, wanted.commit)
+
+    def published(self, repository: Repository, commit: Commit) -> Chosen | None:
+        """The image of a commit, proven to be its own or carried forward to it; or nothing."""
+        tag = commit_tag(commit, self.surveyor.sha_length)
+        digest = self.surveyor.registry.resolve(Reference(repository, tag))
+        return self._proven(repository, tag, digest, commit) if digest else None
+
+    def is_withdrawn(self, chosen: Chosen) -> bool:
+        """Whether a rollback has marked an image as bad."""
+        if chosen.commit is None:
+            return False
+        eyes = replace(self.surveyor, commit=chosen.commit)
+        return eyes.is_withdrawn(chosen.repository, chosen.image)
+
+    def _by_commit(self, repository: Repository, digits: str) -> Chosen:
+        tag = self._commit_tag(repository, digits)
+        digest = self.surveyor.registry.resolve(Reference(repository, tag)) if tag else None
+        if tag is None or digest is None:
+            named = Tag(digits)  # A date such as 20260101 can be both.
+            if self.surveyor.registry.resolve(Reference(repository, named)):
+                return self._by_tag(repository, named)
+            raise self._unpublished(repository, digits)
+        image = self.surveyor.registry.inspect(repository, digest)
+        own = image.revision if image.revision and image.revision.sha.startswith(digits) else None
+        commit = Commit.read(digits) or own or self.surveyor.history.resolve(digits)
+        if commit is None:
+            raise Failure(
+                Kind.CONFLICT,
+                f"{repository}:{tag} holds an image whose labels name another commit than "
+                f"{digits}, and no history tells whether it was carried forward.",
+                "Give the job contents: read and a github-token, or fetch the commit.",
+            )
+        return self._proven(repository, tag, digest, commit)
+
+    def _commit_tag(self, repository: Repository, digits: str) -> Tag | None:
+        """The commit tag that some digits mean; only few of them need a listing."""
+        length = self.surveyor.sha_length
+        if len(digits) >= length:
+            return Tag(f"{COMMIT}{digits[:length]}")
+        found = [tag for tag in self._commit_tags(repository) if _digits(tag).startswith(digits)]
+        if len(found) > 1:
+            raise Failure(
+                Kind.INPUT,
+                f'"{digits}" is the beginning of {len(found)} published commits of {repository}.',
+                f"Give more digits: {listed([_digits(tag) for tag in found])}.",
+            )
+        return found[0] if found else None
+
+    def _commit_tags(self, repository: Repository) -> Sequence[Tag]:
+        tags = self.surveyor.registry.tags(repository)
+        return [tag for tag in tags if tag.value.startswith(COMMIT)]
+
+    def _proven(self, repository: Repository, tag: Tag, digest: Digest, commit: Commit) -> Chosen:
+        image = self.surveyor.registry.inspect(repository, digest)
+        if not self.surveyor.stands_for(image, commit):
+            source = self.surveyor.source
+            check_commit_image(image, repository=repository, tag=tag, commit=commit, source=source)
+        return Chosen(repository, image, commit, tag)
+
+    def _by_tag(self, repository: Repository, tag: Tag) -> Chosen:
+        digest = self.surveyor.registry.resolve(Reference(repository, tag))
+        if digest is None:
+            names = [each.value for each in self.surveyor.registry.tags(repository)]
+            fix = (
+                nearest(tag.value, names) if names else "Nothing is published there: publish first."
+            )
+            raise Failure(Kind.INPUT, f"there is no {Reference(repository, tag)}.", fix)
+        return self._known(repository, digest, tag)
+
+    def _by_digest(self, repository: Repository, digest: Digest) -> Chosen:
+        if self.surveyor.registry.resolve(Reference(repository, digest)) is None:
+            raise Failure(
+                Kind.INPUT,
+                f"{repository} holds no image {digest}.",
+                "It may be another repository's: `feastflow-registry tags` lists what is here.",
+            )
+        return self._known(repository, digest, None)
+
+    def _known(self, repository: Repository, digest: Digest, tag: Tag | None) -> Chosen:
+        """Whose an image is: its labels say so, or a commit tag that holds it."""
+        image = self.surveyor.registry.inspect(repository, digest)
+        ours = same_source(image.source, self.surveyor.source)
+        revision = image.revision if ours else None
+        if revision:
+            own = commit_tag(revision, self.surveyor.sha_length)
+            if self.surveyor.registry.resolve(Reference(repository, own)) == digest:
+                return Chosen(repository, image, revision, own)
+        # Its own commit tag may be pruned, and not that of a commit that it was carried to.
+        commit = next((c for c in self.surveyor.commits_at(repository, digest) if c), None)
+        name = commit_tag(commit, self.surveyor.sha_length) if commit else tag
+        known = commit or revision
+        return Chosen(repository, replace(image, revision=revision or commit), known, name)
+
+    def _unpublished(self, repository: Repository, digits: str) -> Failure:
+        commit = self.surveyor.history.resolve(digits)
+        tags = self.surveyor.registry.tags(repository)
+        before = list(self._before(commit, unmarked(tags))) if commit else []
+        fix = f"Publish it, or choose one that was published before it: {listed(before)}."
+        if not before:
+            fix = f"Publish it, or choose one that is: {listed(unmarked(tags))}."
+        if not unmarked(tags):
+            fix = "No commit is published there yet: publish first."
+        elif len(digits) == _SHORT_DIGEST:
+            fix += " A digest is given whole, as `feastflow-registry tags --json` shows it."
+        return Failure(Kind.INPUT, f"{repository} has no image of commit {digits[:12]}.", fix)
+
+    def _before(self, commit: Commit, published: Sequence[str]) -> Iterator[str]:
+        """The published ones of a commit's first parents, nearest first."""
+        length, known = self.surveyor.sha_length, set(published)
+        for each in self.surveyor.history.ancestors(commit):
+            if each.sha[:length] in known:
+                yield each.sha[:length]
+
+
+def unmarked(tags: Sequence[Tag]) -> list[str]:
+    """The published commits, but for those that a rollback has marked."""
+    names = {tag.value for tag in tags}
+    found = [_digits(tag) for tag in tags if tag.value.startswith(COMMIT)]
+    return [each for each in found if f"{WITHDRAWN}{each}" not in names]
+
+
+def _digits(tag: Tag) -> str:
+    return tag.value.removeprefix(COMMIT)
+
+
+def listed(names: Sequence[str]) -> str:
+    """A few of them, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

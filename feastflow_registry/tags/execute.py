@@ -1,0 +1,209 @@
+"""Runs a plan through the ports, in phases, and yields what was done and proven.
+
+Build ▸ check ▸ push commit tags ▸ prove them ▸ move shared tags ▸ prove them ▸ settle. A service
+that fails keeps no other from being published, but no shared tag of any service moves before
+every commit tag is proven; running again finishes the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.plan import (
+    Action,
+    BuildImage,
+    CarryImage,
+    KeepTag,
+    MoveTag,
+    Outcome,
+    Plan,
+    PushImage,
+    ReuseImage,
+)
+from feastflow_registry.model.ports import Builder, BuiltImage, Checker, Spread, Worktree, in_turn
+from feastflow_registry.model.services import Service
+from feastflow_registry.tags.converge import Settlement
+from feastflow_registry.tags.move import Tagger
+
+
+@dataclass(slots=True)
+class Execution:
+    """One run of one plan.
+
+    ``builder`` and ``checker`` are reached for only when something is built or pushed.
+    ``built``: images by service, made earlier for ``push`` or by this run, and sound;
+    ``failures``: what kept a service from being published, by its name.
+    """
+
+    plan: Plan
+    builder: Callable[[], Builder]
+    checker: Callable[[], Checker]
+    worktree: Worktree
+    tagger: Tagger
+    settlement: Settlement
+    spread: Spread = in_turn
+    built: Mapping[str, BuiltImage] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    def run(self) -> Iterator[Outcome]:
+        """Carry out every step; raises what failed, after yielding what was done."""
+        try:
+            yield from self._build()
+            yield from self._push()
+            if self.failures:
+                raise Failure.join(list(self.failures.values()))
+            yield from self._move()
+            yield from self.settlement.run()
+        finally:
+            # Of an interrupted run, threads may go on until they ask.
+            self.tagger.stopped = True
+
+    def _build(self) -> Iterator[Outcome]:
+        builds = self.plan.builds
+        if not builds:
+            return
+        self.builder().check_ready(builds)
+        self._check_scopes()
+        builds = tuple(each for each in builds if each.service.name not in self.failures)
+        if not builds:
+            return
+        started = self.tagger.clock()
+        made = self.builder().build(builds, push=bool(self.plan.pushes))
+        # Of several, no one took the session's whole time.
+        seconds = self.tagger.clock() - started if len(builds) == 1 else 0.0
+        self.failures |= made.failures
+        self.built = made.images
+        for step in builds:
+            if step.service.name in made.images:
+                size = made.images[step.service.name].size
+                yield Outcome(step.service, Action.BUILT, step.tags[0], size=size, seconds=seconds)
+        self._check(builds)
+        sound = made.images.keys() - self.failures.keys()
+        self.built = {name: image for name, image in made.images.items() if name in sound}
+
+    def _check_scopes(self) -> None:
+        """Find out before anything is built what may not be pushed."""
+        registry = self.tagger.surveyor.registry
+
+        def ask(step: PushImage) -> Failure | None:
+            try:
+                registry.check_push(step.service.repository)
+            except Failure as failure:
+                return failure
+            return None
+
+        answers = zip(self.plan.pushes, self.spread(ask, self.plan.pushes), strict=True)
+        self.failures |= {step.service.name: each for step, each in answers if each}
+
+    def _check(self, builds: Sequence[BuildImage]) -> None:
+        """Judge what was built, side by side; an interrupt ends what still runs."""
+        due = [step for step in builds if step.service.name in self.built]
+        due = [step for step in due if step.service.smoke_test or step.service.check]
+        if not due:
+            return
+        checker = self.checker()
+
+        def judge(step: BuildImage) -> Failure | None:
+            try:
+                image = self.built[step.service.name]
+                checker.check(step.service, image, step.tags[0], alone=len(due) == 1)
+            except Failure as failure:
+                return failure
+            return None
+
+        try:
+            found = self.spread(judge, due)
+        except BaseException:
+            checker.end()
+            raise
+        verdicts = zip(due, found, strict=True)
+        self.failures |= {step.service.name: each for step, each in verdicts if each}
+
+    def _push(self) -> Iterator[Outcome]:
+        if self.plan.pushes or self.plan.carries:
+            self.worktree.ensure(self.plan.commit)
+        due = [each for each in self.plan.images if each.service.name not in self.failures]
+        failed: list[Failure] = []
+        for result in self.spread(self._publish, due):
+            if isinstance(result, Failure):
+                failed.append(result)
+            else:
+                yield result
+        if failed:
+            raise Failure.join([*self.failures.values(), *failed])
+
+    def _publish(self, step: PushImage | CarryImage | ReuseImage) -> Outcome | Failure:
+        """Give one service its commit tag; what fails must not hide what others achieved."""
+        try:
+            if isinstance(step, PushImage):
+                return self._push_image(step)
+            if isinstance(step, CarryImage):
+                return self._carry_image(step)
+        except Failure as failure:
+            return failure
+        self.tagger.digests[step.service.name] = step.image.digest
+        return Outcome(
+            step.service, Action.REUSED, step.reference, step.image.digest, step.image.size
+        )
+
+    def _push_image(self, step: PushImage) -> Outcome:
+        tagger = self.tagger
+        started = tagger.clock()
+        pushed = None
+        if tagger.surveyor.registry.resolve(step.reference) is None:
+            image = self.built[step.service.name]
+            if image.digest:
+                tagger.write(step.reference, image.digest)
+                pushed = image.digest
+            else:
+                tagger.begin(step.reference)
+                pushed = self.builder().push(image, step.reference)
+        digest, size = tagger.prove(step.service, step.reference)
+        action = Action.PUSHED if digest == pushed else Action.ADOPTED
+        note = "" if digest == pushed else "it was published already, and a commit tag stays"
+        seconds = tagger.clock() - started
+        return Outcome(step.service, action, step.reference, digest, size, seconds, note)
+
+    def _carry_image(self, step: CarryImage) -> Outcome:
+        tagger = self.tagger
+        started = tagger.clock()
+        if tagger.surveyor.registry.resolve(step.reference) is None:
+            tagger.write(step.reference, step.image.digest)
+        digest, size = tagger.prove(step.service, step.reference)
+        same = digest == step.image.digest
+        action = Action.CARRIED if same else Action.ADOPTED
+        since = step.image.revision
+        note = f"unchanged since {since.short}" if same and since else "it was published already"
+        seconds = tagger.clock() - started
+        return Outcome(step.service, action, step.reference, digest, size, seconds, note)
+
+    def _move(self) -> Iterator[Outcome]:
+        failed: list[Failure] = []
+        for outcomes, failure in self.spread(self._move_tags, self.plan.services):
+            yield from outcomes
+            failed += [failure] if failure else []
+        if failed:
+            raise Failure.join(failed)
+
+    def _move_tags(self, service: Service) -> tuple[list[Outcome], Failure | None]:
+        """Move one service's shared tags in their order, up to the first that fails."""
+        done: list[Outcome] = []
+        try:
+            for step in self.plan.of(service):
+                if isinstance(step, MoveTag):
+                    done.append(self._move_tag(step))
+                elif isinstance(step, KeepTag):
+                    kept = Outcome(service, Action.KEPT, step.reference, step.there)
+                    done.append(replace(kept, note=step.reason))
+        except Failure as failure:
+            return done, failure
+        return done, None
+
+    def _move_tag(self, step: MoveTag) -> Outcome:
+        # A snapshot that no build or upload has aged needs no second look.
+        registry = self.tagger.surveyor.registry
+        writes = self.plan.pushes or self.plan.carries
+        there = registry.resolve(step.reference) if writes else step.expect
+        return self.settlement.move(step, there)

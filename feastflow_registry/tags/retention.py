@@ -1,0 +1,202 @@
+"""Which tags of a repository may go: a decision with its reason for every one of them. Pure.
+
+Only commit tags and markers of withdrawn commits ever go. Whatever somebody may rely on stays: the
+newest, the young, those of unknown age, those whose image another tag holds, those that ``keep``
+or a manifest names, and the marker of a commit that stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from feastflow_registry.config.filter_patterns import matches
+from feastflow_registry.config.selectors import Kept
+from feastflow_registry.model.images import Names
+from feastflow_registry.model.immutability import ImmutableTags, Verdict
+from feastflow_registry.model.plan import DeleteTag, KeepTag
+from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.tag_names import COMMIT, LATEST, marks
+from feastflow_registry.tags.catalog import Catalog, Entry
+
+KEEP = "keep"
+UNDATED = "its age is not known"
+_COMMIT = re.compile(rf"{COMMIT}[0-9a-f]{{4}}")
+_OTHER = "only commit tags are ever deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is to be kept of one repository.
+
+    ``named``: what is used elsewhere; ``parts``: what an image is made of, as far as one of these
+    is named; ``created``: when images were made, as far as that could keep them.
+    """
+
+    now: datetime
+    days: int
+    last: int
+    patterns: tuple[str, ...] = ()
+    named: Names = field(default_factory=dict)
+    immutable: ImmutableTags = field(default_factory=ImmutableTags)
+    parts: Mapping[Digest, frozenset[Digest]] = field(default_factory=dict)
+    created: Mapping[Digest, datetime] = field(default_factory=dict)
+
+    def age(self, entry: Entry) -> timedelta | None:
+        """How long a tag has been there, at most; nothing, if that is not known."""
+        moment = self.moment(entry)
+        return self.now - moment if moment else None
+
+    def moment(self, entry: Entry) -> datetime | None:
+        """Since when it is there. Without a push date, a commit may have been published late.
+
+        An image may be a lot older than the tag of an unknown commit, and a commit than its marker.
+        """
+        if entry.pushed or entry.is_marker or not entry.revision:
+            return entry.pushed
+        made = self.created.get(entry.digest) if entry.digest else None
+        return max(filter(None, (entry.revision.committed, made)))
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What becomes of one tag, and why."""
+
+    entry: Entry
+    kept: bool
+    reason: str
+
+
+def judge(catalog: Catalog, retention: Retention) -> tuple[Ruling, ...]:
+    """Decide about every tag, in the catalog's order."""
+    kept = _kept_for_themselves(catalog, retention)
+    while more := _kept_along(catalog, kept):
+        kept |= more
+    return tuple(
+        Ruling(each, each.tag in kept, kept.get(each.tag) or _old(each, retention))
+        for each in catalog.entries
+    )
+
+
+def unpushed(rulings: Iterable[Ruling]) -> frozenset[Digest]:
+    """The images of the commits that go by their own date: each may have been made later."""
+    return going(each for each in rulings if each.entry.is_commit and not each.entry.pushed)
+
+
+def going(rulings: Iterable[Ruling]) -> frozenset[Digest]:
+    """The images of the tags that go."""
+    found = (each.entry.digest for each in rulings if not each.kept)
+    return frozenset(each for each in found if each)
+
+
+def steps(catalog: Catalog, rulings: Sequence[Ruling]) -> tuple[DeleteTag | KeepTag, ...]:
+    """Delete the oldest first, and markers after what they mark; then say what is kept."""
+    service = catalog.service
+
+    def refer(ruling: Ruling) -> Reference:
+        return Reference(service.repository, ruling.entry.tag)
+
+    due = [each for each in reversed(rulings) if not each.kept]
+    due.sort(key=lambda each: each.entry.is_marker)
+    deletions = (DeleteTag(service, refer(each), each.entry.digest, each.reason) for each in due)
+    kept = (each for each in rulings if each.kept)
+    keeps = (KeepTag(service, refer(each), each.entry.digest, each.reason) for each in kept)
+    return (*deletions, *keeps)
+
+
+def _kept_for_themselves(catalog: Catalog, retention: Retention) -> dict[Tag, str]:
+    dated = [(age, each) for each in catalog.commits if (age := retention.age(each)) is not None]
+    dated.sort(key=lambda each: each[0])
+    newest = {each.tag for _, each in dated[: retention.last]}
+    others = [each for each in catalog.entries if not marks(each.tag)[0] and each.digest]
+    others.sort(key=lambda each: each.tag == LATEST)
+    holders = {each.digest: each.tag for each in others}
+    found = ((each.tag, _why_kept(each, retention, newest, holders)) for each in catalog.entries)
+    return {tag: why for tag, why in found if why}
+
+
+def _why_kept(
+    entry: Entry,
+    retention: Retention,
+    newest: Collection[Tag],
+    holders: Mapping[Digest | None, Tag],
+) -> str:
+    """Why a tag stays whatever becomes of others; nothing, if it may go."""
+    if not entry.is_commit and not entry.is_marker:
+        return _OTHER
+    if entry.digest is None:
+        return "what it holds could not be read"
+    if where := _named(entry, retention, entry.digest):
+        return where
+    if entry.is_commit and entry.digest in holders:
+        return f"{holders[entry.digest]} holds the same image"
+    verdict, rule = retention.immutable.judge(entry.tag.value)
+    if verdict is Verdict.YES:
+        return f"it is immutable on Docker Hub by the rule {rule[:100]!r}"
+    if entry.tag in newest:
+        return f"it is among the newest {retention.last} (keep-last)"
+    age = retention.age(entry)
+    if age is None:
+        return UNDATED
+    young = age < timedelta(days=retention.days)
+    return f"it is younger than {retention.days} days (keep-days)" if young else ""
+
+
+def _named(entry: Entry, retention: Retention, digest: Digest) -> str:
+    parts = sorted(retention.parts.get(digest, ()))
+    used: tuple[Tag | Digest, ...] = (entry.tag, digest, *parts)
+    where = next((retention.named[each] for each in used if each in retention.named), "")
+    if not where and entry.is_commit:
+        same = (why for each, why in retention.named.items() if _same_commit(each, entry.tag))
+        where = next(same, "")
+    if not where and matches(entry.tag.value, retention.patterns):
+        where = KEEP
+    return f"{where} names it" if where else ""
+
+
+def _same_commit(named: Tag | Digest, tag: Tag) -> bool:
+    """Whether a tag is named by more or fewer of its commit's digits."""
+    short, long = sorted((named.value, tag.value), key=len)
+    return _COMMIT.match(short) is not None and long.startswith(short)
+
+
+def _kept_along(catalog: Catalog, kept: Mapping[Tag, str]) -> dict[Tag, str]:
+    """What stays because of what does: a marker keeps its image, a commit keeps its marker."""
+    stays = [each for each in catalog.entries if each.tag in kept]
+    marked = {each.digest: each.tag for each in stays if each.is_marker and each.digest}
+    commits = {each.digits for each in stays if each.is_commit}
+    images = {each.digest for each in stays if each.is_commit}
+    more: dict[Tag, str] = {}
+    for each in catalog.entries:
+        if each.tag in kept:
+            continue
+        if each.is_commit and each.digest in marked:
+            more[each.tag] = f"{marked[each.digest]} is kept, which marks its image"
+        if each.is_marker and (each.digits in commits or each.digest in images):
+            more[each.tag] = "the commit that it marks is kept"
+    return more
+
+
+def _old(entry: Entry, retention: Retention) -> str:
+    age = retention.age(entry)
+    days = age.days if age else 0
+    return f"{days} {'day' if days == 1 else 'days'} old"
+
+
+def patterns(keep: Sequence[Kept]) -> tuple[str, ...]:
+    """Those items of ``keep`` that are patterns of tags."""
+    return tuple(each.pattern for each in keep if each.pattern)
+
+
+def reaches(item: Kept, catalog: Catalog) -> bool:
+    """Whether an item of ``keep`` names any tag that is there; what only takes out always does."""
+    targets = item.targets(catalog.service.repository)
+    return item.pattern.startswith("!") or any(
+        each.tag.value == item.text
+        or matches(each.tag.value, [item.pattern])
+        or each.digest in targets
+        or any(each.tag == target or _same_commit(target, each.tag) for target in targets)
+        for each in catalog.entries
+    )

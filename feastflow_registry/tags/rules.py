@@ -1,0 +1,138 @@
+"""The rules of tags: how each may move, and whose an image is.
+
+Pure decisions over facts that others gathered. Every answer says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import Facts, Rule
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.tag_names import COMMIT, LATEST, commit_tag
+
+THERE = "it is there already"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Move the tag, or leave it and say why."""
+
+    move: bool
+    reason: str = ""
+
+
+def is_ours(image: Published, commit: Commit, source: str) -> bool:
+    """Tell whether an image's labels say that it is this commit of this repository."""
+    return image.revision == commit and same_source(image.source, source)
+
+
+def may_be_carried(image: Published, commit: Commit, source: str, length: int) -> bool:
+    """Tell whether an image can be an ancestor's that was carried forward to a commit.
+
+    Its own commit tag must have another name, or it could be there for its own sake.
+    """
+    return (
+        bool(image.inputs and image.revision and same_source(image.source, source))
+        and image.revision != commit
+        and commit_tag(image.revision or commit, length) != commit_tag(commit, length)
+    )
+
+
+def same_source(one: str, other: str) -> bool:
+    """Compare two repository URLs as GitHub does, without regard to case."""
+    return one.lower().removesuffix(".git") == other.lower().removesuffix(".git")
+
+
+def decide(
+    rule: Rule, facts: Facts, *, digest: Digest | None, reference: Reference, commit: Commit
+) -> Decision:
+    """Decide whether a tag moves to a commit's image (``digest``, if it is built already).
+
+    Raises a conflict where the rule forbids what the user asked for.
+    """
+    there = facts.current
+    if rule is not Rule.FORCE and facts.withdrawn:
+        return Decision(False, f"{commit.short} was withdrawn by a rollback")
+    if there is not None and there.digest == digest:
+        return Decision(False, THERE)
+    if rule is Rule.FORCE or there is None:
+        return _decide_milestone(facts, commit) if rule is Rule.MILESTONE else Decision(True)
+    if rule is Rule.GIT_TAG or (rule is Rule.FINAL and facts.frozen):
+        if facts.relation is Relation.SAME:
+            return Decision(True)
+        name = reference.identifier
+        hint = "" if facts.frozen else f"; if it was a milestone, set milestone: {name}"
+        raise _conflict(
+            f"{reference} holds {_named(there)} and is never moved.",
+            f"Publish under a new git tag{hint}.",
+        )
+    if rule is Rule.FINAL and facts.relation is Relation.BEHIND:
+        return Decision(True)
+    if rule is Rule.MILESTONE:
+        milestone = _decide_milestone(facts, commit)
+        if not milestone.move:
+            return milestone
+    return _forward(facts, reference, commit, there)
+
+
+def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
+    if facts.git_tag not in (None, commit):
+        return Decision(False, "its git tag exists, so it is final")
+    if facts.frozen:
+        return Decision(False, "it was published from its git tag, so it is final")
+    return Decision(True)
+
+
+def _forward(facts: Facts, reference: Reference, commit: Commit, there: Published) -> Decision:
+    if facts.relation in (Relation.SAME, Relation.AHEAD):
+        return Decision(True)
+    if facts.relation is Relation.BEHIND:
+        return Decision(False, f"{_named(there)} is there, which is newer than {commit.short}")
+    is_latest = reference.target == LATEST
+    if there.revision is None:
+        of = f' (its source is "{there.source[:100]}")' if there.source else ""
+        raise _conflict(
+            f"{reference} holds an image whose labels name no commit of this repository{of}.",
+            "If it may be replaced, run once with latest: force."
+            if is_latest
+            else "Choose another name, or delete that tag on the registry.",
+        )
+    force = "run once with latest: force" if is_latest else "choose another name"
+    raise _conflict(
+        f"{reference} holds {_named(there)}, and {commit.short} {facts.relation.value} it.",
+        f"If history was rewritten on purpose, {force}; "
+        "if it could not be read, give the job contents: read and a github-token.",
+    )
+
+
+def _named(image: Published) -> str:
+    return f"commit {image.revision.short}" if image.revision else f"digest {image.digest.short}"
+
+
+def _conflict(cause: str, fix: str) -> Failure:
+    return Failure(Kind.CONFLICT, cause, fix)
+
+
+def check_commit_image(
+    image: Published, *, repository: Repository, tag: Tag, commit: Commit, source: str
+) -> None:
+    """Refuse a commit tag that holds anything but this commit of this repository."""
+    if is_ours(image, commit, source):
+        return
+    holder = (
+        f"commit {image.revision.sha[:12]}" if image.revision else "an image of no known commit"
+    )
+    fix = "It is never overwritten: look at what published it, or use another image name."
+    digits = tag.value.removeprefix(COMMIT)
+    is_twin = image.revision is not None and image.revision.sha.startswith(digits)
+    if is_twin and image.revision != commit and same_source(image.source, source):
+        fix = "The first digits of the two commits are the same: set a larger sha-length."
+    elif not same_source(image.source, source):
+        holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"
+    raise _conflict(
+        f"{repository}:{tag} holds {holder}, not {commit.sha[:12]} of this repository.", fix
+    )
