@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from servers.github_api import GitHubApi
+from support.servers.github_api import GitHubApi
 
 from bench.machine import SHARED, USER, BenchError, Machine
 from bench.measure import Alternative, Run

@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from servers.fault_proxy import FaultProxy
-from servers.registry import Registry
+from support.servers.fault_proxy import FaultProxy
+from support.servers.registry import Registry
 
 from bench import ROOT
 from bench.measure import Run

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from servers.serving import Request
+from support.servers.serving import Request
 
 OURS = "feastflow-registry"
 MIB = 1024 * 1024

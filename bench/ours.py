@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from servers.github_api import READ, GitHubApi
+from support.servers.github_api import READ, GitHubApi
 
 from bench.machine import SHARED, USER, BenchError, Machine
 from bench.measure import Run

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from fakes import FakeBuilder, FakeRegistry, Store
+from support.memory import FakeBuilder, FakeRegistry, Store
 
 from bench.machine import USER, BenchError, Machine
 from bench.measure import Alternative, Run

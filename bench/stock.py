@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from servers.docker_hub import Account, DockerHub
-from servers.fault_proxy import FaultProxy
-from servers.images import digest_of, put_image
+from support.servers.docker_hub import Account, DockerHub
+from support.servers.fault_proxy import FaultProxy
+from support.servers.images import digest_of, put_image
 
 from bench.machine import USER, Machine
 from bench.ours import Ours, github

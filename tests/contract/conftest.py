@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-
-from .shelves import KINDS, Shelf, open_shelf
+from support.contract_registries import KINDS, Shelf, open_shelf
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fakes import FakeLedger
+from support.memory import FakeLedger
 
 from feastflow_registry.builder.ledger import FileLedger
 from feastflow_registry.model.ports import BuiltImage, Ledger

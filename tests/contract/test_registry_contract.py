@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from support.contract_registries import Image, Shelf
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.references import Commit, Digest, Reference, Tag
-
-from .shelves import Image, Shelf
 
 A, B = Commit("a" * 40), Commit("b" * 40)
 SOURCE = "https://github.com/feastflow/shop"

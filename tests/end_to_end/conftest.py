@@ -13,12 +13,11 @@ import docker
 import pytest
 from conftest import Stack
 from docker.errors import APIError
-from integration.places import REPOSITORY, Auth, Place
-from integration.projects import MARK, Project
-from servers.github_api import READ, WRITE_STATUS, GitHubApi
-
-from . import workflows
-from .acting import GITHUB_TOKEN, Runner, job_path, ship
+from support import workflows
+from support.act import GITHUB_TOKEN, Runner, job_path, ship
+from support.registries import REPOSITORY, Auth, Place
+from support.repositories import MARK, Project
+from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
 
 STORES = ("classic", "containerd")
 Runners = Callable[..., Runner]

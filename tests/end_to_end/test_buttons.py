@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from integration.places import Place
-from integration.projects import Project
-from integration.stock import Stock, commit_days
-
-from . import workflows
-from .acting import Job, Runner
-from .events import Event
+from support import workflows
+from support.act import Job, Runner
+from support.events import Event
+from support.many_tags import Stock, commit_days
+from support.registries import Place
+from support.repositories import Project
 
 
 @dataclass

@@ -9,12 +9,11 @@ import textwrap
 from dataclasses import dataclass
 
 import pytest
-from integration.places import Place
-from integration.projects import Project
-
-from . import workflows
-from .acting import GITHUB_TOKEN, Job, Runner
-from .events import Event
+from support import workflows
+from support.act import GITHUB_TOKEN, Job, Runner
+from support.events import Event
+from support.registries import Place
+from support.repositories import Project
 
 MANIFEST = """\
 apiVersion: apps/v1

@@ -7,11 +7,10 @@ import secrets
 
 import pytest
 from conftest import Stack
-from integration.places import Place
-from integration.projects import MARK, Project
-
-from . import events
-from .acting import Job, Runner
+from support import events
+from support.act import Job, Runner
+from support.registries import Place
+from support.repositories import MARK, Project
 
 ORDERS = (
     "::set-output name=pushed::forged",

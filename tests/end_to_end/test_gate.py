@@ -9,12 +9,11 @@ import html
 from collections.abc import Callable
 
 import pytest
-from integration.places import Place
-from integration.projects import Project
-
-from . import events, workflows
-from .acting import Job, Runner
-from .events import Event
+from support import events, workflows
+from support.act import Job, Runner
+from support.events import Event
+from support.registries import Place
+from support.repositories import Project
 
 
 def _merge(project: Project) -> str:

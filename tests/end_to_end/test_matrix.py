@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 from conftest import Stack
-from integration.places import USER
-
-from . import events, monorepo, workflows
-from .monorepo import BROKEN, SERVICES, SHARED, Chapter
+from support import events, monorepo, workflows
+from support.monorepo import BROKEN, SERVICES, SHARED, Chapter
+from support.registries import USER
 
 ALL = {"plan", "publish", *(f"build {service}" for service in SERVICES)}
 ALONE = "alone"

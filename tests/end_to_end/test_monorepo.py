@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from conftest import Stack
-from integration.places import REPOSITORY
+from support import monorepo, workflows
+from support.act import Job
+from support.monorepo import BROKEN, SERVICES, SHARED, Chapter
+from support.registries import REPOSITORY
 
-from . import monorepo, workflows
-from .acting import Job
-from .conftest import STORES
-from .monorepo import BROKEN, SERVICES, SHARED, Chapter
+from end_to_end.conftest import STORES
 
 LABEL = "org.opencontainers.image"
 

@@ -6,14 +6,14 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from integration.places import Place
-from integration.projects import Project
-from servers.faults import Fault
-from servers.github_api import GitHubApi
+from support import events
+from support.act import Runner
+from support.registries import Place
+from support.repositories import Project
+from support.servers.faults import Fault
+from support.servers.github_api import GitHubApi
 
-from . import events
-from .acting import Runner
-from .conftest import Runners
+from end_to_end.conftest import Runners
 
 MILESTONE = "sprint3"
 

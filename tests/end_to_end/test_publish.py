@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from integration.places import OURS, REPOSITORY, USER, Place
-from integration.projects import Project
-from servers.github_api import GitHubApi
+from support import events, workflows
+from support.act import Runner
+from support.registries import OURS, REPOSITORY, USER, Place
+from support.repositories import Project
+from support.servers.github_api import GitHubApi
 
-from . import events, workflows
-from .acting import Runner
-from .conftest import STORES, Runners
+from end_to_end.conftest import STORES, Runners
 
 LABEL = "org.opencontainers.image"
 RERUN = [

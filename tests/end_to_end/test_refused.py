@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from integration.places import OURS, Place
-from integration.projects import Project
-from servers.github_api import GitHubApi
-
-from . import events, workflows
-from .acting import Job, Runner
+from support import events, workflows
+from support.act import Job, Runner
+from support.registries import OURS, Place
+from support.repositories import Project
+from support.servers.github_api import GitHubApi
 
 
 def _check(job: Job, place: Place, api: GitHubApi, *problems: tuple[str, str]) -> None:

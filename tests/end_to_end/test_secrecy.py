@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from integration.places import USER, Auth, Place
-from integration.projects import Project
-from servers.faults import Fault
-
-from . import leaks
-from .acting import Runner, Running
+from support import token_forms as leaks
+from support.act import Runner, Running
+from support.registries import USER, Auth, Place
+from support.repositories import Project
+from support.servers.faults import Fault
 
 # With what JSON and URLs escape, and what base64 and base64url write in two ways.
 TOKEN = 'dckr_pat_>>>??"~\\4nE%/+=kZ&<9'

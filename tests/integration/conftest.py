@@ -13,13 +13,12 @@ from typing import Any
 import docker
 import pytest
 from conftest import Stack
-from servers.fault_proxy import FaultProxy
-from servers.github_api import READ, WRITE_STATUS, GitHubApi
-
-from .feastflow import FeastFlow, lay_out
-from .places import REPOSITORY, Auth, Place
-from .projects import MARK, Project
-from .running import GITHUB_TOKEN, Machine
+from support.feastflow import FeastFlow, lay_out
+from support.machine import GITHUB_TOKEN, Machine
+from support.registries import REPOSITORY, Auth, Place
+from support.repositories import MARK, Project
+from support.servers.fault_proxy import FaultProxy
+from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
 
 REMOTE = "feastflow-tests"
 BUILDERS = ("classic", "containerd", "remote")

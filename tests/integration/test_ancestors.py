@@ -6,17 +6,16 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from servers.fault_proxy import FaultProxy
-from servers.github_api import GitHubApi
+from support.machine import GITHUB_TOKEN
+from support.random_histories import ENVIRON
+from support.registries import REPOSITORY
+from support.repositories import Project
+from support.servers.fault_proxy import FaultProxy
+from support.servers.github_api import GitHubApi
 
 from feastflow_registry.git.clone import Git
 from feastflow_registry.git.github import GitHubHistory
 from feastflow_registry.model.references import Commit
-
-from .places import REPOSITORY
-from .projects import Project
-from .running import GITHUB_TOKEN
-from .stories import ENVIRON
 
 
 @pytest.fixture

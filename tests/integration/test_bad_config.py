@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .places import USER
-from .running import Machine
+from support.machine import Machine
+from support.registries import USER
 
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.machine import Machine, Ran
+from support.registries import Place
 
 from feastflow_registry.builder.diagnosis import is_denied
-
-from .places import Place
-from .running import Machine, Ran
 
 
 def _refused(machine: Machine, ran: Ran, code: int = 2) -> list[str]:

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from fakes import FakeLog
+from support.builds import Workshop, script
+from support.memory import FakeLog
+from support.registries import Place
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.services import Secret
-
-from .building import Workshop, script
-from .conftest import BUILDERS, Builder
-from .places import Place
+from integration.conftest import BUILDERS, Builder
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.builds import EPOCH, Workshop, script
+from support.registries import Place
 
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature, is_lacking
 from feastflow_registry.model.errors import Failure, Kind
-
-from .building import EPOCH, Workshop, script
-from .conftest import BUILDERS, Builder
-from .places import Place
+from integration.conftest import BUILDERS, Builder
 
 KINDS = dict(zip(BUILDERS, BuilderKind, strict=True))
 TWO = ("linux/amd64", "linux/arm64")

@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from fakes import FakeLog
-from servers.faults import Fault
+from support import token_hunt as secrets_found
+from support.memory import FakeLog
+from support.registries import USER, Place
+from support.servers.faults import Fault
+from support.web_images import WAYS, Images, Laid, lay
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import BuiltImage
 from feastflow_registry.model.references import Digest
 from feastflow_registry.report.runner import RunnerLog
-
-from . import secrets_found
-from .conftest import Builder
-from .images import WAYS, Images, Laid, lay
-from .places import USER, Place
-from .test_shell import alive
+from integration.conftest import Builder
+from integration.test_shell import alive
 
 
 @pytest.fixture

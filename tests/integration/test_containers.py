@@ -12,13 +12,12 @@ from pathlib import Path
 
 import docker
 import pytest
+from support.registries import Place
+from support.web_images import Images, Laid, lay
 
 from feastflow_registry.builder import smoke_test
 from feastflow_registry.builder.smoke_test import Trial
-
-from .conftest import Builder
-from .images import Images, Laid, lay
-from .places import Place
+from integration.conftest import Builder
 
 SLEEP = ("/bin/busybox", "sleep", "100")
 

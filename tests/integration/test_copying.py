@@ -14,19 +14,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from servers.fault_proxy import Fault
-from servers.images import LAYER
-from servers.serving import Call, Server
+from support.docker_hub import fails
+from support.fault_scenes import KINDS
+from support.images_by_hand import Depot, copy, descriptor
+from support.registries import Place, shorten
+from support.servers.fault_proxy import Fault
+from support.servers.images import LAYER
+from support.servers.serving import Call, Server
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import INDEXES
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.copy import ImageCopier
-
-from .depots import Depot, copy, descriptor
-from .hubs import fails
-from .places import Place, shorten
-from .scenes import KINDS
 
 FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 LAYERS = r"blobs/uploads/[0-9a-f-]{36}"

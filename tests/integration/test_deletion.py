@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import requests
 from conftest import Stack
-from servers import images
-from servers.fault_proxy import Fault, FaultProxy
-from servers.registry import Registry
-from servers.token_server import TokenServer
-from servers.untagging import Untagging
+from support.docker_hub import fails, find_registry, tags
+from support.fault_scenes import KINDS
+from support.servers import images
+from support.servers.fault_proxy import Fault, FaultProxy
+from support.servers.registry import Registry
+from support.servers.token_server import TokenServer
+from support.servers.untagging import Untagging
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Kind
@@ -26,9 +28,6 @@ from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.delete import RegistryDeletion
 from feastflow_registry.registry.http import Client
-
-from .hubs import fails, find_registry, tags
-from .scenes import KINDS
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 USERS = {"ada": "s3cret", "bob": "hunter2"}

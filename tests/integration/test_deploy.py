@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.faults import Fault
+from support.machine import PROGRAM, Machine, Ran
+from support.registries import Place
+from support.servers.faults import Fault
 
-from .conftest import Builder
-from .places import Place
-from .running import PROGRAM, Machine, Ran
+from integration.conftest import Builder
 
 WORKLOAD = """\
 # The shop, as people see it.

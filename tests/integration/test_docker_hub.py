@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
-from servers.fault_proxy import Fault
+from support.docker_hub import APP, USER, Hub, fails, hub_fixture, registry_fixture, tags
+from support.servers.fault_proxy import Fault
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import Deleted, Platform
 from feastflow_registry.model.immutability import Verdict
 from feastflow_registry.model.references import RegistryHost, Repository
-
-from .hubs import APP, USER, Hub, fails, hub_fixture, registry_fixture, tags
 
 __all__ = ["hub_fixture", "registry_fixture"]
 

@@ -8,14 +8,13 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from servers.fault_proxy import Fault
-from servers.hub_shapes import Shapes
+from support.docker_hub import APP, Hub, fails, hub_fixture, registry_fixture, tags
+from support.fault_scenes import KINDS
+from support.servers.fault_proxy import Fault
+from support.servers.hub_shapes import Shapes
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import Deleted
-
-from .hubs import APP, Hub, fails, hub_fixture, registry_fixture, tags
-from .scenes import KINDS
 
 __all__ = ["hub_fixture", "registry_fixture"]
 

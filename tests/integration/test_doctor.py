@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers.docker_hub import Account, DockerHub, Scope
-from servers.fault_proxy import Fault
-from servers.registry import Registry
+from support.machine import Machine, Ran
+from support.registries import REPOSITORY, USER, Place
+from support.servers.docker_hub import Account, DockerHub, Scope
+from support.servers.fault_proxy import Fault
+from support.servers.registry import Registry
 
-from .conftest import Builder
-from .places import REPOSITORY, USER, Place
-from .running import Machine, Ran
+from integration.conftest import Builder
 
 PULLS = {"ratelimit-limit": "200;w=21600", "ratelimit-remaining": "187;w=21600"}
 

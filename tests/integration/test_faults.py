@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.fault_proxy import FaultProxy
-from servers.faults import Fault
+from support.fault_scenes import KINDS, MILESTONE, Name, Scene, is_ours
+from support.machine import Machine
+from support.registries import Place
+from support.servers.fault_proxy import FaultProxy
+from support.servers.faults import Fault
 
 from feastflow_registry.git import github as github_api
-
-from .conftest import Builder
-from .places import Place
-from .running import Machine
-from .scenes import KINDS, MILESTONE, Name, Scene, is_ours
+from integration.conftest import Builder
 
 Lay = Callable[..., Scene]
 

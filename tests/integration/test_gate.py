@@ -6,10 +6,10 @@ import html
 from typing import Any
 
 import pytest
+from support.machine import Machine
+from support.registries import REPOSITORY, Place
 
-from .conftest import Builder
-from .places import REPOSITORY, Place
-from .running import Machine
+from integration.conftest import Builder
 
 PULL = "refs/pull/7/merge"
 

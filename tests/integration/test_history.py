@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.fault_proxy import FaultProxy
-from servers.faults import Fault
-from servers.github_api import GitHubApi
+from support.machine import GITHUB_TOKEN
+from support.registries import REPOSITORY
+from support.repositories import Project
+from support.servers.fault_proxy import FaultProxy
+from support.servers.faults import Fault
+from support.servers.github_api import GitHubApi
 
 from feastflow_registry.git.clone import Git
 from feastflow_registry.git.github import GitHubHistory
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.references import Commit
-
-from .places import REPOSITORY
-from .projects import Project
-from .running import GITHUB_TOKEN
 
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_TERMINAL_PROMPT": "0"}
 

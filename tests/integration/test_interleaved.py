@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.faults import Fault
+from support.fault_scenes import Cached
+from support.machine import Machine, Ran
+from support.registries import Place
+from support.servers.faults import Fault
 
-from .conftest import Builder
-from .places import Place
-from .running import Machine, Ran
-from .scenes import Cached
+from integration.conftest import Builder
 
 
 @contextmanager

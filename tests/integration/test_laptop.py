@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.machine import PROGRAM, Machine, Ran
+from support.registries import REPOSITORY, USER, Place
+from support.repositories import MARK
 
-from .conftest import Builder
-from .places import REPOSITORY, USER, Place
-from .projects import MARK
-from .running import PROGRAM, Machine, Ran
+from integration.conftest import Builder
 
 
 def _by_hand(machine: Machine, *arguments: str, **variables: Any) -> Ran:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from .feastflow import DEPLOYMENT, IMAGE, MANIFEST, FeastFlow
-from .stock import docker_hub
+from support.feastflow import DEPLOYMENT, IMAGE, MANIFEST, FeastFlow
+from support.many_tags import docker_hub
 
 
 def test_scenario_1_standard_development_workflow(feastflow: FeastFlow) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.fault_proxy import FaultProxy
-from servers.github_api import GitHubApi
-
-from .places import Place
-from .running import Machine, Ran
+from support.machine import Machine, Ran
+from support.registries import Place
+from support.servers.fault_proxy import FaultProxy
+from support.servers.github_api import GitHubApi
 
 
 def _publish(machine: Machine, sha: str = "", **facts: Any) -> Ran:

@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.docker_hub import DockerHub
-from servers.fault_proxy import Fault, FaultProxy
-from servers.registry import Registry
-from servers.untagging import Untagging
+from support.docker_hub import find_registry
+from support.machine import Machine, Ran
+from support.many_tags import Stock, commit_days, docker_hub
+from support.registries import USER, Place
+from support.repositories import Project
+from support.servers.docker_hub import DockerHub
+from support.servers.fault_proxy import Fault, FaultProxy
+from support.servers.registry import Registry
+from support.servers.untagging import Untagging
 
 from feastflow_registry.model.plan import Plan
 from feastflow_registry.registry.delete import RegistryDeletion
 from feastflow_registry.report.journal import Journal
-
-from .hubs import find_registry
-from .places import USER, Place
-from .projects import Project
-from .running import Machine, Ran
-from .stock import Stock, commit_days, docker_hub
 
 KINDS = ("by digest", "by tag", "docker hub")
 POLICIES: Mapping[str, Mapping[str, str]] = {

@@ -7,9 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-
-from .running import Machine
-from .stock import Stock, commit_days, docker_hub
+from support.machine import Machine
+from support.many_tags import Stock, commit_days, docker_hub
 
 LAST = 10
 COUNTS = (20, 40)

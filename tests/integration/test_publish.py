@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from servers.fault_proxy import FaultProxy
+from support.machine import Machine
+from support.registries import OURS, REPOSITORY, Auth, Place
+from support.servers.fault_proxy import FaultProxy
 
-from .conftest import Builder
-from .places import OURS, REPOSITORY, Auth, Place
-from .running import Machine
+from integration.conftest import Builder
 
 SOURCE = f"https://github.com/{REPOSITORY}"
 RERUN = [

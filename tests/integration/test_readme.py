@@ -9,8 +9,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from .feastflow import IMAGE, FeastFlow
-from .stock import Stock, commit_days
+from support.feastflow import IMAGE, FeastFlow
+from support.many_tags import Stock, commit_days
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 STORY = (

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from servers.faults import Fault
+from support.machine import Machine
+from support.registries import OURS, USER, Auth, Place
+from support.servers.faults import Fault
 
-from .conftest import Builder
-from .places import OURS, USER, Auth, Place
-from .running import Machine
+from integration.conftest import Builder
 
 # What a registry says to a token without the scope.
 DENIED = json.dumps(

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.faults import Fault
+from support.fault_scenes import KINDS, is_ours
+from support.machine import Machine, Ran
+from support.registries import REPOSITORY, USER, Auth, Place
+from support.servers.faults import Fault
 
-from .conftest import Builder
-from .places import REPOSITORY, USER, Auth, Place
-from .running import Machine, Ran
-from .scenes import KINDS, is_ours
+from integration.conftest import Builder
 
 BACK = [
     "HEAD manifests/frozen-latest 401",

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.faults import Fault
+from support import token_hunt as secrets_found
+from support.machine import Machine, Ran, Running
+from support.registries import Place
+from support.repositories import MARK
+from support.servers.faults import Fault
+from support.token_hunt import Watch
 
-from . import secrets_found
-from .conftest import Builder
-from .places import Place
-from .projects import MARK
-from .running import Machine, Ran, Running
-from .secrets_found import Watch
+from integration.conftest import Builder
 
 # The build session: buildx itself, or the docker program with its question to its own plugin.
 PROGRAM = re.compile(r"(\S*/)?(docker buildx|docker-buildx( buildx)?) (bake|docker-cli-plugin)")

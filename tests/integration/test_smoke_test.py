@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from support.registries import Place
+from support.web_images import WAYS, Images, Laid, lay
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import BuiltImage
 from feastflow_registry.model.references import Digest
-
-from .conftest import Builder
-from .images import WAYS, Images, Laid, lay
-from .places import Place
+from integration.conftest import Builder
 
 SLEEP = ("/bin/busybox", "sleep", "100")
 

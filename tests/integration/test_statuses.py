@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from servers.fault_proxy import Fault, FaultProxy
-from servers.github_api import READ, GitHubApi, Status
+from support.fault_scenes import KINDS, Scene
+from support.machine import GITHUB_TOKEN, Machine, Ran
+from support.registries import Place
+from support.servers.fault_proxy import Fault, FaultProxy
+from support.servers.github_api import READ, GitHubApi, Status
 
 from feastflow_registry.git import github as github_api
-
-from .conftest import Builder
-from .places import Place
-from .running import GITHUB_TOKEN, Machine, Ran
-from .scenes import KINDS, Scene
+from integration.conftest import Builder
 
 RUN = "https://github.com/feastflow/app/actions/runs/1"
 FIX = "Give the job `permissions: statuses: write`"

@@ -11,13 +11,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from servers.registry import Registry
-
-from .hubs import find_registry
-from .places import OURS, Place
-from .projects import Project
-from .running import PROGRAM, Machine
-from .stock import DAY, Stock, commit_days, docker_hub
+from support.docker_hub import find_registry
+from support.machine import PROGRAM, Machine
+from support.many_tags import DAY, Stock, commit_days, docker_hub
+from support.registries import OURS, Place
+from support.repositories import Project
+from support.servers.registry import Registry
 
 CONFIG = """services:
   web: {image: feastflow/web, context: .}

@@ -7,13 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-
-from feastflow_registry.git.clone import Git
-from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.history import SUBMODULE, Tree
-from feastflow_registry.model.references import Commit
-
-from .edits import (
+from support.random_histories import ENVIRON, look
+from support.random_trees import (
     Command,
     Edit,
     Hide,
@@ -28,8 +23,12 @@ from .edits import (
     World,
     Write,
 )
-from .projects import Project
-from .stories import ENVIRON, look
+from support.repositories import Project
+
+from feastflow_registry.git.clone import Git
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.history import SUBMODULE, Tree
+from feastflow_registry.model.references import Commit
 
 CRLF = Lines(".gitattributes", ("*.txt text eol=crlf",))
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
+from support.image_contents import Wanted, build, difference
+from support.random_histories import STORIES, Chapter, State, live
+from support.random_trees import Command, Define, Edit, Link, Mode, Remove, Write
 
-from .conftest import Builder
-from .contents import Wanted, build, difference
-from .edits import Command, Define, Edit, Link, Mode, Remove, Write
-from .stories import STORIES, Chapter, State, live
+from integration.conftest import Builder
 
 EXAMPLES = int(os.environ.get("FEASTFLOW_EXAMPLES", "15"))
 

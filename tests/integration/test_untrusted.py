@@ -8,11 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from servers.faults import Fault
-
-from .places import Place
-from .projects import MARK
-from .running import Machine
+from support.machine import Machine
+from support.registries import Place
+from support.repositories import MARK
+from support.servers.faults import Fault
 
 NOISE = [
     "::error::forged",

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-
-from .images import MANIFEST
-from .registry import Registry
+from support.servers.images import MANIFEST
+from support.servers.registry import Registry
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 import requests
-
-from .docker_hub import Account, DockerHub
-from .fault_proxy import FaultProxy
-from .faults import Fault
-from .hub_shapes import Shapes
-from .images import MANIFEST, put_image
-from .registry import Registry
+from support.servers.docker_hub import Account, DockerHub
+from support.servers.fault_proxy import FaultProxy
+from support.servers.faults import Fault
+from support.servers.hub_shapes import Shapes
+from support.servers.images import MANIFEST, put_image
+from support.servers.registry import Registry
 
 ACCOUNTS = {
     "ada": Account("dckr_pat_all", owns=("team",)),

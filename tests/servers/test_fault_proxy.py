@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 import requests
-
-from .fault_proxy import Fault, FaultProxy
-from .faults import Kind
-from .images import digest_of, put_blob, put_image
-from .registry import Registry
-from .serving import Request
+from support.servers.fault_proxy import Fault, FaultProxy
+from support.servers.faults import Kind
+from support.servers.images import digest_of, put_blob, put_image
+from support.servers.registry import Registry
+from support.servers.serving import Request
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from typing import Any
 import github
 import pytest
 import requests
-
-from .fault_proxy import FaultProxy
-from .github_api import GitHubApi
+from support.servers.fault_proxy import FaultProxy
+from support.servers.github_api import GitHubApi
 
 
 @pytest.fixture(scope="module")

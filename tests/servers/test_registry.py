@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 import requests
-
-from .fault_proxy import FaultProxy
-from .images import put_image
-from .registry import Registry
-from .token_server import TokenServer
+from support.servers.fault_proxy import FaultProxy
+from support.servers.images import put_image
+from support.servers.registry import Registry
+from support.servers.token_server import TokenServer
 
 
 class TestRegistry:

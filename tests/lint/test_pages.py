@@ -1,0 +1,140 @@
+"""What the pages say, held to what the project does: tables, links, the step to copy."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.act import ROOT
+
+from feastflow_registry.config import file
+from feastflow_registry.config.schema import ServiceModel
+from feastflow_registry.model.errors import Kind
+
+PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+README = (ROOT / "README.md").read_text()
+ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
+CALLER: dict[str, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
+LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
+
+SNIPPETS = [body for kind, body in FENCE.findall(README) if kind == "yaml"]
+
+
+def _table(text: str) -> list[list[str]]:
+    """The rows of the first table, without its head; cells are separated by bars."""
+    lines = re.findall(r"(?m)^\|.*\|$", text)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def _marked(name: str) -> str:
+    found = re.search(rf"(?s)<!-- {name}\b[^\n]*-->\n(.*?)<!-- /{name} -->", README)
+    assert found, f"README.md has no place for the {name}"
+    return found[1]
+
+
+def _section(title: str) -> str:
+    found = re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", README)
+    assert found, f"README.md has no section {title}"
+    return found[1]
+
+
+def test_the_inputs_are_those_of_the_action() -> None:
+    rows = _table(_marked("inputs"))
+    assert [name for name, _, _ in rows] == [f"`{name}`" for name in ACTION["inputs"]]
+    for (name, default, said), each in zip(rows, ACTION["inputs"].values(), strict=True):
+        whole = f"{said} Default: {default.strip('`')}." if default else said
+        expected = each["description"]
+        assert whole in (expected, f"{expected} Default: {each['default']}."), name
+
+
+def test_the_outputs_are_those_of_the_action() -> None:
+    expected = [[f"`{name}`", each["description"]] for name, each in ACTION["outputs"].items()]
+    assert _table(_marked("outputs")) == expected, "dev/readme brings it in line"
+
+
+def test_the_script_that_writes_them_finds_nothing_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "dev" / "readme"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_exit_codes_are_those_of_the_program() -> None:
+    rows = _table(_section("Exit codes"))
+    assert [int(code) for code, _ in rows] == [0, 1, *sorted(Kind)]
+    assert all(meaning for _, meaning in rows)
+
+
+def test_the_step_to_copy_is_the_one_of_the_workflow() -> None:
+    steps: list[dict[str, Any]] = yaml.safe_load(SNIPPETS[0])
+    [job] = CALLER["jobs"].values()
+    checkout, ours = job["steps"]
+    assert steps[-1]["uses"] == ours["uses"]
+    assert steps[-1]["with"] == ours["with"]
+    assert set(ours["with"]) <= set(ACTION["inputs"])
+    assert steps[0]["uses"].partition("@")[0] == checkout["uses"].partition("@")[0]
+
+
+def test_the_file_to_copy_is_one() -> None:
+    found = file.read("feastflow.yml", SNIPPETS[1].encode())
+    assert list(found.services) == ["frontend", "pricing"]
+    assert found.policy["reuse"] == "unchanged"
+
+
+def test_the_words_of_a_service_are_all_named() -> None:
+    section = _section("Many services")
+    words = [field.alias or name for name, field in ServiceModel.model_fields.items()]
+    assert [each for each in words if f"`{each}`" not in section] == []
+
+
+def test_the_step_to_copy_checks_out_as_the_workflow_does() -> None:
+    shipped = (ROOT / "workflows/registry-ci.yml").read_text()
+    pinned = re.search(r"actions/checkout@[0-9a-f]{40} # (v\d+)\.", shipped)
+    named = re.search(r"actions/checkout@(v\d+)", README)
+    assert pinned
+    assert named
+    assert named[1] == pinned[1]
+
+
+def _links(page: str) -> list[str]:
+    text = FENCE.sub("", (ROOT / page).read_text())
+    found = [urllib.parse.urlsplit(each) for each in LINK.findall(text)]
+    return [each.path for each in found if not each.scheme and each.path]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_between_pages_leads_somewhere(page: str) -> None:
+    missing = [each for each in _links(page) if not (ROOT / page).parent.joinpath(each).exists()]
+    assert missing == []
+
+
+def test_the_links_are_found_at_all() -> None:
+    assert {"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"} <= set(_links("README.md"))
+
+
+@pytest.mark.parametrize("name", re.findall(r"`make (\w+)`|^make (\w+)", README, re.MULTILINE))
+def test_the_recipes_exist(name: tuple[str, str]) -> None:
+    targets = re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text())
+    assert "".join(name) in targets
+
+
+def test_the_reading_order_names_files_that_exist() -> None:
+    named = re.findall(r"`((?:feastflow_registry/)?\w+\.py)`", _section("What it promises"))
+    assert named
+    for name in named:
+        assert (ROOT / "feastflow_registry" / Path(name).name).is_file(), name
+
+
+def test_the_changelog_says_what_is_not_released_yet() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"(?m)^## \[Unreleased\]\n\n### \w+\n- \S", text)

@@ -1,0 +1,1 @@
+"""What tests are made of: fakes, whole runs in memory, machines, registries, repositories, servers."""

@@ -1,0 +1,320 @@
+"""Whole runs in memory: what the tests of policy, plan, survey and execute set up and start."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from feastflow_registry.config import settings
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import Outcome, Plan
+from feastflow_registry.model.references import (
+    Commit,
+    Digest,
+    Reference,
+    RegistryHost,
+    Repository,
+    Tag,
+)
+from feastflow_registry.model.run import Context, Ref, RefKind
+from feastflow_registry.model.services import Service
+from feastflow_registry.tags import gate
+from feastflow_registry.tags.converge import Settlement
+from feastflow_registry.tags.execute import Execution
+from feastflow_registry.tags.fingerprint import Fingerprint
+from feastflow_registry.tags.move import Tagger
+from feastflow_registry.tags.planner import plan_run
+from feastflow_registry.tags.survey import Surveyor
+from support.memory import (
+    Call,
+    FakeBuilder,
+    FakeChecker,
+    FakeHistory,
+    FakeRegistry,
+    FakeWorktree,
+    Hook,
+    Store,
+    digest_of,
+)
+
+SOURCE = "https://github.com/feastflow/shop"
+MOMENT = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
+HOST = RegistryHost("docker.io")
+
+
+def commit(number: int) -> Commit:
+    """A commit whose first seven digits tell it from the others."""
+    return Commit.parse(f"{number:07x}{number:033x}")
+
+
+A, B, C, D = (commit(each) for each in range(0xA, 0xE))
+ELSEWHERE = commit(0xF)
+TWIN = Commit(f"{B.short}{'f' * 33}")
+"""Another commit than B, whose first digits are the same."""
+
+
+def service(name: str = "shop") -> Service:
+    """A service of user ada."""
+    return Service(name, Repository.parse(HOST, f"ada/{name}"))
+
+
+SHOP = service()
+
+
+def image(at: Commit | None, *, salt: str = "", source: str = SOURCE) -> Published:
+    """An image as it is on a registry."""
+    return Published(digest_of(f"shop {at} {salt}"), at, source, 1000)
+
+
+def context(
+    at: Commit = B,
+    ref: str = "main",
+    kind: RefKind = RefKind.BRANCH,
+    event: str = "push",
+    **more: object,
+) -> Context:
+    """A run of an event on a ref."""
+    facts: dict[str, object] = {"repository": "feastflow/shop", "actor": "ada", **more}
+    return Context(event, Ref(kind, ref), at, at, MOMENT, SOURCE, **facts)  # type: ignore[arg-type]
+
+
+@dataclass
+class Run:
+    """One run, with a client of its own. Its lists grow while `steps` goes on."""
+
+    world: World
+    context: Context
+    settings: settings.Settings
+    registry: FakeRegistry
+    builder: FakeBuilder
+    outcomes: list[Outcome] = field(default_factory=list)
+    attempted: set[Reference] = field(default_factory=set)
+    plan: Plan | None = None
+    reached: int = 0
+    worktree: FakeWorktree = field(init=False)
+    tagger: Tagger | None = None
+    checker: FakeChecker = field(default_factory=FakeChecker)
+
+    def __post_init__(self) -> None:
+        self.worktree = FakeWorktree(self.context.commit)
+
+    def steps(self) -> Iterator[Outcome]:
+        """Survey, plan and carry out; each outcome as it is reached."""
+        permission = gate.permit(self.settings, self.context)
+        shared = gate.shared_tags(self.settings, self.context, permission)
+        surveyor = Surveyor(
+            self.registry,
+            self.world.history,
+            self.context.commit,
+            SOURCE,
+            self.settings.sha_length,
+            self.world.fingerprint(self.context.commit),
+        )
+        services = self.world.services
+        reuse = self.settings.reuse
+        snapshot = surveyor.survey(services, shared, reuse) if permission.push else {}
+        self.plan = plan_run(self.settings, self.context, permission, services, snapshot)
+        branch = self.context.ref.name if self.context.ref.kind is RefKind.BRANCH else ""
+        clock = partial(next, map(float, itertools.count()))
+        tagger = Tagger(surveyor, clock, bool(branch), self.attempted)
+        self.tagger = tagger
+        settlement = Settlement(
+            plan=self.plan,
+            tagger=tagger,
+            branch=branch,
+            main=self.settings.main,
+            others=gate.repointable(self.settings, permission),
+        )
+        execution = Execution(
+            plan=self.plan,
+            builder=self._reach,
+            checker=lambda: self.checker,
+            worktree=self.worktree,
+            tagger=tagger,
+            settlement=settlement,
+        )
+        for outcome in execution.run():
+            self.outcomes.append(outcome)
+            yield outcome
+
+    def _reach(self) -> FakeBuilder:
+        self.reached += 1
+        return self.builder
+
+    def go(self) -> Run:
+        """Run whole."""
+        for _ in self.steps():
+            pass
+        return self
+
+    def failure(self) -> Failure | None:
+        """Run as far as it goes; what stopped it."""
+        try:
+            self.go()
+        except Failure as failure:
+            return failure
+        return None
+
+    def number_of(self, method: str, subject: str, nth: int = 0) -> int:
+        """The position of the n-th request of a kind."""
+        wanted = (method, f"ada/{subject}")
+        return [c.number for c in self.registry.calls if (c.method, c.subject) == wanted][nth]
+
+    @property
+    def actions(self) -> list[tuple[str, str]]:
+        """What was done to which tag."""
+        return [(each.action.value, each.reference.identifier) for each in self.outcomes]
+
+
+@dataclass
+class World:
+    """One registry and one history, which every run sees."""
+
+    names: Sequence[str] = ("shop",)
+    store: Store = field(default_factory=Store)
+    history: FakeHistory = field(
+        default_factory=lambda: FakeHistory(
+            {A: (), B: (A,), C: (B,), D: (C,), ELSEWHERE: (A,)}, {"main": D}
+        )
+    )
+
+    check: str = ""
+    inputs: dict[tuple[Commit, str], str] = field(default_factory=dict)
+    """What a service is made of at a commit; the commit itself, where it is not said."""
+
+    def fingerprint(self, at: Commit) -> Callable[[Service], Fingerprint]:
+        return lambda each: Fingerprint(self.inputs.get((at, each.name), f"{each.name} {at}"))
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        return tuple(replace(service(name), check=self.check) for name in self.names)
+
+    def run(
+        self,
+        at: Commit,
+        *,
+        git_tag: str = "",
+        salt: str = "",
+        by_digest: bool = False,
+        before: Hook | None = None,
+        after: Hook | None = None,
+        attempt: int = 1,
+        branch: str = "main",
+        **inputs: str,
+    ) -> Run:
+        """Prepare a run of the push of a commit."""
+        kind = RefKind.TAG if git_tag else RefKind.BRANCH
+        registry = FakeRegistry(self.store)
+        registry.before = before or registry.before
+        registry.after = after or registry.after
+        return Run(
+            world=self,
+            context=context(at, git_tag or branch, kind, attempt=attempt),
+            settings=settings.parse(inputs),
+            registry=registry,
+            builder=FakeBuilder(registry, salt=salt, by_digest=by_digest),
+        )
+
+    def publish(self, at: Commit, **options: str) -> Run:
+        """Run the push of a commit whole."""
+        return self.run(at, **options).go()  # type: ignore[arg-type]
+
+    def at(self, tag: str, name: str = "shop") -> Digest | None:
+        return self.store.at(service(name).repository, tag)
+
+    def commit_at(self, tag: str, name: str = "shop") -> Commit | None:
+        """The commit of the image that a tag points at."""
+        digest = self.at(tag, name)
+        return self.store.images[service(name).repository, digest].revision if digest else None
+
+    def own(self, at: Commit, name: str = "shop") -> Digest | None:
+        """What the commit tag of a commit points at."""
+        return self.at(f"commit-{at.short}", name)
+
+    def put(self, published: Published, *tags: str, name: str = "shop") -> Digest:
+        """Put an image there before a test begins."""
+        return self.store.add(service(name).repository, published, *(Tag(tag) for tag in tags))
+
+
+def at_call(number: int, act: Callable[[], object]) -> Hook:
+    """Act once, just before (or after) the n-th request."""
+
+    def hook(call: Call) -> None:
+        if call.number == number:
+            act()
+
+    return hook
+
+
+def failing(number: int) -> Hook:
+    """Break the n-th request."""
+
+    def fail() -> None:
+        raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
+
+    return at_call(number, fail)
+
+
+@dataclass
+class Turns:
+    """Lets runs go on by turns, a turn being one request and what follows up to the next one.
+
+    `order` says whose turn it is; when it is used up, each run goes on to its end, the first first.
+    """
+
+    order: list[int]
+    live: set[int] = field(default_factory=set)
+    _turn: int | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def hook(self, number: int) -> Hook:
+        """Hold each request of a run until it is its turn."""
+
+        def wait(_: Call) -> None:
+            with self._changed:
+                self._end_turn(number)
+                assert self._changed.wait_for(lambda: self._is_due(number), 60)
+                self.order = self.order[1:]
+                self._turn = number
+
+        return wait
+
+    def go(self, runs: Sequence[Run]) -> list[Exception]:
+        """Carry all runs out to their ends; what they raised."""
+        raised: list[Exception] = []
+
+        def carry(number: int, run: Run) -> None:
+            try:
+                run.go()
+            except Exception as error:  # noqa: BLE001  The test looks at all of them.
+                raised.append(error)
+            with self._changed:
+                self.live.discard(number)
+                self._end_turn(number)
+
+        threads = []
+        for number, run in enumerate(runs):
+            run.registry.before = self.hook(number)
+            self.live.add(number)
+            threads.append(threading.Thread(target=carry, args=(number, run)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return raised
+
+    def _end_turn(self, number: int) -> None:
+        if self._turn == number:
+            self._turn = None
+        self._changed.notify_all()
+
+    def _is_due(self, number: int) -> bool:
+        while self.order and self.order[0] not in self.live:
+            self.order = self.order[1:]
+        wanted = self.order[0] if self.order else min(self.live)
+        return self._turn is None and wanted == number

@@ -1,0 +1,245 @@
+"""What is written of a build's events, where, and how often."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from support.build_sessions import START, Session
+
+from feastflow_registry.builder.diagnosis import Fault
+
+FAILED = 'process "/bin/sh -c x" did not complete successfully: exit code: 1'
+CANCELED = 'process "/bin/sh -c x" did not complete successfully: exit code: 137: context canceled'
+
+
+def test_one_service_is_told_as_it_goes() -> None:
+    app = Session("app").done("[1/3] FROM r/x:1@sha256:" + "0" * 64, cached=True)
+    app.start("[2/3] COPY a /").done("[2/3] COPY a /")
+    app.start("[3/3] RUN x")
+    before = [
+        "[1/3] FROM r/x:1 CACHED",
+        "[2/3] COPY a /",
+        "[3/3] RUN x",
+    ]
+    assert app.folds == [("app", before)]
+    app.say("[3/3] RUN x", "one\ntw").say("[3/3] RUN x", "o\n\n")
+    assert app.folds == [("app", [*before, "  one", "  two"])]
+    app.done("[3/3] RUN x", seconds=12).done("exporting to image")
+    after = ["[3/3] 12.3s", "exporting to image 0.3s"]
+    assert app.end() == {}
+    assert app.closed() == [("app", [*before, "  one", "  two", *after])]
+
+
+def test_errands_and_progress_are_not_told() -> None:
+    app = Session("app")
+    app.words(json.dumps({"statuses": [{"id": "resolve", "vertex": "v", "current": 1}]}), "", "  ")
+    app.done("[internal] load build definition", "[auth] r:pull", "[linux/arm64 internal] load x")
+    app.done("resolve image config for docker-image://r/x:1", "docker-image://r/x:1")
+    app.done("[internal] load local bake definitions")
+    app.say("[internal] load build definition", "x\n").say("unknown", "x\n")
+    assert app.end() == {}
+    assert app.closed() == [("app", [])]
+    both = Session("a", "b").done("[a internal] load x", "[b auth] r:pull", "importing to docker")
+    both.done("[a] resolve image config for docker-image://r/x:1", "[internal] load local")
+    both.say("importing to docker", "x\n")
+    assert both.end() == {}
+    assert both.closed() == [("a", [])]
+
+
+def test_a_line_is_what_a_terminal_would_show_in_the_end() -> None:
+    app = Session("app").start("[1/1] RUN x")
+    app.say("[1/1] RUN x", "10%\r50%\r100%\r\n").say("[1/1] RUN x", b"\xc3")
+    app.say("[1/1] RUN x", b"\xa4\xff\n").say("[1/1] RUN x", "to 2\n", stream=2)
+    app.say("[1/1] RUN x", "no end")
+    app.done("[1/1] RUN x")
+    [(_, lines)] = app.folds
+    assert lines == ["[1/1] RUN x", "  100%", "  ä\ufffd", "  to 2", "  no end", "[1/1] 0.3s"]
+
+
+def test_a_line_without_end_is_written_before_it_fills_the_memory() -> None:
+    app = Session("app").start("[1/1] RUN x")
+    for _ in range(5):
+        app.say("[1/1] RUN x", "x" * 20_000)
+    assert [len(line) for line in app.folds[0][1]] == [11, 80_002]
+
+
+def test_steps_side_by_side_are_told_apart() -> None:
+    app = Session("app").start("[a 1/1] RUN x", "[b 1/1] RUN y")
+    app.say("[a 1/1] RUN x", "x1\n").say("[b 1/1] RUN y", "y1\n").say("[b 1/1] RUN y", "y2\n")
+    app.done("[a 1/1] RUN x")
+    assert app.folds[0][1][2:] == ["[a 1/1]", "  x1", "[b 1/1]", "  y1", "  y2", "[a 1/1] 0.3s"]
+
+
+def test_a_step_that_was_looked_for_elsewhere_first_says_cached() -> None:
+    app = Session("app").start("[1/1] RUN x").done("[1/1] RUN x", cached=True)
+    assert app.folds == [("app", ["[1/1] RUN x", "[1/1] CACHED"])]
+
+
+def test_a_step_that_is_taken_up_again_is_told_once_more_if_it_took_long() -> None:
+    name = "[1/1] FROM r/x:1"
+    app = Session("app").done(name)
+    app.vertex(name, at="2026-11-23T16:00:01Z")
+    app.vertex(name, at="2026-11-23T16:00:01Z", completed="2026-11-23T16:00:09Z")
+    app.vertex(name, at="2026-11-23T16:00:10Z", completed="2026-11-23T16:00:10.1Z")
+    assert app.folds == [("app", [f"{name} 0.3s", "[1/1] 8.0s"])]
+
+
+def test_the_others_wait_until_their_turn() -> None:
+    three = Session("a", "b", "c")
+    three.start("[b 1/1] COPY b /").done("[b 1/1] COPY b /", "[b] exporting to image")
+    three.start("[c 1/1] RUN c", "[a 1/1] RUN a").say("[c 1/1] RUN c", "c1\n")
+    assert three.folds == [("a", ["[1/1] RUN a"])]
+    three.done("[a] exporting to image")
+    b = ("b", ["[1/1] COPY b /", "exporting to image 0.3s"])
+    assert three.folds[1:] == [b, ("c", ["[1/1] RUN c", "  c1"])]
+    three.say("[c 1/1] RUN c", "c2\n")
+    assert three.folds[2][1][-1] == "  c2", "the last is told as it goes"
+    assert three.end() == {}
+    assert len(three.closed()) == 3
+
+
+def test_who_exports_a_cache_has_not_ended_before() -> None:
+    two = Session("a", "b", caching=["a"]).done("[a] exporting to image", "[b 1/1] COPY b /")
+    assert [title for title, _ in two.folds] == ["a"]
+    two.done("[a] exporting cache to registry")
+    assert [title for title, _ in two.folds] == ["a", "b"]
+
+
+def test_what_comes_late_is_not_lost() -> None:
+    two = Session("a", "b").done("[a] exporting to image", "[a] exporting cache to registry")
+    two.done("[b 1/1] COPY b /")
+    assert two.closed() == [
+        ("a", ["exporting to image 0.3s"]),
+        ("b", ["[1/1] COPY b / 0.3s"]),
+        ("a, continued", ["exporting cache to registry 0.3s"]),
+    ]
+
+
+def test_a_target_that_has_nothing_to_say_has_no_fold() -> None:
+    assert Session("a", "b").done("[a 1/1] COPY a /").closed() == [("a", ["[1/1] COPY a / 0.3s"])]
+
+
+def test_a_shared_step_belongs_to_the_first_that_names_it() -> None:
+    two = Session("a", "b")
+    for name in ("[b 1/1] COPY x /", "[a 1/1] COPY x /"):
+        two.vertex(name, key="x").vertex(name, key="x", completed=START, at="2026-11-23T16:00:01Z")
+    assert two.end() == {}
+    assert two.closed() == [("a", []), ("b", ["[1/1] COPY x /"])]
+
+
+def test_a_shared_step_that_took_long_is_told_once() -> None:
+    two = Session("a", "b")
+    for at, name in (("0", "[a 1/1] RUN x"), ("1", "[b 1/1] RUN x")):
+        began, ended = f"2026-11-23T16:00:0{at}Z", f"2026-11-23T16:00:1{at}Z"
+        two.vertex(name, key="x", at=began).vertex(name, key="x", at=began, completed=ended)
+    assert two.closed() == [("a", ["[1/1] RUN x", "[1/1] 10.0s"])]
+
+
+def test_a_step_of_what_a_service_is_built_from_is_that_services() -> None:
+    two = Session("z", "base", "app", needs={"app": ["base"]})
+    two.vertex("[app 1/1] RUN x", key="x").say("x", "x1\n").start("[app 2/2] COPY a /")
+    two.vertex("[base 1/2] RUN x", key="x")
+    two.vertex("[app 1/1] RUN x", key="x", completed=START, cached=True)
+    two.vertex("[base 1/2] RUN x", key="x", completed=START, cached=True)
+    assert two.closed() == [
+        ("z", []),
+        ("base", ["[1/1] RUN x", "  x1", "[1/2] CACHED"]),
+        ("app", ["[2/2] COPY a /"]),
+    ]
+
+
+def test_what_is_told_already_stays_where_it_is() -> None:
+    two = Session("app", "base", needs={"app": ["base"]})
+    two.vertex("[app 1/1] RUN x", key="x").vertex("[base 1/2] RUN x", key="x").say("x", "x1\n")
+    assert two.closed() == [("app", ["[1/1] RUN x", "  x1"])]
+
+
+def test_a_fault_holds_its_step_and_its_last_words() -> None:
+    two = Session("a", "b").start("[b 2/2] RUN x").say("[b 2/2] RUN x", "why\nnot")
+    two.done("[b 2/2] RUN x", error=FAILED)
+    two.words(
+        "Dockerfile:2", "----", "   2 | >>> RUN x", f"ERROR: target b: failed to solve: {FAILED}"
+    )
+    assert two.end() == {"b": Fault(FAILED, "[2/2] RUN x", ("why", "not"))}
+    told = ["  why", "  not", "[2/2] failed: exit code: 1", "Dockerfile:2", "   2 | >>> RUN x"]
+    assert two.closed() == [("a", []), ("b", ["[2/2] RUN x", *told])]
+
+
+def test_one_failing_step_is_the_fault_of_all_that_share_it() -> None:
+    two = Session("a", "b")
+    two.vertex("[a 1/1] RUN x", key="x", completed=START, error=FAILED)
+    two.vertex("[b 1/1] RUN x", key="x", completed=START, error=FAILED)
+    two.words("Dockerfile:1", f"ERROR: target b: failed to solve: {FAILED}")
+    assert two.end().keys() == {"a", "b"}
+    assert two.closed() == [("a", ["[1/1] failed: exit code: 1", "Dockerfile:1"])]
+
+
+def test_the_closing_line_alone_names_a_target() -> None:
+    two = Session("a", "b").words("ERROR: target b: failed to solve: dockerfile parse error")
+    assert two.end() == {"b": Fault("dockerfile parse error")}
+    assert two.build.closing == ("b", "dockerfile parse error")
+    only = Session("a").words("ERROR: failed to solve: dockerfile parse error")
+    assert only.end() == {"a": Fault("dockerfile parse error")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ERROR: unable to prepare context",
+        "ERROR: target c: failed to solve: no",
+        "ERROR: target b: failed to solve: denied",
+        "ERROR: target b: failed to solve: failed to push r/b: EOF",
+        "ERROR: target b: failed to solve: Canceled: context canceled",
+    ],
+)
+def test_what_is_no_targets_fault(line: str) -> None:
+    two = Session("a", "b").done("[b] exporting to image", error="failed to push r/b: EOF")
+    two.done("importing to docker", error="no")
+    assert two.words("more", line).end() == {}
+    assert "more" in str(two.closed())
+
+
+def test_what_was_canceled_is_told_when_it_is_done() -> None:
+    log = Session("a", "b", "c")
+    log.done("[a 1/2] COPY a /", "[b 1/2] COPY b /").start("[a 2/2] RUN a", "[b 2/2] RUN b")
+    log.say("[a 2/2] RUN a", "a1\n").say("[b 2/2] RUN b", "b1\n")
+    log.done("[c 1/1] RUN c", error=FAILED).done("[a 2/2] RUN a", error=CANCELED)
+    log.done("[b 3/3] RUN never", "[a 3/3] RUN never", error=CANCELED)
+    assert log.end().keys() == {"c"}
+    log.build.finish(["c"])
+    log.again("a", "b").done("[a 1/2] COPY a /", "[b 1/2] COPY b /", cached=True)
+    log.start("[a 2/2] RUN a", "[b 2/2] RUN b")
+    log.say("[a 2/2] RUN a", "a1\n").say("[b 2/2] RUN b", "b1\n")
+    log.done("[a] exporting to image", "[b] exporting to image")
+    assert log.end() == {}
+    run = ["[2/2] RUN a", "  a1"]
+    assert log.closed() == [
+        ("a", ["[1/2] COPY a / 0.3s", *run, "[2/2] canceled", *run, "exporting to image 0.3s"]),
+        ("b", ["[1/2] COPY b / 0.3s", "[2/2] RUN b", "  b1", "exporting to image 0.3s"]),
+        ("c", ["[1/1] failed: exit code: 1"]),
+    ]
+
+
+def test_a_canceled_errand_is_not_told() -> None:
+    app = Session("app").start("[internal] load build context")
+    assert app.words("ERROR: unable: context canceled").end() == {}
+    assert app.closed() == [("app", [])]
+
+
+def test_what_buildkit_advises_is_told() -> None:
+    app = Session("app").done("[1/1] COPY a /")
+    short = base64.b64encode(b"FromAsCasing: as").decode()
+    for key in ("[1/1] COPY a /", "unknown"):
+        app.words(json.dumps({"warnings": [{"vertex": key, "short": short}]}))
+    assert app.folds[0][1][1:] == ["warning: FromAsCasing: as"]
+
+
+def test_a_session_of_one_after_a_session_of_two_goes_on() -> None:
+    two = Session("a", "b").done("[a 1/1] COPY a /", "[b 1/1] COPY no /", error="")
+    two.end()
+    two.build.finish(["b"])
+    two.again("a").done("[1/1] COPY a /", cached=True).done("exporting to image")
+    two.end()
+    assert two.closed()[0] == ("a", ["[1/1] COPY a / 0.3s", "exporting to image 0.3s"])

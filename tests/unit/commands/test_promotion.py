@@ -1,0 +1,195 @@
+"""What a promotion may do, and what it does."""
+
+from __future__ import annotations
+
+import pytest
+from support.failures import fails
+from support.runs import HOST, SHOP, A, B, C, World, at_call, image
+from support.runs_after_push import carry_out, promote, shapes
+
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.plan import Latest
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+
+OTHER = Repository.parse(HOST, "team/shop")
+
+
+@pytest.fixture
+def world() -> World:
+    """A and B are published."""
+    world = World()
+    for each in (A, B):
+        world.publish(each)
+    return world
+
+
+def test_an_image_gets_a_new_tag(world: World) -> None:
+    steps = promote(world, A.short, "production")
+    assert shapes(steps) == [f"ReuseImage commit-{A.short}", "MoveTag production"]
+    carried = carry_out(world, steps)
+    assert world.at("production") == world.own(A)
+    assert carried.actions == [("reused", f"commit-{A.short}"), ("moved", "production")]
+    assert carried.copier.copied == []
+    assert carried.registry.counts == {"resolve": 2, "set_tag": 1}
+
+
+def test_what_is_there_already_is_kept(world: World) -> None:
+    carry_out(world, promote(world, B.short, "production"))
+    steps = promote(world, B.short, "production")
+    assert shapes(steps) == [f"ReuseImage commit-{B.short}", "KeepTag production"]
+    writes = len(world.store.writes)
+    assert carry_out(world, steps).actions[-1] == ("kept", "production")
+    assert len(world.store.writes) == writes
+
+
+def test_a_tag_goes_forward_and_never_back(world: World) -> None:
+    carry_out(world, promote(world, A.short, "production"))
+    carry_out(world, promote(world, B.short, "production"))
+    assert world.at("production") == world.own(B)
+    with fails(f"not moved to {A.short}", "is newer", "use rollback", kind=Kind.CONFLICT):
+        promote(world, A.short, "production")
+
+
+def test_latest_goes_back_by_force_alone(world: World) -> None:
+    with fails("use rollback or latest: force", kind=Kind.CONFLICT):
+        promote(world, A.short, "latest")
+    carry_out(world, promote(world, A.short, "latest", latest=Latest.FORCE))
+    assert world.at("latest") == world.own(A)
+    with fails("use rollback.", kind=Kind.CONFLICT):
+        carry_out(world, promote(world, B.short, "production"))
+        promote(world, A.short, "production", latest=Latest.FORCE)
+
+
+def test_a_git_tags_name_is_its_own_commits(world: World) -> None:
+    world.history.git_tags["v1"] = B
+    with fails("its git tag exists, so it is final", kind=Kind.CONFLICT):
+        promote(world, A.short, "v1")
+    carry_out(world, promote(world, B.short, "v1"))
+    assert world.at("v1") == world.own(B)
+
+
+def test_a_milestone_that_is_final_is_never_moved(world: World) -> None:
+    world.run(A, git_tag="sprint3", milestone="sprint3").go()
+    assert world.at("frozen-sprint3")
+    with fails("so it is final", kind=Kind.CONFLICT):
+        promote(world, B.short, "sprint3")
+
+
+def test_what_was_withdrawn_goes_nowhere(world: World) -> None:
+    with fails(f"commit-{B.short} was withdrawn by a rollback", "mark stays", kind=Kind.CONFLICT):
+        promote(world, B.short, "production", withdrawn=True)
+
+
+def test_a_foreign_image_replaces_nothing(world: World) -> None:
+    digest = world.put(image(None, salt="x", source="https://github.com/else/where"))
+    carry_out(world, promote(world, str(digest), "imported"))
+    assert world.at("imported") == digest
+    with fails("nothing tells which commit", kind=Kind.CONFLICT):
+        promote(world, str(digest), "latest")
+    carry_out(world, promote(world, str(digest), "latest", latest=Latest.FORCE))
+    assert world.at("latest") == digest
+
+
+def at(world: World, tag: str) -> Digest | None:
+    """What a tag of the other repository holds."""
+    return world.store.at(OTHER, tag)
+
+
+def test_an_image_lands_in_another_repository_under_its_commit_tag(world: World) -> None:
+    steps = promote(world, B.short, "team/{service}")
+    own = f"commit-{B.short}"
+    assert shapes(steps) == [f"ReuseImage {own}", "CopyImage team/shop", f"MoveTag {own}"]
+    carried = carry_out(world, steps)
+    assert carried.copier.copied == ["ada/shop team/shop"]
+    assert at(world, own) == world.own(B)
+    assert carried.outcomes[1].size == 1000
+    again = carry_out(world, promote(world, B.short, "team/{service}"))
+    assert again.outcomes[1].note == "all of it was there"
+    assert again.actions[-1] == ("kept", own)
+
+
+def test_a_commit_tag_is_written_once_elsewhere_too(world: World) -> None:
+    own = Tag(f"commit-{B.short}")
+    world.store.add(OTHER, image(A, salt="x"), own)
+    with fails("holds another image", "written once", kind=Kind.CONFLICT):
+        promote(world, B.short, "team/shop")
+    world.store.tagged.pop((OTHER, own))
+    steps = promote(world, B.short, "team/shop")
+    world.store.add(OTHER, image(A, salt="x"), own)
+    with fails("moved by another run", kind=Kind.CONFLICT):
+        carry_out(world, steps)
+
+
+def test_elsewhere_a_tag_goes_forward_too(world: World) -> None:
+    carry_out(world, promote(world, B.short, "team/shop:production"))
+    assert at(world, "production") == world.own(B)
+    with fails("is newer", kind=Kind.CONFLICT):
+        promote(world, A.short, "team/shop:production")
+
+
+def test_an_image_without_a_name_needs_one_elsewhere(world: World) -> None:
+    digest = world.put(image(None, salt="x", source="https://github.com/else/where"))
+    with fails("no commit tag holds", "host/repository:tag"):
+        promote(world, str(digest), "team/shop")
+
+
+def test_what_does_not_arrive_gets_no_tag(world: World) -> None:
+    steps = promote(world, B.short, "team/shop:production")
+    with fails("not on the registry", kind=Kind.UNVERIFIED):
+        carry_out(world, steps, lost=True)
+    assert at(world, "production") is None
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "deleted"])
+def test_a_tag_that_changed_since_the_plan_is_left_alone(world: World, moved: bool) -> None:
+    carry_out(world, promote(world, A.short, "production"))
+    steps = promote(world, B.short, "production")
+    if moved:
+        world.publish(C)
+        held = world.own(C)
+        world.put(world.store.images[SHOP.repository, held], "production") if held else None
+    else:
+        world.store.tagged.pop((SHOP.repository, Tag("production")))
+    before = world.at("production")
+    with fails("was moved by another run", "tags", kind=Kind.CONFLICT):
+        carry_out(world, steps)
+    assert world.at("production") == before
+
+
+def test_a_tag_that_does_not_read_back_is_no_success(world: World) -> None:
+    steps = promote(world, A.short, "fresh")
+    reference = Reference(SHOP.repository, Tag("fresh"))
+
+    def undo() -> None:
+        world.store.tagged.pop((SHOP.repository, Tag("fresh")))
+
+    # The request after the write is the one that reads back.
+    with fails(f"{reference} was moved, but reads back as absent", kind=Kind.UNVERIFIED):
+        carry_out(world, steps, before=at_call(2, undo))
+
+
+def test_what_reads_back_as_an_older_commit_is_no_success(world: World) -> None:
+    steps = promote(world, B.short, "production")
+    older = world.store.images[SHOP.repository, world.own(A)]  # type: ignore[index]
+
+    def overtake() -> None:
+        world.put(older, "production")
+
+    with fails("production was moved, but reads back as", kind=Kind.UNVERIFIED):
+        carry_out(world, steps, before=at_call(2, overtake))
+
+
+def test_what_reads_back_as_a_newer_commit_is_one() -> None:
+    world = World()
+    for each in (A, B, C):
+        world.publish(each)
+    steps = promote(world, B.short, "production")
+    newer = world.store.images[SHOP.repository, world.own(C)]  # type: ignore[index]
+    carry_out(world, steps, before=at_call(2, lambda: world.put(newer, "production")))
+    assert world.at("production") == world.own(C)
+
+
+def test_an_image_without_a_commit_tag_lands_nowhere_by_itself(world: World) -> None:
+    world.store.tagged.pop((SHOP.repository, Tag(f"commit-{B.short}")))
+    with fails("no commit tag holds", "host/repository:tag"):
+        promote(world, "latest", "team/shop")

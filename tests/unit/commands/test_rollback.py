@@ -1,0 +1,285 @@
+"""Where a rollback goes, what it marks, and where it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from support.failures import fails
+from support.runs import ELSEWHERE, A, B, C, D, World, at_call, failing, image, service
+from support.runs_after_push import carry_out, roll_back, shapes
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import Commit, Tag
+
+
+def published(*commits: object, names: Sequence[str] = ("shop",)) -> World:
+    """A world in which commits were published, one after the other."""
+    world = World(names)
+    for each in commits:
+        world.publish(each)  # type: ignore[arg-type]
+    return world
+
+
+def carried(world: World, at: object, name: str) -> None:
+    """Publish a commit whose image of one service is that of the commit before."""
+    held = world.at("latest", name)
+    assert held
+    world.put(world.store.images[service(name).repository, held], f"commit-{at.short}", name=name)  # type: ignore[attr-defined]
+
+
+def test_the_nearest_published_one_and_a_mark_on_the_bad_one() -> None:
+    world = published(A, B, C)
+    steps = roll_back(world)
+    assert shapes(steps) == [
+        f"ReuseImage commit-{B.short}",
+        f"MarkImage withdrawn-{C.short}",
+        "MoveTag latest",
+    ]
+    done = carry_out(world, steps)
+    assert world.at("latest") == world.own(B)
+    assert world.at(f"withdrawn-{C.short}") == world.own(C)
+    assert [action for action, _ in done.actions] == ["reused", "marked", "moved"]
+    # No layer and no manifest is read again: a mark, a tag, and both read back.
+    assert done.registry.counts == {"resolve": 4, "set_tag": 2}
+
+
+def test_again_goes_further_back_and_then_refuses() -> None:
+    world = published(A, B, C)
+    for wanted in (B, A):
+        carry_out(world, roll_back(world))
+        assert world.at("latest") == world.own(wanted)
+    with fails(f"nothing is known from before {A.short}, of which shop is", "git fetch"):
+        roll_back(world)
+
+
+def test_the_first_commit_has_nothing_before_it() -> None:
+    with fails(f"nothing is known from before {A.short}", "name a commit in the input to"):
+        roll_back(published(A))
+
+
+def test_nothing_good_before_lists_what_there_is() -> None:
+    world = published(B)
+    with fails(f"came before {B.short} of shop", "Publish a commit that mends it."):
+        roll_back(world)
+    world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}")
+    world.put(image(D), f"commit-{D.short}", f"withdrawn-{D.short}")
+    with fails(f"name one in the input to: {ELSEWHERE.short}."):
+        roll_back(world)
+
+
+def test_what_was_withdrawn_before_is_passed_over() -> None:
+    world = published(A, B)
+    carry_out(world, roll_back(world))
+    world.publish(C)
+    assert world.at("latest") == world.own(C)
+    carry_out(world, roll_back(world))
+    assert world.at("latest") == world.own(A)
+
+
+def test_publish_never_advances_to_what_was_withdrawn() -> None:
+    world = published(A, B)
+    carry_out(world, roll_back(world))
+    world.publish(B)
+    assert world.at("latest") == world.own(A)
+    world.publish(C)
+    assert world.at("latest") == world.own(C)
+
+
+def test_commits_without_an_image_and_side_branches_are_passed_over() -> None:
+    world = published(A, C)
+    world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}")
+    carry_out(world, roll_back(world))
+    assert world.at("latest") == world.own(A)
+
+
+def test_a_carried_image_is_no_way_back() -> None:
+    world = published(A, B)
+    world.inputs[C, "shop"] = world.inputs[B, "shop"] = "same"
+    image_of_b = replace(image(B, salt="b"), inputs="sha256:1")
+    world.put(image_of_b, f"commit-{B.short}", f"commit-{C.short}", "latest")
+    carry_out(world, roll_back(world))
+    assert world.at("latest") == world.own(A)
+
+
+def test_to_is_where_it_goes() -> None:
+    world = published(A, B, C)
+    carry_out(world, roll_back(world, to=A.short))
+    assert world.at("latest") == world.own(A)
+    assert world.at(f"withdrawn-{C.short}")
+    assert world.at(f"withdrawn-{B.short}") is None
+
+
+def test_forward_again_marks_nothing() -> None:
+    world = published(A, B)
+    carry_out(world, roll_back(world))
+    steps = roll_back(world, to=B.short)
+    assert shapes(steps) == [f"ReuseImage commit-{B.short}", "MoveTag latest"]
+    carry_out(world, steps)
+    assert world.at("latest") == world.own(B)
+
+
+def test_to_where_it_is_does_nothing() -> None:
+    assert shapes(roll_back(published(A, B), to=B.short)) == ["KeepTag latest"]
+
+
+def test_another_tag_goes_back_by_itself() -> None:
+    world = published(A, B)
+    world.put(world.store.images[service().repository, world.own(B)], "production")  # type: ignore[index]
+    carry_out(world, roll_back(world, tag="production"))
+    assert world.at("production") == world.own(A)
+    assert world.at("latest") == world.own(B)
+
+
+@pytest.mark.parametrize("how", ["frozen", "git tag"])
+def test_what_is_final_stays(how: str) -> None:
+    world = published(A)
+    world.publish(B, milestone="sprint3")
+    if how == "frozen":
+        world.put(image(B), "frozen-sprint3")
+    else:
+        world.history.git_tags["sprint3"] = B
+    with fails("sprint3 is", "never moved", kind=Kind.CONFLICT):
+        roll_back(world, tag="sprint3")
+
+
+def test_a_git_tag_named_latest_stops_nothing() -> None:
+    world = published(A, B)
+    world.history.git_tags["latest"] = A
+    assert shapes(roll_back(world))[-1] == "MoveTag latest"
+
+
+def test_a_tag_that_no_service_has() -> None:
+    with fails("there is no ada/shop:production"):
+        roll_back(published(A, B), tag="production")
+    with fails("no service has the tag production"):
+        roll_back(published(A, B, names=("shop", "cart")), ("shop", "cart"), "production")
+
+
+def test_an_image_of_no_known_commit_needs_to() -> None:
+    world = published(A)
+    world.put(image(None, salt="x", source="https://github.com/else/where"), "latest")
+    with fails("no known commit", "input to", kind=Kind.CONFLICT):
+        roll_back(world)
+    steps = roll_back(world, to=A.short)
+    assert shapes(steps) == [f"ReuseImage commit-{A.short}", "MoveTag latest"]
+
+
+class TestSeveralServices:
+    NAMES = ("shop", "cart")
+
+    def roll(self, world: World) -> None:
+        carry_out(world, roll_back(world, self.NAMES))
+
+    def test_all_go_back_to_one_commit(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        self.roll(world)
+        for name in self.NAMES:
+            assert world.at("latest", name) == world.own(A, name)
+            assert world.at(f"withdrawn-{B.short}", name) == world.own(B, name)
+
+    def test_one_that_did_not_change_stays_and_is_not_marked(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        shop = World(("shop",), store=world.store, history=world.history)
+        shop.publish(C)
+        carried(world, C, "cart")
+        self.roll(world)
+        assert world.at("latest") == world.own(B)
+        assert world.at("latest", "cart") == world.own(B, "cart")
+        assert world.at(f"withdrawn-{C.short}", "cart") is None
+
+    def test_one_that_is_new_stays(self) -> None:
+        world = published(A, names=("shop",))
+        both = World(self.NAMES, store=world.store, history=world.history)
+        both.publish(B)
+        steps = roll_back(both, self.NAMES)
+        assert shapes(steps)[-1] == "KeepTag latest"
+        carry_out(both, steps)
+        assert both.at("latest", "shop") == both.own(A)
+        assert both.at("latest", "cart") == both.own(B, "cart")
+
+    def test_where_only_the_new_one_is_bad_the_others_are_named(self) -> None:
+        world = published(A, B, names=("shop",))
+        both = World(self.NAMES, store=world.store, history=world.history)
+        cart = World(("cart",), store=world.store, history=world.history)
+        cart.publish(C)
+        carried(both, C, "shop")
+        with fails(f"came before {C.short} of cart", "name them in the input services: shop."):
+            roll_back(both, self.NAMES)
+        with fails("ada/cart has no image of commit", "name them in the input services: shop."):
+            roll_back(both, self.NAMES, to=A.short)
+
+    def test_one_without_the_tag_is_left_out(self) -> None:
+        world = published(A, B, names=("shop",))
+        assert len(roll_back(world, self.NAMES)) == 3
+
+    def test_broken_off_anywhere_it_ends_where_the_whole_one_would(self) -> None:
+        for number in range(30):
+            world = published(A, B, C, names=self.NAMES)
+            try:
+                carry_out(world, roll_back(world, self.NAMES), before=failing(number))
+            except Failure:
+                if all(world.at("latest", name) == world.own(B, name) for name in self.NAMES):
+                    continue  # Only the last look failed.
+                carry_out(world, roll_back(world, self.NAMES))
+            for name in self.NAMES:
+                assert world.at("latest", name) == world.own(B, name), number
+                assert world.at(f"withdrawn-{C.short}", name) == world.own(C, name), number
+
+    def test_to_names_all_that_have_it_not(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        with fails("ada/shop has no image", "ada/cart has no image"):
+            roll_back(world, self.NAMES, to=D.short)
+
+    def test_services_of_two_histories_go_one_by_one(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        world.put(image(ELSEWHERE), "latest", f"commit-{ELSEWHERE.short}", name="cart")
+        with fails("has diverged from", "one by one", kind=Kind.CONFLICT):
+            roll_back(world, self.NAMES)
+
+    def test_one_that_holds_no_bad_commit_does_not_say_where_to_go(self) -> None:
+        """The cart is at B and had another image at A: it was not what went wrong at C."""
+        world = published(A, B, names=self.NAMES)
+        carried(world, C, "shop")
+        world.put(image(C, salt="new"), f"commit-{C.short}", "latest")
+        self.roll(world)
+        assert world.at("latest", "shop") == world.own(B)
+        assert world.at("latest", "cart") == world.own(B, "cart")
+
+    def test_services_whose_histories_cannot_be_compared(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        unknown = replace(image(B, salt="x"), revision=Commit("7" * 40))
+        world.put(unknown, "latest", "commit-7777777", name="cart")
+        with fails("cannot be compared with", kind=Kind.CONFLICT):
+            roll_back(world, self.NAMES)
+
+    def test_an_older_one_stays_where_it_is(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        shop = World(("shop",), store=world.store, history=world.history)
+        shop.publish(C)
+        self.roll(world)
+        assert world.at("latest", "cart") == world.own(B, "cart")
+        assert world.at("latest", "shop") == world.own(B, "shop")
+
+
+def test_a_mark_comes_before_its_tag_and_is_read_back() -> None:
+    world = published(A, B)
+    marker = Tag(f"withdrawn-{B.short}")
+
+    def lose() -> None:
+        world.store.tagged.pop((service().repository, marker))
+
+    with fails(f"{marker} was set, but reads back as absent", kind=Kind.UNVERIFIED):
+        carry_out(world, roll_back(world), before=at_call(2, lose))
+    assert world.at("latest") == world.own(B)
+
+
+def test_a_newer_publish_in_between_is_not_undone() -> None:
+    world = published(A, B)
+    steps = roll_back(world)
+    world.publish(C)
+    with fails("latest was moved by another run", kind=Kind.CONFLICT):
+        carry_out(world, steps)
+    assert world.at("latest") == world.own(C)
+    assert world.at(f"withdrawn-{B.short}") == world.own(B)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.failures import fails
+
+from feastflow_registry.config.filter_patterns import compile_pattern, is_literal, matches
+from feastflow_registry.model.errors import Failure
+
+
+# https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#patterns-to-match-branches-and-tags
+@pytest.mark.parametrize(
+    ("pattern", "names", "others"),
+    [
+        (
+            "feature/*",
+            ["feature/my-branch", "feature/your-branch"],
+            ["feature", "feature/a/b", "my/feature/a"],
+        ),
+        (
+            "feature/**",
+            ["feature/beta-a/my-branch", "feature/your-branch", "feature/mona/the/octocat"],
+            ["feature", "features/a"],
+        ),
+        ("main", ["main"], ["mains", "a/main", "Main", "main\n"]),
+        ("releases/mona-the-octocat", ["releases/mona-the-octocat"], ["releases/mona"]),
+        ("*", ["main", "releases"], ["all/the", "a/"]),
+        ("**", ["all/the/branches", "every/tag", "main"], []),
+        ("*feature", ["mona-feature", "feature", "ver-10-feature"], ["a/feature", "features"]),
+        ("v2*", ["v2", "v2.0", "v2.9"], ["v1", "v2/a"]),
+        ("v[12].[0-9]+.[0-9]+", ["v1.10.1", "v2.0.0"], ["v3.0.0", "v1.10", "v1x10x1"]),
+        # The other characters of the cheat sheet.
+        ("*.jsx?", ["page.js", "page.jsx"], ["page.jsxx", "pageXjs"]),
+        ("v1+", ["v1", "v111"], ["v"]),
+        ("[CDc-d]x", ["Cx", "cx"], ["ex", "-x"]),
+        (r"\*star", ["*star"], ["xstar"]),
+        (r"a\!b", ["a!b"], ["ab"]),
+        ("a.b", ["a.b"], ["axb"]),
+        ("(a|b)", ["(a|b)"], ["a"]),
+    ],
+)
+def test_githubs_examples(pattern: str, names: list[str], others: list[str]) -> None:
+    assert [name for name in names if not matches(name, [pattern])] == []
+    assert [name for name in others if matches(name, [pattern])] == []
+
+
+@pytest.mark.parametrize(
+    ("patterns", "name", "answer"),
+    [
+        (["releases/**", "!releases/**-alpha"], "releases/10", True),
+        (["releases/**", "!releases/**-alpha"], "releases/10-alpha", False),
+        (["releases/**", "!releases/**-alpha", "releases/9-alpha"], "releases/9-alpha", True),
+        (["!main"], "other", False),
+        ([], "main", False),
+        (["main", "main"], "main", True),
+    ],
+)
+def test_order_counts(patterns: list[str], name: str, answer: bool) -> None:
+    assert matches(name, patterns) is answer
+
+
+@pytest.mark.parametrize(
+    "pattern", ["?", "+a", "a++", "a?+", "*?", "[", "[z-a]", "a]", "a!b", "[^a]", "a\\", "[]"]
+)
+def test_refuses_what_github_would(pattern: str) -> None:
+    with fails(repr(pattern), "on.push.branches"):
+        compile_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "answer"),
+    [("main", True), ("release/1.0", True), ("rel*", False), ("!a", False), ("v[1]", False)],
+)
+def test_is_literal(pattern: str, answer: bool) -> None:
+    assert is_literal(pattern) is answer
+
+
+@given(st.text(alphabet="abc/.-_()|^${}", min_size=1))
+def test_a_literal_matches_itself_alone(name: str) -> None:
+    assert is_literal(name)
+    assert matches(name, [name])
+    assert not matches(name + "x", [name])
+
+
+@given(st.text())
+def test_any_pattern_is_compiled_or_refused(pattern: str) -> None:
+    with suppress(Failure):
+        compile_pattern(pattern)

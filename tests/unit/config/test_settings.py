@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.failures import fails
+from support.runs import service
+
+from feastflow_registry.config import settings
+from feastflow_registry.config.options import check_options
+from feastflow_registry.config.settings import parse
+from feastflow_registry.model.plan import Command, Latest, Reuse
+from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.model.services import Service
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    found = parse({})
+    assert dict(found) == {
+        "command": Command.PUBLISH,
+        "registry": RegistryHost("docker.io"),
+        "username": "",
+        "namespace": "",
+        "config": "",
+        "services": (),
+        "services_from": "",
+        "image": "",
+        "context": ".",
+        "dockerfile": "Dockerfile",
+        "target": "",
+        "build_args": (),
+        "platforms": (),
+        "labels": (),
+        "secrets": (),
+        "branches": ("main",),
+        "git_tags": ("*",),
+        "milestone": None,
+        "latest": Latest.FORWARD,
+        "extra_tags": (),
+        "shared_tags": True,
+        "sha_length": 7,
+        "reuse": Reuse.COMMIT,
+        "builder": "",
+        "cache": "",
+        "attest": (),
+        "reproducible": False,
+        "smoke_test": None,
+        "check": "",
+        "tag": (),
+        "to": None,
+        "manifests": (),
+        "keep_days": 90,
+        "keep_last": 10,
+        "keep": (),
+        "dry_run": False,
+    }
+    assert found.main == "main"
+
+
+def test_every_input_is_read_from_text() -> None:
+    given = {
+        "command": "push",
+        "registry": "localhost:5000",
+        "username": "Ada",
+        "namespace": "team",
+        "config": "ci/feastflow.yml",
+        "services": "frontend,pricing",
+        "services-from": "compose.yaml",
+        "image": "shop",
+        "context": "app",
+        "dockerfile": "docker/Dockerfile",
+        "target": "runtime",
+        "build-args": "A=1\nB=2",
+        "platforms": "linux/amd64,linux/arm64",
+        "labels": "maintainer=ada",
+        "secrets": "id=npm,src=.npmrc",
+        "branches": "trunk,release/**",
+        "git-tags": "v*",
+        "milestone": "sprint3",
+        "latest": "never",
+        "extra-tags": "edge,{branch}",
+        "shared-tags": "false",
+        "sha-length": "12",
+        "reuse": "never",
+        "builder": "ci",
+        "cache": "registry",
+        "attest": "true",
+        "reproducible": "true",
+        "smoke-test": "3000/",
+        "check": 'trivy image "$IMAGE"',
+        "tag": "production,team/app",
+        "to": "a1b2c3d",
+        "manifests": "k8s/**,base/kustomization.yaml",
+        "keep-days": "30",
+        "keep-last": "5",
+        "keep": "v*",
+        "dry-run": "true",
+    }
+    assert given.keys() == {settings.option(name) for name in settings.Settings.model_fields}
+    found = parse(given)
+    assert found == parse({name.replace("-", "_"): text for name, text in given.items()})
+    assert [name for name, value in found if value == getattr(parse({}), name)] == []
+    assert found.command is Command.PUSH
+    assert found.main == "trunk"
+    assert found.sha_length == 12
+    assert found.milestone == Tag("sprint3")
+    assert found.extra_tags == ("edge", "{branch}")
+    assert found.build_args == (("A", "1"), ("B", "2"))
+
+
+def test_which_commands_write_to_the_registry() -> None:
+    writing = {each.value for each in Command if each.writes}
+    assert writing == {"publish", "push", "promote", "rollback", "prune"}
+
+
+def test_prune_is_a_dry_run_unless_it_is_told() -> None:
+    assert parse({"command": "prune"}).dry_run
+    assert parse({"command": "prune", "dry-run": "", "dry_run": " "}).dry_run
+    assert not parse({"command": "prune", "dry-run": "false"}).dry_run
+    assert not parse({"command": "rollback"}).dry_run
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\n"])
+def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
+    assert parse(dict.fromkeys(settings.Settings.model_fields, blank)) == parse({})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("command", "pubish", ["'pubish' is not known", 'Perhaps you meant "publish".']),
+        ("command", "x", ["Use one of: build, deploy, doctor, init, promote, prune, publish,"]),
+        ("registry", "https://docker.io", ["without https://"]),
+        ("username", "ada\nlovelace", ["the user name holds", "bare name"]),
+        ("username", "Ada", ["the user name must be lowercase", 'Write "ada".']),
+        ("namespace", "FeastFlow", ["'FeastFlow' must be lowercase", "'feastflow'"]),
+        ("image", "my shop", ["is not valid"]),
+        ("context", "/etc", ["not a relative path"]),
+        ("dockerfile", "http://x/Dockerfile", ["not a relative path"]),
+        ("target", "-", ["a build stage"]),
+        ("build-args", "A", ["KEY=value"]),
+        ("platforms", "linux/amd64,amd64", ["'amd64' is not a platform"]),
+        ("labels", "org.opencontainers.image.source=x", ["origin"]),
+        ("branches", "*", ["first branch"]),
+        ("git-tags", "a++", ["GitHub knows"]),
+        ("milestone", "latest", ["reserved"]),
+        ("latest", "yes", ["Use one of: force, forward, never."]),
+        ("extra-tags", "edge,{sha}", ["'{sha}' is not known"]),
+        ("shared-tags", "no", ["true or false"]),
+        ("tag", "commit-a1b2c3d", ["reserved"]),
+        ("to", "HEAD~1", ["a name that only git knows", "git rev-parse"]),
+        ("manifests", "/etc/k8s", ["not a relative path"]),
+        ("keep-days", "-1", ["'-1' is not a count", "from 1 to 99999"]),
+        ("keep-last", "0", ["'0' is not a count"]),
+        ("keep", "team/app", ["names no tag and no digest"]),
+        ("sha-length", "3", ["7 to 40"]),
+        ("reuse", "yes", ["Use one of: commit, never, unchanged."]),
+        ("config", "/etc/feastflow.yml", ["not a relative path"]),
+        ("services", "frontend,a b", ["'a b' is not a service"]),
+        ("services-from", "/etc/passwd", ["not a relative path"]),
+        ("secrets", "id=npm,env=A\nid=x", ["'id=x' is not a build secret"]),
+        ("cache", "yes", ["'yes' is not a cache", "none, registry"]),
+        ("attest", "type=sbom\nmax", ["'max' is not an attestation"]),
+        ("reproducible", "yes", ["true or false"]),
+        ("smoke-test", "/health", ["not a port and a path", "3000/"]),
+        ("builder", "a b", ["docker buildx ls"]),
+        ("dry-run", "1", ["true or false"]),
+    ],
+)
+def test_bad_input_names_the_input_the_rule_and_the_fix(
+    name: str, text: str, words: list[str]
+) -> None:
+    with fails(f'input "{name}": ', *words) as caught:
+        parse({name: text})
+    assert len(caught.value.problems) == 1
+
+
+def test_all_problems_at_once() -> None:
+    with fails() as caught:
+        parse({"command": "x", "namespace": "X", "dry-run": "x", "brnaches": "main"})
+    causes = [each.cause for each in caught.value.problems]
+    assert [each.split(":")[0] for each in causes[:3]] == [
+        'input "command"',
+        'input "namespace"',
+        'input "dry-run"',
+    ]
+    assert causes[3] == '"brnaches" is not an input of this action.'
+    assert caught.value.problems[3].fix == 'Perhaps you meant "branches".'
+
+
+def test_no_value_is_shown_where_it_could_be_a_secret() -> None:
+    with fails() as caught:
+        parse({"username": "dckr_pat_secret::", "tokken": "dckr_pat_other"})
+    assert "dckr_pat" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{cause}", "{fix} {0}", "${{ x }}", "%s"])
+def test_braces_in_a_bad_value_are_shown_as_they_are(text: str) -> None:
+    with fails(repr(text), "is not known"):
+        parse({"command": text})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"registry": "docker.io"}, ["lowercase"]),
+        ({"registry": "https://docker.io"}, ["without https://", "lowercase"]),
+        ({"registry": "docker.io", "namespace": "shop"}, ["lowercase"]),
+        ({"registry": "ghcr.io"}, ["as repositories are named after it", 'Write "ada"']),
+        ({"registry": "ghcr.io", "namespace": "shop"}, []),
+    ],
+)
+def test_where_a_user_name_must_be_lowercase(given: dict[str, str], words: list[str]) -> None:
+    given = {"username": "Ada", **given}
+    if words:
+        with fails(*words):
+            parse(given)
+    else:
+        assert parse(given).username == "Ada"
+
+
+class TestService:
+    @pytest.mark.parametrize(
+        ("given", "repository", "name"),
+        [
+            ({}, "ada/shop", "shop"),
+            ({"namespace": "team"}, "team/shop", "shop"),
+            ({"image": "web"}, "ada/web", "web"),
+            ({"namespace": "team", "image": "front/web"}, "team/front/web", "web"),
+            ({"registry": "localhost:5000"}, "localhost:5000/ada/shop", "shop"),
+        ],
+    )
+    def test_where_it_goes(self, given: dict[str, str], repository: str, name: str) -> None:
+        found = parse(given).service(namespace="ada", image="Shop")
+        assert (str(found.repository), found.name) == (repository, name)
+
+    def test_how_it_is_built(self) -> None:
+        given = {
+            "context": "app",
+            "dockerfile": "D",
+            "target": "t",
+            "build-args": "A=1",
+            "platforms": "linux/amd64",
+            "labels": "b=2",
+        }
+        assert parse(given).service(namespace="ada", image="shop") == Service(
+            name="shop",
+            repository=Repository(RegistryHost("docker.io"), "ada/shop"),
+            context="app",
+            dockerfile="D",
+            target="t",
+            args=(("A", "1"),),
+            platforms=("linux/amd64",),
+            labels=(("b", "2"),),
+        )
+
+    def test_a_user_name_that_cannot_be_a_namespace(self) -> None:
+        with fails("'Ada/shop' must be lowercase", "'ada/shop'"):
+            parse({}).service(namespace="Ada", image="shop")
+
+
+class TestOptions:
+    def problems(self, *services: Service, **inputs: str) -> list[str]:
+        return [str(each) for each in check_options(services, parse(inputs))]
+
+    @pytest.mark.parametrize("cache", ["none", "registry", "type=gha,scope={service}"])
+    def test_a_cache_that_services_do_not_share(self, cache: str) -> None:
+        assert self.problems(service("a"), service("b"), cache=cache) == []
+
+    def test_a_cache_that_they_share(self) -> None:
+        assert self.problems(service("a"), cache="type=gha") == []
+        (problem,) = self.problems(service("a"), service("b"), cache="type=gha")
+        assert "overwrite each other's layers. Put {service} into it" in problem
+
+    def test_an_argument_that_provenance_would_publish(self) -> None:
+        one = replace(service("a"), args=(("NPM_TOKEN", "x"), ("NODE", "22")))
+        for attest in ("true", "type=provenance", "type=sbom"):
+            assert self.problems(one, attest=attest) == []
+        (problem,) = self.problems(one, attest="type=provenance,mode=max")
+        assert "the build argument NPM_TOKEN of a, which looks like a credential" in problem
+
+
+def test_a_setting_that_stands_in_a_file_is_named_where_it_stands() -> None:
+    places = {"latest": 'feastflow.yml, line 3: "latest"'}
+    with fails('feastflow.yml, line 3: "latest": ', "Use one of", 'input "reuse": '):
+        parse({"latest": "up", "reuse": "all"}, places)

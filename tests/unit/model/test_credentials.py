@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from support.failures import fails
+
+from feastflow_registry.model.credentials import Credential, holds, missing
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.references import RegistryHost
+
+HUB, LOCAL = RegistryHost("docker.io"), RegistryHost("localhost:5000")
+TOKEN = "dckr_pat_Ab-_9?>"
+ADA = Credential("ada", TOKEN)
+
+
+@pytest.mark.parametrize("username", ["", "ada"])
+def test_no_token_is_no_credential(username: str) -> None:
+    assert Credential.parse(username, "") is None
+
+
+def test_both() -> None:
+    assert Credential.parse("ada", TOKEN) == ADA
+
+
+@pytest.mark.parametrize(
+    ("username", "token", "words"),
+    [
+        ("", TOKEN, ["without a user name", "username too"]),
+        ("ada", "::add-mask::x", ['holds "::"', "access token"]),
+        ("ada", "a::b", ['holds "::"']),
+        ("ada", TOKEN + "\n", ["a line break", "pasted with it"]),
+        ("ada", " " + TOKEN, ["a space"]),
+        ("ada", "a\x00b", ["a character that no token has"]),
+        ("ada", "tökén", ["a character that no token has"]),
+        ("ada", "a\u2028b", ["no token has"]),
+    ],
+)
+def test_refuses_a_token_without_showing_it(username: str, token: str, words: list[str]) -> None:
+    with fails('input "token"', *words) as caught:
+        Credential.parse(username, token)
+    assert token not in str(caught.value)
+    assert "dckr_pat" not in str(caught.value)
+
+
+def test_is_not_shown() -> None:
+    assert TOKEN not in repr(ADA)
+    assert TOKEN not in str(ADA)
+
+
+def decoded(text: str) -> str:
+    return base64.b64decode(text).decode()
+
+
+def test_forms_for_others() -> None:
+    assert decoded(ADA.basic.removeprefix("Basic ")) == f"ada:{TOKEN}"
+    auths = json.loads(ADA.docker_config(HUB))
+    assert list(auths) == ["auths"]
+    assert list(auths["auths"]) == ["https://index.docker.io/v1/"]
+    assert decoded(auths["auths"]["https://index.docker.io/v1/"]["auth"]) == f"ada:{TOKEN}"
+    assert list(json.loads(ADA.docker_config(LOCAL))["auths"]) == ["localhost:5000"]
+    assert ADA.engine_auth(LOCAL) == {
+        "username": "ada",
+        "password": TOKEN,
+        "serveraddress": "localhost:5000",
+    }
+
+
+@pytest.mark.parametrize("host", [HUB, LOCAL])
+def test_every_form_that_gives_the_token_away_is_masked(host: RegistryHost) -> None:
+    forms = ADA.forms(host)
+    given_away = [
+        TOKEN,
+        ADA.basic.removeprefix("Basic "),
+        base64.b64encode(TOKEN.encode()).decode(),
+        base64.urlsafe_b64encode(TOKEN.encode()).decode(),
+        base64.urlsafe_b64encode(TOKEN.encode()).decode().rstrip("="),
+        base64.b64encode(ADA.docker_config(host).encode()).decode(),
+        base64.urlsafe_b64encode(json.dumps(ADA.engine_auth(host)).encode()).decode(),
+    ]
+    assert set(given_away) <= set(forms)
+    assert [len(each) for each in forms] == sorted((len(each) for each in forms), reverse=True)
+
+
+def test_holds() -> None:
+    assert holds(f"ARG={TOKEN}&x", TOKEN)
+    assert not holds("dckr_pat_other", TOKEN)
+    assert not holds("anything", "")
+    assert not holds("a test of an app", "test"), "a short password is part of many words"
+
+
+def test_missing_says_what_to_give() -> None:
+    with fails("docker.io", "username and token", "DOCKERHUB_TOKEN", "docker login"):
+        raise missing(HUB)
+    assert missing(HUB).kind is Kind.INPUT

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.failures import fails
+from support.runs import SOURCE, A
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import (
+    IMAGES,
+    INDEXES,
+    Manifest,
+    hashes_to,
+    json_object,
+    read_origin,
+)
+from feastflow_registry.model.references import Digest
+from feastflow_registry.model.tag_names import INPUTS_LABEL
+
+D1, D2 = (Digest(f"sha256:{each * 64}") for each in "12")
+REVISION, SOURCE_LABEL = (f"org.opencontainers.image.{each}" for each in ("revision", "source"))
+
+
+def manifest(media_type: str = IMAGES[0], **content: object) -> Manifest:
+    return Manifest.parse(json.dumps({"mediaType": media_type, **content}).encode(), "")
+
+
+def entry(digest: object, **more: object) -> dict[str, object]:
+    return {"digest": str(digest), **more}
+
+
+@pytest.mark.parametrize(
+    ("media_type", "is_index"), [*((x, True) for x in INDEXES), *((x, False) for x in IMAGES)]
+)
+def test_four_types_are_known_by_their_own_word_or_the_header(
+    media_type: str, is_index: bool
+) -> None:
+    data = json.dumps({"mediaType": media_type}).encode()
+    found = Manifest.parse(data, "text/plain")
+    assert (found.media_type, found.is_index, found.data) == (media_type, is_index, data)
+    for header in (media_type, f"{media_type}; charset=utf-8", f" {media_type} ;x"):
+        found = Manifest.parse(b"{}", header)
+        assert (found.media_type, found.is_index) == (media_type, is_index)
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "words"),
+    [
+        (b"", IMAGES[0], "is no JSON object"),
+        (b"[]", IMAGES[0], "is no JSON object"),
+        (b"\xff", IMAGES[0], "is no JSON object"),
+        (b"[" * 100_000, IMAGES[0], "is no JSON object"),
+        (b"{}", "application/json", "has the type 'application/json'"),
+        (b"{}", "", "has the type ''"),
+        (b"{}", f"text/plain; {IMAGES[0]}", "has the type 'text/plain'"),
+        (b'{"mediaType": {"a": 1}}', IMAGES[0], "has the type"),
+        (json.dumps({"mediaType": "x" * 9999}).encode(), IMAGES[0], "has the type 'xxx"),
+    ],
+)
+def test_refuses_what_is_no_manifest(data: bytes, content_type: str, words: str) -> None:
+    with fails(words, "not a container image", kind=Kind.UNVERIFIED) as caught:
+        Manifest.parse(data, content_type)
+    assert len(str(caught.value)) < 300
+
+
+def test_platforms_leave_attestations_out() -> None:
+    attestation = entry(D1, annotations={"vnd.docker.reference.type": "attestation-manifest"})
+    other = entry(D2, annotations={"a": "b"})
+    assert manifest(INDEXES[0], manifests=[entry(D1), attestation, other, "x"]).platforms == (
+        D1,
+        D2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("manifests", "words"),
+    [
+        ([], "is an index of 0 platforms"),
+        (None, "is an index of 0 platforms"),
+        ({"a": 1}, "is an index of 0 platforms"),
+        ([entry(D1)] * 65, "is an index of 65 platforms"),
+        ([entry("latest")], "names no digest"),
+        ([{}], "names no digest"),
+    ],
+)
+def test_an_index_of_nothing_too_much_or_nonsense(manifests: object, words: str) -> None:
+    with fails(words, kind=Kind.UNVERIFIED):
+        _ = manifest(INDEXES[0], manifests=manifests).platforms
+    assert manifest(INDEXES[0], manifests=[entry(D1)] * 64).platforms == (D1,) * 64
+
+
+def test_config() -> None:
+    assert manifest(config=entry(D1)).config == D1
+    for wrong in (None, "x", {}, {"digest": None}, {"digest": "sha256:1"}):
+        with fails("names no digest where one is due", kind=Kind.UNVERIFIED):
+            _ = manifest(config=wrong).config
+
+
+@pytest.mark.parametrize(
+    ("config", "layers", "size"),
+    [
+        (entry(D1, size=5), [entry(D2, size=7), entry(D2, size=9)], 21),
+        (None, None, 0),
+        ({"size": "5"}, [{"size": -7}, {"size": 2.5}, "x", {}], 0),
+        ([], {"size": 3}, 0),
+    ],
+)
+def test_size(config: object, layers: object, size: int) -> None:
+    assert manifest(config=config, layers=layers).size == size
+
+
+class TestOrigin:
+    @staticmethod
+    def read(labels: object) -> object:
+        return read_origin(json.dumps({"config": {"Labels": labels}}).encode())
+
+    def test_labels(self) -> None:
+        assert self.read({REVISION: A.sha, SOURCE_LABEL: SOURCE}) == (A, SOURCE, "")
+        assert self.read({REVISION: A.sha, INPUTS_LABEL: "sha256:1"}) == (A, "", "sha256:1")
+        assert self.read({REVISION: "abc1234"}) == (None, "", "")
+        assert self.read({REVISION: [A.sha], SOURCE_LABEL: None}) == (None, "", "")
+
+    @pytest.mark.parametrize("labels", [None, [], "x", {}])
+    def test_no_labels(self, labels: object) -> None:
+        assert self.read(labels) == (None, "", "")
+
+    @pytest.mark.parametrize("data", [b"{}", b'{"config": null}', b'{"config": []}'])
+    def test_no_configuration(self, data: bytes) -> None:
+        assert read_origin(data) == (None, "", "")
+
+    def test_no_json(self) -> None:
+        with fails("is no JSON object", kind=Kind.UNVERIFIED):
+            read_origin(b"x")
+
+
+@given(st.binary())
+def test_a_digest_is_that_of_the_very_bytes(data: bytes) -> None:
+    for algorithm in ("sha256", "sha512"):
+        digest = Digest(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
+        assert hashes_to(data, digest)
+        assert not hashes_to(data + b"x", digest)
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(),
+    lambda some: (
+        st.lists(some)
+        | st.dictionaries(
+            st.sampled_from(["config", "layers", "manifests", "size", "digest"]), some
+        )
+    ),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["config", "layers", "manifests", "mediaType"]), JSON))
+def test_any_json_is_read_or_unverified(content: dict[str, object]) -> None:
+    data = json.dumps(content).encode()
+    assert json_object(data) == content
+    for ask in (
+        lambda: Manifest.parse(data, IMAGES[0]).size,
+        lambda: Manifest.parse(data, IMAGES[0]).config,
+        lambda: Manifest.parse(data, INDEXES[0]).platforms,
+        lambda: read_origin(data),
+    ):
+        with suppress(Failure):
+            ask()
+
+
+def test_the_parts_of_an_image_are_its_configuration_and_its_layers() -> None:
+    found = manifest(config=entry(D1, size=7), layers=[entry(D2, size=0, mediaType="x/strange")])
+    assert found.blobs == ((D1, 7), (D2, 0))
+    assert found.children == ()
+
+
+def test_the_parts_of_an_index_are_all_that_it_lists() -> None:
+    note = {"vnd.docker.reference.type": "attestation-manifest"}
+    found = manifest(INDEXES[0], manifests=[entry(D1), entry(D2, annotations=note)], config=1)
+    assert found.children == (D1, D2)
+    assert found.blobs == ()
+
+
+@pytest.mark.parametrize(
+    ("media_type", "urls", "carried"),
+    [
+        ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", ["https://x"], False),
+        ("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", ["https://x"], False),
+        ("application/vnd.oci.image.layer.nondistributable.v1.tar", [], True),
+        ("application/vnd.oci.image.layer.v1.tar+zstd", ["https://x"], True),
+    ],
+)
+def test_a_layer_that_may_not_be_distributed_is_no_part(
+    media_type: str, urls: list[str], carried: bool
+) -> None:
+    layer = entry(D2, size=2, mediaType=media_type, urls=urls)
+    found = manifest(config=entry(D1, size=1), layers=[layer])
+    assert [each.digest for each in found.blobs] == [D1, D2][: 1 + carried]
+
+
+@pytest.mark.parametrize("size", [-1, "1", None, True, 1.5])
+def test_a_part_without_a_size_is_refused(size: object) -> None:
+    with fails("does not say how large", kind=Kind.UNVERIFIED):
+        _ = manifest(config=entry(D1, size=size)).blobs
+
+
+def test_an_image_without_configuration_is_refused() -> None:
+    with fails("names no digest", kind=Kind.UNVERIFIED):
+        _ = manifest(layers=[entry(D1, size=1)]).blobs

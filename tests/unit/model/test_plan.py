@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.failures import fails
+from support.runs import SHOP, SOURCE, A, B, context, image, service
+
+from feastflow_registry.config.settings import parse
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.history import Relation
+from feastflow_registry.model.plan import (
+    BuildImage,
+    CarryImage,
+    Facts,
+    KeepTag,
+    MoveTag,
+    Permission,
+    Plan,
+    PushImage,
+    ReuseImage,
+    Rule,
+    Seen,
+)
+from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.model.run import RefKind
+from feastflow_registry.model.tag_names import INPUTS_LABEL
+from feastflow_registry.tags.gate import permit
+from feastflow_registry.tags.planner import labels, plan_run
+
+OWN = Tag(f"commit-{B.short}")
+LATEST, SPRINT, FROZEN = Tag("latest"), Tag("sprint3"), Tag("frozen-sprint3")
+NEW = Facts(None)
+
+
+def plan(
+    seen: Seen | None,
+    *,
+    ref: tuple[str, RefKind] = ("main", RefKind.BRANCH),
+    attempt: int = 1,
+    event: str = "push",
+    **inputs: str,
+) -> Plan:
+    settings = parse(inputs)
+    found = context(B, *ref, event=event, attempt=attempt)
+    snapshot = {"shop": seen} if seen else {}
+    return plan_run(settings, found, permit(settings, found), (SHOP,), snapshot)
+
+
+def at(tag: Tag) -> Reference:
+    return Reference(SHOP.repository, tag)
+
+
+def shapes(found: Plan) -> list[tuple[str, str]]:
+    """Each step by its kind and its tag."""
+    return [
+        (type(each).__name__, each.reference.identifier if hasattr(each, "reference") else "")
+        for each in found.steps
+    ]
+
+
+def test_a_first_publish() -> None:
+    found = plan(Seen(None, {LATEST: Facts(image(A), Relation.AHEAD)}))
+    assert found.steps == (
+        BuildImage(SHOP, (at(OWN), at(LATEST)), found.builds[0].labels),
+        PushImage(SHOP, at(OWN)),
+        MoveTag(SHOP, at(LATEST), Rule.FORWARD, image(A).digest),
+    )
+    assert (found.commit, found.source) == (B, SOURCE)
+    assert found.services == (SHOP,)
+    assert found.of(SHOP) == found.steps
+    assert found.of(service("other")) == ()
+
+
+def test_a_published_commit_is_reused() -> None:
+    found = plan(Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)}))
+    assert found.steps == (
+        ReuseImage(SHOP, at(OWN), image(B)),
+        KeepTag(SHOP, at(LATEST), image(B).digest, "it is there already"),
+    )
+    assert (found.builds, found.pushes, found.moves) == ((), (), ())
+
+
+def test_unless_it_is_to_be_built_again() -> None:
+    found = plan(Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)}), reuse="never")
+    assert shapes(found) == [
+        ("BuildImage", ""),
+        ("PushImage", str(OWN)),
+        ("KeepTag", "latest"),
+    ]
+
+
+def test_a_second_attempt_finishes_what_the_first_may_have_left() -> None:
+    seen = Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)})
+    assert plan(seen, attempt=2).moves == (
+        MoveTag(SHOP, at(LATEST), Rule.FORWARD, image(B).digest, held=True),
+    )
+    new = Seen(None, {LATEST: Facts(image(A), Relation.BEHIND)})
+    assert plan(new, attempt=2).moves == ()
+
+
+@pytest.mark.parametrize("event", ["push", "pull_request"])
+def test_build_builds_whatever_the_run_may(event: str) -> None:
+    found = plan(None, command="build", event=event)
+    assert shapes(found) == [("BuildImage", "")]
+
+
+def test_a_run_that_may_not_push_builds_under_its_commit_tag_alone() -> None:
+    found = plan(None, event="pull_request")
+    assert shapes(found) == [("BuildImage", "")]
+    assert found.builds[0].tags == (at(OWN),)
+    assert not found.permission.push
+
+
+def test_push_builds_nothing() -> None:
+    assert shapes(plan(Seen(None, {LATEST: NEW}), command="push")) == [
+        ("PushImage", str(OWN)),
+        ("MoveTag", "latest"),
+    ]
+    assert shapes(plan(Seen(image(B), {LATEST: NEW}), command="push"))[0] == (
+        "ReuseImage",
+        str(OWN),
+    )
+
+
+def test_a_tag_that_is_kept_says_why() -> None:
+    found = plan(Seen(None, {LATEST: Facts(image(A), Relation.BEHIND)}))
+    assert found.steps[-1] == KeepTag(
+        SHOP,
+        at(LATEST),
+        image(A).digest,
+        f"commit {A.short} is there, which is newer than {B.short}",
+    )
+
+
+def test_a_withdrawn_commit_says_so_where_there_is_no_tag_yet() -> None:
+    found = plan(Seen(image(B), {LATEST: Facts(None, withdrawn=True)}))
+    assert found.steps[-1] == KeepTag(
+        SHOP, at(LATEST), None, f"{B.short} was withdrawn by a rollback"
+    )
+
+
+class TestConflictsAreFoundBeforeAnythingIsDone:
+    def test_latest_of_another_history(self) -> None:
+        with fails("has diverged", kind=Kind.CONFLICT):
+            plan(Seen(None, {LATEST: Facts(image(A), Relation.DIVERGED)}))
+
+
+class TestMilestones:
+    TAGGED = ("sprint3", RefKind.TAG)
+
+    def test_a_git_tags_publish_freezes_it(self) -> None:
+        found = plan(Seen(None, {SPRINT: NEW}), ref=self.TAGGED, milestone="sprint3")
+        assert found.moves == (
+            MoveTag(SHOP, at(SPRINT), Rule.FINAL, None),
+            MoveTag(SHOP, at(FROZEN), Rule.FORCE, None),
+        )
+
+    def test_one_that_is_there_is_frozen_all_the_same(self) -> None:
+        seen = Seen(image(B), {SPRINT: Facts(image(B), Relation.SAME)})
+        found = plan(seen, ref=self.TAGGED, milestone="sprint3")
+        assert shapes(found)[1:] == [("KeepTag", "sprint3"), ("MoveTag", "frozen-sprint3")]
+
+    def test_a_frozen_one_is_not_frozen_again(self) -> None:
+        seen = Seen(image(B), {SPRINT: Facts(image(B), Relation.SAME, frozen=True)})
+        assert shapes(plan(seen, ref=self.TAGGED, milestone="sprint3"))[1:] == [
+            ("KeepTag", "sprint3")
+        ]
+
+    def test_a_withdrawn_commit_freezes_nothing(self) -> None:
+        seen = Seen(image(B), {SPRINT: Facts(image(A), Relation.AHEAD, withdrawn=True)})
+        assert shapes(plan(seen, ref=self.TAGGED, milestone="sprint3"))[1:] == [
+            ("KeepTag", "sprint3")
+        ]
+
+    @pytest.mark.parametrize("milestone", ["", "sprint4"])
+    def test_another_git_tag_is_not_marked(self, milestone: str) -> None:
+        found = plan(Seen(None, {SPRINT: NEW}), ref=self.TAGGED, milestone=milestone)
+        assert shapes(found)[2:] == [("MoveTag", "sprint3")]
+
+
+def test_all_images_come_before_all_tags() -> None:
+    settings = parse({})
+    two = (service("one"), service("two"))
+    seen = Seen(None, {LATEST: NEW})
+    found = plan_run(
+        settings, context(), Permission(True, True, ""), two, {"one": seen, "two": seen}
+    )
+    assert [type(each) for each in found.steps] == [
+        *[BuildImage, PushImage] * 2,
+        *[MoveTag] * 2,
+    ]
+    assert found.services == two
+
+
+PREFIX = "org.opencontainers.image."
+
+
+class TestLabels:
+    @pytest.mark.parametrize(
+        ("ref", "inputs", "version"),
+        [
+            (("main", RefKind.BRANCH), {}, f"commit-{B.short}"),
+            (("main", RefKind.BRANCH), {"sha-length": "9"}, f"commit-{B.sha[:9]}"),
+            (("main", RefKind.BRANCH), {"milestone": "sprint3"}, "sprint3"),
+            (("v1.2.0", RefKind.TAG), {"milestone": "sprint3"}, "v1.2.0"),
+        ],
+    )
+    def test_what_they_say(
+        self, ref: tuple[str, RefKind], inputs: dict[str, str], version: str
+    ) -> None:
+        assert dict(labels(parse(inputs), context(B, *ref), SHOP)) == {
+            f"{PREFIX}title": "shop",
+            f"{PREFIX}version": version,
+            f"{PREFIX}created": "2025-03-04T05:06:07Z",
+            f"{PREFIX}url": SOURCE,
+            f"{PREFIX}revision": B.sha,
+            f"{PREFIX}source": SOURCE,
+        }
+
+    def test_the_users_own_win_but_for_those_that_prove_the_origin(self) -> None:
+        given = (("team", "a"), (f"{PREFIX}title", "My"), (f"{PREFIX}revision", "x"))
+        found = dict(labels(parse({}), context(B), replace(SHOP, labels=given)))
+        assert (found["team"], found[f"{PREFIX}title"]) == ("a", "My")
+        assert found[f"{PREFIX}revision"] == B.sha
+
+    def test_what_is_not_known_is_left_out(self) -> None:
+        found = dict(labels(parse({}), replace(context(B), source=""), SHOP))
+        assert not found.keys() & {f"{PREFIX}url", f"{PREFIX}source"}
+
+
+class TestHowItIsBuilt:
+    @staticmethod
+    def build(seen: Seen | None = None, event: str = "push", **inputs: Any) -> BuildImage:
+        (found,) = plan(seen or Seen(None, {LATEST: NEW}), event=event, **inputs).builds
+        return found
+
+    def test_the_inputs_are_a_label(self) -> None:
+        found = self.build(Seen(None, {LATEST: NEW}, inputs="sha256:1", why="it changed"))
+        assert dict(found.labels)[INPUTS_LABEL] == "sha256:1"
+        assert found.why == "it changed"
+        assert INPUTS_LABEL not in dict(self.build().labels)
+
+    def test_a_time_only_where_it_is_asked_for(self) -> None:
+        assert self.build().epoch is None
+        assert self.build(reproducible="true").epoch == int(context(B).committed.timestamp())
+
+    def test_attestations(self) -> None:
+        assert self.build(attest="true").attest == ("type=provenance,mode=min", "type=sbom")
+
+    @pytest.mark.parametrize(
+        ("cache", "read", "write"),
+        [
+            ("none", "", ""),
+            (
+                "registry",
+                "type=registry,ref=docker.io/ada/shop:buildcache",
+                "type=registry,ref=docker.io/ada/shop:buildcache,mode=max",
+            ),
+            (
+                "type=local,dest=.cache/{service}",
+                "type=local,src=.cache/shop",
+                "type=local,dest=.cache/shop",
+            ),
+            ("type=gha,scope={service}", "type=gha,scope=shop", "type=gha,scope=shop"),
+        ],
+    )
+    def test_a_cache_is_written_only_where_images_are(
+        self, cache: str, read: str, write: str
+    ) -> None:
+        found = self.build(cache=cache)
+        assert (found.cache_from, found.cache_to) == (read, write)
+        for reading in (
+            self.build(event="pull_request", cache=cache),
+            self.build(command="build", cache=cache),
+        ):
+            assert (reading.cache_from, reading.cache_to) == (read, "")
+
+    def test_what_it_is_built_from(self) -> None:
+        base = service("base")
+        one = replace(SHOP, contexts=(("base", "service:base"),))
+        settings, run = parse({}), context(B)
+        permission = permit(settings, run)
+        snapshot = {"shop": Seen(None, {LATEST: NEW})}
+        found = plan_run(settings, run, permission, (one,), snapshot, (one, base))
+        assert [each.needs for each in found.builds] == [(base,)]
+        assert found.services == (one,)
+
+    def test_an_unchanged_image_is_carried_by_publish_alone(self) -> None:
+        seen = Seen(None, {LATEST: NEW}, unchanged=image(A))
+        found = plan(seen)
+        assert [type(each) for each in found.steps] == [CarryImage, MoveTag]
+        there = Seen(None, {LATEST: Facts(image(A), Relation.AHEAD)}, unchanged=image(A))
+        assert [each.held for each in plan(there).moves] == [True]
+        assert [type(each) for each in plan(seen, command="push").steps] == [PushImage, MoveTag]
+
+    def test_base_images_are_looked_up_again_where_nothing_is_reused(self) -> None:
+        assert self.build(Seen(None, {LATEST: NEW}), reuse="never").pull
+        assert not self.build().pull

@@ -1,0 +1,52 @@
+"""Two runs at once of which one carries forward, stopped at every pair of their requests."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from support.runs import A, B, C, Turns, World
+
+from feastflow_registry.model.references import Commit
+
+Spec = tuple[Commit, str]
+ENOUGH = 80
+
+
+def world(inputs: str) -> World:
+    """A world whose first commit is published; the inputs of A, B and C are one digit each."""
+    on = World(inputs={(at, "shop"): each for at, each in zip((A, B, C), inputs, strict=True)})
+    on.run(A, reuse="unchanged", milestone="sprint3").go()
+    return on
+
+
+@pytest.mark.parametrize("by_digest", [False, True])
+@pytest.mark.parametrize("inputs", ["121", "111", "112"])
+@pytest.mark.parametrize(
+    "specs",
+    [
+        ((B, "unchanged"), (C, "unchanged")),
+        ((B, "never"), (C, "unchanged")),
+        ((B, "unchanged"), (B, "never")),
+        ((B, "unchanged"), (B, "unchanged")),
+    ],
+)
+def test_shared_tags_end_at_the_newest_commit_with_its_one_digest(
+    specs: tuple[Spec, Spec], inputs: str, by_digest: bool
+) -> None:
+    lengths = []
+    for at, reuse in specs:
+        alone = world(inputs).run(at, reuse=reuse, by_digest=by_digest, milestone="sprint3").go()
+        lengths.append(len(alone.registry.calls))
+    newest = max(at for at, _ in specs)
+    for last, first in itertools.product((0, 1), repeat=2):
+        for i, j in itertools.product(*(range(0, each + 1, 2) for each in lengths)):
+            on = world(inputs)
+            runs = [
+                on.run(at, reuse=reuse, salt=str(n), by_digest=by_digest, milestone="sprint3")
+                for n, (at, reuse) in enumerate(specs)
+            ]
+            order = [0] * i + [1] * j if first == 0 else [1] * j + [0] * i
+            assert Turns([*order, *[last] * ENOUGH]).go(runs) == []
+            found = {on.at("latest"), on.at("sprint3"), on.own(newest)}
+            assert len(found) == 1, (i, j, last, first)

@@ -1,0 +1,187 @@
+"""What is told of a run as it goes, and in the end: of promotions, rollbacks and prunes too."""
+
+from __future__ import annotations
+
+import json
+
+from support.memory import FakeLog
+from support.runs import HOST, SHOP, SOURCE, A, B, image
+
+from feastflow_registry.model.plan import (
+    Action,
+    Command,
+    CopyImage,
+    DeleteTag,
+    KeepTag,
+    MarkImage,
+    MoveTag,
+    Outcome,
+    Permission,
+    Plan,
+    ReuseImage,
+    Rule,
+)
+from feastflow_registry.model.references import Reference, Repository, Tag
+from feastflow_registry.report import text
+from feastflow_registry.report.journal import Journal
+from feastflow_registry.report.results import Answer
+from feastflow_registry.tags.rules import THERE
+
+GOOD, BAD = image(A), image(B)
+LATEST = Reference(SHOP.repository, Tag("latest"))
+OWN = Reference(SHOP.repository, Tag(f"commit-{A.short}"))
+MARK = Reference(SHOP.repository, Tag(f"withdrawn-{B.short}"))
+REUSE = ReuseImage(SHOP, OWN, GOOD)
+MARKING = MarkImage(SHOP, MARK, BAD.digest)
+MOVE = MoveTag(SHOP, LATEST, Rule.FORCE, BAD.digest)
+
+
+def plan(*steps: object, command: Command = Command.ROLLBACK, may: bool = True) -> Plan:
+    permission = Permission(may, may, "by hand")
+    return Plan(command, B, SOURCE, permission, steps)  # type: ignore[arg-type]
+
+
+def done(action: Action, reference: Reference, digest: object, note: str = "") -> Outcome:
+    return Outcome(SHOP, action, reference, digest, note=note)  # type: ignore[arg-type]
+
+
+def said(journal: Journal) -> list[str]:
+    assert isinstance(journal.log, FakeLog)
+    return [text for _, text in journal.log.lines]
+
+
+def roll_back() -> Journal:
+    """A rollback that went well."""
+    journal = Journal(FakeLog())
+    journal.begin(plan(REUSE, MARKING, MOVE))
+    for outcome in (
+        done(Action.REUSED, OWN, GOOD.digest),
+        done(Action.MARKED, MARK, BAD.digest),
+        done(Action.MOVED, LATEST, GOOD.digest),
+    ):
+        journal.note(outcome)
+    journal.pushed = True
+    return journal
+
+
+def test_a_rollback_is_told_as_it_goes() -> None:
+    assert said(roll_back()) == [
+        "rollback writes: by hand",
+        f"reuse  ada/shop:commit-{A.short} ({GOOD.digest.short}), published already",
+        f"mark   ada/shop:withdrawn-{B.short} ({BAD.digest.short})",
+        f"tag    ada/shop:latest (from {BAD.digest.short})",
+        f"♻️  reused  ada/shop:commit-{A.short}  {GOOD.digest.short}",
+        f"⛔ marked  ada/shop:withdrawn-{B.short}  {BAD.digest.short}",
+        f"🏷️  moved   ada/shop:latest  {GOOD.digest.short}",
+    ]
+
+
+def test_the_bad_image_is_not_what_came_of_it() -> None:
+    answer = roll_back().answer(dry_run=False)
+    assert answer.outputs["digest"] == str(GOOD.digest)
+    assert answer.outputs["tags"].split() == [f"ada/shop:commit-{A.short}", "ada/shop:latest"]
+    assert answer.outputs["pushed"] == "true"
+    assert answer.markdown.startswith("### Rolled back: commit")
+    assert json.loads(answer.json)["steps"] == [
+        {
+            "step": "reuse",
+            "service": "shop",
+            "tag": f"commit-{A.short}",
+            "digest": str(GOOD.digest),
+        },
+        {
+            "step": "mark",
+            "service": "shop",
+            "tag": f"withdrawn-{B.short}",
+            "digest": str(BAD.digest),
+        },
+        {
+            "step": "tag",
+            "service": "shop",
+            "tag": "latest",
+            "replaces": str(BAD.digest),
+            "rule": Rule.FORCE.value,
+        },
+    ]
+
+
+def test_a_dry_run_says_that_it_was_one() -> None:
+    for command, what in ((Command.PUBLISH, "built or pushed"), (Command.ROLLBACK, "written")):
+        journal = Journal(FakeLog())
+        journal.begin(plan(REUSE, command=command))
+        answer = journal.answer(dry_run=True)
+        assert answer.lines[-1] == f"This was a dry run: nothing was {what}."
+        assert answer.outputs["reason"] == "a dry run pushes nothing"
+        assert answer.outputs["pushed"] == "false"
+
+
+def test_where_it_may_not_write_the_plan_says_so() -> None:
+    journal = Journal(FakeLog())
+    journal.begin(plan(MOVE, may=False))
+    assert said(journal)[0] == "rollback writes nothing: by hand"
+
+
+def test_what_was_there_already_is_not_worth_a_line() -> None:
+    journal = Journal(FakeLog())
+    journal.begin(plan(KeepTag(SHOP, LATEST, GOOD.digest, THERE)))
+    before = len(said(journal))
+    journal.note(done(Action.KEPT, LATEST, GOOD.digest, THERE))
+    assert len(said(journal)) == before
+
+
+def test_a_copy_is_told_with_both_ends() -> None:
+    target = Repository.parse(HOST, "team/shop")
+    source = Reference(SHOP.repository, GOOD.digest)
+    journal = Journal(FakeLog())
+    journal.begin(plan(CopyImage(SHOP, source, target), command=Command.PROMOTE))
+    assert said(journal)[1] == f"copy   ada/shop@{GOOD.digest} to team/shop"
+    step = {"step": "copy", "service": "shop", "digest": str(GOOD.digest)}
+    assert json.loads(journal.answer(dry_run=True).json)["steps"] == [step]
+
+
+def test_a_run_that_was_broken_off_says_what_is_done_and_what_is_not() -> None:
+    journal = Journal(FakeLog())
+    journal.begin(plan(REUSE, MARKING, MOVE))
+    journal.attempted |= {MARK, LATEST}
+    journal.note(done(Action.MARKED, MARK, BAD.digest))
+    remains = journal.remains()
+    assert remains.lines[:3] == [
+        f"Written before the failure: {MARK}.",
+        f"In doubt, for it was not read back: {LATEST}.",
+        "Not done: nothing.",
+    ]
+    assert remains.lines[3] == (
+        f"Run it again with to: commit-{A.short}: without, it would go one further back."
+    )
+    assert remains.outputs["pushed"] == "false"
+    assert "In doubt" in remains.markdown
+
+
+def test_without_a_plan_there_is_nothing_to_say() -> None:
+    journal = Journal(FakeLog())
+    assert journal.answer(dry_run=False) == journal.remains() == Answer()
+
+
+def test_a_prune_counts() -> None:
+    journal = Journal(FakeLog())
+    journal.begin(plan(DeleteTag(SHOP, OWN, GOOD.digest, "100 days old"), command=Command.PRUNE))
+    assert "1 of 1 tag" in said(journal)[0]
+    journal.note(done(Action.DELETED, OWN, GOOD.digest, "100 days old"))
+    answer = journal.answer(dry_run=False)
+    assert "Deleted 1 tag" in "\n".join(answer.lines)
+
+
+def test_a_deletion_among_other_steps() -> None:
+    found = plan(DeleteTag(SHOP, OWN, GOOD.digest, "100 days old"))
+    assert text.plan_lines(found)[1] == f"delete ada/shop:commit-{A.short}: 100 days old"
+
+
+def test_marks_and_copies_are_named_where_they_are_not_done() -> None:
+    target = Repository.parse(HOST, "team/shop")
+    copy = CopyImage(SHOP, Reference(SHOP.repository, GOOD.digest), target)
+    journal = Journal(FakeLog())
+    journal.begin(plan(MARKING, copy, MOVE))
+    assert journal.remains().lines[1:] == [
+        f"Not done: {MARK}, team/shop@{GOOD.digest}, {LATEST}.",
+        "Run it again with the input to: without, it would go one further back.",
+    ]

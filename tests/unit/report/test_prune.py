@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from support.memory import FakeLog
+from support.runs import service
+
+from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan
+from feastflow_registry.report import prune
+from feastflow_registry.report.journal import Journal
+from unit.tags.test_catalog import ONE, TWO
+from unit.tags.test_delete import going, plan, reference, staying
+
+PRICING = service("pricing")
+STEPS = (
+    going("a", ONE),
+    going("b", ONE),
+    replace(going("c", TWO), reason="1 day old"),
+    staying("d", TWO),
+    replace(staying("latest", TWO), reason="it is a <b>"),
+    staying("e", TWO),
+    going("a", ONE, PRICING),
+)
+WHOLE = plan(*STEPS)
+DONE = [
+    Outcome(each.service, Action.DELETED, each.reference, each.digest)
+    for each in STEPS
+    if isinstance(each, DeleteTag)
+]
+
+
+class TestPlan:
+    def test_tags_of_one_reason_share_a_line(self) -> None:
+        assert prune.plan_lines(WHOLE) == [
+            "prune: 4 of 7 tags go",
+            "delete ada/shop: a, b: 400 days old",
+            "delete ada/shop: c: 1 day old",
+            "keep   ada/shop: d, e: it is young",
+            "keep   ada/shop: latest: it is a <b>",
+            "delete ada/pricing: a: 400 days old",
+        ]
+
+    def test_a_few_at_a_time(self) -> None:
+        many = plan(*(going(f"t{number:02}", ONE) for number in range(13)))
+        assert [line.count(",") for line in prune.plan_lines(many)] == [0, 5, 5, 0]
+
+    def test_one_and_none(self) -> None:
+        assert prune.plan_lines(plan(going("a", ONE)))[0] == "prune: 1 of 1 tag goes"
+        assert prune.plan_lines(plan()) == ["prune: 0 of 0 tags go"]
+
+
+class TestAnswer:
+    def test_of_a_dry_run(self) -> None:
+        answer = prune.answer(WHOLE, [], dry_run=True)
+        assert answer.lines == [
+            "Would delete 4 tags, keep 3.",
+            "       2 kept: it is young",
+            "       1 kept: it is a <b>",
+            "This was a dry run: nothing was deleted. With dry-run: false, it is.",
+        ]
+        assert answer.outputs["reason"] == "a dry run deletes nothing"
+        assert answer.outputs["pushed"] == "false"
+        assert answer.outputs["plan"] == answer.json
+        steps = json.loads(answer.json)["steps"]
+        assert steps[0] == {
+            "step": "delete",
+            "service": "shop",
+            "tag": "a",
+            "reason": "400 days old",
+        }
+        assert len(steps) == 7
+        assert "### Would delete 4 tags, keep 3." in answer.markdown
+        assert "| shop | <code>c</code> | 1 day old |" in answer.markdown
+        assert "it is a &lt;b&gt;" in answer.markdown
+
+    def test_of_what_was_done(self) -> None:
+        kept = Outcome(WHOLE.services[0], Action.KEPT, reference("c"), TWO, note="it has changed")
+        answer = prune.answer(WHOLE, [*DONE[:2], kept, DONE[3]], dry_run=False)
+        assert answer.lines == [
+            "Deleted 3 tags, kept 4.",
+            "       2 kept: it is young",
+            "       1 kept: it has changed",
+            "       1 kept: it is a <b>",
+        ]
+        assert answer.outputs["reason"] == "push on main"
+        assert "| pricing | <code>a</code> | 400 days old |" in answer.markdown
+        assert "<code>c</code>" not in answer.markdown
+
+    def test_where_nothing_goes(self) -> None:
+        answer = prune.answer(plan(staying("a", ONE)), [], dry_run=False)
+        assert answer.lines[0] == "Deleted 0 tags, kept 1."
+        assert "|" not in answer.markdown
+
+    def test_of_many_reasons_the_most_frequent(self) -> None:
+        steps = [replace(staying(f"t{n}", ONE), reason=f"reason {n}") for n in range(10)]
+        lines = prune.answer(plan(*steps), [], dry_run=False).lines
+        assert lines[-1] == "       2 kept: for other reasons, above"
+        assert len(lines) == 10
+
+    def test_thousands_of_tags_fit(self) -> None:
+        many: Plan = plan(*(going("x" * 120 + str(number), ONE) for number in range(10_000)))
+        answer = prune.answer(many, [], dry_run=True)
+        assert len(answer.markdown.encode()) < 1024 * 1024
+        assert "| | and 9000 more | |" in answer.markdown
+        assert answer.outputs["plan"] == ""
+        assert len(json.loads(answer.json)["steps"]) == 10_000
+
+
+class TestRemains:
+    def test_what_is_done_and_what_is_not(self) -> None:
+        answer = prune.remains(WHOLE, DONE[:1])
+        assert answer.lines == [
+            "Deleted before the failure: 1 tag. Not known to be: 3 tags.",
+            "What is gone stays gone; the next run goes on from there.",
+        ]
+        assert answer.markdown.startswith("- Deleted before the failure: 1 tag.")
+
+    def test_when_all_is_done(self) -> None:
+        assert prune.remains(WHOLE, DONE).lines == [
+            "Deleted before the failure: 4 tags. Not known to be: 0 tags."
+        ]
+
+    def test_when_nothing_was_due(self) -> None:
+        assert prune.remains(plan(staying("a", ONE)), []).lines == ()
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_journal_of_a_prune_speaks_so(dry_run: bool) -> None:
+    journal = Journal(FakeLog())
+    journal.begin(WHOLE)
+    said = [text for _, text in journal.log.lines]  # type: ignore[attr-defined]
+    assert said == prune.plan_lines(WHOLE)
+    assert journal.answer(dry_run=dry_run) == prune.answer(WHOLE, [], dry_run=dry_run)
+    assert journal.remains() == prune.remains(WHOLE, [])

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.memory import digest_of
+from support.runs import SHOP, A, B, C, commit
+
+from feastflow_registry.model.history import Revision
+from feastflow_registry.model.images import ListedTag, Platform
+from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.report import tags as report
+from feastflow_registry.tags.catalog import Catalog, compile_catalog
+from unit.tags.test_catalog import HISTORY, ONE, START, TWO, listed, own
+
+EVIL = "a | b <script> [x](y) `z`\x1b[2J\u202e ##[add-path]/evil \U0001f355"
+ELSEWHERE = Service("shop", Repository(RegistryHost("localhost:5000"), "ada/shop"))
+
+
+def sized(*sizes: int, subject: str = "Change", service: Service = SHOP) -> Catalog:
+    """Commits of these sizes, the oldest first; `latest` is at the newest."""
+    known: dict[str, Revision] = {}
+    tags: list[ListedTag] = []
+    for number, size in enumerate(sizes):
+        each, at = commit(0x100 + number), START + timedelta(days=number)
+        known[each.short] = Revision(each, len(sizes) - number, at, at, f"{subject} {number}")
+        tags.append(ListedTag(Tag(own(each)), digest_of(str(number)), size, at))
+    tags += [replace(tags[-1], name=Tag("latest"))] if tags else []
+    return compile_catalog(service, tags, known)
+
+
+class TestLines:
+    def test_what_there_is_in_columns(self) -> None:
+        tags = [
+            *listed((own(A), ONE), (own(B), ONE), ("sprint3", ONE), ("frozen-sprint3", ONE)),
+            *listed((own(C), TWO), (f"withdrawn-{C.short}", TWO), ("latest", ONE), ("odd", None)),
+        ]
+        title, *table = report.lines([compile_catalog(SHOP, tags, HISTORY)])
+        assert title == f"ada/shop: 8 tags on 2 images, latest is commit 000000b ({ONE.short})"
+        whose = {"c": "2025-12-31 00:00", "b": "2025-12-30 00:00", "a": "2025-12-29 00:00"}
+        assert [re.split(r" {2,}", line) for line in table] == [
+            ["TAG", "DIGEST", "COMMIT", "AUTHORED", "NOTE", "SUBJECT"],
+            *(
+                [tag, digest.short, f"000000{of}", whose[of], *note, f"Subject {'dcba'.index(of)}"]
+                for tag, digest, of, *note in (
+                    ("withdrawn-000000c", TWO, "c", "withdrawn; = commit-000000c"),
+                    ("commit-000000c", TWO, "c", "withdrawn"),
+                    ("frozen-sprint3", ONE, "b", "= latest, sprint3, commit-000000b and 1 more"),
+                    ("latest", ONE, "b", "= sprint3, commit-000000b, commit-000000a"),
+                    ("sprint3", ONE, "b", "final; = latest, commit-000000b, commit-000000a"),
+                    (
+                        *("commit-000000b", ONE, "b"),
+                        "carried from 000000a; = latest, sprint3, commit-000000a",
+                    ),
+                    ("commit-000000a", ONE, "a", "= latest, sprint3, commit-000000b"),
+                )
+            ),
+            ["odd", "?"],
+        ]
+        assert len({line.index("Subject") for line in table[1:-1]}) == 1
+
+    def test_sizes_and_pushes_where_they_are_known(self) -> None:
+        _, head, latest, _ = report.lines([sized(2_500_000)])
+        assert re.split(r" {2,}", head)[2:4] == ["SIZE", "PUSHED"]
+        assert re.split(r" {2,}", latest)[2:4] == ["2.5 MB", "2026-01-01 00:00"]
+        assert head.index("SIZE") + 4 == latest.index("2.5 MB") + 6
+
+    @pytest.mark.parametrize(
+        ("tags", "said"),
+        [
+            ([("v1", ONE)], "1 tag on 1 image, no latest"),
+            ([("latest", None)], "1 tag on 0 images, latest is an image of no commit tag"),
+            (
+                [("latest", ONE)],
+                f"1 tag on 1 image, latest is an image of no commit tag ({ONE.short})",
+            ),
+        ],
+    )
+    def test_where_latest_points(self, tags: list[tuple[str, object]], said: str) -> None:
+        head, *_ = report.lines([compile_catalog(SHOP, listed(*tags), {})])
+        assert head == f"ada/shop: {said}"
+
+    def test_services_stand_apart_and_an_empty_one_is_left_out(self) -> None:
+        one = compile_catalog(SHOP, listed(("v1", ONE)), {})
+        lines = report.lines([one, compile_catalog(SHOP, [], {}), one])
+        assert [index for index, line in enumerate(lines) if not line] == [3]
+        assert len(lines) == 7
+
+    def test_a_long_subject_is_cut(self) -> None:
+        *_, line = report.lines([sized(1, subject="x" * 100)])
+        assert line.endswith(f"{'x' * 59}…")
+
+
+def test_rows_fit_a_terminal() -> None:
+    whole = report.lines([sized(1000, 2000, subject="Show the prices of all that is on the menu")])
+    lines = report.lines(
+        [sized(1000, 2000, subject="Show the prices of all that is on the menu")], 60
+    )
+    assert max(map(len, lines[1:4])) == 60
+    assert lines[2] == f"{whole[2][:59]}…"
+
+
+class TestChart:
+    def test_the_oldest_first_with_the_least_and_the_most(self) -> None:
+        *_, line = report.lines([sized(10_000, 11_000, 15_000, 17_000)])
+        assert line == "size of 4 commits, oldest first: ▅▅▇█ 10.0 kB to 17.0 kB"
+
+    def test_where_it_doubled(self) -> None:
+        *_, chart, line = report.lines([sized(1000, 1999, 3998, 4000)])
+        assert chart == "size of 4 commits, oldest first: ▂▄██ 1.0 kB to 4.0 kB"
+        assert line == "commit 0000102 made it 2.0 times as large: 2.0 kB to 4.0 kB"
+
+    def test_where_nothing_changed(self) -> None:
+        *_, line = report.lines([sized(1000, 1000)])
+        assert line == "size of 2 commits, oldest first: ██ 1.0 kB"
+
+    def test_history_orders_them_and_not_the_last_push(self) -> None:
+        tags = [
+            ListedTag(Tag(own(A)), ONE, 1000, START + timedelta(days=1)),
+            ListedTag(Tag(own(B)), TWO, 8000, START),
+        ]
+        assert any("▁█" in line for line in report.lines([compile_catalog(SHOP, tags, HISTORY)]))
+        assert any("█▁" in line for line in report.lines([compile_catalog(SHOP, tags, {})]))
+
+    def test_only_the_newest_fit(self) -> None:
+        *_, line = report.lines([sized(1, *[1000] * 60)])
+        assert line == f"size of 60 commits, oldest first: {'█' * 60} 1.0 kB"
+
+    @pytest.mark.parametrize("sizes", [(), (1,), (1, 0)])
+    def test_none_of_less_than_two(self, sizes: tuple[int, ...]) -> None:
+        assert not any("oldest first" in line for line in report.lines([sized(*sizes)]))
+        assert "mermaid" not in report.markdown([sized(*sizes)])
+
+
+class TestJson:
+    def test_all_that_is_known(self) -> None:
+        moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        platform = (Platform("linux", "arm64", "v8"),)
+        tags = [
+            *listed((own(A), ONE), days=[-9]),
+            ListedTag(Tag(own(B)), ONE, 7, moment, platforms=platform),
+            ListedTag(Tag("v1"), None),
+        ]
+        found = json.loads(report.json([compile_catalog(SHOP, tags, HISTORY)]))
+        (service,) = found["services"]
+        assert {**service, "tags": []} == {
+            "service": "shop",
+            "repository": "ada/shop",
+            "latest": None,
+            "tags": [],
+            "images": {str(ONE): ["commit-000000b", "commit-000000a"]},
+        }
+        assert found["command"] == "tags"
+        assert service["tags"][0] == {
+            "tag": "commit-000000b",
+            "digest": str(ONE),
+            "size": 7,
+            "pushed": "2026-01-02T03:04:05Z",
+            "platforms": ["linux/arm64/v8"],
+            "commit": B.sha,
+            "subject": "Subject 2",
+            "authored": "2025-12-30T00:00:00Z",
+            "withdrawn": False,
+            "carried_from": "000000a",
+            "final": False,
+        }
+        empty = {"size", "pushed", "digest", "commit", "subject", "authored", "carried_from"}
+        assert {key for key, value in service["tags"][2].items() if value is None} == empty
+
+    def test_where_latest_points(self) -> None:
+        (service,) = json.loads(report.json([sized(1, 2)]))["services"]
+        assert service["latest"] == str(digest_of("1"))
+
+
+class TestMarkdown:
+    def test_a_table_and_a_chart(self) -> None:
+        lines = report.markdown([sized(1_000_000, 3_000_000)]).split("\n")
+        assert lines[0] == "### shop"
+        assert lines[4:12] == [
+            "```mermaid",
+            lines[5],
+            "xychart-beta",
+            '    title "Compressed size of 2 commits"',
+            '    x-axis ["0000100", "0000101"]',
+            '    y-axis "MB" 0 --> 3.300000',
+            "    bar [1.000000, 3.000000]",
+            "```",
+        ]
+        assert json.loads(lines[5].removeprefix("%%{init: ").removesuffix("}%%"))["xyChart"]
+        assert lines[13].startswith("- ⚠️ commit 0000101 made it 3.0 times as large")
+        assert lines[15] == "| tag | digest | size | pushed | commit | note |"
+        page = "https://hub.docker.com/r/ada/shop/tags?name=commit-0000100"
+        assert lines[-3] == (
+            f"| [<code>commit-0000100</code>]({page}) | <code>{digest_of('0').short}</code> "
+            "| 1.0 MB | 2026-01-01 00:00 | <code>0000100</code> Change 0 |  |"
+        )
+
+    def test_the_chart_shows_the_newest_thirty(self) -> None:
+        found = report.markdown([sized(*range(1000, 1050))])
+        assert "Compressed size of 30 commits" in found
+        assert '["0000114", ' in found
+
+    def test_where_there_is_no_page(self) -> None:
+        assert "| <code>latest</code> |" in report.markdown([sized(1, service=ELSEWHERE)])
+
+    def test_what_is_known_of_a_tag_of_no_commit(self) -> None:
+        found = report.markdown([compile_catalog(SHOP, listed(("odd", None)), {})])
+        assert found.endswith("| <code>?</code> |  |  |  |  |\n\n")
+
+    def test_an_empty_repository(self) -> None:
+        found = report.markdown([compile_catalog(SHOP, [], {})])
+        assert found == f"### shop\n\n{report.nothing(compile_catalog(SHOP, [], {}))}\n\n"
+        assert "ada/shop holds no tags" in found
+
+    def test_a_hostile_subject_breaks_nothing(self) -> None:
+        *_, row = report.markdown([sized(1, subject=EVIL)]).strip().split("\n")
+        assert re.sub(r"</?code>|\[<code>.*?\)", "", row).count("|") == 7
+        assert not set("\x1b\u202e`") & set(row)
+        assert "<script>" not in row
+
+    def test_it_fits_into_a_summary(self) -> None:
+        one = sized(*[1000] * 2500, subject="|" * 200)
+        found = report.markdown([one, one, one, one])
+        assert len(found.encode()) < 1024 * 1024
+        rows = found.count("| [<code>commit-")
+        (more,) = {int(each) for each in re.findall(r"and (\d+) more, in the log", found)}
+        assert rows + 4 + 4 * more == 4 * 2501

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.failures import fails
+from support.memory import FakeRegistry, Store, digest_of
+from support.runs import SHOP, SOURCE, B, service
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import Deleted, Published
+from feastflow_registry.model.plan import (
+    Action,
+    Command,
+    DeleteTag,
+    KeepTag,
+    Outcome,
+    Permission,
+    Plan,
+)
+from feastflow_registry.model.ports import in_turn
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.tags import retention
+from feastflow_registry.tags.delete import Deleter
+from feastflow_registry.tags.retention import Retention
+from unit.tags.test_catalog import ONE, THREE, TWO
+from unit.tags.test_retention import repositories
+
+INDEX = digest_of("an index")
+
+
+@dataclass
+class Place:
+    """A registry that deletes by tag, or whole images only, or nothing."""
+
+    store: Store = field(default_factory=Store)
+    by_tag: bool = True
+    whole: bool = True
+    children: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
+    before: Callable[[str], None] = lambda _: None
+    deleted: list[str] = field(default_factory=list)
+
+    def put(self, digest: Digest, *tags: str, to: Service = SHOP) -> None:
+        self.store.add(to.repository, Published(digest, None, ""), *map(Tag, tags))
+
+    def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+        self.before(str(tag))
+        if not self.by_tag:
+            return Deleted.UNSUPPORTED
+        self.deleted.append(str(tag))
+        there = self.store.tagged.pop((repository, tag), None)
+        return Deleted.DONE if there else Deleted.GONE
+
+    def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
+        self.before(digest.short)
+        if not self.whole:
+            raise Failure(Kind.REFUSED, "it does not delete images.", "Start it anew.")
+        self.deleted.append(digest.short)
+        self.store.images.pop((repository, digest), None)
+        for (where, tag), there in tuple(self.store.tagged.items()):
+            if (where, there) == (repository, digest):
+                del self.store.tagged[where, tag]
+        return Deleted.DONE
+
+    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
+        wanted = frozenset(kept)
+        return wanted.union(*(self.children.get(each, frozenset()) for each in wanted))
+
+    def deleter(self) -> Deleter:
+        return Deleter(FakeRegistry(self.store), self, self, in_turn)
+
+    def tags(self, at: Service = SHOP) -> dict[str, Digest]:
+        found = self.store.tagged.items()
+        return {str(tag): digest for (where, tag), digest in found if where == at.repository}
+
+
+def reference(tag: str, of: Service = SHOP) -> Reference:
+    return Reference(of.repository, Tag(tag))
+
+
+def going(tag: str, digest: Digest, of: Service = SHOP) -> DeleteTag:
+    return DeleteTag(of, reference(tag, of), digest, "400 days old")
+
+
+def staying(tag: str, digest: Digest | None, of: Service = SHOP) -> KeepTag:
+    return KeepTag(of, reference(tag, of), digest, "it is young")
+
+
+def plan(*steps: DeleteTag | KeepTag) -> Plan:
+    return Plan(Command.PRUNE, B, SOURCE, Permission(True, True, "push on main"), steps)
+
+
+def told(outcomes: Iterable[Outcome]) -> list[tuple[str, str, str]]:
+    return [(each.action.value, each.reference.identifier, each.note) for each in outcomes]
+
+
+def collect(deleter: Deleter, wanted: Plan) -> tuple[list[Outcome], Failure | None]:
+    """Everything that was told, and what stopped it."""
+    outcomes: list[Outcome] = []
+    try:
+        for each in deleter.run(wanted):
+            outcomes.append(each)  # noqa: PERF402  What came before a failure counts.
+    except Failure as failure:
+        return outcomes, failure
+    return outcomes, None
+
+
+class TestByTag:
+    def test_only_what_was_planned_goes(self) -> None:
+        place = Place()
+        place.put(ONE, "a", "b", "latest")
+        wanted = plan(going("a", ONE), going("b", ONE), staying("latest", ONE))
+        assert told(place.deleter().run(wanted)) == [("deleted", "a", ""), ("deleted", "b", "")]
+        assert (place.tags(), place.deleted) == ({"latest": ONE}, ["a", "b"])
+
+    def test_nothing_is_asked_where_nothing_goes(self) -> None:
+        place = Place()
+        deleter = place.deleter()
+        assert list(deleter.run(plan(staying("latest", ONE)))) == []
+        assert isinstance(deleter.registry, FakeRegistry)
+        assert deleter.registry.calls == []
+
+    def test_each_service_has_its_own(self) -> None:
+        place, pricing = Place(), service("pricing")
+        place.put(ONE, "a")
+        place.put(ONE, "a", "b", to=pricing)
+        wanted = plan(going("a", ONE), going("a", ONE, pricing), staying("b", ONE, pricing))
+        assert len(list(place.deleter().run(wanted))) == 2
+        assert (place.tags(), place.tags(pricing)) == ({}, {"b": ONE})
+
+    def test_one_that_is_gone_already(self) -> None:
+        found = told(Place().deleter().run(plan(going("a", ONE))))
+        assert found == [("deleted", "a", "it was gone already")]
+
+    def test_one_that_has_changed_is_kept_and_the_others_go(self) -> None:
+        place = Place()
+        place.put(TWO, "a")
+        place.put(ONE, "b")
+        outcomes, failure = collect(place.deleter(), plan(going("a", ONE), going("b", ONE)))
+        note = "it holds another image than when it was planned"
+        assert told(outcomes) == [("kept", "a", note), ("deleted", "b", "")]
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        cause = f"ada/shop:a holds {TWO.short} now instead of {ONE.short}, so it was kept."
+        assert [each.cause for each in failure.problems] == [cause]
+        assert place.tags() == {"a": TWO}
+
+    def test_it_stops_at_the_first_refusal(self) -> None:
+        place = Place()
+        place.put(ONE, *(f"t{number:02}" for number in range(30)))
+
+        def refuse(tag: str) -> None:
+            if tag >= "t10":
+                raise Failure(Kind.REFUSED, "no delete scope.", "Give another token.")
+
+        place.before = refuse
+        wanted = plan(*(going(f"t{number:02}", ONE) for number in range(30)))
+        outcomes, failure = collect(place.deleter(), wanted)
+        assert failure
+        assert failure.kind is Kind.REFUSED
+        assert [each.reference.identifier for each in outcomes] == place.deleted
+        assert place.deleted == [f"t{number:02}" for number in range(10)]
+
+    def test_all_that_failed_at_once_is_said(self) -> None:
+        place = Place()
+        place.put(ONE, *(f"t{number}" for number in range(9)))
+
+        def refuse(tag: str) -> None:
+            if tag in ("t2", "t4"):
+                raise Failure(Kind.UNREACHABLE, f"{tag} failed.", "Run again.")
+
+        place.before = refuse
+        steps = [going(f"t{number}", ONE) for number in range(9)]
+        outcomes, failure = collect(place.deleter(), plan(*steps))
+        assert failure
+        assert [each.cause for each in failure.problems] == ["t2 failed.", "t4 failed."]
+        assert [each.reference.identifier for each in outcomes] == place.deleted
+        assert sorted(place.tags()) == ["t2", "t4"]
+
+    def test_one_that_is_not_deleted_after_others_were_takes_no_image_along(self) -> None:
+        class Stray(Place):
+            def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+                return (
+                    Deleted.UNSUPPORTED if tag == Tag("b") else super().delete_tag(repository, tag)
+                )
+
+        place = Stray()
+        place.put(ONE, "a", "b", "c")
+        steps = plan(*(going(tag, ONE) for tag in "abc"))
+        outcomes, failure = collect(place.deleter(), steps)
+        assert told(outcomes) == [("deleted", "a", ""), ("deleted", "c", "")]
+        assert failure
+        assert failure.kind is Kind.UNREACHABLE
+        assert "does not delete ada/shop:b, after it has deleted another" in str(failure)
+        assert place.tags() == {"b": ONE}
+
+
+class TestWholeImages:
+    def place(self, **facts: Any) -> Place:
+        return Place(by_tag=False, **facts)
+
+    def test_one_goes_when_no_tag_on_it_stays(self) -> None:
+        place = self.place()
+        place.put(ONE, "a", "b")
+        place.put(TWO, "c", "latest")
+        steps = (going("a", ONE), going("c", TWO), going("b", ONE), staying("latest", TWO))
+        note = "images are deleted whole here, and latest needs this one"
+        assert told(place.deleter().run(plan(*steps))) == [
+            ("kept", "c", note),
+            ("deleted", "a", ""),
+            ("deleted", "b", ""),
+        ]
+        assert place.tags() == {"c": TWO, "latest": TWO}
+        assert place.deleted == [ONE.short]
+
+    def test_one_that_a_kept_index_lists_stays(self) -> None:
+        place = self.place(children={INDEX: frozenset({ONE})})
+        place.put(ONE, "a")
+        place.put(INDEX, "latest")
+        (found,) = place.deleter().run(plan(going("a", ONE), staying("latest", INDEX)))
+        assert (found.action, place.deleted) == (Action.KEPT, [])
+
+    def test_a_tag_alone_is_tried_once(self) -> None:
+        place, asked = self.place(), list[str]()
+        place.before = asked.append
+        tags = [f"t{number:02}" for number in range(20)]
+        place.put(ONE, *tags)
+        assert len(list(place.deleter().run(plan(*(going(tag, ONE) for tag in tags))))) == 20
+        assert asked == ["t00", ONE.short]
+
+    @pytest.mark.parametrize("movable", [True, False])
+    def test_a_tag_that_came_to_need_it_meanwhile(self, movable: bool) -> None:
+        place = self.place()
+        place.put(ONE, "a", "latest")
+        place.put(TWO, "b")
+        place.put(THREE)
+        # `latest` was elsewhere when it was listed, or was not there at all.
+        kept = (staying("latest", THREE),) if movable else ()
+        steps = plan(going("a", ONE), going("b", TWO), *kept)
+        outcomes, failure = collect(place.deleter(), steps)
+        note = "another tag came to need its image meanwhile"
+        assert told(outcomes) == [("kept", "a", note), ("deleted", "b", "")]
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert place.tags() == {"a": ONE, "latest": ONE}
+
+    def test_a_tag_that_has_changed_keeps_what_it_holds_now(self) -> None:
+        place = self.place()
+        place.put(ONE, "a")
+        place.put(TWO, "b", "c")
+        steps = (going("a", ONE), going("b", ONE), going("c", TWO), going("gone", THREE))
+        outcomes, failure = collect(place.deleter(), plan(*steps))
+        kinds = {each.reference.identifier: each.action.value for each in outcomes}
+        assert kinds == {"a": "deleted", "b": "kept", "c": "kept", "gone": "deleted"}
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert place.tags() == {"b": TWO, "c": TWO}
+
+    def test_the_first_that_is_deleted_shows_which(self) -> None:
+        place = self.place()
+        place.put(TWO, "b")
+        (first, second), failure = collect(place.deleter(), plan(going("a", ONE), going("b", TWO)))
+        assert failure is None
+        assert [first.note, second.note] == ["it was gone already", ""]
+        assert place.tags() == {}
+
+    @pytest.mark.parametrize("index", [False, True])
+    def test_a_tag_that_is_set_while_it_runs(self, index: bool) -> None:
+        place = self.place()
+        images = [digest_of(str(number)) for number in range(20)]
+        for number, digest in enumerate(images):
+            place.put(digest, f"t{number:02}")
+        if index:
+            place.children[INDEX] = frozenset({images[18]})
+
+        def promote(what: str) -> None:
+            if what == images[3].short:
+                place.put(INDEX if index else images[18], "production", "commit-fffffff")
+
+        place.before = promote
+        steps = [going(f"t{number:02}", digest) for number, digest in enumerate(images)]
+        outcomes, failure = collect(place.deleter(), plan(*steps))
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert "now needs" in str(failure)
+        kept = [each for each in outcomes if each.action is Action.KEPT]
+        note = "another tag came to need its image meanwhile"
+        assert told(kept) == [("kept", "t18", note)]
+        assert sorted(place.tags()) == ["commit-fffffff", "production", "t18"]
+
+    def test_a_tag_that_was_set_too_late(self) -> None:
+        place = self.place()
+        place.put(ONE, "a")
+
+        class Late(FakeRegistry):
+            def tags(self, repository: Repository) -> tuple[Tag, ...]:
+                return () if place.tags() else (Tag("production"),)
+
+        deleter = Deleter(Late(place.store), place, place, in_turn)
+        with fails("the image of ada/shop:production is not", kind=Kind.UNVERIFIED):
+            list(deleter.run(plan(going("a", ONE))))
+
+    def test_movable_tags_are_looked_at_once_for_several_images(self) -> None:
+        place = self.place()
+        images = [digest_of(str(number)) for number in range(16)]
+        for number, digest in enumerate(images):
+            place.put(digest, f"t{number:02}")
+        place.put(ONE, "v1", "latest")
+        steps = [going(f"t{number:02}", digest) for number, digest in enumerate(images)]
+        deleter = place.deleter()
+        list(deleter.run(plan(*steps, staying("v1", ONE), staying("latest", ONE))))
+        assert isinstance(deleter.registry, FakeRegistry)
+        asked = [call for call in deleter.registry.calls if "v1" in str(call)]
+        assert len(asked) == 2
+
+    def test_a_registry_that_deletes_nothing(self) -> None:
+        place = self.place(whole=False)
+        place.put(ONE, "a", "b")
+        outcomes, failure = collect(place.deleter(), plan(going("a", ONE), going("b", ONE)))
+        assert failure
+        assert (outcomes, failure.kind) == ([], Kind.REFUSED)
+        assert place.tags() == {"a": ONE, "b": ONE}
+
+
+class TestProof:
+    def test_what_was_deleted_is_gone(self) -> None:
+        class Lying(Place):
+            def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+                return Deleted.DONE
+
+        place = Lying()
+        tags = [f"t{number}" for number in range(7)]
+        place.put(ONE, *tags)
+        with fails("t4 and 2 more was deleted, but is still there", kind=Kind.UNVERIFIED):
+            list(place.deleter().run(plan(*(going(tag, ONE) for tag in tags))))
+
+    def test_what_was_to_stay_is_there(self) -> None:
+        place = Place()
+        place.put(ONE, "a")
+        steps = (going("a", ONE), staying("latest", TWO), staying("odd", None))
+        with fails("the image of ada/shop:latest is not on the registry", kind=Kind.UNVERIFIED):
+            list(place.deleter().run(plan(*steps)))
+
+
+@given(repositories(), st.booleans(), st.integers(0, 8))
+def test_broken_off_anywhere_and_run_again_it_ends_the_same(
+    given_: tuple[Any, Retention], by_tag: bool, calls: int
+) -> None:
+    catalog, policy = given_
+    place = Place(by_tag=by_tag)
+    for each in catalog.entries:
+        if each.digest:
+            place.put(each.digest, str(each.tag))
+    wanted = plan(*retention.steps(catalog, retention.judge(catalog, policy)))
+    kept = {
+        each.reference.identifier: each.there for each in wanted.steps if isinstance(each, KeepTag)
+    }
+    numbers = itertools.count()
+
+    def die(_: str) -> None:
+        if next(numbers) == calls:
+            raise KeyboardInterrupt
+
+    place.before = die
+    for _ in range(2):
+        try:
+            outcomes, failure = collect(place.deleter(), wanted)
+            assert failure is None
+            done = {each.reference.identifier for each in outcomes}
+            assert done == {
+                s.reference.identifier for s in wanted.steps if isinstance(s, DeleteTag)
+            }
+        except KeyboardInterrupt:
+            continue
+    left = place.tags()
+    assert {tag: left.get(tag) for tag in kept} == kept
+    held = {each for each in kept.values() if each}
+    assert held <= {digest for _, digest in place.store.images}
+    beyond = left.keys() - kept.keys()
+    assert {left[each] for each in beyond} <= (set() if by_tag else held)

@@ -1,0 +1,258 @@
+"""Promises 1, 3, 5 and 6: what a run does to the registry, in which order, and what it proves."""
+
+from __future__ import annotations
+
+import pytest
+from support.failures import fails
+from support.memory import Call, digest_of
+from support.runs import SHOP, SOURCE, A, B, C, World, context, image
+
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import Action
+from feastflow_registry.model.references import Tag
+from feastflow_registry.model.run import RefKind
+from feastflow_registry.model.tag_names import LATEST
+
+OWN = f"ada/shop:commit-{B.short}"
+WAYS = pytest.mark.parametrize("by_digest", [False, True])
+
+
+@WAYS
+def test_a_first_publish(by_digest: bool) -> None:
+    world = World()
+    world.publish(A)
+    run = world.run(B, milestone="sprint3", by_digest=by_digest).go()
+    assert run.actions == [
+        ("built", f"commit-{B.short}"),
+        ("pushed", f"commit-{B.short}"),
+        ("moved", "sprint3"),
+        ("moved", "latest"),
+    ]
+    assert {world.at(tag) for tag in (f"commit-{B.short}", "sprint3", "latest")} == {world.own(B)}
+    assert {each.digest for each in run.outcomes[1:]} == {world.own(B)}
+    assert [each.size for each in run.outcomes[:2]] == [1000, 1000]
+    assert all(each.seconds > 0 for each in run.outcomes)
+    assert world.commit_at(f"commit-{A.short}") == A
+    assert run.builder.pushed == ([] if by_digest else [OWN])
+
+
+def test_the_right_to_push_and_the_engine_are_proven_before_the_build() -> None:
+    world = World()
+    world.store.readonly = True
+    run = world.run(B)
+    with fails(kind=Kind.REFUSED):
+        run.go()
+    assert (run.builder.checked, run.builder.sessions) == (1, [])
+    world.store.readonly = False
+    run = world.run(B)
+    run.builder.failing = "check_ready"
+    with fails("Docker daemon", kind=Kind.BUILD):
+        run.go()
+    assert run.builder.sessions == []
+    assert world.store.writes == []
+
+
+def test_a_build_that_fails_writes_nothing() -> None:
+    world = World()
+    run = world.run(B)
+    run.builder.failing = "build"
+    with fails(kind=Kind.BUILD):
+        run.go()
+    assert world.store.writes == []
+
+
+class TestRunsThatPushNothing:
+    @pytest.mark.parametrize(("event", "command"), [("pull_request", "publish"), ("push", "build")])
+    def test_build_and_leave_the_registry_alone(self, event: str, command: str) -> None:
+        world = World()
+        run = world.run(B, command=command)
+        run.context = context(B, event=event)
+        if command == "build":
+            run.context = context(B, "1/merge", RefKind.PULL)
+        assert run.go().actions == [("built", f"commit-{B.short}")]
+        assert run.registry.calls == []
+        assert run.builder.pushed == []
+
+
+class TestReRun:
+    """Promise 6, and the count of promise 7."""
+
+    @pytest.mark.parametrize("milestone", ["", "sprint3"])
+    def test_costs_one_request_a_tag_and_one_for_the_image(self, milestone: str) -> None:
+        world = World()
+        world.publish(B, milestone=milestone)
+        written = len(world.store.writes)
+        world.history.asked.clear()
+        run = world.publish(B, milestone=milestone)
+        tags = [f"commit-{B.short}", *([milestone] if milestone else []), "latest"]
+        assert run.registry.subjects("resolve") == [f"ada/shop:{tag}" for tag in tags]
+        assert run.registry.counts == {"resolve": len(tags), "inspect": 1}
+        assert len(world.store.writes) == written
+        assert run.reached == 0
+        assert world.history.asked == []
+        assert {each.action for each in run.outcomes} == {Action.REUSED, Action.KEPT}
+
+    def test_of_a_git_tag(self) -> None:
+        world = World()
+        world.publish(B, git_tag="sprint3", milestone="sprint3")
+        run = world.publish(B, git_tag="sprint3", milestone="sprint3")
+        assert run.registry.counts == {"resolve": 3, "inspect": 1}
+        assert run.reached == 0
+
+    def test_of_an_older_commit_leaves_latest(self) -> None:
+        world = World()
+        for each in (A, B):
+            world.publish(each)
+        written = len(world.store.writes)
+        run = world.publish(A)
+        assert len(world.store.writes) == written
+        assert run.outcomes[-1].note.endswith(f"which is newer than {A.short}")
+        assert run.registry.counts == {"resolve": 3, "inspect": 2}
+
+    def test_a_second_attempt_moves_on_what_the_first_left_behind(self) -> None:
+        world = World()
+        for each in (A, B):
+            world.publish(each)
+        old = world.own(A)
+        assert old
+        world.store.tagged[SHOP.repository, LATEST] = old
+        run = world.run(A, attempt=2).go()
+        assert world.commit_at("latest") == B
+        assert run.reached == 0
+
+    def test_reuse_never_builds_and_yet_keeps_what_is_published(self) -> None:
+        world = World()
+        world.publish(B)
+        before = world.own(B)
+        run = world.run(B, salt="again", reuse="never").go()
+        assert run.builder.sessions == [("shop",)]
+        assert world.own(B) == before
+        assert run.actions[1] == ("adopted", f"commit-{B.short}")
+
+    def test_a_reused_image_is_tagged_without_an_engine(self) -> None:
+        world = World()
+        world.publish(B, latest="never")
+        run = world.publish(B, milestone="sprint3")
+        assert world.commit_at("latest") == world.commit_at("sprint3") == B
+        assert run.reached == 0
+        assert (run.registry.counts["set_tag"], run.registry.counts["inspect"]) == (2, 1)
+        # Promise 7: one look before the write, and one after it.
+        for tag in ("latest", "sprint3"):
+            assert run.registry.subjects("resolve").count(f"ada/shop:{tag}") == 2
+
+
+class TestTwoServices:
+    def test_are_built_in_one_session_and_tagged_last(self) -> None:
+        world = World(names=("one", "two"))
+        run = world.run(B, milestone="sprint3").go()
+        assert run.builder.sessions == [("one", "two")]
+        assert [tag for _, tag in run.actions] == [
+            *[f"commit-{B.short}"] * 4,
+            *["sprint3", "latest"] * 2,
+        ]
+        for name in world.names:
+            assert world.at("latest", name) == world.own(B, name)
+        assert world.at("latest", "one") != world.at("latest", "two")
+
+    @WAYS
+    def test_no_shared_tag_moves_before_every_commit_tag_is_proven(self, by_digest: bool) -> None:
+        world = World(names=("one", "two"))
+        proven: set[str] = set()
+        resolved: set[str] = set()
+
+        def watch(call: Call) -> None:
+            name = call.subject.partition(":")[0].partition("@")[0]
+            is_own = f":commit-{B.short}" in call.subject
+            if call.method == "resolve" and is_own and world.own(B, name.removeprefix("ada/")):
+                resolved.add(name)
+            if call.method == "inspect" and name in resolved:
+                proven.add(name)
+            if call.method == "set_tag" and not is_own:
+                assert proven == {"ada/one", "ada/two"}
+
+        world.run(B, after=watch, by_digest=by_digest).go()
+        assert proven == {"ada/one", "ada/two"}
+
+
+class TestProof:
+    def test_an_image_that_is_not_its_digest(self) -> None:
+        world = World()
+        world.store.corrupt.add(digest_of(f"shop {B} "))
+        with fails("digest", kind=Kind.UNVERIFIED):
+            world.publish(B)
+        assert world.at("latest") is None
+
+    @pytest.mark.parametrize(
+        ("wrong", "kind"),
+        [
+            (image(A, salt="x"), Kind.CONFLICT),
+            (image(None, salt="x"), Kind.CONFLICT),
+            (image(B, salt="x", source="https://github.com/eve/shop"), Kind.CONFLICT),
+        ],
+    )
+    def test_an_image_that_is_not_of_this_commit(self, wrong: Published, kind: Kind) -> None:
+        world = World()
+        run = world.run(B)
+
+        def replace(call: Call) -> None:
+            if call.method == "push":
+                world.put(wrong, f"commit-{B.short}")
+
+        run.registry.after = replace
+        with fails(OWN, kind=kind):
+            run.go()
+        assert world.at("latest") is None
+
+    def test_a_commit_tag_that_is_gone(self) -> None:
+        world = World()
+        run = world.run(B)
+
+        def remove(call: Call) -> None:
+            if call.method == "push":
+                world.store.tagged.clear()
+
+        run.registry.after = remove
+        with fails(f"{OWN} was pushed, but is not on the registry", kind=Kind.UNVERIFIED):
+            run.go()
+
+    @pytest.mark.parametrize(
+        ("inputs", "tag"),
+        [({}, "latest"), ({"latest": "force"}, "latest"), ({"git_tag": "v1"}, "v1")],
+    )
+    def test_a_shared_tag_that_is_gone(self, inputs: dict[str, str], tag: str) -> None:
+        world = World()
+        run = world.run(B, **inputs)  # type: ignore[arg-type]
+
+        def remove(call: Call) -> None:
+            if call.method == "set_tag":
+                del world.store.tagged[SHOP.repository, Tag(tag)]
+
+        run.registry.after = remove
+        with fails(f"ada/shop:{tag} was moved, but reads back as absent", kind=Kind.UNVERIFIED):
+            run.go()
+
+    @pytest.mark.parametrize("inputs", [{"latest": "force"}, {"git_tag": "v1"}])
+    def test_a_tag_that_is_not_ours_to_lose(self, inputs: dict[str, str]) -> None:
+        world = World()
+        run = world.run(B, **inputs)  # type: ignore[arg-type]
+
+        def steal(call: Call) -> None:
+            if call.method == "set_tag":
+                world.put(image(C), inputs.get("git_tag", "latest"))
+
+        run.registry.after = steal
+        with fails("reads back as sha256:", kind=Kind.UNVERIFIED):
+            run.go()
+
+    def test_tags_that_are_moved_without_end(self) -> None:
+        world = World()
+        run = world.run(B)
+
+        def fight(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith("latest"):
+                world.put(image(A, source=SOURCE), "latest")
+
+        run.registry.after = fight
+        with fails("moved by other runs time and again", kind=Kind.UNVERIFIED):
+            run.go()

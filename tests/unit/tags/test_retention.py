@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.failures import fails
+from support.memory import digest_of
+from support.runs import SHOP, A, B, C, D, commit
+
+from feastflow_registry.config.selectors import kept
+from feastflow_registry.kubernetes import usage, workloads
+from feastflow_registry.model.images import ListedTag, Names
+from feastflow_registry.model.immutability import ImmutableTags
+from feastflow_registry.model.plan import DeleteTag, KeepTag
+from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.tags import retention
+from feastflow_registry.tags.catalog import Catalog, compile_catalog
+from feastflow_registry.tags.retention import KEEP, UNDATED, Retention, judge
+from unit.tags.test_catalog import HISTORY, ONE, START, THREE, TWO, listed, own
+
+NOW = START + timedelta(days=1000)
+POD = (
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: %s}]}\n"
+)
+
+
+def rules(**changes: Any) -> Retention:
+    return replace(Retention(NOW, days=90, last=1), **changes)
+
+
+def stock(*tags: tuple[str, Digest | None, int]) -> Catalog:
+    """Tags with their images, and how many days old they are."""
+    found = [
+        ListedTag(Tag(name), digest, pushed=NOW - timedelta(days=age)) for name, digest, age in tags
+    ]
+    return compile_catalog(SHOP, found, HISTORY)
+
+
+def fates(catalog: Catalog, wanted: Retention) -> dict[str, str]:
+    """Why each tag stays; nothing for those that go."""
+    found = judge(catalog, wanted)
+    return {each.entry.tag.value: each.reason if each.kept else "" for each in found}
+
+
+OLD = stock((own(D), digest_of("new"), 1), (own(A), ONE, 400))
+"""One tag that is among the newest, and one that may go."""
+
+
+class TestCommitTags:
+    def test_one_that_is_old_goes(self) -> None:
+        assert [(each.kept, each.reason) for each in judge(OLD, rules())] == [
+            (True, "it is among the newest 1 (keep-last)"),
+            (False, "400 days old"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"last": 2}, "it is among the newest 2 (keep-last)"),
+            ({"days": 401}, "it is younger than 401 days (keep-days)"),
+            ({"days": 400}, ""),
+            ({"patterns": ("commit-*",)}, "keep names it"),
+            ({"patterns": ("*", f"!{own(A)}")}, ""),
+            ({"named": {Tag(own(A)): "k8s/web.yaml"}}, "k8s/web.yaml names it"),
+            ({"named": {Tag(f"commit-{A.sha}"): KEEP}}, "keep names it"),
+            ({"named": {Tag(f"commit-{A.sha[:4]}"): KEEP}}, "keep names it"),
+            ({"named": {Tag("commit"): KEEP, Tag("commit-x"): KEEP}}, ""),
+            ({"named": {ONE: KEEP}}, "keep names it"),
+            ({"named": {TWO: KEEP, Tag(own(B)): KEEP}}, ""),
+            ({"named": {TWO: KEEP}, "parts": {ONE: frozenset({TWO})}}, "keep names it"),
+            (
+                {"immutable": ImmutableTags(enabled=True, rules=("commit-.*",))},
+                "it is immutable on Docker Hub by the rule 'commit-.*'",
+            ),
+            ({"immutable": ImmutableTags(enabled=True, rules=("v.*",))}, ""),
+        ],
+    )
+    def test_why_it_stays(self, changes: Mapping[str, Any], reason: str) -> None:
+        assert fates(OLD, rules(**changes))[own(A)] == reason
+
+    @pytest.mark.parametrize("holder", ["latest", "sprint3", "v1.0.0", "frozen-sprint3", "odd"])
+    def test_one_whose_image_another_tag_holds(self, holder: str) -> None:
+        found = fates(stock((own(D), TWO, 1), (own(A), ONE, 400), (holder, ONE, 400)), rules())
+        assert found[own(A)] == f"{holder} holds the same image"
+        assert found[holder] == "only commit tags are ever deleted"
+
+    @pytest.mark.parametrize("age", [200, 400])
+    def test_latest_is_named_first(self, age: int) -> None:
+        found = stock((own(A), ONE, 400), ("a", ONE, 300), ("latest", ONE, age))
+        assert fates(found, rules(last=0))[own(A)] == "latest holds the same image"
+
+    def test_one_that_shares_its_image_with_another_commit_goes(self) -> None:
+        found = fates(stock((own(B), ONE, 1), (own(A), ONE, 400)), rules())
+        assert found == {own(B): "it is among the newest 1 (keep-last)", own(A): ""}
+
+    def test_one_that_could_not_be_read(self) -> None:
+        found = fates(stock((own(D), TWO, 1), (own(A), None, 400)), rules())
+        assert found[own(A)] == "what it holds could not be read"
+
+    def test_age_is_counted_in_whole_days(self) -> None:
+        (found,) = judge(stock((own(A), ONE, 1)), rules(last=0, days=1))
+        assert (found.kept, found.reason) == (False, "1 day old")
+
+
+class TestAge:
+    """Where the registry does not tell when a tag was pushed."""
+
+    def test_that_of_the_commit(self) -> None:
+        found = compile_catalog(SHOP, listed((own(A), ONE), (own(D), TWO)), HISTORY)
+        assert judge(found, rules())[1].reason == "1003 days old"
+
+    @pytest.mark.parametrize(("made", "age"), [(500, 500), (1500, 1003), (None, 1003)])
+    def test_that_of_the_image_where_it_was_made_later(self, made: int | None, age: int) -> None:
+        found = compile_catalog(SHOP, listed((own(A), ONE), (own(D), TWO)), HISTORY)
+        created = {ONE: NOW - timedelta(days=made)} if made else {}
+        assert judge(found, rules(last=0, created=created))[1].reason == f"{age} days old"
+        assert retention.unpushed(judge(found, rules())) == {ONE}
+        assert retention.unpushed(judge(OLD, rules())) == set()
+
+    def test_none_where_the_commit_is_not_known(self) -> None:
+        found = compile_catalog(SHOP, listed((own(A), ONE), (own(B), TWO), (own(C), TWO)), {})
+        first = judge(found, rules(last=0, created={ONE: START}))
+        assert {each.reason for each in first} == {UNDATED}
+        assert retention.unpushed(first) == set()
+
+    def test_of_one_moment_history_tells_which_is_newer(self) -> None:
+        made = dict.fromkeys([ONE, TWO, THREE], NOW - timedelta(days=400))
+        tags = listed((own(C), THREE), (own(A), ONE), (own(B), TWO))
+        found = compile_catalog(SHOP, tags, HISTORY)
+        stays = [tag for tag, why in fates(found, rules(last=1, created=made)).items() if why]
+        assert stays == [own(C)]
+
+    def test_one_that_is_not_known_is_none_of_the_newest(self) -> None:
+        found = compile_catalog(
+            SHOP, listed((own(A), ONE), (own(B), TWO), (own(C), THREE)), {A.short: HISTORY[A.short]}
+        )
+        assert fates(found, rules()) == {
+            own(A): "it is among the newest 1 (keep-last)",
+            own(B): UNDATED,
+            own(C): UNDATED,
+        }
+
+    def test_a_marker_may_be_younger_than_its_commit(self) -> None:
+        marker = f"withdrawn-{A.short}"
+        found = compile_catalog(SHOP, listed((own(A), ONE), (marker, ONE)), HISTORY)
+        assert fates(found, rules(last=0)) == {
+            marker: UNDATED,
+            own(A): f"{marker} is kept, which marks its image",
+        }
+        assert retention.unpushed(judge(found, rules(last=0))) == set()
+
+
+class TestMarkers:
+    MARKER = f"withdrawn-{A.short}"
+
+    def test_one_that_is_young_keeps_its_image(self) -> None:
+        found = stock((own(D), TWO, 1), (own(A), ONE, 400), (self.MARKER, ONE, 3))
+        assert fates(found, rules()) == {
+            own(D): "it is among the newest 1 (keep-last)",
+            self.MARKER: "it is younger than 90 days (keep-days)",
+            own(A): f"{self.MARKER} is kept, which marks its image",
+        }
+
+    @pytest.mark.parametrize("age", [399, 401])
+    def test_one_that_is_old_goes_after_its_commit(self, age: int) -> None:
+        found = stock((own(D), TWO, 1), (own(A), ONE, 400), (self.MARKER, ONE, age))
+        assert fates(found, rules())[own(A)] == fates(found, rules())[self.MARKER] == ""
+        steps = retention.steps(found, judge(found, rules()))
+        assert [each.reference.identifier for each in steps] == [own(A), self.MARKER, own(D)]
+        assert [type(each) for each in steps] == [DeleteTag, DeleteTag, KeepTag]
+
+    @pytest.mark.parametrize("digest", [ONE, TWO])
+    def test_one_whose_commit_stays(self, digest: Digest) -> None:
+        found = stock((own(A), ONE, 1), (self.MARKER, digest, 400), (own(C), TWO, 400))
+        assert fates(found, rules())[self.MARKER] == "the commit that it marks is kept"
+        # What a kept marker holds is kept, and so on.
+        stays = digest is TWO
+        assert bool(fates(found, rules())[own(C)]) is stays
+
+    def test_one_whose_image_another_commit_carries(self) -> None:
+        found = stock((own(D), ONE, 1), (self.MARKER, ONE, 400), (own(A), ONE, 400))
+        assert fates(found, rules())[self.MARKER] == "the commit that it marks is kept"
+
+    def test_latest_does_not_keep_a_marker_of_nothing(self) -> None:
+        found = stock(("latest", ONE, 1), (self.MARKER, ONE, 400))
+        assert fates(found, rules())[self.MARKER] == ""
+
+
+class TestSteps:
+    def test_the_oldest_goes_first(self) -> None:
+        found = stock((own(A), ONE, 300), (own(B), TWO, 500), (own(C), THREE, 1))
+        steps = retention.steps(found, judge(found, rules()))
+        assert [(type(each), each.reference.identifier) for each in steps] == [
+            (DeleteTag, own(B)),
+            (DeleteTag, own(A)),
+            (KeepTag, own(C)),
+        ]
+        assert isinstance(steps[0], DeleteTag)
+        assert (steps[0].digest, steps[0].reason) == (TWO, "500 days old")
+        assert retention.going(judge(found, rules())) == {ONE, TWO}
+
+
+def named(*keep: str, image: str = "") -> Names:
+    manifests = [workloads.read("k8s/web.yaml", (POD % image).encode())] if image else []
+    return usage.named(SHOP.repository, list(map(kept, keep)), manifests)
+
+
+class TestNamed:
+    @pytest.mark.parametrize(
+        ("item", "found"),
+        [
+            (str(ONE), {ONE}),
+            (f"ada/shop@{ONE}", {ONE}),
+            (f"ada/pricing@{ONE}", {ONE}),
+            (f"shop@{ONE}", {ONE}),
+            ("ada/shop:v1", {Tag("v1")}),
+            (f"docker.io/ada/shop:v1@{ONE}", {Tag("v1"), ONE}),
+            ("ada/pricing:v1", set()),
+            ("localhost:5000/ada/shop:v1", set()),
+            ("v*", set()),
+        ],
+    )
+    def test_in_keep(self, item: str, found: set[Tag | Digest]) -> None:
+        assert named(item) == dict.fromkeys(found, KEEP)
+
+    def test_which_items_are_patterns(self) -> None:
+        texts = [str(ONE), f"a@{ONE}", "ada/shop:v1", "v*", "!v2", "sprint3", "0123abc"]
+        items = list(map(kept, texts))
+        assert retention.patterns(items) == ("v*", "!v2", "sprint3")
+
+    @pytest.mark.parametrize(
+        ("image", "found"),
+        [
+            ("ada/shop:v1", {Tag("v1")}),
+            (f"docker.io/ada/shop:v1@{ONE}", {Tag("v1"), ONE}),
+            (f"ada/shop@{ONE}", {ONE}),
+            ("ada/shop", set()),
+            ("ada/pricing:v1", set()),
+            ("'{{ .image }}'", set()),
+        ],
+    )
+    def test_in_a_manifest(self, image: str, found: set[Tag | Digest]) -> None:
+        assert named(image=image) == dict.fromkeys(found, "k8s/web.yaml")
+
+    @pytest.mark.parametrize(
+        "image", ["'ada/shop:{{ .tag }}'", "ada/shop:$TAG", "ada/shop:v1, image: ada/shop:v2"]
+    )
+    def test_a_manifest_that_does_not_tell(self, image: str) -> None:
+        with fails("k8s/web.yaml, line 4", "c in Pod/web", "Name what it uses in keep"):
+            named(image=image)
+
+    @pytest.mark.parametrize(
+        ("entry", "found"),
+        [
+            ("{name: ada/shop, newTag: v1}", {Tag("v1")}),
+            (f"{{name: shop, newName: ada/shop, digest: '{ONE}'}}", {ONE}),
+            ("{name: ada/shop}", set()),
+            ("{name: shop, newName: ada/shop}", None),
+        ],
+    )
+    def test_in_a_kustomization(self, entry: str, found: set[Tag | Digest] | None) -> None:
+        manifest = workloads.read("kustomization.yaml", f"images: [{entry}]\n".encode())
+        if found is None:
+            with fails("shop in Kustomization uses is not told"):
+                usage.named(SHOP.repository, [], [manifest])
+            return
+        there = usage.named(SHOP.repository, [], [manifest])
+        assert there == dict.fromkeys(found, "kustomization.yaml")
+
+    @pytest.mark.parametrize(
+        ("item", "there"),
+        [
+            *((own(A), True), (A.sha, True), (A.sha[:4], True), (own(B), False)),
+            *(("commit-*", True), ("v*", False), ("!v*", True), ("odd", False), ("1234", True)),
+            *((str(ONE), True), (str(TWO), False), (f"shop:commit-{A.sha}", True)),
+            *(("shop:1234", True), ("shop:v1", False), ("pricing:1234", False)),
+        ],
+    )
+    def test_whether_an_item_names_anything(self, item: str, there: bool) -> None:
+        catalog = compile_catalog(SHOP, listed((own(A), ONE), ("1234", ONE)), HISTORY)
+        assert retention.reaches(kept(item), catalog) is there
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{kind: WorkflowTemplate, spec: {templates: [{container: {image: 'ada/shop:v1'}}]}}",
+            "{web: {image: docker.io/ada/shop:v1}}",
+            "{kind: ConfigMap, data: {RUNNER: 'ada/shop:v1'}}",
+            "{args: ['--image=ada/shop:v1', x]}",
+            "{note: 'use (ada/shop:v1), or ada/shop:v1.'}",
+            "'ada/shop:v1': x",
+            "{image: {repository: ada/shop, tag: v1}}",
+            "{image: {registry: docker.io, repository: ada/shop, tag: v1}}",
+            "- &tag v1\n- {repository: ada/shop, tag: *tag}",
+        ],
+    )
+    def test_wherever_a_file_names_it(self, text: str) -> None:
+        manifest = workloads.read("values.yaml", text.encode())
+        found = usage.named(SHOP.repository, [], [manifest])
+        assert found == {Tag("v1"): "values.yaml"}
+        assert manifest.names(SHOP.repository)
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            (f"ada/shop@{ONE}", {ONE}),
+            (f"{{repository: ada/shop, digest: '{ONE}', tag: v1}}", {ONE, Tag("v1")}),
+            ("ada/shop@sha256:abc", set()),
+            ("ada/shop", set()),
+            ("'ada/shop:{{ .tag }}'", set()),
+            ("ada/shopping:v1", set()),
+            ("ghcr.io/ada/shop:v1", set()),
+            ("{registry: ghcr.io, image: {repository: shop, tag: v1}}", set()),
+            ("[{repository: ada/shop}, {tag: v1}]", set()),
+        ],
+    )
+    def test_what_a_text_pins(self, text: str, found: set[Tag | Digest]) -> None:
+        manifest = workloads.read("values.yaml", text.encode())
+        there = usage.named(SHOP.repository, [], [manifest])
+        assert there == dict.fromkeys(found, "values.yaml")
+        assert manifest.names(SHOP.repository) is bool(found)
+
+
+COMMITS = [commit(0x10 + number) for number in range(8)]
+DIGESTS = [digest_of(str(number)) for number in range(5)]
+NAMES = [
+    *(own(each) for each in COMMITS),
+    *(f"withdrawn-{each.short}" for each in COMMITS[:3]),
+    *("latest", "sprint3", "frozen-sprint3", "buildcache", "commit-odd"),
+]
+
+
+@st.composite
+def repositories(draw: st.DrawFn) -> tuple[Catalog, Retention]:
+    """Any tags on five images, and any policy."""
+    ages = st.none() | st.integers(-1, 300)
+    tags = [
+        ListedTag(Tag(name), digest, pushed=None if age is None else NOW - timedelta(days=age))
+        for name in draw(st.lists(st.sampled_from(NAMES), unique=True))
+        for digest, age in [draw(st.tuples(st.sampled_from([*DIGESTS, None]), ages))]
+    ]
+    used: Sequence[Tag | Digest] = [*DIGESTS, *map(Tag, NAMES)]
+    policy = rules(
+        days=draw(st.integers(1, 200)),
+        last=draw(st.integers(1, 5)),
+        patterns=tuple(draw(st.lists(st.sampled_from(["commit-*", own(COMMITS[0])]), max_size=1))),
+        named=dict.fromkeys(draw(st.lists(st.sampled_from(used), max_size=3)), KEEP),
+        created={each: NOW - timedelta(days=draw(st.integers(0, 300))) for each in DIGESTS[:2]},
+    )
+    return compile_catalog(SHOP, tags, {}), policy
+
+
+@given(repositories())
+def test_what_is_in_use_never_goes(given_: tuple[Catalog, Retention]) -> None:
+    catalog, policy = given_
+    rulings = judge(catalog, policy)
+    assert [each.entry for each in rulings] == list(catalog.entries)
+    assert all(each.reason for each in rulings)
+    stays = {each.entry.tag: each.entry for each in rulings if each.kept}
+    held = {each.digest for each in stays.values() if not each.is_commit}
+    for gone in (each.entry for each in rulings if not each.kept):
+        age = policy.age(gone)
+        assert gone.is_commit or gone.is_marker
+        assert gone.digest
+        assert age is not None
+        assert age >= timedelta(days=policy.days)
+        assert gone.tag not in policy.named
+        assert gone.digest not in policy.named
+        if gone.is_commit:
+            assert gone.digest not in held
+            ages = [policy.age(each) for each in stays.values() if each.is_commit]
+            younger = [each for each in ages if each is not None and each <= age]
+            assert len(younger) >= policy.last
+        else:
+            kept = [each for each in stays.values() if each.is_commit]
+            assert gone.digits not in {each.digits for each in kept}
+            assert gone.digest not in {each.digest for each in kept}
