@@ -18,7 +18,6 @@ from feastflow_registry.model import credentials
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Tree
-from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import Command, Permission
 from feastflow_registry.model.ports import History, Log, Statuses
 from feastflow_registry.model.references import RegistryHost, Repository
@@ -126,7 +125,7 @@ class App:
 
     def copier(self, target: Repository) -> ImageCopier:
         """What brings images from our registry to a repository."""
-        return ImageCopier(self.registry, self.client(target), spread)
+        return ImageCopier(self.registry, self.client(target))
 
     @property
     def others(self) -> tuple[Repository, ...]:
@@ -201,7 +200,6 @@ class App:
             self.context.source,
             self.settings.sha_length,
             self._fingerprint,
-            spread,
         )
 
     @cached_property

@@ -21,9 +21,8 @@ from feastflow_registry.kubernetes.files import ManifestFile
 from feastflow_registry.kubernetes.image_names import Pin
 from feastflow_registry.kubernetes.workloads import Edit, Manifest
 from feastflow_registry.model.errors import Failure, Kind, Problem, gather
-from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parallel import together
 from feastflow_registry.model.plan import Action, Outcome, Permission, Plan, ReuseImage
-from feastflow_registry.model.ports import together
 from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import deploy as changes
@@ -57,7 +56,7 @@ class Deploying:
         """Read the manifests, prove the images, and write; or show what would be written."""
         wanted = self._wanted()
         targets = read(self.app)
-        known = together(spread, partial(self._choose, wanted), targets.services)
+        known = together(partial(self._choose, wanted), targets.services)
         edits = point(self.app, targets, {step.service: pin for step, pin in known})
         return self._answer([step for step, _ in known], edits)
 

@@ -10,9 +10,8 @@ from feastflow_registry.commands.promotion import plan_promotion
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parallel import together
 from feastflow_registry.model.plan import Latest, Plan, Step
-from feastflow_registry.model.ports import together
 from feastflow_registry.model.references import Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.report.results import Answer
@@ -41,7 +40,6 @@ class Promotion:
                 clock=self.app.http.clock,
                 attempted=journal.attempted,
                 copier=self.app.copier,
-                spread=spread,
             )
             for outcome in moves.run():
                 journal.note(outcome)
@@ -95,9 +93,9 @@ class Promotion:
 
             # What the first one holds is most likely what the others hold, and is read once.
             first, *others = settings.tag
-            return [*plan_tag(first), *chain(*together(spread, plan_tag, others))]
+            return [*plan_tag(first), *chain(*together(plan_tag, others))]
 
         # Several tags of one repository have its image in common.
-        steps = dict.fromkeys(chain(*together(spread, plan_one, self.app.services)))
+        steps = dict.fromkeys(chain(*together(plan_one, self.app.services)))
         permission = self.app.permission
         return Plan(settings.command, context.commit, context.source, permission, tuple(steps))

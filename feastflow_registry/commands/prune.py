@@ -39,7 +39,7 @@ class Pruning:
         app.journal.begin(plan)
         if not app.settings.dry_run:
             images = RegistryDeletion(app.registry)
-            deleter = Deleter(app.registry, app.hub or images, images, spread)
+            deleter = Deleter(app.registry, app.hub or images, images)
             for outcome in deleter.run(plan):
                 app.journal.note(outcome)
         return app.journal.answer(dry_run=app.settings.dry_run)
@@ -57,7 +57,7 @@ class Pruning:
 
     def _plan(self, names: Mapping[Repository, Names]) -> Plan:
         app = self.app
-        cataloguer = Cataloguer(app.registry, app.hub, app.git.revisions, spread)
+        cataloguer = Cataloguer(app.registry, app.hub, app.git.revisions)
         steps: list[DeleteTag | KeepTag] = []
         catalogs = cataloguer.read(app.services, sizes=False)
         self._check_keep(catalogs)

@@ -9,9 +9,9 @@ from feastflow_registry.builder.ledger import FileLedger
 from feastflow_registry.commands.app import App
 from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parallel import together
 from feastflow_registry.model.plan import Command, Plan, Snapshot
-from feastflow_registry.model.ports import BuiltImage, together
+from feastflow_registry.model.ports import BuiltImage
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.report import results, statuses
 from feastflow_registry.report.results import Answer
@@ -65,7 +65,7 @@ class Publishing:
         wanted = statuses.of_images(found, tag, context.run_url)
         setter = self.app.statuses()
         try:
-            together(spread, lambda each: setter.set(context.commit, each), wanted)
+            together(lambda each: setter.set(context.commit, each), wanted)
         except Failure as failure:
             self.app.log.notice(statuses.unset(failure))
 
@@ -86,7 +86,6 @@ class Publishing:
             branch=self._followed_branch(),
             main=self.app.settings.main,
             others=gate.repointable(self.app.settings, self.app.permission),
-            spread=spread,
         )
         return Execution(
             plan=plan,
@@ -95,7 +94,6 @@ class Publishing:
             worktree=self.app.git,
             tagger=tagger,
             settlement=settlement,
-            spread=spread,
             built=built,
         )
 

@@ -19,7 +19,6 @@ from feastflow_registry.kubernetes.image_names import Pin
 from feastflow_registry.kubernetes.workloads import Edit
 from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem
-from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import Latest, MarkImage, Plan
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.services import Service
@@ -95,7 +94,6 @@ class Rollback:
             clock=self.app.http.clock,
             attempted=self.app.journal.attempted,
             copier=self.app.copier,
-            spread=spread,
         )
         for outcome in moves.run():
             self.app.journal.note(outcome)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from feastflow_registry.commands.app import App
-from feastflow_registry.model.parallel import spread
 from feastflow_registry.report import tags
 from feastflow_registry.report.results import Answer
 from feastflow_registry.tags.cataloguing import Cataloguer
@@ -20,7 +19,7 @@ class Browsing:
     def run(self) -> Answer:
         """List every tag of every service."""
         app = self.app
-        cataloguer = Cataloguer(app.registry, app.hub, app.git.revisions, spread)
+        cataloguer = Cataloguer(app.registry, app.hub, app.git.revisions)
         catalogs = cataloguer.read(app.services)
         for each in catalogs:
             if not each.entries:

@@ -1,14 +1,17 @@
-"""Doing the same for several services at once: a registry's answers take time, not ours."""
+"""Doing the same for several things at once: a registry's answers take time, not ours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from feastflow_registry.model.errors import Failure
 
 T = TypeVar("T")
 R = TypeVar("R")
 AT_ONCE = 8
+"""How many threads work at once; with 1, one thing is done after the other."""
 
 
 def spread(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -18,7 +21,7 @@ def spread(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     nothing, so that where the run stands can be said.
     """
     waiting = list(items)
-    if len(waiting) < 2:
+    if min(AT_ONCE, len(waiting)) < 2:
         return [work(item) for item in waiting]
     pool = ThreadPoolExecutor(min(AT_ONCE, len(waiting)))
     try:
@@ -31,3 +34,32 @@ def spread(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         raise
     pool.shutdown()
     return found
+
+
+def attempt(work: Callable[[T], R], items: Iterable[T]) -> list[R | Failure]:
+    """Do all of the work, whatever fails: the result of each item, or its failure."""
+
+    def attempt_one(item: T) -> R | Failure:
+        try:
+            return work(item)
+        except Failure as failure:
+            return failure
+
+    return spread(attempt_one, items)
+
+
+def results(attempted: Iterable[R | Failure]) -> Iterator[R]:
+    """Yield what succeeded, then raise all failures as one."""
+    failures: list[Failure] = []
+    for each in attempted:
+        if isinstance(each, Failure):
+            failures.append(each)
+        else:
+            yield each
+    if failures:
+        raise Failure.join(failures)
+
+
+def together(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do all of the work; raises the failures of all of it as one."""
+    return list(results(attempt(work, items)))

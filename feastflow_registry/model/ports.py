@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
@@ -13,9 +13,6 @@ from feastflow_registry.model.images import Deleted, ListedTag, Manifest, Publis
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +30,6 @@ class Built:
 
     images: Mapping[str, BuiltImage]
     failures: Mapping[str, Failure] = field(default_factory=dict)
-
-
-class Spread(Protocol):
-    """Does the same work on several things at once; the results come in their order."""
-
-    def __call__(self, work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
-        """Raise the first failure, once everything that was begun has ended."""
-
-
-def in_turn(work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
-    """Spread nothing: one after the other."""
-    return [work(item) for item in items]
-
-
-def attempt(spread: Spread, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Do all of the work, whatever fails; yield what came of it, then raise all failures as one."""
-
-    def attempt_one(item: T) -> R | Failure:
-        try:
-            return work(item)
-        except Failure as failure:
-            return failure
-
-    failures: list[Failure] = []
-    for result in spread(attempt_one, items):
-        if isinstance(result, Failure):
-            failures.append(result)
-        else:
-            yield result
-    if failures:
-        raise Failure.join(failures)
-
-
-def together(spread: Spread, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Do all of the work; raises the failures of all of it as one."""
-    return list(attempt(spread, work, items))
 
 
 class Registry(Protocol):

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Blob, Manifest
-from feastflow_registry.model.ports import Spread, in_turn
+from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.registry.client import RegistryClient, damaged, upload_address
 from feastflow_registry.registry.http import REDIRECTS, Response, Stream, redact
@@ -36,7 +36,6 @@ class ImageCopier:
 
     source: RegistryClient
     target: RegistryClient
-    spread: Spread = in_turn
     _slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_AT_ONCE))
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
@@ -51,9 +50,9 @@ class ImageCopier:
         self._collect(road, digest, manifests, _DEEPEST)
         wanted = [each for each, there in self._look(road, manifests) if not there]
         blobs = dict.fromkeys(blob for each in wanted for blob in manifests[each].blobs)
-        sent = sum(self.spread(road.carry, blobs))
+        sent = sum(spread(road.carry, blobs))
         images = [each for each in wanted if not manifests[each].is_index]
-        for _ in self.spread(lambda each: road.put(each, manifests[each]), images):
+        for _ in spread(lambda each: road.put(each, manifests[each]), images):
             pass
         for each in wanted:
             if manifests[each].is_index:
@@ -73,7 +72,7 @@ class ImageCopier:
                 "Look at what published it.",
             )
         # Each client keeps what it has read, so that the walk finds it there.
-        for _ in self.spread(lambda each: road.source.manifest(road.origin, each), children):
+        for _ in spread(lambda each: road.source.manifest(road.origin, each), children):
             pass
         for each in children:
             self._collect(road, each, found, depth - 1)
@@ -85,7 +84,7 @@ class ImageCopier:
         def is_there(digest: Digest) -> bool:
             return self.target.resolve(Reference(road.goal, digest)) is not None
 
-        return zip(manifests, self.spread(is_there, manifests), strict=True)
+        return zip(manifests, spread(is_there, manifests), strict=True)
 
 
 @dataclass(frozen=True, slots=True)

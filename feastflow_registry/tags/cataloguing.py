@@ -14,7 +14,8 @@ from datetime import datetime
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Manifest, read_created
-from feastflow_registry.model.ports import ImageReader, Listing, Spread
+from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.ports import ImageReader, Listing
 from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.catalog import Catalog, abbreviations, compile_catalog, complete
@@ -32,12 +33,11 @@ class Cataloguer:
     registry: ImageReader
     listing: Listing | None
     history: Callable[[], Iterable[Revision]]
-    spread: Spread
 
     def read(self, services: Sequence[Service], *, sizes: bool = True) -> tuple[Catalog, ...]:
         """Read each service's repository, with the sizes of its newest images if wanted."""
         repositories = [each.repository for each in services]
-        lists = zip(repositories, self.spread(self._list, repositories), strict=True)
+        lists = zip(repositories, spread(self._list, repositories), strict=True)
         listed = [self._resolve(*each) for each in lists]
         wanted = abbreviations(tag for tags in listed for tag in tags)
         known = complete(wanted, self.history()) if wanted else {}
@@ -56,7 +56,7 @@ class Cataloguer:
         """Ask for the images that a listing does not name. One that is no image stays unknown."""
         unknown = [each.name for each in listed if each.digest is None]
         references = [Reference(repository, tag) for tag in unknown]
-        found = self.spread(self.registry.resolve, references)
+        found = spread(self.registry.resolve, references)
         digests = dict(zip(unknown, found, strict=True))
         return [replace(each, digest=each.digest or digests[each.name]) for each in listed]
 
@@ -67,7 +67,7 @@ class Cataloguer:
             return self._size(repository, digest)
 
         digests = catalog.unsized(_MOST_SIZES)
-        return catalog.sized(dict(zip(digests, self.spread(measure, digests), strict=True)))
+        return catalog.sized(dict(zip(digests, spread(measure, digests), strict=True)))
 
     def _size(self, repository: Repository, digest: Digest) -> int:
         """The size of an image, of an index that of its largest; 0 of what is no image."""
@@ -84,7 +84,7 @@ class Cataloguer:
             return [read_created(self.registry.config(repository, each.config)) for each in parts]
 
         found: dict[Digest, datetime] = {}
-        for digest, moments in zip(digests, self.spread(read, digests), strict=True):
+        for digest, moments in zip(digests, spread(read, digests), strict=True):
             if known := [each for each in moments if each]:
                 found[digest] = max(known)
         return found

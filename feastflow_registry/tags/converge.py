@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from feastflow_registry.model import tag_names
+from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import (
     Action,
     CarryImage,
@@ -24,7 +25,7 @@ from feastflow_registry.model.plan import (
     ReuseImage,
     Rule,
 )
-from feastflow_registry.model.ports import History, Spread, in_turn
+from feastflow_registry.model.ports import History
 from feastflow_registry.model.references import Commit, Digest, Reference, Tag
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.move import ADVANCING, Tagger, tag_of, unverified
@@ -46,7 +47,6 @@ class Settlement:
     branch: str
     main: str = ""
     others: tuple[Tag, ...] = ()
-    spread: Spread = in_turn
     united: dict[Reference, MoveTag] = field(default_factory=dict)
 
     @property
@@ -82,7 +82,7 @@ class Settlement:
             if not isinstance(each, ReuseImage) or each.service.name in moving
         ]
         before = dict(self.tagger.digests)
-        proven = self.spread(lambda own: self.tagger.prove(own.service, own.reference), due)
+        proven = spread(lambda own: self.tagger.prove(own.service, own.reference), due)
         for own, (digest, size) in zip(due, proven, strict=True):
             if digest != before[own.service.name]:
                 yield from self._adopt(own, digest, size)

@@ -14,8 +14,9 @@ from functools import partial
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import Deleted
+from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
-from feastflow_registry.model.ports import ImageDeletion, Spread, TagDeletion, TagReader, attempt
+from feastflow_registry.model.ports import ImageDeletion, TagDeletion, TagReader
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.tag_names import marks
 
@@ -34,7 +35,6 @@ class Deleter:
     registry: TagReader
     tags: TagDeletion
     images: ImageDeletion
-    spread: Spread
     conflicts: list[Problem] = field(default_factory=list)
 
     def run(self, plan: Plan) -> Iterator[Outcome]:
@@ -70,7 +70,7 @@ class Deleter:
             waiting.pop(0)
         for start in range(0, len(waiting), _AT_ONCE):
             part = waiting[start : start + _AT_ONCE]
-            yield from attempt(self.spread, self._untag_alike, part)
+            yield from results(attempt(self._untag_alike, part))
 
     def _untag_alike(self, step: DeleteTag) -> Outcome:
         """Delete one tag where another one was deleted alone."""
@@ -112,7 +112,7 @@ class Deleter:
         """Delete images with all of their tags, but for those that are needed."""
         repository = due[0].reference.repository
         stays = {each.there: each.reference.identifier for each in kept if each.there}
-        needs = dict(zip(stays, self.spread(partial(self._needs, repository), stays), strict=True))
+        needs = dict(zip(stays, spread(partial(self._needs, repository), stays), strict=True))
         needed = {part: stays[each] for each, parts in needs.items() for part in parts}
         images: dict[Digest | None, list[DeleteTag]] = {}
         for step in due:
@@ -129,13 +129,13 @@ class Deleter:
         for start in range(0, len(groups), _AT_ONCE):
             now = self._needed_now(repository, [*movable, *self._new(repository, planned)])
             work = partial(self._delete_image, needed=now)
-            for outcomes in attempt(self.spread, work, groups[start : start + _AT_ONCE]):
+            for outcomes in results(attempt(work, groups[start : start + _AT_ONCE])):
                 yield from outcomes
         self._prove_new(repository, planned)
 
     def _moved(self, due: Sequence[DeleteTag]) -> list[Tag]:
         """Tags that hold another image than planned."""
-        found = self.spread(self.registry.resolve, [each.reference for each in due])
+        found = spread(self.registry.resolve, [each.reference for each in due])
         return [_tag(step) for step, there in zip(due, found, strict=True) if there != step.digest]
 
     def _new(self, repository: Repository, planned: Collection[Tag]) -> list[Tag]:
@@ -145,9 +145,9 @@ class Deleter:
     def _needed_now(self, repository: Repository, tags: Sequence[Tag]) -> dict[Digest, Tag]:
         """What some tags hold at this moment, with all that it lists."""
         references = [Reference(repository, tag) for tag in tags]
-        found = zip(tags, self.spread(self.registry.resolve, references), strict=True)
+        found = zip(tags, spread(self.registry.resolve, references), strict=True)
         holders = {there: tag for tag, there in found if there}
-        parts = self.spread(partial(self._needs, repository), holders)
+        parts = spread(partial(self._needs, repository), holders)
         pairs = zip(holders.values(), parts, strict=True)
         return {part: tag for tag, needed in pairs for part in needed}
 
@@ -183,11 +183,11 @@ class Deleter:
     def _prove_new(self, repository: Repository, planned: Collection[Tag]) -> None:
         """Look whether every tag that was set meanwhile has its image."""
         new = [Reference(repository, tag) for tag in self._new(repository, planned)]
-        found = zip(new, self.spread(self.registry.resolve, new), strict=True)
+        found = zip(new, spread(self.registry.resolve, new), strict=True)
         self._lost([str(each) for each, there in found if there is None])
 
     def _prove_gone(self, gone: Sequence[Reference]) -> None:
-        found = zip(gone, self.spread(self.registry.resolve, gone), strict=True)
+        found = zip(gone, spread(self.registry.resolve, gone), strict=True)
         left = [str(each) for each, there in found if there]
         if left:
             raise Failure(
@@ -203,7 +203,7 @@ class Deleter:
             for each in kept
             if each.there
         }
-        found = zip(holders, self.spread(self.registry.resolve, holders), strict=True)
+        found = zip(holders, spread(self.registry.resolve, holders), strict=True)
         self._lost([holders[each] for each, there in found if there is None])
 
     def _lost(self, names: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import (
     Action,
     BuildImage,
@@ -22,7 +23,7 @@ from feastflow_registry.model.plan import (
     PushImage,
     ReuseImage,
 )
-from feastflow_registry.model.ports import Builder, BuiltImage, Checker, Spread, Worktree, in_turn
+from feastflow_registry.model.ports import Builder, BuiltImage, Checker, Worktree
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.converge import Settlement
 from feastflow_registry.tags.move import Tagger
@@ -43,7 +44,6 @@ class Execution:
     worktree: Worktree
     tagger: Tagger
     settlement: Settlement
-    spread: Spread = in_turn
     built: Mapping[str, BuiltImage] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
@@ -94,7 +94,7 @@ class Execution:
                 return failure
             return None
 
-        answers = zip(self.plan.pushes, self.spread(ask, self.plan.pushes), strict=True)
+        answers = zip(self.plan.pushes, spread(ask, self.plan.pushes), strict=True)
         self.failures |= {step.service.name: each for step, each in answers if each}
 
     def _check(self, builds: Sequence[BuildImage]) -> None:
@@ -114,7 +114,7 @@ class Execution:
             return None
 
         try:
-            found = self.spread(judge, due)
+            found = spread(judge, due)
         except BaseException:
             checker.end()
             raise
@@ -126,7 +126,7 @@ class Execution:
             self.worktree.ensure(self.plan.commit)
         due = [each for each in self.plan.images if each.service.name not in self.failures]
         failed: list[Failure] = []
-        for result in self.spread(self._publish, due):
+        for result in spread(self._publish, due):
             if isinstance(result, Failure):
                 failed.append(result)
             else:
@@ -181,7 +181,7 @@ class Execution:
 
     def _move(self) -> Iterator[Outcome]:
         failed: list[Failure] = []
-        for outcomes, failure in self.spread(self._move_tags, self.plan.services):
+        for outcomes, failure in spread(self._move_tags, self.plan.services):
             yield from outcomes
             failed += [failure] if failure else []
         if failed:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.parallel import attempt, results
 from feastflow_registry.model.plan import (
     Action,
     CopyImage,
@@ -20,7 +21,7 @@ from feastflow_registry.model.plan import (
     ReuseImage,
     Step,
 )
-from feastflow_registry.model.ports import Copier, Spread, attempt, in_turn
+from feastflow_registry.model.ports import Copier
 from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.move import Tagger, unverified
@@ -39,7 +40,6 @@ class Moves:
     clock: Callable[[], float]
     attempted: set[Reference]
     copier: Callable[[Repository], Copier]
-    spread: Spread = in_turn
     _taggers: dict[Service, Tagger] = field(default_factory=dict)
 
     def run(self) -> Iterator[Outcome]:
@@ -53,7 +53,7 @@ class Moves:
         )
         for kind, work in phases:
             steps = [step for step in self.plan.steps if isinstance(step, kind)]
-            yield from attempt(self.spread, work, steps)
+            yield from results(attempt(work, steps))
 
     def _reuse(self, step: ReuseImage) -> Outcome:
         """Take up the image that a service is to have."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
+from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import Facts, Reuse, Rule, Seen, SharedTag, Snapshot
-from feastflow_registry.model.ports import History, Registry, Spread, in_turn
+from feastflow_registry.model.ports import History, Registry
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import (
@@ -37,7 +38,6 @@ class Surveyor:
     source: str
     sha_length: int
     fingerprint: Callable[[Service], Fingerprint]
-    spread: Spread = in_turn
 
     def survey(
         self, services: Sequence[Service], shared: Sequence[SharedTag], reuse: Reuse
@@ -48,7 +48,7 @@ class Surveyor:
             return self._see(service, shared, reuse)
 
         names = [each.name for each in services]
-        return dict(zip(names, self.spread(see, services), strict=True))
+        return dict(zip(names, spread(see, services), strict=True))
 
     def _see(self, service: Service, shared: Sequence[SharedTag], reuse: Reuse) -> Seen:
         repository = service.repository

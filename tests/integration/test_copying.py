@@ -288,7 +288,7 @@ class TestBadMoments:
         layers = [here.layer(200_000) for _ in range(3)]
         digest, goal = here.put(*layers), there.fresh()
         held = there.place.proxy.add(Fault("hold", method="PUT", path=LAYERS, nth=3))
-        child = start_copy(here, digest, there, goal, "in_turn")
+        child = start_copy(here, digest, there, goal, at_once=1)
         assert held.arrived.wait(20)
         child.send_signal(signal.SIGKILL)
         child.communicate()
@@ -378,7 +378,7 @@ def test_a_large_layer_passes_through_little_memory(here: Depot, there: Depot) -
     name = f"sha256:{hashed.hexdigest()}"
     here.put_blob((block for _ in range(count)), name)
     digest = here.put({"mediaType": LAYER, "digest": name, "size": size})
-    child = start_copy(here, digest, there, there.fresh(), "spread")
+    child = start_copy(here, digest, there, there.fresh(), at_once=8)
     said, _ = child.communicate(timeout=120)
     went, grown = map(int, said.split())
     assert went > size
@@ -388,14 +388,13 @@ def test_a_large_layer_passes_through_little_memory(here: Depot, there: Depot) -
 CHILD = """
 import random, re, sys, time
 from pathlib import Path
-from feastflow_registry.authentication import Authenticator
-from feastflow_registry.copying import ImageCopier
-from feastflow_registry.credentials import Credential
-from feastflow_registry.http import Client
-from feastflow_registry.parallel import spread
-from feastflow_registry.ports import in_turn
-from feastflow_registry.references import Digest, RegistryHost, Repository
-from feastflow_registry.registry import RegistryClient
+from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.copy import ImageCopier
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.registry.http import Client
+from feastflow_registry.model import parallel
+from feastflow_registry.model.references import Digest, RegistryHost, Repository
+from feastflow_registry.registry.client import RegistryClient
 
 def client(host, path, token):
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
@@ -406,10 +405,11 @@ def client(host, path, token):
 def peak():  # In kB, and this program's own: ru_maxrss takes over that of who started it.
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
-source, target, digest, way = sys.argv[1:4], sys.argv[4:7], sys.argv[7], sys.argv[8]
+source, target, digest = sys.argv[1:4], sys.argv[4:7], sys.argv[7]
+parallel.AT_ONCE = int(sys.argv[8])
 (source, origin), (target, goal) = client(*source), client(*target)
 source.manifest(origin, Digest(digest))
-copier = ImageCopier(source, target, {"spread": spread, "in_turn": in_turn}[way])
+copier = ImageCopier(source, target)
 before = peak()
 went = copier.copy(origin, Digest(digest), goal)
 print(went, peak() - before)
@@ -417,11 +417,11 @@ print(went, peak() - before)
 
 
 def start_copy(
-    here: Depot, digest: Digest, there: Depot, goal: Repository, way: str
+    here: Depot, digest: Digest, there: Depot, goal: Repository, *, at_once: int
 ) -> subprocess.Popen[str]:
     """Copy in a process of its own."""
     source = [here.place.host, here.repository().path, here.place.token]
     target = [there.place.host, goal.path, there.place.token]
-    arguments = [*source, *target, str(digest), way]
+    arguments = [*source, *target, str(digest), str(at_once)]
     command = [sys.executable, "-c", CHILD, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

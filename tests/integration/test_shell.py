@@ -19,7 +19,7 @@ import pytest
 DRIVER = """
 import os, signal, sys, time
 from pathlib import Path
-from feastflow_registry.shell import Shell
+from feastflow_registry.builder.shell import Shell
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 say = lambda line: print(line, flush=True)
 shell = Shell(Path(sys.argv[1]), dict(os.environ), time.monotonic)

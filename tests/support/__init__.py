@@ -1,1 +1,1 @@
-"""What tests are made of: fakes, whole runs in memory, machines, registries, repositories, servers."""
+"""What tests are made of: fakes, runs in memory, machines, registries, repositories."""

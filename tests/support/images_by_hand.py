@@ -16,7 +16,6 @@ import requests
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.images import INDEXES
-from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, RegistryHost, Repository
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
@@ -158,6 +157,6 @@ def copy(source: Depot, digest: Digest, target: Depot, goal: Repository, **optio
     origin = source.repository()
     if source is target:
         client = source.client(origin, goal, **options)
-        return ImageCopier(client, client, spread).copy(origin, digest, goal)
+        return ImageCopier(client, client).copy(origin, digest, goal)
     ways = source.client(origin, **options), target.client(goal, **options)
-    return ImageCopier(*ways, spread).copy(origin, digest, goal)
+    return ImageCopier(*ways).copy(origin, digest, goal)

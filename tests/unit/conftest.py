@@ -9,6 +9,8 @@ from typing import NoReturn
 import hypothesis
 import pytest
 
+from feastflow_registry.model import parallel
+
 # A busy machine fails no test, and none leaves files behind.
 hypothesis.settings.register_profile(
     "unit",
@@ -33,3 +35,9 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", Refused)
     monkeypatch.setattr(socket, "create_connection", _refuse)
     monkeypatch.setattr(subprocess, "Popen", Refused)
+
+
+@pytest.fixture(autouse=True)
+def _one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a run's requests in one order, so that a test can name each of them."""
+    monkeypatch.setattr(parallel, "AT_ONCE", 1)

@@ -10,14 +10,21 @@ import pytest
 from support.failures import fails
 from support.runs import HOST, SHOP
 
+from feastflow_registry.model import parallel
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.parallel import AT_ONCE, spread
-from feastflow_registry.model.ports import in_turn, together
+from feastflow_registry.model.parallel import spread, together
 from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.http import Response
+
+AT_ONCE = parallel.AT_ONCE
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "AT_ONCE", AT_ONCE)
 
 
 def test_things_run_at_once_and_answer_in_their_order() -> None:
@@ -123,6 +130,6 @@ def test_all_is_done_and_every_failure_is_raised_as_one() -> None:
         return number
 
     with fails("1 failed", "3 failed", kind=Kind.UNREACHABLE):
-        together(in_turn, work, [0, 1, 2, 3, 4])
+        together(work, [0, 1, 2, 3, 4])
     assert done == [0, 1, 2, 3, 4]
-    assert together(in_turn, work, [0, 2]) == [0, 2]
+    assert together(work, [0, 2]) == [0, 2]

@@ -12,7 +12,6 @@ from support.runs import SHOP, A, B, service
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import ListedTag, Manifest
-from feastflow_registry.model.ports import in_turn
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.tags.cataloguing import Cataloguer
 from unit.tags.test_catalog import HISTORY, ONE, START, TWO, listed, own
@@ -62,7 +61,7 @@ class Hub:
 
 
 def cataloguer(shelf: Shelf, hub: Hub | None = None) -> Cataloguer:
-    return Cataloguer(shelf, hub, HISTORY.values, in_turn)
+    return Cataloguer(shelf, hub, HISTORY.values)
 
 
 class TestRead:
@@ -119,7 +118,7 @@ class TestRead:
         def history() -> list[object]:
             raise AssertionError
 
-        Cataloguer(Shelf({"latest": ONE}), None, history, in_turn).read([SHOP])  # type: ignore[arg-type]
+        Cataloguer(Shelf({"latest": ONE}), None, history).read([SHOP])  # type: ignore[arg-type]
 
     def test_each_service_has_its_own(self) -> None:
         services = [SHOP, service("pricing")]

@@ -23,7 +23,6 @@ from feastflow_registry.model.plan import (
     Permission,
     Plan,
 )
-from feastflow_registry.model.ports import in_turn
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags import retention
@@ -73,7 +72,7 @@ class Place:
         return wanted.union(*(self.children.get(each, frozenset()) for each in wanted))
 
     def deleter(self) -> Deleter:
-        return Deleter(FakeRegistry(self.store), self, self, in_turn)
+        return Deleter(FakeRegistry(self.store), self, self)
 
     def tags(self, at: Service = SHOP) -> dict[str, Digest]:
         found = self.store.tagged.items()
@@ -302,7 +301,7 @@ class TestWholeImages:
             def tags(self, repository: Repository) -> tuple[Tag, ...]:
                 return () if place.tags() else (Tag("production"),)
 
-        deleter = Deleter(Late(place.store), place, place, in_turn)
+        deleter = Deleter(Late(place.store), place, place)
         with fails("the image of ada/shop:production is not", kind=Kind.UNVERIFIED):
             list(deleter.run(plan(going("a", ONE))))
 
