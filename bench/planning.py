@@ -19,7 +19,7 @@ from bench.measure import Alternative, Run
 from bench.monorepo import Monorepo
 from bench.ours import GITHUB_TOKEN, github
 from feastflow_registry import cli
-from feastflow_registry.commands.inputs import Intake
+from feastflow_registry.commands.inputs import Request
 from feastflow_registry.config.environment import merge
 from feastflow_registry.registry.http import Client
 
@@ -63,10 +63,10 @@ class Planner:
         engine = "feastflow_registry.builder.engine.Engine"
         with mock.patch(registry, self._registry), mock.patch(engine, self._builder):
             began = time.perf_counter()
-            intake = Intake(
+            request = Request(
                 environ, merge({}, environ), self.project.folder, "t0ken-of-bench", GITHUB_TOKEN
             )
-            code = cli.run(intake, client, stream)
+            code = cli.run(request, client, stream)
             seconds = time.perf_counter() - began
         lines = stream.getvalue().splitlines()
         planned = sum(line.startswith(f"{word}  ") for line in lines)

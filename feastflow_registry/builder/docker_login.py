@@ -9,8 +9,8 @@ from feastflow_registry.model.references import RegistryHost
 def from_login(host: RegistryHost, username: str) -> Credential | None:
     """What ``docker login`` has kept, in its file or its credential helper."""
     # Slow to import, and needed on laptops only.
-    from docker import auth  # noqa: PLC0415  Slow to import.
-    from docker.errors import DockerException  # noqa: PLC0415  As above.
+    from docker import auth
+    from docker.errors import DockerException
 
     try:
         found = auth.load_config().resolve_authconfig(None if host.is_docker_hub else host.name)

@@ -1,1 +1,40 @@
-"""One module a command, named as the user types it; ``app`` wires them."""
+"""One module a command, named as the user types it; ``app`` wires them.
+
+A command that plans has two functions, and ``run`` carries all of them out alike. The others
+(``tags``, ``doctor``) have a ``run`` of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from feastflow_registry.model.plan import Outcome, Plan
+from feastflow_registry.report.journal import Journal
+from feastflow_registry.report.results import RunReport
+
+if TYPE_CHECKING:
+    from feastflow_registry.commands.app import App
+
+
+class Command(Protocol):
+    """The module of a command that plans."""
+
+    def plan(self, app: App) -> Plan:
+        """Read, decide and refuse; write nothing."""
+
+    def carry_out(self, app: App, plan: Plan) -> Iterator[Outcome]:
+        """Carry the plan out; yield what was done and proven."""
+
+
+def run(command: Command, app: App, journal: Journal) -> RunReport:
+    """Plan, show the plan, and carry it out unless this is a dry run."""
+    if app.permission.warning:
+        app.log.warning(app.permission.warning)
+    plan = command.plan(app)
+    journal.begin(plan)
+    if not app.settings.dry_run:
+        for outcome in command.carry_out(app, plan):
+            journal.note(outcome)
+        journal.pushed = app.publishes
+    return journal.report(dry_run=app.settings.dry_run)

@@ -1,8 +1,11 @@
-"""One run, wired: what every command works with, each part made when it is first needed."""
+"""One run, wired: what was asked for, what it may do, and the ports that carry it out.
+
+Every port is made when it is first needed. No other command file knows an adapter.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,135 +13,159 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from feastflow_registry.builder import docker_login
-from feastflow_registry.builder.buildx import Buildx
+from feastflow_registry.builder.ledger import FileLedger
+from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.config.settings import Settings
+from feastflow_registry.git import worktree
 from feastflow_registry.git.clone import Git
 from feastflow_registry.git.layered import LayeredHistory
-from feastflow_registry.model import credentials
 from feastflow_registry.model.credentials import Credential
-from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.history import Tree
-from feastflow_registry.model.plan import Command, Permission
-from feastflow_registry.model.ports import History, Log, Statuses
-from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.run import DEPENDABOT, LAPTOP, Context
-from feastflow_registry.model.services import Service
-from feastflow_registry.registry import hub_session
+from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.history import Checkout, Revision, Tree
+from feastflow_registry.model.plan import Access, Command, Permission, Plan, RunState, Step
+from feastflow_registry.model.ports import (
+    Builder,
+    Checker,
+    Copier,
+    DockerHub,
+    History,
+    ImageDeletion,
+    Ledger,
+    Log,
+    Printed,
+    Registry,
+    Statuses,
+    Worktree,
+)
+from feastflow_registry.model.references import Commit, RegistryHost, Repository
+from feastflow_registry.model.run import LAPTOP, Run
+from feastflow_registry.model.services import Service, Where
+from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.copy import ImageCopier
-from feastflow_registry.registry.docker_hub import HubClient
 from feastflow_registry.registry.http import Client
-from feastflow_registry.registry.hub_session import HubSession
-from feastflow_registry.report.journal import Journal
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
 from feastflow_registry.tags.survey import Surveyor
 
 if TYPE_CHECKING:
-    from feastflow_registry.builder.checks import Checks
+    from feastflow_registry.builder.buildx import Buildx
     from feastflow_registry.builder.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class LocalWorkspace:
+    """The working copy on this machine. ``environ``: what child processes may see."""
+
+    folder: Path
+    environ: Mapping[str, str]
+
+    @property
+    def git(self) -> Git:
+        """The working copy as git sees it."""
+        return Git(self.folder, self.environ)
+
+    def checkout(self, main: str) -> Checkout:
+        """Read what HEAD is."""
+        return self.git.checkout(main)
+
+    def peel(self, commit: Commit) -> Commit:
+        """Follow an annotated git tag's own object to its commit."""
+        return self.git.peel(commit)
+
+    def tracks(self, path: str) -> bool:
+        """Whether git tracks a file."""
+        return self.git.tracks(path)
+
+    def tracked(self) -> Iterable[str]:
+        """Every file that git tracks."""
+        return self.git.tree().files
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file."""
+        return (self.folder / path).exists()
+
+    def read(self, path: str, *, most: int) -> bytes | None:
+        """Read the beginning of a file of the repository; nothing, if it is missing."""
+        return worktree.read_file(self.folder, path, most=most)
+
+    def create(self, path: str, text: str) -> bool:
+        """Write a new file; false, if there is one already."""
+        return worktree.create_file(self.folder, path, text)
+
+    def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
+        """Yield what a build names and cannot have."""
+        return worktree.check_files(self.folder, tuple(services), where)
+
+    def print_bake(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
+        """Have buildx resolve a Compose or Bake file of a folder."""
+        from feastflow_registry.builder.bake_print import BakeFile
+
+        return BakeFile(self.folder, self.environ).print(file, folder, variables)
+
+    def login(self, host: RegistryHost, username: str) -> Credential | None:
+        """What ``docker login`` has kept for a registry."""
+        return docker_login.from_login(host, username)
 
 
 @dataclass
 class App:
-    """One run, wired. ``environ``: what children may see; ``reach``: the remote's history.
+    """One run.
 
-    ``statuses``: where GitHub keeps what it is told of commits;
-    ``all_services``: also those that this run does not work on, but may build from;
-    ``machine``: this machine's architecture; ``variables``: build secrets by variable;
-    ``hub_url``: where Docker Hub's API is, if not where it always is; ``width``: the columns of
-    the terminal, if there is one.
+    ``state``: what it has done so far; ``machine``: this machine's architecture; ``random_word``:
+    a fresh one each time; ``hub_url``: where Docker Hub's API is, if not at its own address;
+    ``width``: the columns of the terminal, if there is one.
     """
 
-    settings: Settings
-    context: Context
-    services: tuple[Service, ...]
-    all_services: tuple[Service, ...]
-    credential: Credential | None
-    workspace: Path
-    environ: Mapping[str, str]
-    git: Git
+    inputs: Inputs
+    workspace: LocalWorkspace
     http: Client
-    reach: Callable[[], History]
-    statuses: Callable[[], Statuses]
     log: Log
     machine: str
     hostname: str
-    word: Callable[[], str]
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    random_word: Callable[[], str]
+    github_token: str = field(default="", repr=False)
     hub_url: str = ""
     width: int = 0
-    _elsewhere: dict[RegistryHost, RegistryClient] = field(default_factory=dict)
+    state: RunState = field(default_factory=RunState)
+    _clients: dict[RegistryHost, RegistryClient] = field(default_factory=dict)
     _listing: Lock = field(default_factory=Lock)
 
-    @cached_property
+    @property
+    def settings(self) -> Settings:
+        """What was asked for."""
+        return self.inputs.settings
+
+    @property
+    def run(self) -> Run:
+        """The facts of this run."""
+        return self.inputs.run
+
+    @property
     def permission(self) -> Permission:
-        """What this run may do. A push that is due without credentials is refused here."""
-        found = gate.permit(self.settings, self.context)
-        wants = found.push and self.settings.command.writes
-        if not wants or self.credential or self.settings.dry_run:
-            return found
-        if self.context.actor == DEPENDABOT:
-            reason = "Dependabot's runs are given no secrets"
-            self.log.warning(f"Nothing is pushed: {reason}. The next run on main publishes.")
-            return Permission(False, False, reason)
-        raise credentials.missing(self.settings.registry)
+        """What this run may do."""
+        return self.inputs.permission
+
+    @property
+    def credential(self) -> Credential | None:
+        """What our registry knows us by."""
+        return self.inputs.credential
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The services to work on."""
+        return self.inputs.services
 
     @property
     def publishes(self) -> bool:
         """Whether this run writes to the registry."""
         return self.permission.push and self.settings.command.writes
 
-    @cached_property
-    def journal(self) -> Journal:
-        """What this run set out to do and has done."""
-        return Journal(self.log)
-
-    @cached_property
-    def registry(self) -> RegistryClient:
-        """The registry, with a token for every repository of the run."""
-        return self.connect([*(each.repository for each in self.services), *self.others])
-
-    def connect(self, repositories: Sequence[Repository]) -> RegistryClient:
-        """A registry by its repositories; another one than ours by what `docker login` kept."""
-        host, command = repositories[0].host, self.settings.command
-        credential = self.credential
-        if host != self.settings.registry:
-            credential = docker_login.from_login(host, "")
-        writes = command.writes or command is Command.DOCTOR
-        dry = self.settings.dry_run and command.writes
-        write = self.permission.push and writes and not dry
-        delete = write and command is Command.PRUNE
-        auth = Authenticator(self.http, host, credential, repositories, write, delete=delete)
-        return RegistryClient(self.http, auth)
-
-    def client(self, repository: Repository) -> RegistryClient:
-        """The registry of a repository: ours, or another one that images are promoted to."""
-        host = repository.host
-        if host == self.settings.registry:
-            return self.registry
-        if host not in self._elsewhere:
-            given = (to.repository(each) for to in self.settings.tag for each in self.services)
-            self._elsewhere[host] = self.connect([each for each in given if each.host == host])
-        return self._elsewhere[host]
-
-    def copier(self, target: Repository) -> ImageCopier:
-        """What brings images from our registry to a repository."""
-        return ImageCopier(self.registry, self.client(target))
-
-    @property
-    def others(self) -> tuple[Repository, ...]:
-        """Repositories of our registry that images are promoted to."""
-        given = self.settings.tag if self.settings.command is Command.PROMOTE else ()
-        found = (to.repository(each) for to in given if to.path for each in self.services)
-        return tuple(each for each in found if each.host == self.settings.registry)
-
     def check_may_write(self) -> None:
         """Refuse a command that would end without doing what it is there for."""
         if not self.permission.shared and not self.settings.dry_run:
             where = f"from {self.settings.main} or an allowed git tag"
-            if self.context.event == LAPTOP:
+            if self.run.event == LAPTOP:
                 where = f"where `git switch --detach origin/{self.settings.main}` leads"
             raise Failure(
                 Kind.INPUT,
@@ -146,69 +173,197 @@ class App:
                 f"Run it {where}; a dry run shows the plan.",
             )
 
+    def plan(self, steps: Sequence[Step]) -> Plan:
+        """A plan of this run's command."""
+        command, run = self.settings.command, self.run
+        return Plan(command, run.commit, run.source, self.permission, tuple(steps))
+
+    def clock(self) -> float:
+        """Seconds that never go back."""
+        return self.http.clock()
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        return self.http.wall()
+
     @cached_property
-    def hub(self) -> HubClient | None:
+    def registry(self) -> Registry:
+        """The registry of the services."""
+        return self._client(self.settings.registry)
+
+    def registry_of(self, repository: Repository) -> Registry:
+        """The registry of a repository: ours, or another one that images are promoted to."""
+        return self._client(repository.host)
+
+    def _client(self, host: RegistryHost) -> RegistryClient:
+        if host not in self._clients:
+            self._clients[host] = self._connect(host, gate.access(self.settings, self.permission))
+        return self._clients[host]
+
+    def _connect(self, host: RegistryHost, access: Access) -> RegistryClient:
+        """A registry with a token for the repositories of this run that are on it.
+
+        Another registry than ours is known by what ``docker login`` has kept.
+        """
+        given = self.settings.tag if self.settings.command is Command.PROMOTE else ()
+        promoted = [to.repository(each) for to in given if to.path for each in self.services]
+        own = [each.repository for each in self.services]
+        repositories = [each for each in (*own, *promoted) if each.host == host]
+        credential = self.credential
+        if host != self.settings.registry:
+            credential = self.workspace.login(host, "")
+        auth = Authenticator(
+            self.http,
+            host,
+            credential,
+            repositories,
+            access is not Access.READ,
+            delete=access is Access.DELETE,
+        )
+        return RegistryClient(self.http, auth)
+
+    def copier(self, target: Repository) -> Copier:
+        """What brings images from our registry to a repository."""
+        from feastflow_registry.registry.copy import ImageCopier
+
+        return ImageCopier(self._client(self.settings.registry), self._client(target.host))
+
+    @cached_property
+    def deletion(self) -> ImageDeletion:
+        """What deletes tags and images on our registry."""
+        return self._deletion(self._client(self.settings.registry))
+
+    def try_deletion(self) -> ImageDeletion:
+        """The same with a token of its own: to publish, nobody needs the right to delete."""
+        return self._deletion(self._connect(self.settings.registry, Access.DELETE))
+
+    def _deletion(self, client: RegistryClient) -> ImageDeletion:
+        from feastflow_registry.registry.delete import RegistryDeletion
+
+        return RegistryDeletion(client)
+
+    @cached_property
+    def hub(self) -> DockerHub | None:
         """Docker Hub's own API, if that is the registry in use."""
         if not self.settings.registry.is_docker_hub and not self.hub_url:
             return None
+        from feastflow_registry.registry import docker_hub, hub_session
+
         # Who lists or deletes thousands of tags waits where it is told to; doctor answers soon.
         patient = self.settings.command in (Command.TAGS, Command.PRUNE)
         http = replace(self.http, deadline=hub_session.DEADLINE) if patient else self.http
-        return HubClient(HubSession(http, self.credential, self.hub_url or hub_session.HUB))
+        session = hub_session.HubSession(http, self.credential, self.hub_url or hub_session.HUB)
+        return docker_hub.HubClient(session)
 
     @cached_property
-    def engine(self) -> Engine:
-        """The engine; imported late, because a run that reuses everything needs none."""
-        from feastflow_registry.builder.engine import Engine  # noqa: PLC0415  Slow to import.
+    def _buildx(self) -> Buildx:
+        from feastflow_registry.builder.buildx import Buildx
 
-        return Engine(
-            Buildx(
-                workspace=self.workspace,
-                environ=self.environ,
-                log=self.log,
-                sleep=self.http.sleep,
-                builder=self.settings.builder,
-                host=self.settings.registry,
-                credential=self.credential if self.publishes else None,
-                variables=self.variables,
-            )
+        return Buildx(
+            workspace=self.workspace.folder,
+            environ=self.workspace.environ,
+            log=self.log,
+            sleep=self.http.sleep,
+            builder=self.settings.builder,
+            host=self.settings.registry,
+            credential=self.credential if self.publishes else None,
+            variables=self.inputs.variables,
         )
 
-    def checker(self) -> Checks:
-        """What judges images; imported late, as the engine is."""
-        from feastflow_registry.builder.checks import Checks  # noqa: PLC0415  Slow to import.
+    @cached_property
+    def _engine(self) -> Engine:
+        from feastflow_registry.builder.engine import Engine
+
+        return Engine(self._buildx)
+
+    @property
+    def builder(self) -> Builder:
+        """The engine and its builder; a run that reuses everything needs none."""
+        return self._engine
+
+    def checker(self) -> Checker:
+        """What judges images."""
+        from feastflow_registry.builder.checks import Checks
 
         return Checks(
-            client=lambda: self.engine.client,
-            workspace=self.workspace,
-            environ=self.environ,
+            client=lambda: self._engine.client,
+            workspace=self.workspace.folder,
+            environ=self.workspace.environ,
             log=self.log,
             clock=self.http.clock,
             sleep=self.http.sleep,
-            word=self.word,
+            word=self.random_word,
             credential=self.credential if self.publishes else None,
             hostname=self.hostname,
         )
 
+    @property
+    def worktree(self) -> Worktree:
+        """The files that images are built from."""
+        return self.workspace.git
+
+    @property
+    def ledger(self) -> Ledger:
+        """What ``build`` remembers for ``push``."""
+        return FileLedger(self.workspace.git.folder())
+
+    def revisions(self) -> Iterable[Revision]:
+        """The commits that the clone knows, newest first."""
+        return self.workspace.git.revisions()
+
+    def is_shallow(self) -> bool:
+        """Whether the clone's history is cut off."""
+        return self.workspace.git.is_shallow()
+
     @cached_property
-    def surveyor(self) -> Surveyor:
-        """The eyes of the run."""
-        return Surveyor(
-            self.registry,
-            LayeredHistory(self.git, self.reach),
-            self.context.commit,
-            self.context.source,
-            self.settings.sha_length,
-            self._fingerprint,
+    def history(self) -> History:
+        """The clone's history where it can prove, else that of the remote."""
+        return LayeredHistory(self.workspace.git, self._remote_history)
+
+    def _remote_history(self) -> History:
+        """GitHub's own word in a runner; by hand, what the git remote says."""
+        if not self.run.in_runner:
+            return self.workspace.git
+        from feastflow_registry.git.github import GitHubHistory
+
+        return GitHubHistory(
+            api_url=self.inputs.github_api,
+            repository=self.run.repository,
+            token=self.github_token,
+        )
+
+    def statuses(self) -> Statuses:
+        """Where GitHub keeps what it is told of commits."""
+        from feastflow_registry.git.github import GitHubStatuses
+
+        return GitHubStatuses(
+            api_url=self.inputs.github_api,
+            repository=self.run.repository,
+            token=self.github_token,
         )
 
     @cached_property
+    def surveyor(self) -> Surveyor:
+        """What looks at our registry."""
+        return Surveyor(
+            self.registry,
+            self.history,
+            self.run.source,
+            CommitTags(self.settings.sha_length),
+            self._fingerprint,
+        )
+
+    def surveyor_of(self, repository: Repository) -> Surveyor:
+        """What looks at the registry of a repository."""
+        return replace(self.surveyor, registry=self.registry_of(repository))
+
+    @cached_property
     def _tree(self) -> Tree:
-        return self.git.tree()
+        return self.workspace.git.tree()
 
     def _fingerprint(self, service: Service) -> Fingerprint:
         """What a service is made from. Where it names no platform, this machine's is the one."""
-        known = {each.name: each for each in self.all_services}
+        known = {each.name: each for each in self.inputs.all_services}
         with self._listing:
             tree = self._tree
         options = {

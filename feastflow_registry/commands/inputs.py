@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
-from feastflow_registry.builder import docker_login
-from feastflow_registry.builder.bake_print import BakeFile
-from feastflow_registry.config import compose, grammar, settings, strict_yaml
 from feastflow_registry.config import file as config_file
-from feastflow_registry.config.environment import TOKENS, child_environ
+from feastflow_registry.config import grammar, settings, strict_yaml
+from feastflow_registry.config.environment import TOKENS
 from feastflow_registry.config.file import Config
 from feastflow_registry.config.options import check_options
 from feastflow_registry.config.settings import Settings, option
-from feastflow_registry.git.clone import Git
-from feastflow_registry.git.worktree import check_files, read_file
-from feastflow_registry.model import credentials
-from feastflow_registry.model import run as contexts
+from feastflow_registry.model import credentials, run
 from feastflow_registry.model.credentials import Credential
-from feastflow_registry.model.errors import Failure, Kind, Problem, gather
-from feastflow_registry.model.run import DEPENDABOT, Context, RefKind
+from feastflow_registry.model.errors import Failure, Kind, Problem, Problems
+from feastflow_registry.model.history import Checkout
+from feastflow_registry.model.plan import Permission
+from feastflow_registry.model.ports import Printed
+from feastflow_registry.model.references import Commit, RegistryHost, is_loopback
+from feastflow_registry.model.run import DEPENDABOT, RefKind, Run
 from feastflow_registry.model.services import Service, Where, check_together, select
 from feastflow_registry.tags import gate
 
@@ -29,237 +31,183 @@ _SECRET_LIMIT = 1024 * 1024
 _PAYLOAD_LIMIT = 32 * 1024 * 1024
 
 
-@dataclass
-class Intake:
-    """The inputs of one run: read, checked together, and the secrets kept apart.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the environment and the command line hold, before anything of it is checked.
 
-    ``hidden``: variables that no child may see, of which a build secret may name some;
-    ``described``, ``readable``: whether the file and the settings are sound enough to go on;
-    ``all_services``: every service that is described, ``services``: those to work on;
-    ``variables``: the values of the build secrets that are variables.
+    ``given``: inputs by name; ``folder``: the top of the working copy; ``hidden``: variables that
+    no child may see, of which a build secret may name some.
     """
 
     environ: Mapping[str, str]
-    inputs: dict[str, str]
+    given: Mapping[str, str]
     folder: Path
     token: str = field(default="", repr=False)
     github_token: str = field(default="", repr=False)
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
-    config: Config | None = None
-    config_text: str = field(default="", repr=False)
-    described: bool = False
-    settings: Settings = field(default_factory=lambda: settings.parse({}))
-    readable: bool = False
-    context: Context | None = None
-    credential: Credential | None = None
-    all_services: tuple[Service, ...] = ()
-    services: tuple[Service, ...] = ()
-    variables: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def in_runner(self) -> bool:
         """Whether GitHub Actions, and not a person, runs this."""
         return self.environ.get("GITHUB_ACTIONS") == "true"
 
-    @property
-    def git(self) -> Git:
-        """The working copy."""
-        return Git(self.folder, child_environ(self.environ))
 
-    def check(self) -> Context:
-        """Read everything; raises one failure with all that is wrong."""
-        self._refuse_token()
-        gather(
-            self._read_config,
-            self._read_settings,
-            self._read_credential,
-            self._read_context,
-            self._refuse_password,
-            self._read_services,
-        )
-        if self.context is None:  # Unreachable: gather raises what kept it from being read.
-            raise AssertionError
-        return self.context
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The inputs of one run, checked.
 
-    def _refuse_token(self) -> None:
-        """Refuse it in any other input, alone: every other problem would show the value."""
-        for name, value in self.inputs.items():
-            if self._gives_away(value):
-                raise _found_token(f'input "{option(name)}"')
+    ``services``: those to work on; ``all_services``: also those that they may be built from;
+    ``variables``: the values of the build secrets that are variables; ``github_api``: the address
+    of GitHub's REST API.
+    """
 
-    def _refuse_password(self) -> None:
-        """Refuse what `docker login` has kept, too, once it is known."""
-        self._refuse_token()
-        if self.config and self._gives_away(self.config_text):
-            raise _found_token(self.config.name)
-
-    def _gives_away(self, text: str) -> bool:
-        """Whether a text holds the credential in one of its forms."""
-        known = self.credential.forms(self.settings.registry) if self.credential else ()
-        return any(credentials.holds(text, form) for form in (self.token, *known))
-
-    def _read_config(self) -> None:
-        """Read the file of services and policy, if there is one."""
-        given = self.inputs.get("config", "").strip()
-        try:
-            name = grammar.relative_path(given or config_file.NAME)
-        except Failure:
-            return  # The settings say so.
-        content = read_file(self.folder, name, most=strict_yaml.LARGEST + 1)
-        if content is None and given:
-            raise Failure(
-                Kind.INPUT,
-                f'input "config": there is no file {name!r}.',
-                "Give its path relative to the top folder, or run `feastflow-registry init`.",
-            )
-        if content is not None:
-            self.config_text = content.decode("utf-8", "replace")
-            if self._gives_away(self.config_text):
-                raise _found_token(name)
-            self.config = config_file.read(name, content)
-        self.described = True
-
-    def _read_settings(self) -> None:
-        policy, origins = ({}, {}) if not self.config else (self.config.policy, self.config.origins)
-        known = {name.replace("-", "_"): value for name, value in policy.items()}
-        places = {name.replace("-", "_"): place for name, place in origins.items()}
-        places = {name: place for name, place in places.items() if not self.inputs.get(name)}
-        try:
-            self.settings = settings.parse({**known, **self.inputs}, places)
-        except Failure:
-            # The files can be checked all the same, if these are sound.
-            paths = {name: self.inputs.get(name, "") for name in ("context", "dockerfile")}
-            with suppress(Failure):
-                self.settings = settings.parse(paths)
-                self.readable = True
-            raise
-        self.readable = True
-
-    def _read_credential(self) -> None:
-        self.credential = Credential.parse(self.inputs.get("username", ""), self.token)
-
-    def _read_context(self) -> None:
-        checkout = self.git.checkout(self.settings.main)
-        if self.in_runner:
-            payload = _read_payload(self.environ.get("GITHUB_EVENT_PATH", ""))
-            context = contexts.from_runner(self.environ, payload, checkout)
-            if context.ref.kind is RefKind.TAG:
-                commit = self.git.peel(context.checkout)
-                context = replace(context, commit=commit, checkout=commit)
-            self.context = context
-        else:
-            self.context = contexts.from_checkout(checkout)
-            if not self.credential:
-                self.credential = docker_login.from_login(
-                    self.settings.registry, self.settings.username
-                )
-
-    def _read_services(self) -> None:
-        if not (self.described and self.readable):
-            return
-        known = self.context.repository if self.context else ""
-        owner, _, name = known.rpartition("/")
-        login = (
-            "" if self.inputs.get("username") or not self.credential else self.credential.username
-        )
-        namespace = self.settings.username or login or owner.lower() or "local"
-        source = self._describe()
-        if source:
-            self.all_services = source.build(self.settings, namespace)
-        else:
-            image = name or self.folder.resolve().name
-            self.all_services = (self.settings.service(namespace=namespace, image=image),)
-        where = source.where if source else _input
-        problems = list(check_together(self.all_services, where))
-        if self.settings.command.builds:
-            problems += check_files(self.folder, self.all_services, where)
-            problems += check_options(self.all_services, self.settings)
-            problems += self._read_secrets(where)
-        try:
-            self.services = select(self.all_services, self.settings.services)
-        except Failure as failure:
-            problems += failure.problems
-        if problems:
-            raise Failure.of(Kind.INPUT, problems)
-        self.all_services = tuple(map(self._without_missing, self.all_services))
-        self.services = tuple(map(self._without_missing, self.services))
-
-    def _describe(self) -> Config | None:
-        """Who describes the services, if more than the inputs do."""
-        if self.config and self.config.services:
-            config_file.refuse_mixed(self.config, self.inputs)
-            return self.config
-        if self.settings.services_from:
-            name = self.settings.services_from
-            content = read_file(self.folder, name, most=strict_yaml.LARGEST + 1)
-            compose.refuse_alike(name, content or b"")
-            self._refuse_variables(name, content or b"")
-            file = BakeFile(self.folder, child_environ(self.environ))
-            found = compose.read(name, str(self.folder.resolve()), file.print)
-            config_file.refuse_mixed(found, self.inputs)
-            return found
-        return None
-
-    def _refuse_variables(self, name: str, content: bytes) -> None:
-        """Refuse what Compose would read beside its file, and no commit would tell of."""
-        path = str(PurePosixPath(name).parent / ".env")
-        if b"$" in content and (self.folder / path).exists() and not self.git.tracks(path):
-            raise Failure(
-                Kind.INPUT,
-                f"{name} takes variables from {path}, which is not tracked.",
-                "Commit it or move it away: nobody could tell from the commit what was built.",
-            )
-
-    def _read_secrets(self, where: Where) -> Iterator[Problem]:
-        """Take the values of the build secrets; none may be the registry's own token."""
-        values = {**self.environ, **self.hidden}
-        for service in self.all_services:
-            for secret in service.secrets:
-                value = values.get(secret.variable, "")
-                if secret.file:
-                    with suppress(Failure):
-                        content = read_file(self.folder, secret.file, most=_SECRET_LIMIT) or b""
-                        value = content.decode("utf-8", "replace")
-                place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
-                if secret.variable in TOKENS or self._gives_away(value):
-                    yield Problem(
-                        f"{place} is this program's own token, which no build may have.",
-                        "Give the build a credential of its own.",
-                    )
-                elif secret.variable and value:
-                    self.variables[secret.variable] = value
-                elif secret.variable and self._may_push:
-                    yield Problem(
-                        f"{place} names the variable {secret.variable}, which is not set.",
-                        "Set it in the step's env, from a secret of the repository.",
-                    )
-
-    @property
-    def _may_push(self) -> bool:
-        """Whether this run is trusted; a fork's and Dependabot's are given no secrets."""
-        if not self.context:
-            return True
-        trusted = not self.context.in_runner or self.context.actor != DEPENDABOT
-        return gate.permit(self.settings, self.context).push and trusted
-
-    def _without_missing(self, service: Service) -> Service:
-        """Leave a secret out that this run was not given: the build may do without."""
-        known = [each for each in service.secrets if each.file or each.variable in self.variables]
-        return replace(service, secrets=tuple(known))
+    settings: Settings
+    run: Run
+    permission: Permission
+    credential: Credential | None
+    services: tuple[Service, ...]
+    all_services: tuple[Service, ...]
+    variables: Mapping[str, str] = field(repr=False)
+    github_api: str
 
 
-def _input(service: str, key: str) -> str:
-    """Where the one service that the inputs describe has a key."""
-    del service
-    return f'input "{option(key)}"'
+class Workspace(Protocol):
+    """The working copy, and what else of this machine the inputs refer to."""
+
+    def checkout(self, main: str) -> Checkout:
+        """Read what HEAD is. Raises an input failure where there is no commit to publish."""
+
+    def peel(self, commit: Commit) -> Commit:
+        """Follow an annotated git tag's own object to its commit."""
+
+    def tracks(self, path: str) -> bool:
+        """Whether git tracks a file."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file."""
+
+    def read(self, path: str, *, most: int) -> bytes | None:
+        """Read the beginning of a file of the repository; nothing, if it is missing."""
+
+    def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
+        """Yield what a build names and cannot have."""
+
+    def print_bake(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
+        """Have buildx resolve a Compose or Bake file of a folder, with these variables alone."""
+
+    def login(self, host: RegistryHost, username: str) -> Credential | None:
+        """What ``docker login`` has kept for a registry."""
 
 
-def _found_token(where: str) -> Failure:
-    return Failure(
-        Kind.INPUT,
-        f"{where} holds the registry token.",
-        "Remove it there and revoke the token: it may be in an image or a log.",
+def read(request: Request, workspace: Workspace) -> Inputs:
+    """Read and check everything. Raises one input failure with all that is wrong."""
+    texts = {f'input "{option(name)}"': value for name, value in request.given.items()}
+    # Alone, and before any other problem, which would show the value.
+    _refuse_token(texts, [request.token])
+    problems = Problems()
+    file = problems.collect(partial(_read_file, request, workspace, texts))
+    config = file.config if file else None
+    options = problems.collect(partial(_read_settings, request.given, config))
+    # The files can be checked all the same, if their own names are sound.
+    paths = options or _read_paths(request.given)
+    known = paths or settings.parse({})
+    given_user = request.given.get("username", "")
+    credential = problems.collect(partial(Credential.parse, given_user, request.token))
+    current = problems.collect(partial(_read_run, request, workspace, known.main))
+    if current and not current.in_runner and not credential:
+        credential = workspace.login(known.registry, known.username)
+    forms = (request.token, *(credential.forms(known.registry) if credential else ()))
+    problems.collect(partial(_refuse_token, texts, forms))
+    described = None
+    if file and paths:
+        reader = _ServiceReader(request, workspace, config, paths, current, credential, forms)
+        described = problems.collect(reader.read)
+    problems.check()
+    assert options
+    assert current
+    assert described
+    return Inputs(
+        settings=options,
+        run=current,
+        permission=gate.grant(options, current, has_credential=credential is not None),
+        credential=credential,
+        services=described.services,
+        all_services=described.all_services,
+        variables=described.variables,
+        github_api=_github_api(request.environ),
     )
+
+
+def _refuse_token(texts: Mapping[str, str], forms: Iterable[str]) -> None:
+    """Refuse a text that holds the credential in one of its forms. ``texts``: by their places."""
+    for where, text in texts.items():
+        if any(credentials.holds(text, form) for form in forms):
+            raise Failure(
+                Kind.INPUT,
+                f"{where} holds the registry token.",
+                "Remove it there and revoke the token: it may be in an image or a log.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What was looked for as ``feastflow.yml``, and what it says, if it is there."""
+
+    config: Config | None
+
+
+def _read_file(request: Request, workspace: Workspace, texts: dict[str, str]) -> _File | None:
+    """Read the file of services and policy; nothing, if its name is no path."""
+    given = request.given.get("config", "").strip()
+    try:
+        name = grammar.relative_path(given or config_file.NAME)
+    except Failure:
+        return None  # The settings say so.
+    content = workspace.read(name, most=strict_yaml.LARGEST + 1)
+    if content is None and given:
+        raise Failure(
+            Kind.INPUT,
+            f'input "config": there is no file {name!r}.',
+            "Give its path relative to the top folder, or run `feastflow-registry init`.",
+        )
+    if content is None:
+        return _File(None)
+    text = content.decode("utf-8", "replace")
+    _refuse_token({name: text}, [request.token])
+    config = config_file.read(name, content)
+    texts[config.name] = text
+    return _File(config)
+
+
+def _read_settings(given: Mapping[str, str], config: Config | None) -> Settings:
+    """An input beats the file, which beats the default."""
+    policy = {
+        name.replace("-", "_"): value for name, value in (config.policy if config else {}).items()
+    }
+    origins = {
+        name.replace("-", "_"): place for name, place in (config.origins if config else {}).items()
+    }
+    places = {name: place for name, place in origins.items() if not given.get(name)}
+    return settings.parse({**policy, **given}, places)
+
+
+def _read_paths(given: Mapping[str, str]) -> Settings | None:
+    """The settings that name files alone, if these are sound."""
+    with suppress(Failure):
+        return settings.parse({name: given.get(name, "") for name in ("context", "dockerfile")})
+    return None
+
+
+def _read_run(request: Request, workspace: Workspace, main: str) -> Run:
+    checkout = workspace.checkout(main)
+    if not request.in_runner:
+        return run.from_checkout(checkout)
+    payload = _read_payload(request.environ.get("GITHUB_EVENT_PATH", ""))
+    found = run.from_runner(request.environ, payload, checkout)
+    if found.ref.kind is RefKind.TAG:
+        commit = workspace.peel(found.checkout)
+        found = replace(found, commit=commit, checkout=commit)
+    return found
 
 
 def _read_payload(path: str) -> str:
@@ -268,3 +216,148 @@ def _read_payload(path: str) -> str:
             return file.read(_PAYLOAD_LIMIT).decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def _github_api(environ: Mapping[str, str]) -> str:
+    url = environ.get("GITHUB_API_URL") or "https://api.github.com"
+    host = re.match(r"http://(\[[^\]]+\]|[^/:]+)", url)
+    if url.startswith("https://") or (host and is_loopback(host[1])):
+        return url
+    raise Failure(
+        Kind.INPUT,
+        f"the variable GITHUB_API_URL is {url[:80]!r}, which is not an https address.",
+        "Leave it as the runner sets it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    services: tuple[Service, ...]
+    all_services: tuple[Service, ...]
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _ServiceReader:
+    """Reads the services, by whatever describes them. ``forms``: texts that no secret may hold."""
+
+    request: Request
+    workspace: Workspace
+    config: Config | None
+    settings: Settings
+    run: Run | None
+    credential: Credential | None
+    forms: Iterable[str]
+
+    def read(self) -> _Described:
+        """Read and check them. Raises all that is wrong with them at once."""
+        source = self._describe()
+        services = source.build(self.settings, self._namespace) if source else (self._single(),)
+        where = source.where if source else _input
+        problems = list(check_together(services, where))
+        variables: dict[str, str] = {}
+        if self.settings.command.builds:
+            problems += self.workspace.check_files(services, where)
+            problems += check_options(services, self.settings)
+            problems += self._read_secrets(services, where, variables)
+        chosen: tuple[Service, ...] = ()
+        try:
+            chosen = select(services, self.settings.services)
+        except Failure as failure:
+            problems += failure.problems
+        if problems:
+            raise Failure.of(Kind.INPUT, problems)
+        # A build may do without a secret that this run was not given.
+        without = {each.name: _with_secrets(each, variables) for each in services}
+        return _Described(
+            tuple(without[each.name] for each in chosen), tuple(without.values()), variables
+        )
+
+    @property
+    def _namespace(self) -> str:
+        owner = self.run.repository.rpartition("/")[0].lower() if self.run else ""
+        given = self.request.given.get("username")
+        login = self.credential.username if self.credential and not given else ""
+        return self.settings.username or login or owner or "local"
+
+    def _single(self) -> Service:
+        """The one service that the inputs describe."""
+        name = self.run.repository.rpartition("/")[2] if self.run else ""
+        image = name or self.request.folder.resolve().name
+        return self.settings.service(namespace=self._namespace, image=image)
+
+    def _describe(self) -> Config | None:
+        """What describes the services, if more than the inputs do."""
+        given = self.request.given
+        if self.config and self.config.services:
+            config_file.refuse_mixed(self.config, given)
+            return self.config
+        name = self.settings.services_from
+        if not name:
+            return None
+        from feastflow_registry.config import compose
+
+        content = self.workspace.read(name, most=strict_yaml.LARGEST + 1) or b""
+        compose.refuse_alike(name, content)
+        self._refuse_variables(name, content)
+        folder = str(self.request.folder.resolve())
+        found = compose.read(name, folder, self.workspace.print_bake)
+        config_file.refuse_mixed(found, given)
+        return found
+
+    def _refuse_variables(self, name: str, content: bytes) -> None:
+        """Refuse what Compose would read beside its file, and no commit would tell of."""
+        path = str(PurePosixPath(name).parent / ".env")
+        if b"$" in content and self.workspace.exists(path) and not self.workspace.tracks(path):
+            raise Failure(
+                Kind.INPUT,
+                f"{name} takes variables from {path}, which is not tracked.",
+                "Commit it or move it away: nobody could tell from the commit what was built.",
+            )
+
+    def _read_secrets(
+        self, services: Iterable[Service], where: Where, variables: dict[str, str]
+    ) -> Iterator[Problem]:
+        """Take the values of the build secrets; none may be the registry's own token."""
+        values = {**self.request.environ, **self.request.hidden}
+        for service in services:
+            for secret in service.secrets:
+                value = values.get(secret.variable, "")
+                if secret.file:
+                    with suppress(Failure):
+                        content = self.workspace.read(secret.file, most=_SECRET_LIMIT) or b""
+                        value = content.decode("utf-8", "replace")
+                place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
+                is_token = any(credentials.holds(value, form) for form in self.forms)
+                if secret.variable in TOKENS or is_token:
+                    yield Problem(
+                        f"{place} is this program's own token, which no build may have.",
+                        "Give the build a credential of its own.",
+                    )
+                elif secret.variable and value:
+                    variables[secret.variable] = value
+                elif secret.variable and self._is_trusted:
+                    yield Problem(
+                        f"{place} names the variable {secret.variable}, which is not set.",
+                        "Set it in the step's env, from a secret of the repository.",
+                    )
+
+    @property
+    def _is_trusted(self) -> bool:
+        """Whether this run may push; a fork's and Dependabot's are given no secrets."""
+        if not self.run:
+            return True
+        by_dependabot = self.run.in_runner and self.run.actor == DEPENDABOT
+        return gate.permit(self.settings, self.run).push and not by_dependabot
+
+
+def _input(service: str, key: str) -> str:
+    """Where the one service that the inputs describe has a key."""
+    del service
+    return f'input "{option(key)}"'
+
+
+def _with_secrets(service: Service, variables: Mapping[str, str]) -> Service:
+    """The service without the secrets whose variable has no value."""
+    secrets = [each for each in service.secrets if each.file or each.variable in variables]
+    return replace(service, secrets=tuple(secrets))

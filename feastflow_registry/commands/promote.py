@@ -1,101 +1,185 @@
-"""The command ``promote``: a published image gets another tag, repository or registry."""
+"""The command ``promote``: a published image gets another tag, repository or registry.
+
+It refuses a name that is a commit's or a git tag's own, a milestone that is final, a step back,
+and an image that was withdrawn, unless ``latest: force`` says so for ``latest``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from feastflow_registry.commands.app import App
-from feastflow_registry.commands.promotion import plan_promotion
 from feastflow_registry.config.selectors import Destination, Selector
-from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import Published
 from feastflow_registry.model.parallel import together
-from feastflow_registry.model.plan import Latest, Plan, Step
-from feastflow_registry.model.references import Repository
+from feastflow_registry.model.plan import (
+    CopyImage,
+    Facts,
+    KeepTag,
+    Latest,
+    MoveTag,
+    Outcome,
+    Plan,
+    ReuseImage,
+    Rule,
+    SharedTag,
+    Step,
+)
+from feastflow_registry.model.references import Commit, Reference, Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.report.results import Answer
-from feastflow_registry.tags.choose import Chooser
-from feastflow_registry.tags.moving import Moves
-from feastflow_registry.tags.survey import Surveyor
+from feastflow_registry.model.tag_names import LATEST, commit_digits
+from feastflow_registry.tags import rules
+from feastflow_registry.tags.choose import Chooser, Chosen
+from feastflow_registry.tags.move import Transfer
+
+
+def plan(app: App) -> Plan:
+    """Look at the images and at the tags that they are to get, then plan."""
+    _check_destinations(app)
+    app.check_may_write()
+    wanted = app.settings.to or Selector(commit=app.run.commit.sha)
+    chooser = Chooser(app.surveyor)
+
+    def look(service: Service) -> list[Promotion]:
+        chosen = chooser.choose(service.repository, wanted)
+        withdrawn = chooser.is_withdrawn(chosen)
+
+        def look_at(destination: Destination) -> Promotion:
+            return _look_at(app, service, chosen, destination, withdrawn=withdrawn)
+
+        # What the first one holds is most likely what the others hold, and is read once.
+        first, *others = app.settings.tag
+        return [look_at(first), *together(look_at, others)]
+
+    promotions = chain(*together(look, app.services))
+    # Several tags of one repository have its image in common.
+    return app.plan(tuple(dict.fromkeys(chain(*map(plan_promotion, promotions)))))
+
+
+def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
+    """Copy the images that are not there yet, then set the tags."""
+    return Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier).run()
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """One promotion, of all services at once."""
+    """One image, and one tag that it is to get.
 
-    app: App
+    ``service``: with the repository that it goes to; ``commit``: whose the image is taken for;
+    ``facts``: what the tag holds now.
+    """
 
-    def run(self) -> Answer:
-        """Choose, plan, and move tags; or stop after the plan."""
-        self._check_destinations()
-        self.app.check_may_write()
-        plan = self._plan()
-        journal, dry_run = self.app.journal, self.app.settings.dry_run
-        journal.begin(plan)
-        if not dry_run:
-            moves = Moves(
-                plan=plan,
-                there=self._eyes,
-                clock=self.app.http.clock,
-                attempted=journal.attempted,
-                copier=self.app.copier,
-            )
-            for outcome in moves.run():
-                journal.note(outcome)
-            journal.pushed = True
-        return journal.answer(dry_run=dry_run)
+    service: Service
+    chosen: Chosen
+    commit: Commit
+    tag: Tag
+    rule: Rule
+    facts: Facts
 
-    def _check_destinations(self) -> None:
-        """Refuse what leads nowhere, and one repository for several services."""
-        given, services = self.app.settings.tag, self.app.services
-        if not given:
+    @property
+    def reference(self) -> Reference:
+        """The tag with its repository."""
+        return Reference(self.service.repository, self.tag)
+
+
+def _check_destinations(app: App) -> None:
+    """Refuse what leads nowhere, and one repository for several services."""
+    given, services = app.settings.tag, app.services
+    if not given:
+        raise Failure(
+            Kind.INPUT,
+            'input "tag": promote needs to know which tag the image is to get.',
+            "Name it, as in tag: production, or a repository: host/team/{service}:production.",
+        )
+    for destination in given:
+        if destination.tag == LATEST and app.settings.latest is Latest.NEVER:
             raise Failure(
                 Kind.INPUT,
-                'input "tag": promote needs to know which tag the image is to get.',
-                "Name it, as in tag: production, or a repository: host/team/{service}:production.",
+                'input "tag": latest is not to be moved, as the input latest says never.',
+                "Promote to another tag, or leave the input latest out.",
             )
-        for each in given:
-            if each.tag == tag_names.LATEST and self.app.settings.latest is Latest.NEVER:
-                raise Failure(
-                    Kind.INPUT,
-                    'input "tag": latest is not to be moved, as the input latest says never.',
-                    "Promote to another tag, or leave the input latest out.",
-                )
-            if len({each.repository(service) for service in services}) < len(services):
-                raise Failure(
-                    Kind.INPUT,
-                    f'input "tag": {each} is one repository for {len(services)} services.',
-                    "Put {service} into it, or name one service in the input services.",
-                )
+        if len({destination.repository(service) for service in services}) < len(services):
+            raise Failure(
+                Kind.INPUT,
+                f'input "tag": {destination} is one repository for {len(services)} services.',
+                "Put {service} into it, or name one service in the input services.",
+            )
 
-    def _eyes(self, repository: Repository) -> Surveyor:
-        return replace(self.app.surveyor, registry=self.app.client(repository))
 
-    def _plan(self) -> Plan:
-        settings, context = self.app.settings, self.app.context
-        wanted = settings.to or Selector(commit=context.commit.sha)
-        chooser = Chooser(self.app.surveyor)
+def _look_at(
+    app: App, service: Service, chosen: Chosen, destination: Destination, *, withdrawn: bool
+) -> Promotion:
+    """Gather what decides whether an image may have a tag."""
+    target = replace(service, repository=destination.repository(service))
+    tag = destination.tag or chosen.tag
+    if tag is None or (destination.tag is None and not commit_digits(tag)):
+        raise Failure(
+            Kind.INPUT,
+            f"no commit tag holds {chosen}, so there is no tag to promote it to.",
+            "Name one in the input tag, as in host/repository:tag.",
+        )
+    rule = Rule.COMMIT if tag == chosen.tag else Rule.MILESTONE
+    if tag == LATEST:
+        rule = Rule.FORCE if app.settings.latest is Latest.FORCE else Rule.FORWARD
+    surveyor, commit = app.surveyor_of(target.repository), chosen.commit or app.run.commit
+    if rule is Rule.COMMIT:
+        held = surveyor.registry.resolve(Reference(target.repository, tag))
+        facts = Facts(Published(held, None, "") if held else None)
+    else:
+        facts = surveyor.look(target.repository, commit, SharedTag(tag, rule), chosen.digest)
+        facts = replace(facts, withdrawn=withdrawn)
+    return Promotion(target, chosen, commit, tag, rule, facts)
 
-        def plan_one(service: Service) -> list[Step]:
-            chosen = chooser.choose(service.repository, wanted)
-            withdrawn = chooser.is_withdrawn(chosen)
 
-            def plan_tag(each: Destination) -> tuple[Step, ...]:
-                return plan_promotion(
-                    service,
-                    chosen,
-                    each,
-                    self._eyes(each.repository(service)),
-                    latest=settings.latest,
-                    withdrawn=withdrawn,
-                )
+def plan_promotion(promotion: Promotion) -> tuple[Step, ...]:
+    """Plan one image and one tag. Raises a conflict where the rule of the tag forbids it."""
+    service, chosen = promotion.service, promotion.chosen
+    source = Reference(chosen.repository, chosen.tag or chosen.digest)
+    steps: list[Step] = [ReuseImage(service, source, chosen.image)]
+    if service.repository != chosen.repository:
+        digest = Reference(chosen.repository, chosen.digest)
+        steps.append(CopyImage(service, digest, service.repository))
+    return (*steps, _decide(promotion))
 
-            # What the first one holds is most likely what the others hold, and is read once.
-            first, *others = settings.tag
-            return [*plan_tag(first), *chain(*together(plan_tag, others))]
 
-        # Several tags of one repository have its image in common.
-        steps = dict.fromkeys(chain(*together(plan_one, self.app.services)))
-        permission = self.app.permission
-        return Plan(settings.command, context.commit, context.source, permission, tuple(steps))
+def _decide(promotion: Promotion) -> Step:
+    """Say what becomes of the tag, by the rules of publish."""
+    service, chosen, facts = promotion.service, promotion.chosen, promotion.facts
+    tag, rule, commit = promotion.tag, promotion.rule, promotion.commit
+    held = facts.current.digest if facts.current else None
+    if held == chosen.digest:
+        return KeepTag(service, tag, held, rules.THERE)
+    if rule is Rule.COMMIT:
+        if held:
+            why = f"holds another image, {held.short}, and is written once"
+            raise _refused(promotion.reference, why)
+        return MoveTag(service, tag, rule, None)
+    if chosen.commit is None and rule is not Rule.FORCE and held:
+        why = f"is there, and nothing tells which commit {chosen} is of"
+        raise _refused(promotion.reference, why)
+    decision = rules.decide(
+        rule, facts, digest=chosen.digest, reference=promotion.reference, commit=commit
+    )
+    if decision.move:
+        return MoveTag(service, tag, rule, held)
+    if facts.withdrawn:
+        raise Failure(
+            Kind.CONFLICT,
+            f"{chosen} was withdrawn by a rollback.",
+            "Promote another commit. A mark stays: if it is good after all, commit it anew.",
+        )
+    final = facts.frozen or facts.git_tag not in (None, commit)
+    why = f"is not moved to {commit.short}: {decision.reason}"
+    raise _refused(promotion.reference, why, final=final)
+
+
+def _refused(reference: Reference, why: str, *, final: bool = False) -> Failure:
+    fix = "Promote a newer commit or choose another tag; to go back, use rollback."
+    if reference.target == LATEST:
+        fix = "Promote a newer commit; to go back, use rollback or latest: force."
+    if final:
+        fix = "Choose another tag: this one stays what it is."
+    return Failure(Kind.CONFLICT, f"{reference} {why}.", fix)

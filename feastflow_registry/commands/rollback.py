@@ -1,47 +1,141 @@
-"""What ``rollback`` will do: which images are bad, and which ones a tag goes back to.
+"""The command ``rollback``: a tag goes back to an image that it held before, without a build.
 
 All services go back to one commit: the nearest first parent, published and not withdrawn, at which
 one of those that hold the bad commit had another image. A service that did not change since stays
 as it is; that makes a rollback that was broken off end where the whole one would have.
+
+With ``manifests``, they are pointed at that image, too; the commands that do the same in a cluster
+are printed in any case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 
+from feastflow_registry.commands import manifests
+from feastflow_registry.commands.app import App
+from feastflow_registry.commands.manifests import Manifests
+from feastflow_registry.config import selectors
 from feastflow_registry.config.selectors import Selector
-from feastflow_registry.model import tag_names
+from feastflow_registry.kubernetes import kubectl
+from feastflow_registry.kubernetes.image_names import Pin
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.plan import KeepTag, MarkImage, MoveTag, ReuseImage, Rule, Step
-from feastflow_registry.model.references import Commit, Reference, Repository, Tag
+from feastflow_registry.model.parallel import attempt, spread
+from feastflow_registry.model.plan import (
+    KeepTag,
+    Latest,
+    MoveTag,
+    Outcome,
+    Plan,
+    ReuseImage,
+    Rule,
+    Step,
+    WithdrawImage,
+)
+from feastflow_registry.model.references import Commit, Reference, Tag
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.tag_names import LATEST, CommitTags, frozen_marker, withdrawn_digits
+from feastflow_registry.model.wording import some
 from feastflow_registry.tags import rules
-from feastflow_registry.tags.choose import Chooser, Chosen, listed, unmarked
+from feastflow_registry.tags.choose import Chooser, Chosen, unmarked
+from feastflow_registry.tags.move import Transfer
 from feastflow_registry.tags.survey import Surveyor
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Return:
     """Where one service goes. ``held``: what the tag holds now; ``good``: what it is to hold.
 
-    ``why``: why there is nothing that it could go to.
+    ``why``: why there is nothing that it could go to; ``is_back``: whether this is no step forward.
     """
 
     service: Service
     held: Chosen
     good: Chosen | None
     why: str = ""
+    is_back: bool = True
 
 
-@dataclass(slots=True)
-class Retreat:
-    """Looks for the way back, asking the registry for each commit tag once."""
+def plan(app: App) -> Plan:
+    """Find out what the tag holds and where it can go back to, then plan."""
+    tag = selectors.single(app.settings.command, app.settings.tag) or LATEST
+    _check_may_move(app, tag)
+    app.check_may_write()
+    files = manifests.read(app) if app.settings.manifests else Manifests((), ())
+    returns = _look(app, tag)
+    steps = plan_rollback(returns, tag, app.surveyor.commit_tags)
+    pins = {
+        each.service: Pin(each.good.tag, each.good.digest)
+        for each in returns
+        if each.good and each.good.tag
+    }
+    edits = manifests.plan_edits(app, files, pins)
+    moving = {step.service: pins[step.service] for step in steps if isinstance(step, MoveTag)}
+    commands = kubectl.commands(moving, files.manifests)
+    where = "In a cluster:" if files.manifests else "In a cluster, if it has these names:"
+    advice = (*_advice(steps), *([where] if commands else []))
+    return replace(app.plan((*steps, *edits)), advice=advice, kubectl=tuple(commands))
+
+
+def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
+    """Mark what is bad, then move the tags, then point the manifests at what they hold."""
+    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier)
+    yield from transfer.run()
+    try:
+        yield from manifests.write(app, plan)
+    except Failure as failure:
+        tag = next(step.tag for step in plan.steps if isinstance(step, MoveTag | KeepTag))
+        fix = f"Mend that, then run deploy with tag: {tag} and the same manifests."
+        causes = (problem.cause for problem in failure.problems)
+        raise Failure.of(
+            Kind.CONFLICT,
+            [Problem(f"the tags are moved, the manifests are not: {each}", fix) for each in causes],
+        ) from None
+
+
+def _check_may_move(app: App, tag: Tag) -> None:
+    """Refuse a tag that is not to be moved, and a second try that might go one further back."""
+    settings = app.settings
+    if tag == LATEST and settings.latest is Latest.NEVER:
+        raise Failure(
+            Kind.INPUT,
+            "latest is not to be moved, as the input latest says never.",
+            "Roll another tag back, or leave the input latest out.",
+        )
+    if app.run.attempt > 1 and not settings.to and not settings.dry_run:
+        raise Failure(
+            Kind.INPUT,
+            "this run is started again, and its first try may have moved the tags already.",
+            "Name where to go in the input to, or start a new run: each goes one further back.",
+        )
+
+
+def _look(app: App, tag: Tag) -> list[Return]:
+    """Look at what each service's tag holds, and at what it can go back to."""
+    look = WayBack(app.surveyor, tag)
+    held = look.held(app.services)
+    for service in app.services:
+        if service not in held:
+            app.log.notice(f"{service.name} has no tag {tag}: it is left out.")
+    if not app.settings.to:
+        return look.back(held)
+    returns = look.to(held, app.settings.to)
+    chooser = Chooser(app.surveyor)
+    for each in returns:
+        if each.good and chooser.is_withdrawn(each.good):
+            app.log.warning(f"{each.good} was withdrawn by a rollback, and stays marked.")
+    return returns
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Looks for where a tag can go back to, in all services side by side."""
 
     surveyor: Surveyor
     tag: Tag
-    _found: dict[tuple[Repository, Commit], Chosen | None] = field(default_factory=dict)
 
     @property
     def _chooser(self) -> Chooser:
@@ -49,107 +143,120 @@ class Retreat:
 
     def held(self, services: Sequence[Service]) -> Mapping[Service, Chosen]:
         """What the tag holds of each service that has it. Raises where none has."""
-        found: dict[Service, Chosen] = {}
-        for service in services:
+        git_tag = self.tag != LATEST and self.surveyor.history.git_tag(self.tag.value)
+
+        def look(service: Service) -> Chosen | None:
             reference = Reference(service.repository, self.tag)
-            self._check_movable(reference)
-            if len(services) == 1 or self.surveyor.registry.resolve(reference):
-                found[service] = self._chooser.choose(service.repository, Selector(tag=self.tag))
-        if not found:
+            marker = Reference(service.repository, frozen_marker(self.tag))
+            is_final = self.surveyor.registry.resolve(marker) is not None
+            if is_final or git_tag:
+                why = "is final" if is_final else "is the name of a git tag"
+                raise Failure(
+                    Kind.CONFLICT,
+                    f"{reference} {why}, and is never moved.",
+                    "Roll another tag back, or promote what should run to a tag of its own.",
+                )
+            if len(services) > 1 and not self.surveyor.registry.resolve(reference):
+                return None
+            return self._chooser.choose(service.repository, Selector(tag=self.tag))
+
+        looked = zip(services, spread(look, services), strict=True)
+        held = {service: chosen for service, chosen in looked if chosen}
+        if not held:
             raise Failure(
                 Kind.INPUT,
                 f"no service has the tag {self.tag}.",
                 "Name the tag that is to go back in the input tag.",
             )
-        return found
+        return held
 
-    def _check_movable(self, reference: Reference) -> None:
-        """Refuse a milestone that is final, and the name of a git tag."""
-        marker = Reference(reference.repository, tag_names.frozen_marker(self.tag))
-        final = self.surveyor.registry.resolve(marker) is not None
-        if final or (
-            self.tag != tag_names.LATEST and self.surveyor.history.git_tag(self.tag.value)
-        ):
-            why = "is final" if final else "is the name of a git tag"
-            raise Failure(
-                Kind.CONFLICT,
-                f"{reference} {why}, and is never moved.",
-                "Roll another tag back, or promote what should run to a tag of its own.",
-            )
-
-    def to(self, held: Mapping[Service, Chosen], wanted: Selector) -> list[Target]:
+    def to(self, held: Mapping[Service, Chosen], wanted: Selector) -> list[Return]:
         """Send every service to the image that is named."""
-        found: dict[Service, Chosen] = {}
-        failures: list[Failure] = []
-        for service in held:
-            try:
-                found[service] = self._chooser.choose(service.repository, wanted)
-            except Failure as failure:
-                failures.append(failure)
-        if failures and found and failures[0].kind is Kind.INPUT:
-            names = ", ".join(each.name for each in found)
+        choose = partial(self._choose, wanted)
+        chosen = list(zip(held, attempt(choose, held), strict=True))
+        failures = [each for _, each in chosen if isinstance(each, Failure)]
+        good = {service: each for service, each in chosen if isinstance(each, Chosen)}
+        if failures and good and failures[0].kind is Kind.INPUT:
+            names = ", ".join(service.name for service in good)
             fix = f"To move those that have it, name them in the input services: {names}."
             causes = (problem.cause for each in failures for problem in each.problems)
             raise Failure.of(Kind.INPUT, [Problem(cause, fix) for cause in causes])
         if failures:
             raise Failure.join(failures)
-        return [Target(service, held[service], good) for service, good in found.items()]
+        return [self._return(service, held[service], each) for service, each in good.items()]
 
-    def back(self, held: Mapping[Service, Chosen]) -> list[Target]:
+    def _choose(self, wanted: Selector, service: Service) -> Chosen:
+        return self._chooser.choose(service.repository, wanted)
+
+    def back(self, held: Mapping[Service, Chosen]) -> list[Return]:
         """Send every service back to before the newest commit that any of them holds."""
         bad = self._newest(held)
+        affected = [service for service, chosen in held.items() if chosen.commit == bad]
         before = list(self.surveyor.history.ancestors(bad))
         for place, commit in enumerate(before):
-            if any(self._differs(service, there, bad, commit) for service, there in held.items()):
-                return [self._target(each, there, before[place:]) for each, there in held.items()]
-        bad_ones = [each for each, there in held.items() if there.commit == bad]
-        raise self._nowhere(bad_ones, bad, others=held.keys() - set(bad_ones), known=bool(before))
+            good = dict(zip(affected, spread(partial(self._good, commit), affected), strict=True))
+            if any(each and each.digest != held[service].digest for service, each in good.items()):
+                found = spread(partial(self._nearest, before[place:], good), held)
+                return [
+                    self._return(service, held[service], each)
+                    for service, each in zip(held, found, strict=True)
+                ]
+        raise self._nowhere(affected, bad, others=held.keys() - set(affected), known=bool(before))
 
     def _newest(self, held: Mapping[Service, Chosen]) -> Commit:
+        """The newest commit that any service holds."""
         newest: Commit | None = None
-        for there in held.values():
-            if there.commit is None:
+        for chosen in held.values():
+            if chosen.commit is None:
                 raise Failure(
                     Kind.CONFLICT,
-                    f"{Reference(there.repository, self.tag)} holds an image of no known commit.",
+                    f"{Reference(chosen.repository, self.tag)} holds an image of no known commit.",
                     "Say in the input to which commit it is to go.",
                 )
-            relation = self.surveyor.history.relation(newest or there.commit, there.commit)
+            relation = self.surveyor.history.relation(newest or chosen.commit, chosen.commit)
             if relation in (Relation.DIVERGED, Relation.UNKNOWN):
                 raise Failure(
                     Kind.CONFLICT,
-                    f"the services hold {there.commit.short}, which {relation.value} "
+                    f"the services hold {chosen.commit.short}, which {relation.value} "
                     f"{newest.short if newest else 'another'}.",
                     "Roll them back one by one (services), or say where to (to).",
                 )
-            newest = there.commit if relation is not Relation.BEHIND else newest
+            newest = chosen.commit if relation is not Relation.BEHIND else newest
         assert newest is not None
         return newest
 
-    def _differs(self, service: Service, there: Chosen, bad: Commit, commit: Commit) -> bool:
-        """Whether a commit's image of a service that holds the bad one is another, and good."""
-        if there.commit != bad:
-            return False
-        good = self._good(service.repository, commit)
-        return good is not None and good.digest != there.digest
+    def _good(self, commit: Commit, service: Service) -> Chosen | None:
+        """A commit's image of a service, if it is published and not withdrawn."""
+        chosen = self._chooser.published(service.repository, commit)
+        return None if chosen and self._chooser.is_withdrawn(chosen) else chosen
 
-    def _good(self, repository: Repository, commit: Commit) -> Chosen | None:
-        """A commit's image, if it is published and not withdrawn."""
-        if (repository, commit) not in self._found:
-            good = self._chooser.published(repository, commit)
-            bad = good and self._chooser.is_withdrawn(good)
-            self._found[repository, commit] = None if bad else good
-        return self._found[repository, commit]
+    def _nearest(
+        self,
+        commits: Sequence[Commit],
+        looked_at: Mapping[Service, Chosen | None],
+        service: Service,
+    ) -> Chosen | None:
+        """The image of the first commit that has a good one; the first was ``looked_at``."""
+        first, *others = commits
+        good = looked_at[service] if service in looked_at else self._good(first, service)
+        later = (self._good(commit, service) for commit in others)
+        return good or next(filter(None, later), None)
 
-    def _target(self, service: Service, there: Chosen, before: Sequence[Commit]) -> Target:
-        found = (self._good(service.repository, commit) for commit in before)
-        good = next((each for each in found if each), None)
-        return Target(service, there, good, "" if good else "nothing older is published")
+    def _return(self, service: Service, held: Chosen, good: Chosen | None) -> Return:
+        if good is None:
+            return Return(service, held, None, "nothing older is published")
+        is_back = (
+            good.digest == held.digest
+            or held.commit is None
+            or good.commit is None
+            or self.surveyor.history.relation(held.commit, good.commit) is not Relation.AHEAD
+        )
+        return Return(service, held, good, is_back=is_back)
 
     def _nowhere(
         self, services: Sequence[Service], bad: Commit, *, others: Collection[Service], known: bool
     ) -> Failure:
-        """Say whose image has nothing before it, and what there is. ``known``: the history is."""
+        """Say whose image has nothing before it. ``known``: whether the history before it is."""
         names = ", ".join(each.name for each in services)
         if not known:
             return Failure(
@@ -159,10 +266,10 @@ class Retreat:
                 "clone with --unshallow); or name a commit in the input to.",
             )
         rest = ", ".join(sorted(each.name for each in others))
-        there = unmarked(self.surveyor.registry.tags(services[0].repository))
-        there = [each for each in there if not bad.sha.startswith(each)]
+        published = unmarked(self.surveyor.registry.tags(services[0].repository))
+        published = [digits for digits in published if not bad.sha.startswith(digits)]
         fix = "Publish a commit that mends it"
-        fix += f", or name one in the input to: {listed(there)}." if there else "."
+        fix += f", or name one in the input to: {some(published)}." if published else "."
         if rest:
             fix = f"To take the others back, name them in the input services: {rest}."
         return Failure(
@@ -173,24 +280,27 @@ class Retreat:
         )
 
 
-def plan_rollback(targets: Sequence[Target], surveyor: Surveyor, tag: Tag) -> tuple[Step, ...]:
+def plan_rollback(returns: Sequence[Return], tag: Tag, tags: CommitTags) -> tuple[Step, ...]:
     """Plan the way back: marks first, so that no run moves the tag to a bad image again."""
-    return tuple(step for each in targets for step in _steps(each, surveyor, tag))
+    return tuple(step for each in returns for step in _steps(each, tag, tags))
 
 
-def _steps(target: Target, surveyor: Surveyor, tag: Tag) -> Iterator[Step]:
+def _steps(target: Return, tag: Tag, tags: CommitTags) -> Iterator[Step]:
     service, held, good = target.service, target.held, target.good
-    reference = Reference(service.repository, tag)
     if good is None or good.digest == held.digest:
-        yield KeepTag(service, reference, held.digest, target.why or rules.THERE)
+        yield KeepTag(service, tag, held.digest, target.why or rules.THERE)
         return
     yield ReuseImage(service, Reference(good.repository, good.tag or good.digest), good.image)
-    if held.commit and _is_back(surveyor, held.commit, good.commit):
-        marker = tag_names.withdrawn_marker(held.commit, surveyor.sha_length)
-        yield MarkImage(service, Reference(service.repository, marker), held.digest)
-    yield MoveTag(service, reference, Rule.FORCE, held.digest)
+    if held.commit and target.is_back:
+        yield WithdrawImage(service, tags.withdrawn(held.commit), held.digest)
+    yield MoveTag(service, tag, Rule.FORCE, held.digest)
 
 
-def _is_back(surveyor: Surveyor, held: Commit, good: Commit | None) -> bool:
-    """Whether this is no step forward, to what was left before."""
-    return good is None or surveyor.history.relation(held, good) is not Relation.AHEAD
+def _advice(steps: Sequence[Step]) -> list[str]:
+    """What a person on call may not think of."""
+    if not any(isinstance(step, MoveTag) for step in steps):
+        return ["Nothing to do: each tag is where it is to be, or has nothing to go back to."]
+    marked = {withdrawn_digits(step.tag) for step in steps if isinstance(step, WithdrawImage)}
+    names = ", ".join(sorted(marked))
+    advice = f"Revert {names} on the branch, or what is published next has it again."
+    return [advice] if names else []

@@ -88,6 +88,7 @@ class Manifest:
 class Change:
     """An image that another one takes the place of. ``line``: where it stood."""
 
+    repository: Repository
     line: int
     resource: str
     container: str
@@ -190,7 +191,16 @@ def edit(manifest: Manifest, pins: Mapping[Repository, Pin]) -> Edit:
         if found.foreign:
             left.append(found)
         elif wishes.add(found, pin, new := f"{spelling.name}{pin}"):
-            changes.append(Change(found.line, found.resource, found.container, found.text, new))
+            changes.append(
+                Change(
+                    spelling.repository,
+                    found.line,
+                    found.resource,
+                    found.container,
+                    found.text,
+                    new,
+                )
+            )
     if "*" in manifest.stream.text:
         wishes.check_aliases()
     if wishes.problems:

@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Kind(IntEnum):
@@ -58,18 +61,34 @@ class Failure(Exception):
         return "\n".join(str(problem) for problem in self.problems)
 
 
-def gather(*checks: Callable[[], object]) -> None:
-    """Run every check, then raise the bad input of all of them as one failure."""
-    problems: list[Problem] = []
-    for check in checks:
+class Problems:
+    """Bad input, collected from several checks and raised as one failure."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def collect(self, check: Callable[[], T]) -> T | None:
+        """Run a check; nothing, if it finds bad input. Any other failure is raised at once."""
         try:
-            check()
+            return check()
         except Failure as failure:
             if failure.kind is not Kind.INPUT:
                 raise
-            problems.extend(failure.problems)
-    if problems:
-        raise Failure.of(Kind.INPUT, problems)
+            self.found.extend(failure.problems)
+            return None
+
+    def check(self) -> None:
+        """Raise what was found, if anything."""
+        if self.found:
+            raise Failure.of(Kind.INPUT, self.found)
+
+
+def gather(*checks: Callable[[], object]) -> None:
+    """Run every check, then raise the bad input of all of them as one failure."""
+    problems = Problems()
+    for check in checks:
+        problems.collect(check)
+    problems.check()
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

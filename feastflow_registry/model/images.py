@@ -15,6 +15,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.immutability import ImmutableTags
 from feastflow_registry.model.references import Commit, Digest, Tag
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 
@@ -230,6 +231,24 @@ class ListedTag:
     pushed: datetime | None = None
     pulled: datetime | None = None
     platforms: tuple[Platform, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HubRepository:
+    """What Docker Hub says of a repository. ``rights``: the user's, not those of the token."""
+
+    private: bool
+    immutable: ImmutableTags
+    rights: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PullLimit:
+    """How many pulls are left, out of how many in how many seconds."""
+
+    remaining: int
+    limit: int
+    window: int
 
 
 def read_moment(value: object) -> datetime | None:

@@ -87,11 +87,23 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Whether this run may push, whether tags that others share may move, and why."""
+    """Whether this run may push, whether tags that others share may move, and why.
+
+    ``warning``: what has to be said aloud of it, if anything.
+    """
 
     push: bool
     shared: bool
     reason: str
+    warning: str = ""
+
+
+class Access(Enum):
+    """What a run asks a registry for."""
+
+    READ = "read"
+    WRITE = "read and write"
+    DELETE = "read, write and delete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +134,19 @@ Snapshot = Mapping[str, Seen]
 
 
 @dataclass(frozen=True, slots=True)
+class _Tagged:
+    """A step about one tag of a service's repository."""
+
+    service: Service
+    tag: Tag
+
+    @property
+    def reference(self) -> Reference:
+        """The tag with its repository."""
+        return Reference(self.service.repository, self.tag)
+
+
+@dataclass(frozen=True, slots=True)
 class ReuseImage:
     """The commit's image is published: nothing is built."""
 
@@ -131,11 +156,9 @@ class ReuseImage:
 
 
 @dataclass(frozen=True, slots=True)
-class CarryImage:
+class CarryImage(_Tagged):
     """An ancestor's image would come out the same: it gets this commit's tag too."""
 
-    service: Service
-    reference: Reference
     image: Published
 
 
@@ -161,34 +184,27 @@ class BuildImage:
 
 
 @dataclass(frozen=True, slots=True)
-class PushImage:
+class PushImage(_Tagged):
     """Push what was built under its commit tag, and read it back."""
-
-    service: Service
-    reference: Reference
 
 
 @dataclass(frozen=True, slots=True)
-class MoveTag:
+class MoveTag(_Tagged):
     """Point a tag at the service's image, replacing ``expect`` and nothing else.
 
     ``held``: the image is there already, so that only what became newer is looked for.
     """
 
-    service: Service
-    reference: Reference
     rule: Rule
     expect: Digest | None
     held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class KeepTag:
-    """Leave a tag where it is, and say why."""
+class KeepTag(_Tagged):
+    """Leave a tag where it is, and say why. ``current``: the image that it holds."""
 
-    service: Service
-    reference: Reference
-    there: Digest | None
+    current: Digest | None
     reason: str
 
 
@@ -202,22 +218,31 @@ class CopyImage:
 
 
 @dataclass(frozen=True, slots=True)
-class MarkImage:
+class WithdrawImage(_Tagged):
     """Give an image the tag that says that it is bad."""
 
-    service: Service
-    reference: Reference
     digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteTag:
+class DeleteTag(_Tagged):
     """Delete a tag. ``digest``: the image that it is expected to hold."""
 
-    service: Service
-    reference: Reference
     digest: Digest | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EditFile:
+    """Give a container another image, at a line of a Kubernetes manifest."""
+
+    service: Service
+    file: str
+    line: int
+    resource: str
+    container: str
+    old: str
+    new: str
 
 
 Step = (
@@ -228,20 +253,27 @@ Step = (
     | MoveTag
     | KeepTag
     | CopyImage
-    | MarkImage
+    | WithdrawImage
     | DeleteTag
+    | EditFile
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of one run, in their order, and what they are about."""
+    """The steps of one run, in their order, and what they are about.
+
+    ``advice``: what is left for a person to do; ``kubectl``: the commands that put the images to
+    work in a cluster.
+    """
 
     command: Command
     commit: Commit
     source: str
     permission: Permission
     steps: tuple[Step, ...]
+    advice: tuple[str, ...] = ()
+    kubectl: tuple[str, ...] = ()
 
     def of(self, service: Service) -> tuple[Step, ...]:
         """The steps of one service."""
@@ -278,6 +310,16 @@ class Plan:
         """The tags that have to be moved."""
         return tuple(step for step in self.steps if isinstance(step, MoveTag))
 
+    @property
+    def reuses(self) -> tuple[ReuseImage, ...]:
+        """The published images that are chosen."""
+        return tuple(step for step in self.steps if isinstance(step, ReuseImage))
+
+    @property
+    def edits(self) -> tuple[EditFile, ...]:
+        """The changes of Kubernetes manifests."""
+        return tuple(step for step in self.steps if isinstance(step, EditFile))
+
 
 class Action(StrEnum):
     """What came of one step."""
@@ -292,6 +334,7 @@ class Action(StrEnum):
     COPIED = "copied"
     MARKED = "marked"
     DELETED = "deleted"
+    EDITED = "edited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,3 +348,21 @@ class Outcome:
     size: int = 0
     seconds: float = 0.0
     note: str = ""
+
+
+@dataclass(slots=True)
+class RunState:
+    """What one run has done so far, for whoever has to say where it stands.
+
+    ``attempted``: the tags that were written, whether or not the answer arrived;
+    ``proven``: the image of each service, which is on the registry;
+    ``current``: what each shared tag held when this run looked last;
+    ``declined``: tags, each with an image that it was decided not to get;
+    ``stopped``: whether the run was interrupted, after which no write begins.
+    """
+
+    attempted: set[Reference] = field(default_factory=set)
+    proven: dict[Service, Digest] = field(default_factory=dict)
+    current: dict[Reference, Digest] = field(default_factory=dict)
+    declined: set[tuple[Reference, Digest]] = field(default_factory=set)
+    stopped: bool = False

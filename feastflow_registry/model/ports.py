@@ -9,7 +9,14 @@ from typing import Protocol
 
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.images import Deleted, ListedTag, Manifest, Published
+from feastflow_registry.model.images import (
+    Deleted,
+    HubRepository,
+    ListedTag,
+    Manifest,
+    Published,
+    PullLimit,
+)
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
@@ -49,6 +56,15 @@ class Registry(Protocol):
 
     def check_push(self, repository: Repository) -> None:
         """Make sure that the credential may push here, without publishing anything."""
+
+    def pull_limit(self, reference: Reference) -> PullLimit | None:
+        """Ask how many pulls are left; nothing, where they are not limited."""
+
+    def platforms(self, repository: Repository, digest: Digest) -> Sequence[Manifest]:
+        """Read an image, or the images of an index, without their attestations."""
+
+    def config(self, repository: Repository, digest: Digest) -> bytes:
+        """Read an image's configuration."""
 
 
 class Copier(Protocol):
@@ -98,12 +114,31 @@ class ImageDeletion(TagDeletion, Protocol):
     def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         """Delete an image and all of its tags."""
 
+    def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
+        """Every manifest that an index needs: what it lists, and what these list in turn."""
+
     def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
         """What must stay for the kept digests to stay whole: they and their children."""
 
 
+class DockerHub(Listing, TagDeletion, Protocol):
+    """Docker Hub's own API."""
+
+    def about(self, repository: Repository) -> HubRepository | None:
+        """Read a repository's facts; nothing, if it is not there, or is not ours to see."""
+
+    def check_delete(self, repository: Repository, absent: Tag) -> None:
+        """Make sure that the token may delete, by deleting a tag that is not there."""
+
+
 class Builder(Protocol):
     """Docker Engine and buildx."""
+
+    def describe(self) -> str:
+        """Name the engine and its image store."""
+
+    def describe_builder(self) -> str:
+        """Name buildx, the builder's driver, and what it cannot do."""
 
     def check_ready(self, images: Sequence[BuildImage]) -> None:
         """Make sure that the engine and the builder are there and can build these."""

@@ -53,7 +53,7 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class Run:
     """One run. ``commit`` names the image; ``checkout`` is what HEAD must be for a push."""
 
     event: str
@@ -76,10 +76,10 @@ class Context:
         return self.event != LAPTOP
 
 
-def from_checkout(checkout: Checkout) -> Context:
+def from_checkout(checkout: Checkout) -> Run:
     """Describe a run by hand, from what git says of the working copy."""
     kind = RefKind.BRANCH if checkout.branch else RefKind.NONE
-    return Context(
+    return Run(
         event=LAPTOP,
         ref=Ref(kind, checkout.branch),
         commit=checkout.head,
@@ -91,7 +91,7 @@ def from_checkout(checkout: Checkout) -> Context:
     )
 
 
-def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) -> Context:
+def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) -> Run:
     """Describe a run in GitHub Actions. Raises an input failure on what GitHub never sends."""
     event = _variable(environ, "GITHUB_EVENT_NAME", _EVENT)
     repository = _variable(environ, "GITHUB_REPOSITORY", _REPOSITORY)
@@ -103,7 +103,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
         named = Commit.read(_within(body, "pull_request", "head", "sha")) or built
     run = environ.get("GITHUB_RUN_ID", "")
     attempt = environ.get("GITHUB_RUN_ATTEMPT", "")[:9]
-    return Context(
+    return Run(
         event=event,
         ref=_ref(environ.get("GITHUB_REF", "")),
         commit=named,

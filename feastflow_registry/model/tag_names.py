@@ -7,6 +7,7 @@ image; ``frozen-<milestone>``, set when a milestone becomes final; ``buildcache`
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from feastflow_registry.model.references import Commit, Tag
 
@@ -23,22 +24,40 @@ OWNED_LABELS = (
 _OF_A_COMMIT = re.compile(rf"({COMMIT}|{WITHDRAWN})([0-9a-f]{{7,64}})")
 
 
-def commit_tag(commit: Commit, length: int) -> Tag:
-    """``commit-`` and the first digits of the commit."""
-    return Tag(f"{COMMIT}{commit.sha[:length]}")
+@dataclass(frozen=True, slots=True)
+class CommitTags:
+    """Makes the tags that name a commit. ``length``: how many of its digits they have."""
+
+    length: int
+
+    def of(self, commit: Commit) -> Tag:
+        """The tag of a commit's image."""
+        return self.beginning(commit.sha)
+
+    def beginning(self, digits: str) -> Tag:
+        """The tag of the commit whose name begins with these digits, of which there are enough."""
+        return Tag(f"{COMMIT}{digits[: self.length]}")
+
+    def withdrawn(self, commit: Commit) -> Tag:
+        """The tag that a rollback gives a commit's bad image."""
+        return Tag(f"{WITHDRAWN}{commit.sha[: self.length]}")
+
+
+def commit_digits(tag: Tag) -> str:
+    """The digits of the commit whose image a tag is for; empty, if it is no commit tag."""
+    return _digits(tag, COMMIT)
+
+
+def withdrawn_digits(tag: Tag) -> str:
+    """The digits of the commit that a tag marks as withdrawn; empty, if it marks none."""
+    return _digits(tag, WITHDRAWN)
+
+
+def _digits(tag: Tag, prefix: str) -> str:
+    found = _OF_A_COMMIT.fullmatch(tag.value)
+    return found[2] if found and found[1] == prefix else ""
 
 
 def frozen_marker(tag: Tag) -> Tag:
     """The tag that says that a milestone is final."""
     return Tag.near(f"frozen-{tag}")
-
-
-def withdrawn_marker(commit: Commit, length: int) -> Tag:
-    """The tag that says that a commit's image is bad."""
-    return Tag(f"{WITHDRAWN}{commit.sha[:length]}")
-
-
-def marks(tag: Tag) -> tuple[str, str]:
-    """What a tag's name says of a commit: how it begins, and the commit's digits; or nothing."""
-    found = _OF_A_COMMIT.fullmatch(tag.value)
-    return (found[1], found[2]) if found else ("", "")

@@ -19,12 +19,14 @@ from feastflow_registry.model.images import (
     Manifest,
     Origin,
     Published,
+    PullLimit,
     hashes_to,
     json_object,
     read_origin,
 )
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.docker_hub_json import read_pull_limit
 from feastflow_registry.registry.http import Client, Response, Sink, Stream, redact
 
 _MANIFEST_LIMIT = 4 * 1024 * 1024
@@ -119,6 +121,11 @@ class RegistryClient:
             raise self.unexpected(response, f"pushing to {repository}", write=True)
         if upload := upload_address(response):
             self.request("DELETE", upload, {})
+
+    def pull_limit(self, reference: Reference) -> PullLimit | None:
+        """Ask how many pulls are left; nothing, where they are not limited."""
+        path = f"manifests/{reference.identifier}"
+        return read_pull_limit(self.send("HEAD", reference.repository, path).headers)
 
     def _digest_by_content(self, reference: Reference) -> Digest:
         """Resolve on a registry that names no digest: read the manifest and hash it."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.images import Deleted, ListedTag
+from feastflow_registry.model.images import Deleted, HubRepository, ListedTag
 from feastflow_registry.model.immutability import Verdict
 from feastflow_registry.model.references import Reference, Repository, Tag
-from feastflow_registry.registry.docker_hub_json import HubRepository, TagPage, misbehaving
+from feastflow_registry.registry.docker_hub_json import TagPage, misbehaving, read_hub_repository
 from feastflow_registry.registry.http import Response
 from feastflow_registry.registry.hub_session import (
     HUB,
@@ -51,7 +51,7 @@ class HubClient:
             return None
         if response.status != 200:
             raise unexpected(response, f"a look at {repository}")
-        return HubRepository.read(json_object(response))
+        return read_hub_repository(json_object(response))
 
     def tags(self, repository: Repository) -> Iterator[ListedTag]:
         """List every tag, page by page as they are asked for; none, if there is no such repository.

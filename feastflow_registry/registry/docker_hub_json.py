@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.images import ListedTag, Platform, read_moment
+from feastflow_registry.model.images import (
+    HubRepository,
+    ListedTag,
+    Platform,
+    PullLimit,
+    read_moment,
+)
 from feastflow_registry.model.immutability import ImmutableTags
 from feastflow_registry.model.references import Digest, Tag
 
@@ -35,50 +41,32 @@ class TagPage:
         return cls(tuple(map(read_listed_tag, results)), _text(data.get("next")))
 
 
-@dataclass(frozen=True, slots=True)
-class HubRepository:
-    """What Docker Hub says of a repository. ``rights``: the user's, not those of the token."""
-
-    private: bool
-    immutable: ImmutableTags
-    rights: frozenset[str] = frozenset()
-
-    @classmethod
-    def read(cls, data: Mapping[str, object]) -> HubRepository:
-        """Read a repository. Raises an unreachable failure if its visibility is not said."""
-        private, settings = data.get("is_private"), data.get("immutable_tags_settings")
-        rights = data.get("permissions")
-        if not isinstance(private, bool):
-            raise misbehaving("does not say whether a repository is private")
-        return cls(
-            private,
-            _immutable(settings if isinstance(settings, dict) else {}),
-            frozenset(str(name) for name, has in rights.items() if has is True)
-            if isinstance(rights, dict)
-            else frozenset(),
-        )
+def read_hub_repository(data: Mapping[str, object]) -> HubRepository:
+    """Read a repository. Raises an unreachable failure if its visibility is not said."""
+    private, settings = data.get("is_private"), data.get("immutable_tags_settings")
+    rights = data.get("permissions")
+    if not isinstance(private, bool):
+        raise misbehaving("does not say whether a repository is private")
+    return HubRepository(
+        private,
+        _immutable(settings if isinstance(settings, dict) else {}),
+        frozenset(str(name) for name, has in rights.items() if has is True)
+        if isinstance(rights, dict)
+        else frozenset(),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class PullLimit:
-    """How many pulls are left, out of how many in how many seconds."""
+def read_pull_limit(headers: Mapping[str, str]) -> PullLimit | None:
+    """Read the answer to a HEAD of any manifest; nothing, where pulls are not limited.
 
-    remaining: int
-    limit: int
-    window: int
-
-    @classmethod
-    def read(cls, headers: Mapping[str, str]) -> PullLimit | None:
-        """Read the answer to a HEAD of any manifest; nothing, where pulls are not limited.
-
-        Header names are in lower case. To ask costs no pull:
-        https://docs.docker.com/docker-hub/usage/pulls/#view-hourly-pull-rate-and-limit
-        """
-        remaining = _LIMIT.fullmatch(headers.get("ratelimit-remaining", ""))
-        limit = _LIMIT.fullmatch(headers.get("ratelimit-limit", ""))
-        if remaining is None or limit is None:
-            return None
-        return cls(int(remaining[1]), int(limit[1]), int(limit[2] or remaining[2] or 0))
+    Header names are in lower case. To ask costs no pull:
+    https://docs.docker.com/docker-hub/usage/pulls/#view-hourly-pull-rate-and-limit
+    """
+    remaining = _LIMIT.fullmatch(headers.get("ratelimit-remaining", ""))
+    limit = _LIMIT.fullmatch(headers.get("ratelimit-limit", ""))
+    if remaining is None or limit is None:
+        return None
+    return PullLimit(int(remaining[1]), int(limit[1]), int(limit[2] or remaining[2] or 0))
 
 
 def read_listed_tag(entry: object) -> ListedTag:

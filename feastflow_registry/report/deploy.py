@@ -1,73 +1,93 @@
-"""Saying which images of which manifests were changed: lines of text, Markdown and JSON. Pure."""
+"""What a deploy did, and which images of which manifests were changed: text, Markdown and JSON."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
-from feastflow_registry.kubernetes.image_names import shown
-from feastflow_registry.kubernetes.workloads import Edit
+from feastflow_registry.model.plan import Action, EditFile, Outcome, Plan
+from feastflow_registry.model.wording import printable
+from feastflow_registry.report import results, text
 from feastflow_registry.report.markdown import cell
-from feastflow_registry.report.results import Result
+from feastflow_registry.report.results import RunReport
 
 _LONG = re.compile(r"(?<=:)([0-9a-f]{12})[0-9a-f]{20,}")
+_LONGEST = 120
 
 
-def lines(results: Sequence[Result], edits: Sequence[Edit], *, dry_run: bool) -> list[str]:
-    """What a deploy did, for whoever reads along."""
-    images = [f"✅ {each.service.name}: {_pinned(each)}" for each in results]
-    return [*images, *listed(edits), _sentence(edits, dry_run=dry_run)]
-
-
-def listed(edits: Sequence[Edit]) -> Iterator[str]:
-    """Yield two lines for each image: where it stands and whose it is; what it was and is."""
-    for edit in edits:
-        for each in edit.changes:
-            yield f"📝 {shown(edit.name)}:{each.line}  {each.container} in {each.resource}"
-            yield f"   {_brief(each.old)} → {_brief(each.new)}"
-
-
-def markdown(results: Sequence[Result], edits: Sequence[Edit], *, dry_run: bool) -> str:
-    """The job summary of a deploy."""
+def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunReport:
+    """Sum up a deploy, or what it would do."""
+    sentence = _sentence(plan.edits, dry_run=dry_run)
+    images = {step.service.name: f"{step.reference}@{step.image.digest}" for step in plan.reuses}
+    lines = [f"✅ {name}: {image}" for name, image in images.items()]
     title = "Planned" if dry_run else "Deployed"
-    images = [
-        f"- {cell(each.service.name)}: <code>{cell(_pinned(each))}</code>" for each in results
+    pinned = [f"- {cell(name)}: <code>{cell(image)}</code>" for name, image in images.items()]
+    summary = [f"### {title}", "", *pinned, "", cell(sentence), "", *table(plan)]
+    reused = [
+        Outcome(step.service, Action.REUSED, step.reference, step.image.digest, step.image.size)
+        for step in plan.reuses
     ]
-    text = cell(_sentence(edits, dry_run=dry_run))
-    return "\n".join([f"### {title}", "", *images, "", text, "", *table(edits)]) + "\n\n"
-
-
-def table(edits: Sequence[Edit]) -> list[str]:
-    """The changes as a table of the job summary; no line, if there are none."""
-    rows = [
-        f"| {cell(edit.name)} | {each.line} | {cell(f'{each.container} in {each.resource}')} "
-        f"| <code>{cell(_brief(each.old))}</code> | <code>{cell(_brief(each.new))}</code> |"
-        for edit in edits
-        for each in edit.changes
-    ]
-    return (
-        ["| file | line | container | from | to |", "|---|--:|---|---|---|", *rows] if rows else []
+    outputs = results.outputs(plan, results.results(plan, reused), pushed=False)
+    outputs["changed-files"] = results.changed_files(outcomes)
+    data = {**json.loads(text.plan_json(plan)), "changes": list(map(_change, plan.edits))}
+    return RunReport(
+        [*lines, *edit_lines(plan), sentence],
+        "\n".join(summary) + "\n\n",
+        outputs,
+        json.dumps(data),
     )
 
 
-def data(edits: Sequence[Edit]) -> list[dict[str, object]]:
-    """The changes for other programs."""
-    return [{"file": edit.name, **asdict(each)} for edit in edits for each in edit.changes]
+def edit_lines(plan: Plan) -> Iterator[str]:
+    """Yield two lines for each image: where it stands and whose it is; what it was and is."""
+    for edit in plan.edits:
+        where = f"{_shown(edit.file)}:{edit.line}"
+        yield f"📝 {where}  {edit.container} in {edit.resource}"
+        yield f"   {_brief(edit.old)} → {_brief(edit.new)}"
 
 
-def _pinned(result: Result) -> str:
-    return f"{result.tags[0]}@{result.digest}"
+def table(plan: Plan) -> list[str]:
+    """The edits as a table of the job summary; no line, if there are none."""
+    rows = [
+        f"| {cell(edit.file)} | {edit.line} | {cell(f'{edit.container} in {edit.resource}')} "
+        f"| <code>{cell(_brief(edit.old))}</code> | <code>{cell(_brief(edit.new))}</code> |"
+        for edit in plan.edits
+    ]
+    head = ["| file | line | container | from | to |", "|---|--:|---|---|---|"]
+    return [*head, *rows] if rows else []
 
 
-def _sentence(edits: Sequence[Edit], *, dry_run: bool) -> str:
+def aftermath(plan: Plan) -> str:
+    """What a rollback's summary says of manifests and clusters."""
+    commands = ["```bash", *plan.kubectl, "```"] if plan.kubectl else []
+    return "\n".join([*table(plan), "", *commands, ""]) + "\n"
+
+
+def _change(edit: EditFile) -> dict[str, object]:
+    """An edit for other programs."""
+    return {
+        "file": edit.file,
+        "line": edit.line,
+        "resource": edit.resource,
+        "container": edit.container,
+        "old": edit.old,
+        "new": edit.new,
+    }
+
+
+def _sentence(edits: Sequence[EditFile], *, dry_run: bool) -> str:
     if not edits:
         return "Nothing to change: the manifests name these images already."
-    images, files = sum(len(each.changes) for each in edits), len(edits)
+    images, files = len(edits), len({edit.file for edit in edits})
     counted = f"{images} image{'s'[: images != 1]} in {files} file{'s'[: files != 1]}"
     return f"{counted} to change: this was a dry run." if dry_run else f"{counted} changed."
 
 
+def _shown(value: str) -> str:
+    return printable(value, _LONGEST)
+
+
 def _brief(image: str) -> str:
     """An image on one line, its digest cut to the digits that people compare."""
-    return shown(_LONG.sub(r"\1…", image))
+    return _shown(_LONG.sub(r"\1…", image))

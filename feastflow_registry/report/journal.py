@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from feastflow_registry.model.plan import Command, Outcome, Plan
+from feastflow_registry.model.plan import Command, Outcome, Plan, RunState
 from feastflow_registry.model.ports import Log
-from feastflow_registry.model.references import Reference
-from feastflow_registry.report import markdown, prune, results, text
-from feastflow_registry.report.results import Answer
-from feastflow_registry.tags import rules
+from feastflow_registry.report import deploy, markdown, prune, results, text
+from feastflow_registry.report.results import RunReport
+from feastflow_registry.tags.rules import THERE
 
 
 @dataclass(slots=True)
 class Journal:
-    """One run.
-
-    ``attempted``: the tags that were written, whether or not the answer arrived; ``pushed``:
-    whether the registry holds what the plan says, proven.
-    """
+    """One run. ``pushed``: whether the registry holds what the plan says, proven."""
 
     log: Log
+    state: RunState
     plan: Plan | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-    attempted: set[Reference] = field(default_factory=set)
     pushed: bool = False
 
     def begin(self, plan: Plan) -> None:
-        """Take up a plan, and show it."""
+        """Take up a plan, and show it. What deploy will do is shown by what it has done."""
         self.plan = plan
-        speaks = prune if plan.command is Command.PRUNE else text
-        head, *steps = speaks.plan_lines(plan)
+        if plan.command is Command.DEPLOY:
+            return
+        head, *steps = (prune if plan.command is Command.PRUNE else text).plan_lines(plan)
         with self.log.group(head):
             for line in steps:
                 self.log.say(line)
@@ -38,32 +34,40 @@ class Journal:
     def note(self, outcome: Outcome) -> None:
         """Take down what was done and proven."""
         self.outcomes.append(outcome)
-        if outcome.note != rules.THERE:
+        if outcome.note != THERE and self.plan and self.plan.command is not Command.DEPLOY:
             self.log.say(results.outcome_line(outcome))
 
-    def answer(self, *, dry_run: bool) -> Answer:
+    def report(self, *, dry_run: bool) -> RunReport:
         """Sum up a run that has done what it was to do."""
         if self.plan is None:
-            return Answer()
+            return RunReport()
         if self.plan.command is Command.PRUNE:
-            return prune.answer(self.plan, self.outcomes, dry_run=dry_run)
-        found = results.results(self.plan, self.outcomes)
-        outputs = results.outputs(self.plan, found, pushed=self.pushed)
-        lines = results.closing(self.plan, found)
+            return prune.report(self.plan, self.outcomes, dry_run=dry_run)
+        if self.plan.command is Command.DEPLOY:
+            return deploy.report(self.plan, self.outcomes, dry_run=dry_run)
+        services = results.results(self.plan, self.outcomes)
+        outputs = results.outputs(self.plan, services, pushed=self.pushed)
+        outputs["changed-files"] = results.changed_files(self.outcomes)
+        lines = results.closing(self.plan, services)
         if dry_run:
             outputs["reason"] = "a dry run pushes nothing"
             done = "built or pushed" if self.plan.command.builds else "written"
             lines.append(f"This was a dry run: nothing was {done}.")
-        summary = markdown.success(self.plan, found, self.outcomes)
-        return Answer(lines, summary, outputs, text.plan_json(self.plan))
+        lines += [*deploy.edit_lines(self.plan), *self.plan.advice]
+        lines += [f"  {command}" for command in self.plan.kubectl]
+        summary = markdown.success(self.plan, services, self.outcomes)
+        if self.plan.command is Command.ROLLBACK:
+            summary += deploy.aftermath(self.plan)
+        return RunReport(lines, summary, outputs, text.plan_json(self.plan))
 
-    def remains(self) -> Answer:
+    def remains(self) -> RunReport:
         """Say where a run that was broken off leaves the registry."""
         if self.plan is None:
-            return Answer()
+            return RunReport()
         if self.plan.command is Command.PRUNE:
             return prune.remains(self.plan, self.outcomes)
-        found = results.results(self.plan, self.outcomes)
-        lines = results.standing(self.plan, self.outcomes, self.attempted)
-        summary = markdown.remains(self.plan, found, self.outcomes, self.attempted)
-        return Answer(lines, summary, results.outputs(self.plan, found, pushed=False))
+        services = results.results(self.plan, self.outcomes)
+        lines = results.standing(self.plan, self.outcomes, self.state.attempted)
+        summary = markdown.remains(self.plan, services, self.outcomes, self.state.attempted)
+        outputs = results.outputs(self.plan, services, pushed=False)
+        return RunReport(lines, summary, outputs)

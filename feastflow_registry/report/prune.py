@@ -12,7 +12,7 @@ from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, P
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import results, text
 from feastflow_registry.report.markdown import cell
-from feastflow_registry.report.results import Answer
+from feastflow_registry.report.results import RunReport
 
 _PER_LINE = 6
 _MOST_REASONS = 8
@@ -35,7 +35,7 @@ def plan_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def answer(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> Answer:
+def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunReport:
     """Sum up a run that has done what it was to do."""
     fates = _planned(plan.steps) if dry_run else _done(plan, outcomes)
     lines = _counted(fates, dry_run=dry_run)
@@ -46,21 +46,21 @@ def answer(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> Answer:
         outputs["plan"] = ""
     if dry_run:
         outputs["reason"] = "a dry run deletes nothing"
-    return Answer(lines, _markdown(fates, lines), outputs, text.plan_json(plan))
+    return RunReport(lines, _markdown(fates, lines), outputs, text.plan_json(plan))
 
 
-def remains(plan: Plan, outcomes: Sequence[Outcome]) -> Answer:
+def remains(plan: Plan, outcomes: Sequence[Outcome]) -> RunReport:
     """Say where a run that was broken off leaves the registry."""
     deleted = sum(each.action is Action.DELETED for each in outcomes)
     reached = {each.reference for each in outcomes}
     left = [each for each in _going(plan) if each.reference not in reached]
     if not deleted and not left:
-        return Answer()
+        return RunReport()
     lines = [f"Deleted before the failure: {_tags(deleted)}. Not known to be: {_tags(len(left))}."]
     if left:
         lines.append("What is gone stays gone; the next run goes on from there.")
     markdown = "".join(f"- {cell(line)}\n" for line in lines) + "\n"
-    return Answer(lines, markdown, results.outputs(plan, (), pushed=False))
+    return RunReport(lines, markdown, results.outputs(plan, (), pushed=False))
 
 
 def _going(plan: Plan) -> list[DeleteTag]:

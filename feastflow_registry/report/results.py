@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feastflow_registry.model.plan import (
@@ -11,13 +11,13 @@ from feastflow_registry.model.plan import (
     CarryImage,
     Command,
     CopyImage,
-    MarkImage,
     MoveTag,
     Outcome,
     Plan,
     PushImage,
     ReuseImage,
     Step,
+    WithdrawImage,
 )
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
@@ -34,8 +34,9 @@ _ICONS = {
     Action.COPIED: "📦",
     Action.MARKED: "⛔",
     Action.DELETED: "🗑️ ",
+    Action.EDITED: "📝",
 }
-_OF_TAGS = (Action.MOVED, Action.KEPT, Action.MARKED, Action.DELETED)
+_OF_TAGS = (Action.MOVED, Action.KEPT, Action.MARKED, Action.DELETED, Action.EDITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RunReport:
     """What a command hands over in the end: to whoever reads along, the runner, other programs."""
 
     lines: Sequence[str] = ()
@@ -106,6 +107,12 @@ def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
         seconds=sum(each.seconds for each in outcomes),
         note=next((each.note for each in images if each.action is Action.CARRIED), ""),
     )
+
+
+def changed_files(outcomes: Iterable[Outcome]) -> str:
+    """The manifests that were written, one a line."""
+    edited = (each.note for each in outcomes if each.action is Action.EDITED)
+    return "\n".join(dict.fromkeys(edited))
 
 
 def size(count: int) -> str:
@@ -157,7 +164,7 @@ def _written(step: Step) -> Reference | None:
     match step:
         case MoveTag(held=True):
             return None
-        case CarryImage() | PushImage() | MarkImage() | MoveTag():
+        case CarryImage() | PushImage() | WithdrawImage() | MoveTag():
             return step.reference
         case CopyImage():
             return Reference(step.target, step.source.target)

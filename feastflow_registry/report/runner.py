@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import RLock
 from typing import TextIO
 
@@ -105,18 +104,18 @@ class RunnerLog:
         print(line, file=self.stream, flush=True)
 
 
-def write_outputs(path: Path, outputs: Mapping[str, str], word: Callable[[], str]) -> None:
-    """Append the step's outputs, each between random delimiters that its value cannot hold."""
-    with path.open("a", encoding="utf-8", errors="replace") as file:
-        for name, value in outputs.items():
-            delimiter = f"end-{word()}"
-            file.write(f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
+def outputs(values: Mapping[str, str], word: Callable[[], str]) -> bytes:
+    """The step's outputs, each between random delimiters that its value cannot hold."""
+    text = ""
+    for name, value in values.items():
+        delimiter = f"end-{word()}"
+        text += f"{name}<<{delimiter}\n{value}\n{delimiter}\n"
+    return text.encode("utf-8", "replace")
 
 
-def write_summary(path: Path, markdown: str) -> None:
-    """Append to the job summary, which may hold 1 MiB a step."""
+def summary(markdown: str) -> bytes:
+    """The job summary, which may hold 1 MiB a step."""
     data = markdown.encode("utf-8", "replace")
-    if len(data) > _SUMMARY_LIMIT:
-        data = data[:_SUMMARY_LIMIT].rpartition(b"\n")[0] + b"\n\nThe rest is in the log.\n"
-    with path.open("ab") as file:
-        file.write(data)
+    if len(data) <= _SUMMARY_LIMIT:
+        return data
+    return data[:_SUMMARY_LIMIT].rpartition(b"\n")[0] + b"\n\nThe rest is in the log.\n"

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import islice, pairwise
 
 from feastflow_registry.model.references import Digest, Tag
-from feastflow_registry.model.tag_names import WITHDRAWN, frozen_marker, marks
+from feastflow_registry.model.tag_names import frozen_marker, withdrawn_digits
 from feastflow_registry.report import results
 from feastflow_registry.report.markdown import cell
 from feastflow_registry.tags.catalog import Catalog, Entry, in_order
@@ -132,7 +132,7 @@ def _namesakes(catalog: Catalog) -> Namesakes:
 
 def _unmarked(tags: Sequence[Tag]) -> dict[Tag, None]:
     markers = {frozen_marker(each) for each in tags}
-    kept = (each for each in tags if each not in markers and marks(each)[0] != WITHDRAWN)
+    kept = (each for each in tags if each not in markers and not withdrawn_digits(each))
     return dict.fromkeys(kept)
 
 

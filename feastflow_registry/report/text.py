@@ -12,13 +12,14 @@ from feastflow_registry.model.plan import (
     CarryImage,
     CopyImage,
     DeleteTag,
+    EditFile,
     KeepTag,
-    MarkImage,
     MoveTag,
     Plan,
     PushImage,
     ReuseImage,
     Step,
+    WithdrawImage,
 )
 from feastflow_registry.tags.rules import THERE
 
@@ -27,7 +28,8 @@ _NAMES: Mapping[type[Step], str] = {
     CarryImage: "carry",
     CopyImage: "copy",
     DeleteTag: "delete",
-    MarkImage: "mark",
+    EditFile: "edit",
+    WithdrawImage: "mark",
     KeepTag: "keep",
     MoveTag: "tag",
     PushImage: "push",
@@ -81,8 +83,10 @@ def _tagging(step: Step) -> tuple[str, str, str]:
             return f"delete {repository}:", step.reference.identifier, f": {step.reason}"
         case CopyImage():
             return f"copy   {step.source} to {step.target}", "", ""
-        case MarkImage():
+        case WithdrawImage():
             return f"mark   {step.reference} ({step.digest.short})", "", ""
+        case EditFile():
+            return f"edit   {step.file}:", str(step.line), f": {step.container} in {step.resource}"
         case _:
             return describe(step), "", ""
 
@@ -109,12 +113,12 @@ def _step(step: Step) -> Mapping[str, object]:
             return {**said, "tags": tags, **({"why": step.why} if step.why else {})}
         case PushImage():
             return {**said, "tag": step.reference.identifier}
-        case ReuseImage():
-            return {**said, "tag": step.reference.identifier, "digest": str(step.image.digest)}
-        case CarryImage():
-            since = str(step.image.revision or "")
-            digest = str(step.image.digest)
-            return {**said, "tag": step.reference.identifier, "digest": digest, "since": since}
+        case ReuseImage() | CarryImage():
+            tag, digest = step.reference.identifier, str(step.image.digest)
+            since = (
+                {"since": str(step.image.revision or "")} if isinstance(step, CarryImage) else {}
+            )
+            return {**said, "tag": tag, "digest": digest, **since}
         case MoveTag(held=True):
             return {**said, "step": "keep", "tag": step.reference.identifier, "reason": THERE}
         case MoveTag():
@@ -123,7 +127,9 @@ def _step(step: Step) -> Mapping[str, object]:
             return {**said, "tag": tag, "replaces": replaces, "rule": step.rule.value}
         case KeepTag() | DeleteTag():
             return {**said, "tag": step.reference.identifier, "reason": step.reason}
-        case MarkImage():
+        case WithdrawImage():
             return {**said, "tag": step.reference.identifier, "digest": str(step.digest)}
-        case CopyImage():  # pragma: no branch  There is no other, as mypy proves.
+        case CopyImage():
             return {**said, "digest": step.source.identifier}
+        case EditFile():  # pragma: no branch  There is no other, as mypy proves.
+            return {**said, "file": step.file, "line": step.line}

@@ -17,7 +17,12 @@ from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Platform
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.model.tag_names import COMMIT, LATEST, WITHDRAWN, frozen_marker, marks
+from feastflow_registry.model.tag_names import (
+    LATEST,
+    commit_digits,
+    frozen_marker,
+    withdrawn_digits,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,12 @@ class Entry:
     @property
     def is_commit(self) -> bool:
         """Whether this is a commit's own tag."""
-        return marks(self.tag)[0] == COMMIT
+        return bool(commit_digits(self.tag))
 
     @property
     def is_marker(self) -> bool:
         """Whether this says that a commit's image is bad."""
-        return marks(self.tag)[0] == WITHDRAWN
+        return bool(withdrawn_digits(self.tag))
 
     @property
     def moment(self) -> datetime | None:
@@ -89,9 +94,14 @@ class Catalog:
         return replace(self, entries=tuple(known))
 
 
+def _named_digits(tag: Tag) -> str:
+    """The digits of the commit that a tag's name tells, whether it is its own or its marker."""
+    return commit_digits(tag) or withdrawn_digits(tag)
+
+
 def abbreviations(listed: Iterable[ListedTag]) -> frozenset[str]:
     """The commits that tags name, as far as they name them."""
-    return frozenset(digits for each in listed if (digits := marks(each.name)[1]))
+    return frozenset(digits for each in listed if (digits := _named_digits(each.name)))
 
 
 def complete(wanted: Collection[str], history: Iterable[Revision]) -> dict[str, Revision]:
@@ -142,7 +152,7 @@ def compile_catalog(
 
 
 def _enter(listed: ListedTag, known: Mapping[str, Revision]) -> Entry:
-    digits = marks(listed.name)[1]
+    digits = _named_digits(listed.name)
     return Entry(
         listed.name,
         listed.digest,

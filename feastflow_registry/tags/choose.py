@@ -13,11 +13,11 @@ from feastflow_registry.config.selectors import Selector
 from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.model.tag_names import COMMIT, WITHDRAWN, commit_tag
+from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
+from feastflow_registry.model.wording import some
 from feastflow_registry.tags.rules import check_commit_image, same_source
 from feastflow_registry.tags.survey import Surveyor
 
-_MOST_NAMED = 5
 _SHORT_DIGEST = 12
 
 
@@ -58,7 +58,7 @@ class Chooser:
 
     def published(self, repository: Repository, commit: Commit) -> Chosen | None:
         """The image of a commit, proven to be its own or carried forward to it; or nothing."""
-        tag = commit_tag(commit, self.surveyor.sha_length)
+        tag = self.surveyor.commit_tags.of(commit)
         digest = self.surveyor.registry.resolve(Reference(repository, tag))
         return self._proven(repository, tag, digest, commit) if digest else None
 
@@ -66,8 +66,7 @@ class Chooser:
         """Whether a rollback has marked an image as bad."""
         if chosen.commit is None:
             return False
-        eyes = replace(self.surveyor, commit=chosen.commit)
-        return eyes.is_withdrawn(chosen.repository, chosen.image)
+        return self.surveyor.is_withdrawn(chosen.repository, chosen.commit, chosen.image)
 
     def _by_commit(self, repository: Repository, digits: str) -> Chosen:
         tag = self._commit_tag(repository, digits)
@@ -91,21 +90,17 @@ class Chooser:
 
     def _commit_tag(self, repository: Repository, digits: str) -> Tag | None:
         """The commit tag that some digits mean; only few of them need a listing."""
-        length = self.surveyor.sha_length
-        if len(digits) >= length:
-            return Tag(f"{COMMIT}{digits[:length]}")
-        found = [tag for tag in self._commit_tags(repository) if _digits(tag).startswith(digits)]
+        if len(digits) >= self.surveyor.commit_tags.length:
+            return self.surveyor.commit_tags.beginning(digits)
+        tags = self.surveyor.registry.tags(repository)
+        found = [tag for tag in tags if commit_digits(tag).startswith(digits)]
         if len(found) > 1:
             raise Failure(
                 Kind.INPUT,
                 f'"{digits}" is the beginning of {len(found)} published commits of {repository}.',
-                f"Give more digits: {listed([_digits(tag) for tag in found])}.",
+                f"Give more digits: {some([commit_digits(tag) for tag in found])}.",
             )
         return found[0] if found else None
-
-    def _commit_tags(self, repository: Repository) -> Sequence[Tag]:
-        tags = self.surveyor.registry.tags(repository)
-        return [tag for tag in tags if tag.value.startswith(COMMIT)]
 
     def _proven(self, repository: Repository, tag: Tag, digest: Digest, commit: Commit) -> Chosen:
         image = self.surveyor.registry.inspect(repository, digest)
@@ -139,12 +134,12 @@ class Chooser:
         ours = same_source(image.source, self.surveyor.source)
         revision = image.revision if ours else None
         if revision:
-            own = commit_tag(revision, self.surveyor.sha_length)
+            own = self.surveyor.commit_tags.of(revision)
             if self.surveyor.registry.resolve(Reference(repository, own)) == digest:
                 return Chosen(repository, image, revision, own)
         # Its own commit tag may be pruned, and not that of a commit that it was carried to.
         commit = next((c for c in self.surveyor.commits_at(repository, digest) if c), None)
-        name = commit_tag(commit, self.surveyor.sha_length) if commit else tag
+        name = self.surveyor.commit_tags.of(commit) if commit else tag
         known = commit or revision
         return Chosen(repository, replace(image, revision=revision or commit), known, name)
 
@@ -152,9 +147,9 @@ class Chooser:
         commit = self.surveyor.history.resolve(digits)
         tags = self.surveyor.registry.tags(repository)
         before = list(self._before(commit, unmarked(tags))) if commit else []
-        fix = f"Publish it, or choose one that was published before it: {listed(before)}."
+        fix = f"Publish it, or choose one that was published before it: {some(before)}."
         if not before:
-            fix = f"Publish it, or choose one that is: {listed(unmarked(tags))}."
+            fix = f"Publish it, or choose one that is: {some(unmarked(tags))}."
         if not unmarked(tags):
             fix = "No commit is published there yet: publish first."
         elif len(digits) == _SHORT_DIGEST:
@@ -163,24 +158,14 @@ class Chooser:
 
     def _before(self, commit: Commit, published: Sequence[str]) -> Iterator[str]:
         """The published ones of a commit's first parents, nearest first."""
-        length, known = self.surveyor.sha_length, set(published)
-        for each in self.surveyor.history.ancestors(commit):
-            if each.sha[:length] in known:
-                yield each.sha[:length]
+        for ancestor in self.surveyor.history.ancestors(commit):
+            digits = commit_digits(self.surveyor.commit_tags.of(ancestor))
+            if digits in published:
+                yield digits
 
 
 def unmarked(tags: Sequence[Tag]) -> list[str]:
-    """The published commits, but for those that a rollback has marked."""
-    names = {tag.value for tag in tags}
-    found = [_digits(tag) for tag in tags if tag.value.startswith(COMMIT)]
-    return [each for each in found if f"{WITHDRAWN}{each}" not in names]
-
-
-def _digits(tag: Tag) -> str:
-    return tag.value.removeprefix(COMMIT)
-
-
-def listed(names: Sequence[str]) -> str:
-    """A few of them, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+    """The digits of the published commits, but for those that a rollback has marked."""
+    marked = {withdrawn_digits(tag) for tag in tags}
+    digits = (commit_digits(tag) for tag in tags)
+    return [each for each in digits if each and each not in marked]

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from feastflow_registry.model import tag_names
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import (
     Action,
@@ -25,138 +24,118 @@ from feastflow_registry.model.plan import (
     ReuseImage,
     Rule,
 )
-from feastflow_registry.model.ports import History
 from feastflow_registry.model.references import Commit, Digest, Reference, Tag
+from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
-from feastflow_registry.tags.move import ADVANCING, Tagger, tag_of, unverified
+from feastflow_registry.tags.move import ADVANCING, Tagger, unverified
 
 _ROUNDS = 5
 
 
 @dataclass(slots=True)
-class Settlement:
+class Convergence:
     """The end of one run.
 
-    ``branch``: the one whose newer commits take shared tags over; empty on a git tag.
-    ``others``: shared tags that other runs of this commit may have moved, and that newer
-    commits of ``main`` take over; ``united``: those of them that this run repointed.
+    ``others``: shared tags that other runs of this commit may have moved, and that newer commits
+    of the branch ``main`` take over; ``repointed``: those of them that this run gave its digest.
     """
 
     plan: Plan
     tagger: Tagger
-    branch: str
     main: str = ""
     others: tuple[Tag, ...] = ()
-    united: dict[Reference, MoveTag] = field(default_factory=dict)
-
-    @property
-    def _history(self) -> History:
-        return self.tagger.surveyor.history
+    repointed: dict[Reference, MoveTag] = field(default_factory=dict)
 
     def run(self) -> Iterator[Outcome]:
         """Look again until nothing has become newer."""
         for _ in range(_ROUNDS):
             settled = True
-            for outcome in chain(self._adopt_commit_tags(), self._unite(), self._follow()):
+            for outcome in chain(self._adopt_commit_tags(), self._repoint(), self._follow()):
                 settled = False
                 yield outcome
             if settled:
                 return
         raise unverified("The shared tags were moved by other runs time and again.")
 
-    def move(self, step: MoveTag, there: Digest | None) -> Outcome:
-        """Move a tag to this run's image."""
-        return self.tagger.move(
-            step, there, lambda: self.tagger.newest(step.service, self._newer(self.branch))
-        )
-
-    def _newer(self, branch: str) -> list[Commit]:
-        return list(self._history.newer(self.plan.commit, branch)) if branch else []
-
     def _adopt_commit_tags(self) -> Iterator[Outcome]:
         """Take over a commit tag that another run of this commit wrote at the same time."""
-        moving = {step.service.name for step in self.plan.moves}
+        moving = {step.service for step in self.plan.moves}
         due = [
-            each
-            for each in self.plan.images
-            if not isinstance(each, ReuseImage) or each.service.name in moving
+            step
+            for step in self.plan.images
+            if not isinstance(step, ReuseImage) or step.service in moving
         ]
-        before = dict(self.tagger.digests)
-        proven = spread(lambda own: self.tagger.prove(own.service, own.reference), due)
-        for own, (digest, size) in zip(due, proven, strict=True):
-            if digest != before[own.service.name]:
-                yield from self._adopt(own, digest, size)
+        before = dict(self.tagger.state.proven)
+        proven = spread(lambda step: self.tagger.prove(step.service, step.reference), due)
+        for step, (digest, size) in zip(due, proven, strict=True):
+            if digest != before[step.service]:
+                yield from self._adopt(step, digest, size)
 
     def _adopt(
         self, own: PushImage | CarryImage | ReuseImage, digest: Digest, size: int
     ) -> Iterator[Outcome]:
-        self.tagger.digests[own.service.name] = digest
+        self.tagger.state.proven[own.service] = digest
         note = "another run of this commit published it at the same time"
         yield Outcome(own.service, Action.ADOPTED, own.reference, digest, size, note=note)
         for step in self.plan.moves:
             if step.service == own.service:
-                yield self.move(step, self._resolve(step.reference))
+                yield self.tagger.move(step, self._resolve(step.reference))
 
     def _resolve(self, reference: Reference) -> Digest | None:
         return self.tagger.surveyor.registry.resolve(reference)
 
-    def _is_final(self, reference: Reference) -> bool:
-        marker = Reference(reference.repository, tag_names.frozen_marker(tag_of(reference)))
-        return self._resolve(marker) is not None
-
-    def _unite(self) -> Iterator[Outcome]:
-        """Give one commit one digest: who pushed last repoints the tags that hold another.
+    def _repoint(self) -> Iterator[Outcome]:
+        """Give one commit one digest: the run that pushed last repoints tags that hold another.
 
         No write can be made to spare a commit tag that appeared meanwhile.
         """
-        moves = {step.reference for step in self.plan.moves}
-        surveyor = self.tagger.surveyor
+        state, registry = self.tagger.state, self.tagger.surveyor.registry
+        planned = {step.reference for step in self.plan.moves}
         written: tuple[PushImage | CarryImage, ...] = (*self.plan.pushes, *self.plan.carries)
-        for push in written:
-            repository, digest = push.service.repository, self.tagger.digests[push.service.name]
-            moved = {each for each in moves if (each, digest) not in self.tagger.decided}
-            for reference in (Reference(repository, tag) for tag in self.others):
-                there = None if reference in moved else self._resolve(reference)
-                if there in (None, digest):
+        for own in written:
+            repository, digest = own.service.repository, state.proven[own.service]
+            moved = {each for each in planned if (each, digest) not in state.declined}
+            for tag in self.others:
+                reference = Reference(repository, tag)
+                current = None if reference in moved else self._resolve(reference)
+                if current in (None, digest):
                     continue
-                image = surveyor.registry.inspect(repository, there)
+                image = registry.inspect(repository, current)
                 if not rules.is_ours(image, self.plan.commit, self.plan.source):
                     continue
-                if self._is_final(reference):
-                    # It is never moved: the commit tag takes its digest instead.
-                    self.tagger.write(push.reference, there)
-                    yield from self._adopt(push, there, image.size)
+                if self._resolve(Reference(repository, frozen_marker(tag))):
+                    # A final tag is never moved: the commit tag takes its digest instead.
+                    self.tagger.write(own.reference, current)
+                    yield from self._adopt(own, current, image.size)
                 else:
-                    rule = Rule.FORWARD if reference.target == tag_names.LATEST else Rule.MILESTONE
-                    step = MoveTag(push.service, reference, rule, there)
-                    self.united[reference] = step
-                    yield self.tagger.set(step, digest, there, "one digest for one commit")
+                    rule = Rule.FORWARD if tag == LATEST else Rule.MILESTONE
+                    step = MoveTag(own.service, tag, rule, current)
+                    self.repointed[reference] = step
+                    yield self.tagger.set(step, digest, current, "one digest for one commit")
 
     def _follow(self) -> Iterator[Outcome]:
-        """Move forward tags on to the newest published commit of the branch."""
-        tagger = self.tagger
-        moved = [(step, self.branch) for step in self.plan.moves if step.rule in ADVANCING]
-        moved += [(step, self.main) for step in self.united.values()]
-        newer = {branch: self._newer(branch) for branch in {branch for _, branch in moved}}
+        """Move advancing tags on to the newest published commit of their branch."""
+        tagger, state = self.tagger, self.tagger.state
+        moved = [(step, tagger.branch) for step in self.plan.moves if step.rule in ADVANCING]
+        moved += [(step, self.main) for step in self.repointed.values()]
+        newer = {branch: tagger.newer(branch) for branch in {branch for _, branch in moved}}
         for step, branch in moved:
-            tagged = self._tagged(step)
-            commit, digest = tagged or tagger.newest(step.service, newer[branch])
-            known = tagger.found[step.reference] == digest
-            if known or (step.reference, digest) in tagger.decided:
+            final = self._final_image(step)
+            commit, digest = final or tagger.newest(step.service, newer[branch])
+            settled = state.current[step.reference] == digest
+            if settled or (step.reference, digest) in state.declined:
                 continue
-            if tagged:
-                yield tagger.advance(
-                    replace(step, rule=Rule.FORCE), commit, digest, "its git tag exists now"
-                )
+            if final:
+                forced = replace(step, rule=Rule.FORCE)
+                yield tagger.advance(forced, commit, digest, "its git tag exists now")
             else:
-                note = f"commit {commit.short} is newer" if commit != self.plan.commit else ""
-                yield tagger.advance(step, commit, digest, note)
+                yield tagger.advance(step, commit, digest, tagger.newer_note(commit))
 
-    def _tagged(self, step: MoveTag) -> tuple[Commit, Digest] | None:
+    def _final_image(self, step: MoveTag) -> tuple[Commit, Digest] | None:
         """Whose a milestone is, if it became final while this run moved it."""
         if step.rule is not Rule.MILESTONE:
             return None
-        commit = self._history.git_tag(tag_of(step.reference).value)
+        commit = self.tagger.surveyor.history.git_tag(step.tag.value)
         repository = step.service.repository
         digest = self.tagger.surveyor.find_published(repository, commit) if commit else None
         return (commit, digest) if commit and digest else None

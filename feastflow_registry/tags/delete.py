@@ -18,10 +18,10 @@ from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
 from feastflow_registry.model.ports import ImageDeletion, TagDeletion, TagReader
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.model.tag_names import marks
+from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
+from feastflow_registry.model.wording import some
 
 _AT_ONCE = 8
-_MOST_NAMED = 5
 _AGAIN = "Another run has moved it meanwhile: run again, to plan with what is there now."
 
 
@@ -88,7 +88,7 @@ class Deleter:
         there = self.registry.resolve(step.reference)
         if there != step.digest:
             return self._changed(step, there), False
-        if self.tags.delete_tag(step.reference.repository, _tag(step)) is Deleted.UNSUPPORTED:
+        if self.tags.delete_tag(step.service.repository, step.tag) is Deleted.UNSUPPORTED:
             return None, True
         return Outcome(step.service, Action.DELETED, step.reference, there), True
 
@@ -110,8 +110,8 @@ class Deleter:
         self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]
     ) -> Iterator[Outcome]:
         """Delete images with all of their tags, but for those that are needed."""
-        repository = due[0].reference.repository
-        stays = {each.there: each.reference.identifier for each in kept if each.there}
+        repository = due[0].service.repository
+        stays = {each.current: each.tag.value for each in kept if each.current}
         needs = dict(zip(stays, spread(partial(self._needs, repository), stays), strict=True))
         needed = {part: stays[each] for each, parts in needs.items() for part in parts}
         images: dict[Digest | None, list[DeleteTag]] = {}
@@ -122,9 +122,13 @@ class Deleter:
                 yield _kept(step, step.digest, note)
             else:
                 images.setdefault(step.digest, []).append(step)
-        movable = [tag for each in kept if not marks(tag := _tag(each))[0]]
+        movable = [
+            each.tag
+            for each in kept
+            if not commit_digits(each.tag) and not withdrawn_digits(each.tag)
+        ]
         movable += self._moved(due)
-        planned = {*map(_tag, due), *map(_tag, kept)}
+        planned = {each.tag for each in (*due, *kept)}
         groups = list(images.values())
         for start in range(0, len(groups), _AT_ONCE):
             now = self._needed_now(repository, [*movable, *self._new(repository, planned)])
@@ -136,7 +140,9 @@ class Deleter:
     def _moved(self, due: Sequence[DeleteTag]) -> list[Tag]:
         """Tags that hold another image than planned."""
         found = spread(self.registry.resolve, [each.reference for each in due])
-        return [_tag(step) for step, there in zip(due, found, strict=True) if there != step.digest]
+        return [
+            step.tag for step, current in zip(due, found, strict=True) if current != step.digest
+        ]
 
     def _new(self, repository: Repository, planned: Collection[Tag]) -> list[Tag]:
         """Tags that were not there when it was planned."""
@@ -163,7 +169,7 @@ class Deleter:
         held = [(step, there) for step, there in found if there and there == step.digest]
         if not held:
             return outcomes
-        repository, digest = held[0][0].reference.repository, held[0][1]
+        repository, digest = held[0][0].service.repository, held[0][1]
         if digest in needed:
             holder = Reference(repository, needed[digest])
             self.conflicts.append(
@@ -192,16 +198,16 @@ class Deleter:
         if left:
             raise Failure(
                 Kind.UNVERIFIED,
-                f"{_listed(left)} was deleted, but is still there.",
+                f"{some(left)} was deleted, but is still there.",
                 "Another run may have published it again: look at it, and run again.",
             )
 
     def _prove_kept(self, kept: Sequence[KeepTag]) -> None:
         """Look whether every image that was to stay is there, by its digest."""
         holders = {
-            Reference(each.reference.repository, each.there): str(each.reference)
+            Reference(each.service.repository, each.current): str(each.reference)
             for each in kept
-            if each.there
+            if each.current
         }
         found = zip(holders, spread(self.registry.resolve, holders), strict=True)
         self._lost([holders[each] for each, there in found if there is None])
@@ -210,21 +216,11 @@ class Deleter:
         if names:
             raise Failure(
                 Kind.UNVERIFIED,
-                f"the image of {_listed(names)} is not on the registry any more.",
+                f"the image of {some(names)} is not on the registry any more.",
                 "If nobody else has deleted it, this is a defect: report it with this log, and "
                 "publish its commit again.",
             )
 
 
-def _tag(step: DeleteTag | KeepTag) -> Tag:
-    assert isinstance(step.reference.target, Tag)
-    return step.reference.target
-
-
 def _kept(step: DeleteTag, there: Digest | None, note: str) -> Outcome:
     return Outcome(step.service, Action.KEPT, step.reference, there, note=note)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

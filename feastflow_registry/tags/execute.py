@@ -1,6 +1,6 @@
-"""Runs a plan through the ports, in phases, and yields what was done and proven.
+"""Runs a publish through the ports, in phases, and yields what was done and proven.
 
-Build ▸ check ▸ push commit tags ▸ prove them ▸ move shared tags ▸ prove them ▸ settle. A service
+Build ▸ check ▸ push commit tags ▸ prove them ▸ move shared tags ▸ prove them ▸ converge. A service
 that fails keeps no other from being published, but no shared tag of any service moves before
 every commit tag is proven; running again finishes the job.
 """
@@ -8,10 +8,11 @@ every commit tag is proven; running again finishes the job.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parallel import attempt, spread
 from feastflow_registry.model.plan import (
     Action,
     BuildImage,
@@ -23,10 +24,12 @@ from feastflow_registry.model.plan import (
     PushImage,
     ReuseImage,
 )
-from feastflow_registry.model.ports import Builder, BuiltImage, Checker, Worktree
+from feastflow_registry.model.ports import Builder, BuiltImage, Checker, Registry, Worktree
 from feastflow_registry.model.services import Service
-from feastflow_registry.tags.converge import Settlement
+from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.move import Tagger
+
+StepT = TypeVar("StepT", BuildImage, PushImage)
 
 
 @dataclass(slots=True)
@@ -43,7 +46,7 @@ class Execution:
     checker: Callable[[], Checker]
     worktree: Worktree
     tagger: Tagger
-    settlement: Settlement
+    convergence: Convergence
     built: Mapping[str, BuiltImage] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
@@ -52,21 +55,25 @@ class Execution:
         try:
             yield from self._build()
             yield from self._push()
-            if self.failures:
-                raise Failure.join(list(self.failures.values()))
             yield from self._move()
-            yield from self.settlement.run()
+            yield from self.convergence.run()
         finally:
             # Of an interrupted run, threads may go on until they ask.
-            self.tagger.stopped = True
+            self.tagger.state.stopped = True
+
+    @property
+    def _registry(self) -> Registry:
+        return self.tagger.surveyor.registry
 
     def _build(self) -> Iterator[Outcome]:
         builds = self.plan.builds
         if not builds:
             return
         self.builder().check_ready(builds)
-        self._check_scopes()
-        builds = tuple(each for each in builds if each.service.name not in self.failures)
+        self._fail(
+            self.plan.pushes, lambda step: self._registry.check_push(step.service.repository)
+        )
+        builds = tuple(step for step in builds if step.service.name not in self.failures)
         if not builds:
             return
         started = self.tagger.clock()
@@ -83,20 +90,6 @@ class Execution:
         sound = made.images.keys() - self.failures.keys()
         self.built = {name: image for name, image in made.images.items() if name in sound}
 
-    def _check_scopes(self) -> None:
-        """Find out before anything is built what may not be pushed."""
-        registry = self.tagger.surveyor.registry
-
-        def ask(step: PushImage) -> Failure | None:
-            try:
-                registry.check_push(step.service.repository)
-            except Failure as failure:
-                return failure
-            return None
-
-        answers = zip(self.plan.pushes, spread(ask, self.plan.pushes), strict=True)
-        self.failures |= {step.service.name: each for step, each in answers if each}
-
     def _check(self, builds: Sequence[BuildImage]) -> None:
         """Judge what was built, side by side; an interrupt ends what still runs."""
         due = [step for step in builds if step.service.name in self.built]
@@ -105,54 +98,49 @@ class Execution:
             return
         checker = self.checker()
 
-        def judge(step: BuildImage) -> Failure | None:
-            try:
-                image = self.built[step.service.name]
-                checker.check(step.service, image, step.tags[0], alone=len(due) == 1)
-            except Failure as failure:
-                return failure
-            return None
+        def judge(step: BuildImage) -> None:
+            image = self.built[step.service.name]
+            checker.check(step.service, image, step.tags[0], alone=len(due) == 1)
 
         try:
-            found = spread(judge, due)
+            self._fail(due, judge)
         except BaseException:
             checker.end()
             raise
-        verdicts = zip(due, found, strict=True)
-        self.failures |= {step.service.name: each for step, each in verdicts if each}
+
+    def _fail(self, steps: Sequence[StepT], work: Callable[[StepT], None]) -> None:
+        """Work on several steps at once, and remember the service of each that fails."""
+        for step, result in zip(steps, attempt(work, steps), strict=True):
+            if isinstance(result, Failure):
+                self.failures[step.service.name] = result
 
     def _push(self) -> Iterator[Outcome]:
         if self.plan.pushes or self.plan.carries:
             self.worktree.ensure(self.plan.commit)
-        due = [each for each in self.plan.images if each.service.name not in self.failures]
-        failed: list[Failure] = []
-        for result in spread(self._publish, due):
+        due = [step for step in self.plan.images if step.service.name not in self.failures]
+        failed = list(self.failures.values())
+        for result in attempt(self._publish, due):
             if isinstance(result, Failure):
                 failed.append(result)
             else:
                 yield result
         if failed:
-            raise Failure.join([*self.failures.values(), *failed])
+            raise Failure.join(failed)
 
-    def _publish(self, step: PushImage | CarryImage | ReuseImage) -> Outcome | Failure:
-        """Give one service its commit tag; what fails must not hide what others achieved."""
-        try:
-            if isinstance(step, PushImage):
-                return self._push_image(step)
-            if isinstance(step, CarryImage):
-                return self._carry_image(step)
-        except Failure as failure:
-            return failure
-        self.tagger.digests[step.service.name] = step.image.digest
-        return Outcome(
-            step.service, Action.REUSED, step.reference, step.image.digest, step.image.size
-        )
+    def _publish(self, step: PushImage | CarryImage | ReuseImage) -> Outcome:
+        """Give one service its commit tag."""
+        if isinstance(step, PushImage):
+            return self._push_image(step)
+        if isinstance(step, CarryImage):
+            return self._carry_image(step)
+        digest = self.tagger.state.proven[step.service] = step.image.digest
+        return Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
 
     def _push_image(self, step: PushImage) -> Outcome:
         tagger = self.tagger
         started = tagger.clock()
         pushed = None
-        if tagger.surveyor.registry.resolve(step.reference) is None:
+        if self._registry.resolve(step.reference) is None:
             image = self.built[step.service.name]
             if image.digest:
                 tagger.write(step.reference, image.digest)
@@ -169,7 +157,7 @@ class Execution:
     def _carry_image(self, step: CarryImage) -> Outcome:
         tagger = self.tagger
         started = tagger.clock()
-        if tagger.surveyor.registry.resolve(step.reference) is None:
+        if self._registry.resolve(step.reference) is None:
             tagger.write(step.reference, step.image.digest)
         digest, size = tagger.prove(step.service, step.reference)
         same = digest == step.image.digest
@@ -195,15 +183,17 @@ class Execution:
                 if isinstance(step, MoveTag):
                     done.append(self._move_tag(step))
                 elif isinstance(step, KeepTag):
-                    kept = Outcome(service, Action.KEPT, step.reference, step.there)
-                    done.append(replace(kept, note=step.reason))
+                    done.append(
+                        Outcome(
+                            service, Action.KEPT, step.reference, step.current, 0, 0, step.reason
+                        )
+                    )
         except Failure as failure:
             return done, failure
         return done, None
 
     def _move_tag(self, step: MoveTag) -> Outcome:
         # A snapshot that no build or upload has aged needs no second look.
-        registry = self.tagger.surveyor.registry
         writes = self.plan.pushes or self.plan.carries
-        there = registry.resolve(step.reference) if writes else step.expect
-        return self.settlement.move(step, there)
+        current = self._registry.resolve(step.reference) if writes else step.expect
+        return self.tagger.move(step, current)

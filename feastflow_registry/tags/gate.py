@@ -9,9 +9,10 @@ from datetime import datetime
 from feastflow_registry.config.filter_patterns import matches
 from feastflow_registry.config.grammar import unreserved
 from feastflow_registry.config.settings import Settings
-from feastflow_registry.model.plan import Latest, Permission, Rule, SharedTag
+from feastflow_registry.model.credentials import missing
+from feastflow_registry.model.plan import Access, Command, Latest, Permission, Rule, SharedTag
 from feastflow_registry.model.references import Tag
-from feastflow_registry.model.run import LAPTOP, Context, RefKind
+from feastflow_registry.model.run import DEPENDABOT, LAPTOP, RefKind, Run
 from feastflow_registry.model.tag_names import LATEST
 
 ALLOWED_EVENTS = frozenset(
@@ -20,50 +21,74 @@ ALLOWED_EVENTS = frozenset(
 _VERSION = re.compile(r"v?((0|[1-9]\d*)\.(0|[1-9]\d*)(?:\.\d+)?)(-[0-9A-Za-z.-]+)?")
 
 
-def permit(settings: Settings, context: Context) -> Permission:
+def permit(settings: Settings, run: Run) -> Permission:
     """Decide whether this run may write to the registry. The event counts, then the ref."""
-    where = f"{context.event} on {context.ref}"
-    if context.event == LAPTOP:
-        if context.on_remote_main:
+    where = f"{run.event} on {run.ref}"
+    if run.event == LAPTOP:
+        if run.on_remote_main:
             where = f"by hand, from a commit of {settings.main}"
             return Permission(True, settings.shared_tags, where)
         return Permission(
             True, False, f"by hand, from a commit that is not on the remote's {settings.main}"
         )
-    if context.event not in ALLOWED_EVENTS or context.fork:
-        what = "a fork" if context.fork else f"the event {context.event}"
+    if run.event not in ALLOWED_EVENTS or run.fork:
+        what = "a fork" if run.fork else f"the event {run.event}"
         return Permission(False, False, f"{what} never pushes")
-    if context.deleted:
-        return Permission(False, False, f"{context.ref} was deleted, which publishes nothing")
-    if context.ref.kind is RefKind.BRANCH:
-        if context.ref.name == settings.main:
+    if run.deleted:
+        return Permission(False, False, f"{run.ref} was deleted, which publishes nothing")
+    if run.ref.kind is RefKind.BRANCH:
+        if run.ref.name == settings.main:
             return Permission(True, settings.shared_tags, where)
-        if matches(context.ref.name, settings.branches):
+        if matches(run.ref.name, settings.branches):
             return Permission(True, False, f"{where}, which is allowed but not {settings.main}")
-        return Permission(False, False, f"{context.ref} is not among the branches that may push")
-    if context.ref.kind is RefKind.TAG:
-        if matches(context.ref.name, settings.git_tags):
+        return Permission(False, False, f"{run.ref} is not among the branches that may push")
+    if run.ref.kind is RefKind.TAG:
+        if matches(run.ref.name, settings.git_tags):
             return Permission(True, settings.shared_tags, where)
-        return Permission(False, False, f"{context.ref} is not among the git tags that may push")
-    return Permission(False, False, f"{context.ref} is neither a branch nor a git tag")
+        return Permission(False, False, f"{run.ref} is not among the git tags that may push")
+    return Permission(False, False, f"{run.ref} is neither a branch nor a git tag")
 
 
-def shared_tags(
-    settings: Settings, context: Context, permission: Permission
-) -> tuple[SharedTag, ...]:
+def grant(settings: Settings, run: Run, *, has_credential: bool) -> Permission:
+    """Decide what this run may do with the credential that it has.
+
+    Raises an input failure where a push is due and there is nothing to push with.
+    """
+    permission = permit(settings, run)
+    if not (permission.push and settings.command.writes) or has_credential or settings.dry_run:
+        return permission
+    if run.actor == DEPENDABOT:
+        reason = "Dependabot's runs are given no secrets"
+        warning = f"Nothing is pushed: {reason}. The next run on main publishes."
+        return Permission(False, False, reason, warning)
+    raise missing(settings.registry)
+
+
+def access(settings: Settings, permission: Permission) -> Access:
+    """Decide what a run asks a registry for."""
+    command = settings.command
+    writes = permission.push and (
+        command is Command.DOCTOR or (command.writes and not settings.dry_run)
+    )
+    if not writes:
+        return Access.READ
+    return Access.DELETE if command is Command.PRUNE else Access.WRITE
+
+
+def shared_tags(settings: Settings, run: Run, permission: Permission) -> tuple[SharedTag, ...]:
     """The tags besides its own that this commit deserves, ``latest`` last."""
     found: dict[Tag, Rule] = {}
-    on_git_tag = context.ref.kind is RefKind.TAG
+    on_git_tag = run.ref.kind is RefKind.TAG
     on_main = permission.shared and not on_git_tag
     if permission.shared and on_git_tag:
-        name = unreserved(Tag.parse(context.ref.name))
+        name = unreserved(Tag.parse(run.ref.name))
         found[name] = Rule.FINAL if name == settings.milestone else Rule.GIT_TAG
     if on_main and settings.milestone:
         found[settings.milestone] = Rule.MILESTONE
     if settings.shared_tags and permission.push:
-        values = _template_values(context)
+        values = _template_values(run)
         for template in settings.extra_tags:
-            own = "{branch}" in template and context.in_runner
+            own = "{branch}" in template and run.in_runner
             if not permission.shared and not own:
                 continue
             tag = expand(template, values)
@@ -90,11 +115,11 @@ def expand(template: str, values: Mapping[str, str]) -> Tag | None:
     return unreserved(Tag.parse(re.sub(r"\{([^{}]*)\}", lambda found: values[found[1]], template)))
 
 
-def _template_values(context: Context) -> Mapping[str, str]:
-    values = {"date": context.committed.strftime("%Y%m%d")}
-    if context.ref.kind is RefKind.BRANCH:
-        values["branch"] = str(Tag.near(context.ref.name))
-    version = _VERSION.fullmatch(context.ref.name) if context.ref.kind is RefKind.TAG else None
+def _template_values(run: Run) -> Mapping[str, str]:
+    values = {"date": run.committed.strftime("%Y%m%d")}
+    if run.ref.kind is RefKind.BRANCH:
+        values["branch"] = str(Tag.near(run.ref.name))
+    version = _VERSION.fullmatch(run.ref.name) if run.ref.kind is RefKind.TAG else None
     if version:
         values["version"] = version[1] + (version[4] or "")
         if not version[4]:

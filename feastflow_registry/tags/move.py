@@ -1,18 +1,33 @@
-"""Giving one tag its image: what is there now decides, and every write is read back.
+"""Giving one tag its image: what it holds now decides, and every write is read back.
 
-A tag that changed since the plan was made is decided afresh by the same pure rule.
+A tag that changed since the plan was made is decided afresh by the same pure rule. ``Transfer``
+carries out the plans that move no layers (promote and rollback).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.plan import Action, MoveTag, Outcome, Rule, SharedTag
-from feastflow_registry.model.references import Commit, Digest, Reference, Tag
+from feastflow_registry.model.parallel import attempt, results
+from feastflow_registry.model.plan import (
+    Action,
+    CopyImage,
+    KeepTag,
+    MoveTag,
+    Outcome,
+    Plan,
+    ReuseImage,
+    Rule,
+    RunState,
+    SharedTag,
+    Step,
+    WithdrawImage,
+)
+from feastflow_registry.model.ports import Copier
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.survey import Surveyor
@@ -20,30 +35,25 @@ from feastflow_registry.tags.survey import Surveyor
 ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Tagger:
-    """Writes the tags of one run.
+    """Gives tags the image of one commit.
 
-    ``follows``: whether the newer commits of a branch are looked for after every move.
-    ``digests``: what each service's commit tag holds, proven; ``found``: what each shared tag read
-    back as; ``decided``: moves that were decided against; ``attempted``: what was written,
-    whether or not the answer arrived; ``stopped``: whether the run was interrupted.
+    ``branch``: the one whose newer published commits take an advancing tag over; empty, if none
+    is looked for. ``clock``: in seconds.
     """
 
     surveyor: Surveyor
+    commit: Commit
     clock: Callable[[], float]
-    follows: bool
-    attempted: set[Reference] = field(default_factory=set)
-    digests: dict[str, Digest] = field(default_factory=dict)
-    found: dict[Reference, Digest] = field(default_factory=dict)
-    decided: set[tuple[Reference, Digest]] = field(default_factory=set)
-    stopped: bool = False
+    state: RunState
+    branch: str = ""
 
     def begin(self, reference: Reference) -> None:
         """Take note of a write that begins now; none begins once the run was interrupted."""
-        if self.stopped:
+        if self.state.stopped:
             raise SystemExit
-        self.attempted.add(reference)
+        self.state.attempted.add(reference)
 
     def write(self, reference: Reference, digest: Digest) -> None:
         """Point a tag at a digest."""
@@ -56,124 +66,189 @@ class Tagger:
         if digest is None:
             raise unverified(f"{reference} was pushed, but is not on the registry.")
         image = self.surveyor.registry.inspect(reference.repository, digest)
-        self.surveyor.check_own(service, image)
-        self.digests[service.name] = digest
+        self.surveyor.check_own(service.repository, self.commit, image)
+        self.state.proven[service] = digest
         return digest, image.size
 
-    def move(
-        self, step: MoveTag, there: Digest | None, newest: Callable[[], tuple[Commit, Digest]]
-    ) -> Outcome:
-        """Move one tag, unless what is there now forbids what the plan foresaw.
-
-        ``newest``: the newest published commit, which takes over an advancing tag anyway.
-        """
-        digest = self.digests[step.service.name]
-        commit = self.surveyor.commit
-        if there not in (step.expect, digest):
+    def move(self, step: MoveTag, current: Digest | None) -> Outcome:
+        """Move one tag, unless what it holds now forbids what the plan foresaw."""
+        commit, digest = self.commit, self.state.proven[step.service]
+        if current not in (step.expect, digest):
             return self.advance(step, commit, digest, "")
-        if there not in (None, digest) and self._is_carried(step, there):
-            if step.rule in ADVANCING and self.follows:
-                commit, digest = newest()
-                if digest == there:
-                    return self._keep(step, digest, there, _also(commit))
-            holder = self._newer_holder(step, there, commit)
+        if current not in (None, digest) and self._may_be_carried(step, current):
+            if step.rule in ADVANCING and self.branch:
+                commit, digest = self.newest(step.service, self.newer(self.branch))
+                if digest == current:
+                    return self._keep(step, digest, current, _also(commit))
+            holder = self._newer_holder(step, current, commit)
             if holder:
-                return self._keep(step, digest, there, _also(holder))
-        return self.set(step, digest, there, _newer(commit, self.surveyor.commit))
+                return self._keep(step, digest, current, _also(holder))
+        return self.set(step, digest, current, self.newer_note(commit))
 
-    def _is_carried(self, step: MoveTag, there: Digest) -> bool:
+    def _may_be_carried(self, step: MoveTag, digest: Digest) -> bool:
         """Whether an image may be a newer commit's than its labels say."""
         if step.rule not in ADVANCING and step.rule is not Rule.DATED:
             return False
-        return bool(self.surveyor.registry.inspect(step.reference.repository, there).inputs)
+        return bool(self.surveyor.registry.inspect(step.service.repository, digest).inputs)
 
-    def _newer_holder(self, step: MoveTag, there: Digest, commit: Commit) -> Commit | None:
+    def _newer_holder(self, step: MoveTag, digest: Digest, commit: Commit) -> Commit | None:
         """A commit after ours that an image was carried forward to, where no branch tells."""
-        if step.rule in ADVANCING and self.follows:
+        if step.rule in ADVANCING and self.branch:
             return None
         relation = self.surveyor.history.relation
-        holders = self.surveyor.commits_at(step.reference.repository, there)
+        holders = self.surveyor.commits_at(step.service.repository, digest)
         return next((c for c in holders if c and relation(commit, c) is Relation.AHEAD), None)
 
     def advance(self, step: MoveTag, commit: Commit, digest: Digest, note: str) -> Outcome:
         """Decide afresh, on what the registry holds now, whether a tag moves to a commit."""
-        surveyor = replace(self.surveyor, commit=commit)
-        each = SharedTag(tag_of(step.reference), step.rule)
-        facts = surveyor.look(step.service.repository, each, digest)
-        repository = step.service.repository
+        surveyor, repository = self.surveyor, step.service.repository
+        facts = surveyor.look(repository, commit, SharedTag(step.tag, step.rule), digest)
         image = surveyor.registry.inspect(repository, digest)
-        facts = replace(facts, withdrawn=surveyor.is_withdrawn(repository, image))
-        there = facts.current.digest if facts.current else None
+        facts = replace(facts, withdrawn=surveyor.is_withdrawn(repository, commit, image))
+        current = facts.current.digest if facts.current else None
         decision = rules.decide(
             step.rule, facts, digest=digest, reference=step.reference, commit=commit
         )
         if not decision.move:
-            return self._keep(step, digest, there, decision.reason)
-        if there and self._is_carried(step, there):
-            holder = self._newer_holder(step, there, commit)
+            return self._keep(step, digest, current, decision.reason)
+        if current and self._may_be_carried(step, current):
+            holder = self._newer_holder(step, current, commit)
             if holder:
-                return self._keep(step, digest, there, _also(holder))
-        return self.set(step, digest, there, note)
+                return self._keep(step, digest, current, _also(holder))
+        return self.set(step, digest, current, note)
 
-    def _keep(self, step: MoveTag, digest: Digest, there: Digest | None, reason: str) -> Outcome:
-        self.found.setdefault(step.reference, digest)
-        self.decided.add((step.reference, digest))
-        return Outcome(step.service, Action.KEPT, step.reference, there, note=reason)
+    def _keep(self, step: MoveTag, digest: Digest, current: Digest | None, why: str) -> Outcome:
+        self.state.current.setdefault(step.reference, digest)
+        self.state.declined.add((step.reference, digest))
+        return Outcome(step.service, Action.KEPT, step.reference, current, note=why)
 
-    def set(self, step: MoveTag, digest: Digest, there: Digest | None, note: str) -> Outcome:
+    def set(self, step: MoveTag, digest: Digest, current: Digest | None, note: str) -> Outcome:
         """Point a tag at a digest, and read it back."""
         started = self.clock()
-        if there == digest:
-            self.found[step.reference] = digest
+        if current == digest:
+            self.state.current[step.reference] = digest
             return Outcome(step.service, Action.KEPT, step.reference, digest, note=rules.THERE)
         self.write(step.reference, digest)
-        there = self.surveyor.registry.resolve(step.reference)
-        if there not in (None, digest) and step.rule is Rule.DATED:
-            return self.advance(step, self.surveyor.commit, digest, note)
-        if there is None or (there != digest and not self._may_differ(step, there)):
-            raise unverified(f"{step.reference} was moved, but reads back as {there or 'absent'}.")
-        self.found[step.reference] = there
+        read = self.surveyor.registry.resolve(step.reference)
+        if read not in (None, digest) and step.rule is Rule.DATED:
+            return self.advance(step, self.commit, digest, note)
+        if read is None or (read != digest and not self._may_differ(step, read)):
+            raise unverified(f"{step.reference} was moved, but reads back as {read or 'absent'}.")
+        self.state.current[step.reference] = read
         seconds = self.clock() - started
         return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
 
-    def _may_differ(self, step: MoveTag, there: Digest) -> bool:
+    def _may_differ(self, step: MoveTag, read: Digest) -> bool:
         """Whether newer commits, or another run of this one, may have moved a tag already."""
         surveyor = self.surveyor
-        if step.rule in ADVANCING and self.follows:
+        if step.rule in ADVANCING and self.branch:
             return True
-        image = surveyor.registry.inspect(step.reference.repository, there)
-        if surveyor.stands_for(image, surveyor.commit):
+        image = surveyor.registry.inspect(step.service.repository, read)
+        if surveyor.stands_for(image, self.commit):
             return True
-        newer = image.revision and surveyor.history.relation(surveyor.commit, image.revision)
+        newer = image.revision and surveyor.history.relation(self.commit, image.revision)
         return step.rule in ADVANCING and newer is Relation.AHEAD
 
+    def newer(self, branch: str) -> list[Commit]:
+        """The commits of a branch that come after ours, the newest first."""
+        return list(self.surveyor.history.newer(self.commit, branch)) if branch else []
+
     def newest(self, service: Service, newer: Sequence[Commit]) -> tuple[Commit, Digest]:
-        """The newest published one of the commits that come after ours, or ours."""
-        own = self.surveyor.commit
+        """The newest published one of the commits that come after ours, with its image; or ours."""
         tags = set(self.surveyor.registry.tags(service.repository)) if newer else set()
         for commit in newer:
-            if tag_names.commit_tag(commit, self.surveyor.sha_length) not in tags:
+            if self.surveyor.commit_tags.of(commit) not in tags:
                 continue
             # A merge lists the commits of a side branch too, which may not contain this one.
-            if self.surveyor.history.relation(own, commit) is Relation.AHEAD:
+            if self.surveyor.history.relation(self.commit, commit) is Relation.AHEAD:
                 digest = self.surveyor.find_published(service.repository, commit)
                 if digest:
                     return commit, digest
-        return own, self.digests[service.name]
+        return self.commit, self.state.proven[service]
+
+    def newer_note(self, commit: Commit) -> str:
+        """What is said of a tag that a newer commit than ours takes over."""
+        return f"commit {commit.short} is newer" if commit != self.commit else ""
 
 
-def tag_of(reference: Reference) -> Tag:
-    """The tag that a reference names."""
-    assert isinstance(reference.target, Tag)
-    return reference.target
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Carries out a plan that moves no layers: copies first, then marks, then tags.
+
+    A tag that no longer holds what the plan saw is left alone, as is every step that would follow.
+    ``surveyor``: one for the registry that a repository is on; ``copier``: what brings an image to
+    a repository, asked for only where something is copied.
+    """
+
+    plan: Plan
+    surveyor: Callable[[Repository], Surveyor]
+    clock: Callable[[], float]
+    state: RunState
+    copier: Callable[[Repository], Copier]
+
+    def run(self) -> Iterator[Outcome]:
+        """Carry out every step; raises what failed, after yielding what was done."""
+        phases: tuple[tuple[type[Step], Callable[..., Outcome]], ...] = (
+            (ReuseImage, self._reuse),
+            (CopyImage, self._copy),
+            (WithdrawImage, self._withdraw),
+            (KeepTag, self._keep),
+            (MoveTag, self._move),
+        )
+        for kind, work in phases:
+            steps = [step for step in self.plan.steps if isinstance(step, kind)]
+            yield from results(attempt(work, steps))
+
+    def _tagger(self, service: Service) -> Tagger:
+        """What gives a service's tags the image that was chosen, which is some commit's."""
+        images = (step.image for step in self.plan.of(service) if isinstance(step, ReuseImage))
+        commit = next(images).revision or self.plan.commit
+        return Tagger(self.surveyor(service.repository), commit, self.clock, self.state)
+
+    def _reuse(self, step: ReuseImage) -> Outcome:
+        """Take up the image that a service is to have."""
+        digest = self.state.proven[step.service] = step.image.digest
+        return Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
+
+    def _copy(self, step: CopyImage) -> Outcome:
+        digest = self.state.proven[step.service]
+        started = self.clock()
+        moved = self.copier(step.target).copy(step.source.repository, digest, step.target)
+        self.surveyor(step.target).registry.inspect(step.target, digest)
+        seconds = self.clock() - started
+        note = "" if moved else "all of it was there"
+        reference = Reference(step.target, digest)
+        return Outcome(step.service, Action.COPIED, reference, digest, moved, seconds, note)
+
+    def _withdraw(self, step: WithdrawImage) -> Outcome:
+        tagger = self._tagger(step.service)
+        registry = tagger.surveyor.registry
+        if registry.resolve(step.reference) != step.digest:
+            tagger.write(step.reference, step.digest)
+            read = registry.resolve(step.reference)
+            if read != step.digest:
+                raise unverified(f"{step.reference} was set, but reads back as {read or 'absent'}.")
+        return Outcome(step.service, Action.MARKED, step.reference, step.digest)
+
+    def _keep(self, step: KeepTag) -> Outcome:
+        return Outcome(step.service, Action.KEPT, step.reference, step.current, note=step.reason)
+
+    def _move(self, step: MoveTag) -> Outcome:
+        tagger = self._tagger(step.service)
+        digest = self.state.proven[step.service]
+        current = tagger.surveyor.registry.resolve(step.reference)
+        if current not in (step.expect, digest):
+            raise Failure(
+                Kind.CONFLICT,
+                f"{step.reference} was moved by another run since the plan was made: it holds "
+                f"{current.short if current else 'nothing'} now.",
+                "Look at what is there (`feastflow-registry tags`) before you run again.",
+            )
+        return tagger.set(step, digest, current, "")
 
 
 def _also(commit: Commit) -> str:
     return f"it is newer commit {commit.short}'s too"
-
-
-def _newer(commit: Commit, own: Commit) -> str:
-    return f"commit {commit.short} is newer" if commit != own else ""
 
 
 def unverified(cause: str) -> Failure:

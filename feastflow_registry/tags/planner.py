@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from feastflow_registry.config.options import caches
 from feastflow_registry.config.settings import Settings
-from feastflow_registry.model import tag_names
 from feastflow_registry.model.plan import (
     BuildImage,
     CarryImage,
@@ -23,41 +22,41 @@ from feastflow_registry.model.plan import (
     Step,
 )
 from feastflow_registry.model.references import Reference
-from feastflow_registry.model.run import Context, RefKind
+from feastflow_registry.model.run import RefKind, Run
 from feastflow_registry.model.services import Service, linked
-from feastflow_registry.model.tag_names import INPUTS_LABEL
+from feastflow_registry.model.tag_names import INPUTS_LABEL, CommitTags, frozen_marker
 from feastflow_registry.tags import gate, rules
 
 
 def labels(
-    settings: Settings, context: Context, service: Service, inputs: str = ""
+    settings: Settings, run: Run, service: Service, inputs: str = ""
 ) -> tuple[tuple[str, str], ...]:
     """The OCI labels of an image: the user's, then those that this program answers for.
 
     https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys
     """
-    version = str(tag_names.commit_tag(context.commit, settings.sha_length))
+    version = str(CommitTags(settings.sha_length).of(run.commit))
     if settings.milestone:
         version = str(settings.milestone)
-    if context.ref.kind is RefKind.TAG:
-        version = context.ref.name
+    if run.ref.kind is RefKind.TAG:
+        version = run.ref.name
     prefix = "org.opencontainers.image."
     facts = {
         f"{prefix}title": service.name,
         f"{prefix}version": version,
-        f"{prefix}created": gate.created_label(context.committed),
-        f"{prefix}url": context.source,
+        f"{prefix}created": gate.created_label(run.committed),
+        f"{prefix}url": run.source,
         **dict(service.labels),
-        f"{prefix}revision": context.commit.sha,
-        f"{prefix}source": context.source,
+        f"{prefix}revision": run.commit.sha,
+        f"{prefix}source": run.source,
         INPUTS_LABEL: inputs,
     }
     return tuple((key, value) for key, value in facts.items() if value)
 
 
-def plan_run(
+def plan_publish(
     settings: Settings,
-    context: Context,
+    run: Run,
     permission: Permission,
     services: tuple[Service, ...],
     snapshot: Snapshot,
@@ -67,23 +66,23 @@ def plan_run(
 
     Raises a conflict that the snapshot shows.
     """
-    own = tag_names.commit_tag(context.commit, settings.sha_length)
+    own = CommitTags(settings.sha_length).of(run.commit)
     known = {each.name: each for each in (*services, *others)}
-    shared = gate.shared_tags(settings, context, permission)
+    shared = gate.shared_tags(settings, run, permission)
     publishes = permission.push and settings.command is not Command.BUILD
     images: list[Step] = []
-    tags: list[Step] = []
+    moves: list[Step] = []
     for service in services:
-        reference = Reference(service.repository, own)
-        names = (reference, *(Reference(service.repository, each.tag) for each in shared))
+        tags = (own, *(each.tag for each in shared))
+        names = tuple(Reference(service.repository, tag) for tag in tags)
         seen = snapshot.get(service.name, Seen())
         build = BuildImage(
             service,
             names,
-            labels(settings, context, service, seen.inputs),
+            labels(settings, run, service, seen.inputs),
             needs=tuple(linked(service, known)),
             attest=settings.attest,
-            epoch=int(context.committed.timestamp()) if settings.reproducible else None,
+            epoch=int(run.committed.timestamp()) if settings.reproducible else None,
             pull=service.pull or settings.reuse is Reuse.NEVER,
             why=seen.why,
             **caches(settings, service, write=publishes),
@@ -92,40 +91,40 @@ def plan_run(
             images += [] if settings.command is Command.PUSH else [build]
             continue
         if seen.image and settings.reuse is not Reuse.NEVER:
-            images.append(ReuseImage(service, reference, seen.image))
+            images.append(ReuseImage(service, names[0], seen.image))
         elif seen.unchanged and settings.command is Command.PUBLISH:
-            images.append(CarryImage(service, reference, seen.unchanged))
+            images.append(CarryImage(service, own, seen.unchanged))
         else:
             images += [build] if settings.command is Command.PUBLISH else []
-            images.append(PushImage(service, reference))
-        tags += _plan_tags(service, shared, seen, context)
+            images.append(PushImage(service, own))
+        moves += _plan_tags(service, shared, seen, run)
     if settings.command is Command.BUILD:
         permission = Permission(False, False, "the command build pushes nothing")
-    return Plan(settings.command, context.commit, context.source, permission, (*images, *tags))
+    return Plan(settings.command, run.commit, run.source, permission, (*images, *moves))
 
 
-def _plan_tags(
-    service: Service, shared: tuple[SharedTag, ...], seen: Seen, context: Context
-) -> list[Step]:
+def _plan_tags(service: Service, shared: tuple[SharedTag, ...], seen: Seen, run: Run) -> list[Step]:
     steps: list[Step] = []
     image = seen.image or seen.unchanged
     digest = image.digest if image else None
     for each in shared:
         facts = seen.facts[each.tag]
-        reference = Reference(service.repository, each.tag)
         decision = rules.decide(
-            each.rule, facts, digest=digest, reference=reference, commit=context.commit
+            each.rule,
+            facts,
+            digest=digest,
+            reference=Reference(service.repository, each.tag),
+            commit=run.commit,
         )
-        there = facts.current.digest if facts.current else None
+        current = facts.current.digest if facts.current else None
         # A first attempt may have moved the tag and failed before it looked for newer commits,
         # and what is carried forward may have been replaced since by what comes before it.
-        unsure = context.attempt > 1 or seen.image is None
-        held = there is not None and there == digest and unsure
+        unsure = run.attempt > 1 or seen.image is None
+        held = current is not None and current == digest and unsure
         if decision.move or held:
-            steps.append(MoveTag(service, reference, each.rule, there, held))
+            steps.append(MoveTag(service, each.tag, each.rule, current, held))
         else:
-            steps.append(KeepTag(service, reference, there, decision.reason))
+            steps.append(KeepTag(service, each.tag, current, decision.reason))
         if each.rule is Rule.FINAL and not facts.frozen and not facts.withdrawn:
-            marker = Reference(service.repository, tag_names.frozen_marker(each.tag))
-            steps.append(MoveTag(service, marker, Rule.FORCE, None))
+            steps.append(MoveTag(service, frozen_marker(each.tag), Rule.FORCE, None))
     return steps

@@ -17,8 +17,8 @@ from feastflow_registry.config.selectors import Kept
 from feastflow_registry.model.images import Names
 from feastflow_registry.model.immutability import ImmutableTags, Verdict
 from feastflow_registry.model.plan import DeleteTag, KeepTag
-from feastflow_registry.model.references import Digest, Reference, Tag
-from feastflow_registry.model.tag_names import COMMIT, LATEST, marks
+from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.model.tag_names import COMMIT, LATEST
 from feastflow_registry.tags.catalog import Catalog, Entry
 
 KEEP = "keep"
@@ -95,14 +95,11 @@ def steps(catalog: Catalog, rulings: Sequence[Ruling]) -> tuple[DeleteTag | Keep
     """Delete the oldest first, and markers after what they mark; then say what is kept."""
     service = catalog.service
 
-    def refer(ruling: Ruling) -> Reference:
-        return Reference(service.repository, ruling.entry.tag)
-
     due = [each for each in reversed(rulings) if not each.kept]
     due.sort(key=lambda each: each.entry.is_marker)
-    deletions = (DeleteTag(service, refer(each), each.entry.digest, each.reason) for each in due)
+    deletions = (DeleteTag(service, each.entry.tag, each.entry.digest, each.reason) for each in due)
     kept = (each for each in rulings if each.kept)
-    keeps = (KeepTag(service, refer(each), each.entry.digest, each.reason) for each in kept)
+    keeps = (KeepTag(service, each.entry.tag, each.entry.digest, each.reason) for each in kept)
     return (*deletions, *keeps)
 
 
@@ -110,7 +107,11 @@ def _kept_for_themselves(catalog: Catalog, retention: Retention) -> dict[Tag, st
     dated = [(age, each) for each in catalog.commits if (age := retention.age(each)) is not None]
     dated.sort(key=lambda each: each[0])
     newest = {each.tag for _, each in dated[: retention.last]}
-    others = [each for each in catalog.entries if not marks(each.tag)[0] and each.digest]
+    others = [
+        each
+        for each in catalog.entries
+        if not each.is_commit and not each.is_marker and each.digest
+    ]
     others.sort(key=lambda each: each.tag == LATEST)
     holders = {each.digest: each.tag for each in others}
     found = ((each.tag, _why_kept(each, retention, newest, holders)) for each in catalog.entries)

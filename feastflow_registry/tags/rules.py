@@ -12,7 +12,7 @@ from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import Facts, Rule
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.model.tag_names import COMMIT, LATEST, commit_tag
+from feastflow_registry.model.tag_names import LATEST, CommitTags, commit_digits
 
 THERE = "it is there already"
 
@@ -30,7 +30,7 @@ def is_ours(image: Published, commit: Commit, source: str) -> bool:
     return image.revision == commit and same_source(image.source, source)
 
 
-def may_be_carried(image: Published, commit: Commit, source: str, length: int) -> bool:
+def may_be_carried(image: Published, commit: Commit, source: str, tags: CommitTags) -> bool:
     """Tell whether an image can be an ancestor's that was carried forward to a commit.
 
     Its own commit tag must have another name, or it could be there for its own sake.
@@ -38,7 +38,7 @@ def may_be_carried(image: Published, commit: Commit, source: str, length: int) -
     return (
         bool(image.inputs and image.revision and same_source(image.source, source))
         and image.revision != commit
-        and commit_tag(image.revision or commit, length) != commit_tag(commit, length)
+        and tags.of(image.revision or commit) != tags.of(commit)
     )
 
 
@@ -54,12 +54,12 @@ def decide(
 
     Raises a conflict where the rule forbids what the user asked for.
     """
-    there = facts.current
+    current = facts.current
     if rule is not Rule.FORCE and facts.withdrawn:
         return Decision(False, f"{commit.short} was withdrawn by a rollback")
-    if there is not None and there.digest == digest:
+    if current is not None and current.digest == digest:
         return Decision(False, THERE)
-    if rule is Rule.FORCE or there is None:
+    if rule is Rule.FORCE or current is None:
         return _decide_milestone(facts, commit) if rule is Rule.MILESTONE else Decision(True)
     if rule is Rule.GIT_TAG or (rule is Rule.FINAL and facts.frozen):
         if facts.relation is Relation.SAME:
@@ -67,7 +67,7 @@ def decide(
         name = reference.identifier
         hint = "" if facts.frozen else f"; if it was a milestone, set milestone: {name}"
         raise _conflict(
-            f"{reference} holds {_named(there)} and is never moved.",
+            f"{reference} holds {_named(current)} and is never moved.",
             f"Publish under a new git tag{hint}.",
         )
     if rule is Rule.FINAL and facts.relation is Relation.BEHIND:
@@ -76,7 +76,7 @@ def decide(
         milestone = _decide_milestone(facts, commit)
         if not milestone.move:
             return milestone
-    return _forward(facts, reference, commit, there)
+    return _forward(facts, reference, commit, current)
 
 
 def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
@@ -87,14 +87,14 @@ def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
     return Decision(True)
 
 
-def _forward(facts: Facts, reference: Reference, commit: Commit, there: Published) -> Decision:
+def _forward(facts: Facts, reference: Reference, commit: Commit, current: Published) -> Decision:
     if facts.relation in (Relation.SAME, Relation.AHEAD):
         return Decision(True)
     if facts.relation is Relation.BEHIND:
-        return Decision(False, f"{_named(there)} is there, which is newer than {commit.short}")
+        return Decision(False, f"{_named(current)} is there, which is newer than {commit.short}")
     is_latest = reference.target == LATEST
-    if there.revision is None:
-        of = f' (its source is "{there.source[:100]}")' if there.source else ""
+    if current.revision is None:
+        of = f' (its source is "{current.source[:100]}")' if current.source else ""
         raise _conflict(
             f"{reference} holds an image whose labels name no commit of this repository{of}.",
             "If it may be replaced, run once with latest: force."
@@ -103,7 +103,7 @@ def _forward(facts: Facts, reference: Reference, commit: Commit, there: Publishe
         )
     force = "run once with latest: force" if is_latest else "choose another name"
     raise _conflict(
-        f"{reference} holds {_named(there)}, and {commit.short} {facts.relation.value} it.",
+        f"{reference} holds {_named(current)}, and {commit.short} {facts.relation.value} it.",
         f"If history was rewritten on purpose, {force}; "
         "if it could not be read, give the job contents: read and a github-token.",
     )
@@ -127,8 +127,7 @@ def check_commit_image(
         f"commit {image.revision.sha[:12]}" if image.revision else "an image of no known commit"
     )
     fix = "It is never overwritten: look at what published it, or use another image name."
-    digits = tag.value.removeprefix(COMMIT)
-    is_twin = image.revision is not None and image.revision.sha.startswith(digits)
+    is_twin = image.revision is not None and image.revision.sha.startswith(commit_digits(tag))
     if is_twin and image.revision != commit and same_source(image.source, source):
         fix = "The first digits of the two commits are the same: set a larger sha-length."
     elif not same_source(image.source, source):

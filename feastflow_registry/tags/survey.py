@@ -13,91 +13,95 @@ from feastflow_registry.model.ports import History, Registry
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import (
-    COMMIT,
-    WITHDRAWN,
-    commit_tag,
+    CommitTags,
+    commit_digits,
     frozen_marker,
-    withdrawn_marker,
+    withdrawn_digits,
 )
 from feastflow_registry.tags.fingerprint import Fingerprint
-from feastflow_registry.tags.rules import check_commit_image, is_ours, may_be_carried, same_source
+from feastflow_registry.tags.rules import (
+    check_commit_image,
+    is_ours,
+    may_be_carried,
+    same_source,
+)
 
 _MOST_TAGS_ASKED = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Surveyor:
-    """Gathers facts about one commit of one repository's source.
+    """Gathers facts about the commits of one source repository and their images.
 
-    ``fingerprint``: what a service's image is made from at this commit.
+    ``source``: the URL of that repository; ``fingerprint``: what a service's image is made from.
     """
 
     registry: Registry
     history: History
-    commit: Commit
     source: str
-    sha_length: int
+    commit_tags: CommitTags
     fingerprint: Callable[[Service], Fingerprint]
 
     def survey(
-        self, services: Sequence[Service], shared: Sequence[SharedTag], reuse: Reuse
+        self,
+        commit: Commit,
+        services: Sequence[Service],
+        shared: Sequence[SharedTag],
+        reuse: Reuse,
     ) -> Snapshot:
-        """Look at the commit tag and the shared tags of each service."""
+        """Look at a commit's own tag and at the shared tags of each service."""
 
         def see(service: Service) -> Seen:
-            return self._see(service, shared, reuse)
+            return self._see(commit, service, shared, reuse)
 
         names = [each.name for each in services]
         return dict(zip(names, spread(see, services), strict=True))
 
-    def _see(self, service: Service, shared: Sequence[SharedTag], reuse: Reuse) -> Seen:
+    def _see(
+        self, commit: Commit, service: Service, shared: Sequence[SharedTag], reuse: Reuse
+    ) -> Seen:
         repository = service.repository
-        own = self._find(repository, self.commit)
+        own = self.find(repository, commit)
         if own:
-            self.check_own(service, own)
+            self.check_own(repository, commit, own)
         image, inputs, why = own, Fingerprint(""), ""
         if (own is None and reuse is Reuse.UNCHANGED) or reuse is Reuse.NEVER:
             inputs = self.fingerprint(service)
         if own is None and reuse is Reuse.UNCHANGED:
-            image, why = self._find_unchanged(repository, inputs)
+            image, why = self._find_unchanged(repository, commit, inputs)
         digest = image.digest if image else None
-        facts = {each.tag: self.look(repository, each, digest) for each in shared}
+        facts = {each.tag: self.look(repository, commit, each, digest) for each in shared}
         unsettled = [tag for tag, each in facts.items() if each.current != image]
-        if own and unsettled and self.is_withdrawn(repository, own):
+        if own and unsettled and self.is_withdrawn(repository, commit, own):
             facts |= {tag: replace(facts[tag], withdrawn=True) for tag in unsettled}
         return Seen(own, facts, None if own else image, inputs.digest, why)
 
-    def _find(self, repository: Repository, commit: Commit) -> Published | None:
+    def find(self, repository: Repository, commit: Commit) -> Published | None:
         """What a commit's tag holds, whatever it is."""
-        digest = self.registry.resolve(Reference(repository, commit_tag(commit, self.sha_length)))
+        digest = self.registry.resolve(Reference(repository, self.commit_tags.of(commit)))
         return self.registry.inspect(repository, digest) if digest else None
 
-    def check_own(self, service: Service, image: Published) -> None:
+    def check_own(self, repository: Repository, commit: Commit, image: Published) -> None:
         """Refuse a commit tag that holds neither this commit's image nor one carried forward.
 
-        That the inputs were the same was proven by who carried it: they are not compared again,
-        for another machine may sum them up in another way.
+        That the inputs were the same was proven by the run that carried it: they are not compared
+        again, for another machine may sum them up in another way.
         """
-        if not self.stands_for(image, self.commit):
-            check_commit_image(
-                image,
-                repository=service.repository,
-                tag=commit_tag(self.commit, self.sha_length),
-                commit=self.commit,
-                source=self.source,
-            )
+        if not self.stands_for(image, commit):
+            tag, source = self.commit_tags.of(commit), self.source
+            check_commit_image(image, repository=repository, tag=tag, commit=commit, source=source)
 
     def stands_for(self, image: Published, commit: Commit) -> bool:
         """Whether an image is a commit's own, or an ancestor's that was carried forward to it."""
         if is_ours(image, commit, self.source):
             return True
-        if not may_be_carried(image, commit, self.source, self.sha_length):
+        if not may_be_carried(image, commit, self.source, self.commit_tags):
             return False
         revision = image.revision or commit
         return self.history.relation(revision, commit) is Relation.AHEAD
 
     def _find_unchanged(
-        self, repository: Repository, inputs: Fingerprint
+        self, repository: Repository, commit: Commit, inputs: Fingerprint
     ) -> tuple[Published | None, str]:
         """The image of the nearest published ancestor, if it would come out the same; or why not.
 
@@ -105,60 +109,62 @@ class Surveyor:
         """
         if not inputs.digest:
             return None, inputs.doubt
-        nearest = self._nearest(repository)
-        image = self._find(repository, nearest) if nearest else None
+        nearest = self._nearest(repository, commit)
+        image = self.find(repository, nearest) if nearest else None
         if not nearest or not image:
             return None, "no ancestor is published"
         if image.inputs != inputs.digest or not self.stands_for(image, nearest):
             return None, f"it changed since {nearest.short}"
-        if replace(self, commit=nearest).is_withdrawn(repository, image):
+        if self.is_withdrawn(repository, nearest, image):
             return None, f"the image of {nearest.short} was withdrawn"
         return image, ""
 
-    def _nearest(self, repository: Repository) -> Commit | None:
+    def _nearest(self, repository: Repository, commit: Commit) -> Commit | None:
         """The nearest first-parent ancestor that has a commit tag."""
-        first, *others = self.history.ancestors(self.commit) or (None,)
+        first, *others = self.history.ancestors(commit) or (None,)
         if first is None:
             return None
-        tag = commit_tag(first, self.sha_length)
-        if self.registry.resolve(Reference(repository, tag)):
+        if self.registry.resolve(Reference(repository, self.commit_tags.of(first))):
             return first
         tags = set(self.registry.tags(repository))
-        return next((c for c in others if commit_tag(c, self.sha_length) in tags), None)
+        return next((c for c in others if self.commit_tags.of(c) in tags), None)
 
-    def look(self, repository: Repository, each: SharedTag, digest: Digest | None) -> Facts:
-        """Gather what decides whether a tag may move to our image (``digest`` if it exists)."""
-        marker = Reference(repository, frozen_marker(each.tag))
+    def look(
+        self, repository: Repository, commit: Commit, shared: SharedTag, digest: Digest | None
+    ) -> Facts:
+        """Gather what decides whether a tag may move to a commit's image (``digest``, if built)."""
+        marker = Reference(repository, frozen_marker(shared.tag))
         # The marker follows its tag: if it is asked for first, the tag is where it is final.
-        frozen = each.rule is Rule.FINAL and self.registry.resolve(marker) is not None
-        found = self.registry.resolve(Reference(repository, each.tag))
-        settled = found is not None and found == digest
+        frozen = shared.rule is Rule.FINAL and self.registry.resolve(marker) is not None
+        held = self.registry.resolve(Reference(repository, shared.tag))
+        settled = held is not None and held == digest
+        forced = shared.rule is Rule.FORCE  # Whatever is there, an image or not, may go.
         current = None
-        if found:
-            forced = each.rule is Rule.FORCE  # Whatever is there, an image or not, may go.
-            current = Published(found, None, "") if forced else self._identify(repository, found)
+        if held:
+            current = Published(held, None, "") if forced else self._identify(repository, held)
         relation = Relation.UNKNOWN
-        if current and current.revision and not settled and each.rule is not Rule.FORCE:
-            relation = self.history.relation(current.revision, self.commit)
+        if current and current.revision and not settled and not forced:
+            relation = self.history.relation(current.revision, commit)
         git_tag = None
-        if each.rule is Rule.MILESTONE and not settled:
-            git_tag = self.history.git_tag(each.tag.value)
+        if shared.rule is Rule.MILESTONE and not settled:
+            git_tag = self.history.git_tag(shared.tag.value)
             frozen = self.registry.resolve(marker) is not None
         return Facts(current, relation, git_tag, frozen)
 
-    def is_withdrawn(self, repository: Repository, image: Published | None) -> bool:
-        """Whether a rollback has marked our commit's image as bad, under whatever commit's name.
+    def is_withdrawn(self, repository: Repository, commit: Commit, image: Published | None) -> bool:
+        """Whether a rollback has marked a commit's image as bad, under whatever commit's name.
 
         A marker holds the image that it marks, which several commits may share.
         """
-        marker = Reference(repository, withdrawn_marker(self.commit, self.sha_length))
+        marker = Reference(repository, self.commit_tags.withdrawn(commit))
         if self.registry.resolve(marker) is not None:
             return True
         if image is None or not image.inputs:
             return False
-        tags = self.registry.tags(repository)
-        marked = (tag for tag in tags if tag.value.startswith(WITHDRAWN))
-        return any(self.registry.resolve(Reference(repository, e)) == image.digest for e in marked)
+        markers = (tag for tag in self.registry.tags(repository) if withdrawn_digits(tag))
+        return any(
+            self.registry.resolve(Reference(repository, each)) == image.digest for each in markers
+        )
 
     def _identify(self, repository: Repository, digest: Digest) -> Published:
         """Read an image; its commit is known only if its labels name this repository's source.
@@ -172,16 +178,14 @@ class Surveyor:
 
     def commits_at(self, repository: Repository, digest: Digest) -> Iterator[Commit | None]:
         """The commits whose tags hold an image; nothing for one that no history knows."""
-        tags = self.registry.tags(repository)
-        named = [tag for tag in tags if tag.value.startswith(COMMIT)]
-        for tag in named[:_MOST_TAGS_ASKED]:
+        tags = [tag for tag in self.registry.tags(repository) if commit_digits(tag)]
+        for tag in tags[:_MOST_TAGS_ASKED]:
             if self.registry.resolve(Reference(repository, tag)) == digest:
-                yield self.history.resolve(tag.value.removeprefix(COMMIT))
+                yield self.history.resolve(commit_digits(tag))
 
     def find_published(self, repository: Repository, commit: Commit) -> Digest | None:
-        """The digest of another commit's image, if it is published, proven and not withdrawn."""
-        image = self._find(repository, commit)
+        """The digest of a commit's image, if it is published, proven and not withdrawn."""
+        image = self.find(repository, commit)
         if image is None or not self.stands_for(image, commit):
             return None
-        there = replace(self, commit=commit)
-        return None if there.is_withdrawn(repository, image) else image.digest
+        return None if self.is_withdrawn(repository, commit, image) else image.digest

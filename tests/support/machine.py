@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from feastflow_registry.cli import run
-from feastflow_registry.commands.inputs import Intake
+from feastflow_registry.commands.inputs import Request
 from feastflow_registry.config.environment import find_folder, merge
 from feastflow_registry.registry.http import Client
 from support.registries import REPOSITORY, USER, Place
@@ -160,7 +160,7 @@ class Machine:
         token = seen.pop("FEASTFLOW_TOKEN", "")
         github_token = seen.pop("FEASTFLOW_GITHUB_TOKEN", "")
         folder = find_folder(seen, self.project.folder)
-        intake = Intake(seen, merge({}, seen), folder, token, github_token)
+        request = Request(seen, merge({}, seen), folder, token, github_token)
         slept: list[float] = []
         client = Client(
             clock=lambda: time.monotonic() + sum(slept),
@@ -170,7 +170,7 @@ class Machine:
             timeout=(timeout, timeout),
         )
         stream = io.StringIO()
-        code = run(intake, client, stream)
+        code = run(request, client, stream)
         return _ran(environ, int(code), stream.getvalue(), sum(slept), client.sent)
 
 

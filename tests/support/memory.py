@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.images import Published
+from feastflow_registry.model.images import Manifest, Published
 from feastflow_registry.model.plan import BuildImage
-from feastflow_registry.model.ports import Built, BuiltImage
+from feastflow_registry.model.ports import Built, BuiltImage, Status
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import INPUTS_LABEL
@@ -108,6 +108,15 @@ class FakeRegistry:
         with self._request("tags", repository):
             return tuple(sorted(tag for each, tag in self.store.tagged if each == repository))
 
+    def pull_limit(self, reference: Reference) -> None:
+        """Nobody counts pulls in memory."""
+
+    def platforms(self, repository: Repository, digest: Digest) -> tuple[Manifest, ...]:
+        return ()
+
+    def config(self, repository: Repository, digest: Digest) -> bytes:
+        return b"{}"
+
     def check_push(self, repository: Repository) -> None:
         with self._request("check_push", repository):
             self._check_writable(repository)
@@ -164,6 +173,12 @@ class FakeBuilder:
     pushed: list[str] = field(default_factory=list)
     _images: dict[str, Published] = field(default_factory=dict)
 
+    def describe(self) -> str:
+        return "Docker in memory"
+
+    def describe_builder(self) -> str:
+        return "buildx in memory"
+
     def check_ready(self, images: Sequence[BuildImage]) -> None:
         self.checked += 1
         if self.failing == "check_ready":
@@ -219,6 +234,36 @@ class FakeChecker:
 
     def end(self) -> None:
         self.ended = True
+
+
+@dataclass
+class FakeCopier:
+    """Copies between the repositories of one store. `lost`: whether nothing arrives."""
+
+    store: Store
+    lost: bool = False
+    copied: list[str] = field(default_factory=list)
+
+    def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
+        self.copied.append(f"{source} {target}")
+        if self.lost:
+            return 0
+        known = (target, digest) in self.store.images
+        self.store.images[target, digest] = self.store.images[source, digest]
+        return 0 if known else 1000
+
+
+@dataclass
+class FakeStatuses:
+    """What GitHub was told of commits; `failing`: whether it listens."""
+
+    failing: bool = False
+    told: list[tuple[Commit, Status]] = field(default_factory=list)
+
+    def set(self, commit: Commit, status: Status) -> None:
+        if self.failing:
+            raise Failure(Kind.REFUSED, "GitHub answered 403.", "Allow it.")
+        self.told.append((commit, status))
 
 
 @dataclass

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property
+from pathlib import Path
+from typing import cast
 
+from feastflow_registry.commands import publish
+from feastflow_registry.commands.app import App, LocalWorkspace
+from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.config import settings
+from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.plan import Outcome, Plan
+from feastflow_registry.model.plan import Outcome, Plan, RunState
 from feastflow_registry.model.references import (
     Commit,
     Digest,
@@ -21,21 +27,22 @@ from feastflow_registry.model.references import (
     Repository,
     Tag,
 )
-from feastflow_registry.model.run import Context, Ref, RefKind
-from feastflow_registry.model.services import Service
+from feastflow_registry.model.run import Ref, RefKind
+from feastflow_registry.model.run import Run as GitHubRun
+from feastflow_registry.model.services import Service, select
+from feastflow_registry.registry.http import Client
 from feastflow_registry.tags import gate
-from feastflow_registry.tags.converge import Settlement
-from feastflow_registry.tags.execute import Execution
 from feastflow_registry.tags.fingerprint import Fingerprint
-from feastflow_registry.tags.move import Tagger
-from feastflow_registry.tags.planner import plan_run
-from feastflow_registry.tags.survey import Surveyor
 from support.memory import (
     Call,
     FakeBuilder,
     FakeChecker,
+    FakeCopier,
     FakeHistory,
+    FakeLedger,
+    FakeLog,
     FakeRegistry,
+    FakeStatuses,
     FakeWorktree,
     Hook,
     Store,
@@ -45,6 +52,7 @@ from support.memory import (
 SOURCE = "https://github.com/feastflow/shop"
 MOMENT = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
 HOST = RegistryHost("docker.io")
+USER = Credential("ada", "dckr_pat_in_memory")
 
 
 def commit(number: int) -> Commit:
@@ -77,74 +85,120 @@ def context(
     kind: RefKind = RefKind.BRANCH,
     event: str = "push",
     **more: object,
-) -> Context:
+) -> GitHubRun:
     """A run of an event on a ref."""
     facts: dict[str, object] = {"repository": "feastflow/shop", "actor": "ada", **more}
-    return Context(event, Ref(kind, ref), at, at, MOMENT, SOURCE, **facts)  # type: ignore[arg-type]
+    return GitHubRun(event, Ref(kind, ref), at, at, MOMENT, SOURCE, **facts)  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeApp(App):
+    """A run on ports in memory, for the commands as they are."""
+
+    world: World = field(kw_only=True)
+    client: FakeRegistry = field(kw_only=True)
+    engine: FakeBuilder = field(kw_only=True)
+    judge: FakeChecker = field(default_factory=FakeChecker)
+    copies: FakeCopier = field(init=False)
+    told: FakeStatuses = field(default_factory=FakeStatuses)
+    remembered: FakeLedger = field(default_factory=FakeLedger)
+    checkout: FakeWorktree = field(init=False)
+    reached: int = 0
+
+    def __post_init__(self) -> None:
+        self.copies = FakeCopier(self.world.store)
+        self.checkout = FakeWorktree(self.run.commit)
+        self._ticks = map(float, itertools.count())
+
+    def clock(self) -> float:
+        return next(self._ticks)
+
+    @cached_property
+    def registry(self) -> FakeRegistry:
+        return self.client
+
+    def registry_of(self, repository: Repository) -> FakeRegistry:
+        return self.client
+
+    def copier(self, target: Repository) -> FakeCopier:
+        return self.copies
+
+    @property
+    def builder(self) -> FakeBuilder:
+        self.reached += 1
+        return self.engine
+
+    def checker(self) -> FakeChecker:
+        return self.judge
+
+    @property
+    def worktree(self) -> FakeWorktree:
+        return self.checkout
+
+    @property
+    def ledger(self) -> FakeLedger:
+        return self.remembered
+
+    @cached_property
+    def history(self) -> FakeHistory:
+        return self.world.history
+
+    def statuses(self) -> FakeStatuses:
+        return self.told
+
+    def _fingerprint(self, service: Service) -> Fingerprint:
+        return self.world.fingerprint(self.run.commit)(service)
 
 
 @dataclass
 class Run:
-    """One run, with a client of its own. Its lists grow while `steps` goes on."""
+    """One publish, with a registry client of its own. Its lists grow while `steps` goes on."""
 
-    world: World
-    context: Context
-    settings: settings.Settings
-    registry: FakeRegistry
-    builder: FakeBuilder
+    app: FakeApp
     outcomes: list[Outcome] = field(default_factory=list)
-    attempted: set[Reference] = field(default_factory=set)
     plan: Plan | None = None
-    reached: int = 0
-    worktree: FakeWorktree = field(init=False)
-    tagger: Tagger | None = None
-    checker: FakeChecker = field(default_factory=FakeChecker)
-
-    def __post_init__(self) -> None:
-        self.worktree = FakeWorktree(self.context.commit)
 
     def steps(self) -> Iterator[Outcome]:
         """Survey, plan and carry out; each outcome as it is reached."""
-        permission = gate.permit(self.settings, self.context)
-        shared = gate.shared_tags(self.settings, self.context, permission)
-        surveyor = Surveyor(
-            self.registry,
-            self.world.history,
-            self.context.commit,
-            SOURCE,
-            self.settings.sha_length,
-            self.world.fingerprint(self.context.commit),
-        )
-        services = self.world.services
-        reuse = self.settings.reuse
-        snapshot = surveyor.survey(services, shared, reuse) if permission.push else {}
-        self.plan = plan_run(self.settings, self.context, permission, services, snapshot)
-        branch = self.context.ref.name if self.context.ref.kind is RefKind.BRANCH else ""
-        clock = partial(next, map(float, itertools.count()))
-        tagger = Tagger(surveyor, clock, bool(branch), self.attempted)
-        self.tagger = tagger
-        settlement = Settlement(
-            plan=self.plan,
-            tagger=tagger,
-            branch=branch,
-            main=self.settings.main,
-            others=gate.repointable(self.settings, permission),
-        )
-        execution = Execution(
-            plan=self.plan,
-            builder=self._reach,
-            checker=lambda: self.checker,
-            worktree=self.worktree,
-            tagger=tagger,
-            settlement=settlement,
-        )
-        for outcome in execution.run():
+        self.app.state = RunState()
+        self.plan = publish.plan(self.app)
+        for outcome in publish.carry_out(self.app, self.plan):
             self.outcomes.append(outcome)
             yield outcome
 
-    def _reach(self) -> FakeBuilder:
-        self.reached += 1
-        return self.builder
+    @property
+    def context(self) -> GitHubRun:
+        return self.app.run
+
+    @context.setter
+    def context(self, run: GitHubRun) -> None:
+        permission = gate.grant(self.app.settings, run, has_credential=True)
+        self.app.inputs = replace(self.app.inputs, run=run, permission=permission)
+
+    @property
+    def registry(self) -> FakeRegistry:
+        return self.app.client
+
+    @property
+    def builder(self) -> FakeBuilder:
+        return self.app.engine
+
+    @property
+    def checker(self) -> FakeChecker:
+        return self.app.judge
+
+    @property
+    def worktree(self) -> FakeWorktree:
+        return self.app.checkout
+
+    @property
+    def attempted(self) -> set[Reference]:
+        return self.app.state.attempted
+
+    @property
+    def reached(self) -> int:
+        """How often the engine was reached for."""
+        return self.app.reached
 
     def go(self) -> Run:
         """Run whole."""
@@ -212,12 +266,36 @@ class World:
         registry = FakeRegistry(self.store)
         registry.before = before or registry.before
         registry.after = after or registry.after
-        return Run(
+        run = context(at, git_tag or branch, kind, attempt=attempt)
+        builder = FakeBuilder(registry, salt=salt, by_digest=by_digest)
+        return Run(self.app(inputs, run=run, registry=registry, builder=builder))
+
+    def app(
+        self,
+        inputs: Mapping[str, str],
+        *,
+        run: GitHubRun | None = None,
+        registry: FakeRegistry | None = None,
+        builder: FakeBuilder | None = None,
+        folder: Path = Path(),
+    ) -> FakeApp:
+        """The parts of any command's run."""
+        run = run or context(D)
+        registry = registry or FakeRegistry(self.store)
+        parsed = settings.parse(inputs)
+        services = select(self.services, parsed.services)
+        permission = gate.grant(parsed, run, has_credential=True)
+        return FakeApp(
+            inputs=Inputs(parsed, run, permission, USER, services, self.services, {}, ""),
+            workspace=LocalWorkspace(folder, {}),
+            http=cast("Client", None),
+            log=FakeLog(),
+            machine="x86_64",
+            hostname="",
+            random_word=lambda: "word",
             world=self,
-            context=context(at, git_tag or branch, kind, attempt=attempt),
-            settings=settings.parse(inputs),
-            registry=registry,
-            builder=FakeBuilder(registry, salt=salt, by_digest=by_digest),
+            client=registry,
+            engine=builder or FakeBuilder(registry),
         )
 
     def publish(self, at: Commit, **options: str) -> Run:

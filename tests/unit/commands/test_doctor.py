@@ -6,9 +6,9 @@ from support.failures import fails
 from feastflow_registry.commands import doctor
 from feastflow_registry.commands.doctor import Check, Finding, examine
 from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.images import HubRepository, PullLimit
 from feastflow_registry.model.immutability import ImmutableTags
 from feastflow_registry.model.references import Tag
-from feastflow_registry.registry.docker_hub_json import HubRepository, PullLimit
 
 LATEST, SPRINT, OWN = Tag("latest"), Tag("sprint3"), Tag("commit-000000b")
 ADVICE = Problem("It is private.", "Make it public.")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.failures import fails
 
-from feastflow_registry.commands.drafting import SCHEMA, draft
+from feastflow_registry.commands.init import SCHEMA, draft
 from feastflow_registry.config import file, settings
 
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support.failures import fails
+from support.runs import MOMENT, A, B
 
-from feastflow_registry.commands.inputs import Intake
+from feastflow_registry.commands.inputs import Inputs, Request, read
 from feastflow_registry.config.environment import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.config.settings import Settings
+from feastflow_registry.git.worktree import check_files, read_file
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Problem
+from feastflow_registry.model.history import Checkout
+from feastflow_registry.model.ports import Printed
+from feastflow_registry.model.references import Commit, RegistryHost, Tag
+from feastflow_registry.model.run import DEPENDABOT
+from feastflow_registry.model.services import Service, Where
 
 KEPT = [
     *["PATH", "HOME", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "no_proxy"],
@@ -82,37 +94,192 @@ class TestFindFolder:
         assert find_folder({}, below) == tmp_path
 
 
+@dataclass
+class FakeWorkspace:
+    """A working copy whose files are real, at commit B, and nothing else of this machine."""
+
+    folder: Path
+    login_kept: Credential | None = None
+
+    def checkout(self, main: str) -> Checkout:
+        return Checkout(B, MOMENT, "main", "git@github.com:feastflow/shop.git")
+
+    def peel(self, commit: Commit) -> Commit:
+        return A
+
+    def tracks(self, path: str) -> bool:
+        return False
+
+    def exists(self, path: str) -> bool:
+        return (self.folder / path).exists()
+
+    def read(self, path: str, *, most: int) -> bytes | None:
+        return read_file(self.folder, path, most=most)
+
+    def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
+        return check_files(self.folder, tuple(services), where)
+
+    def print_bake(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
+        target = {"context": ".", "dockerfile": "Dockerfile", "tags": ["org/web"]}
+        bake = {"group": {"default": {"targets": ["web"]}}, "target": {"web": target}}
+        return Printed(0, json.dumps(bake), "")
+
+    def login(self, host: RegistryHost, username: str) -> Credential | None:
+        return self.login_kept
+
+
+TOKEN = "dckr_pat_0123456789"
+RUNNER = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_EVENT_NAME": "push",
+    "GITHUB_REPOSITORY": "FeastFlow/shop",
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_SHA": B.sha,
+    "GITHUB_REF": "refs/heads/main",
+    "GITHUB_ACTOR": "ada",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "Dockerfile").touch()
+    (tmp_path / "event.json").write_text("{}")
+    return tmp_path
+
+
+def load(
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    token: str = TOKEN,
+    kept: Credential | None = None,
+    hidden: Mapping[str, str] | None = None,
+    **given: str,
+) -> Inputs:
+    """Read the inputs of a run, by hand unless an environment says otherwise."""
+    seen = {"GITHUB_EVENT_PATH": str(folder / "event.json"), **(environ or {})}
+    request = Request(seen, {"username": "ada", **given}, folder, token, "", hidden or {})
+    return read(request, FakeWorkspace(folder, kept))
+
+
 class TestFiles:
     """What is wrong with the files is said together with what is wrong with other inputs."""
 
-    @staticmethod
-    def problems(folder: Path, monkeypatch: pytest.MonkeyPatch, **inputs: str) -> str:
-        monkeypatch.setattr(Intake, "_read_context", lambda _: None)
-        with fails() as caught:
-            Intake({}, {"username": "ada", **inputs}, folder).check()
-        return str(caught.value)
+    def test_are_checked_even_if_other_inputs_are_bad(self, tmp_path: Path) -> None:
+        with fails('input "reuse"', 'input "context": there is no folder'):
+            load(tmp_path, reuse="x", context="app")
+        with fails('input "dockerfile"'):
+            load(tmp_path, reuse="x")
 
-    def test_are_checked_even_if_other_inputs_are_bad(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        said = self.problems(tmp_path, monkeypatch, reuse="x", context="app")
-        assert 'input "reuse"' in said
-        assert 'input "context": there is no folder' in said
-        assert 'input "dockerfile"' in self.problems(tmp_path, monkeypatch, reuse="x")
+    def test_are_not_checked_if_their_own_names_are_bad(self, tmp_path: Path) -> None:
+        with fails('input "context": ') as caught:
+            load(tmp_path, context="/etc")
+        assert str(caught.value).count("\n") == 0
 
-    def test_are_not_checked_if_their_own_names_are_bad(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        said = self.problems(tmp_path, monkeypatch, context="/etc")
-        assert said.count("\n") == 0
-        assert 'input "context": ' in said
+    def test_nor_if_the_name_of_the_file_is_bad(self, folder: Path) -> None:
+        with fails('input "config"') as caught:
+            load(folder, config="/etc/x", context="app")
+        assert str(caught.value).count("\n") == 0
+
+    def test_the_one_that_is_named_must_be_there(self, folder: Path) -> None:
+        with fails("there is no file 'other.yml'"):
+            load(folder, config="other.yml")
 
 
-def test_secrets_are_not_shown() -> None:
-    intake = Intake({}, {}, Path(), "s3cret", "ghs_s3cret")
-    assert "s3cret" not in repr(intake)
+class TestServices:
+    def test_one_by_the_inputs_is_named_after_the_repository(self, folder: Path) -> None:
+        assert str(load(folder).services[0].repository) == "ada/shop"
+        found = load(folder, RUNNER, token="", username="", dry_run="true")
+        assert str(found.services[0].repository) == "feastflow/shop"
+
+    def test_the_user_of_docker_login_is_the_namespace(self, folder: Path) -> None:
+        found = load(folder, token="", username="", kept=Credential("eve", "password"))
+        assert str(found.services[0].repository) == "eve/shop"
+        assert found.credential == Credential("eve", "password")
+
+    def test_those_of_the_file_and_its_policy(self, folder: Path) -> None:
+        text = "namespace: team\nmilestone: sprint3\nservices: {web: , api: }\n"
+        (folder / "feastflow.yml").write_text(text)
+        found = load(folder, services="api", milestone="sprint4")
+        assert [str(each.repository) for each in found.services] == ["team/api"]
+        assert [each.name for each in found.all_services] == ["web", "api"]
+        assert found.settings.milestone == Tag("sprint4")
+        with fails('input "image" describes one service'):
+            load(folder, image="x")
+        with fails('input "services": there is no service'):
+            load(folder, services="apy")
+
+    def test_those_of_a_compose_file(self, folder: Path) -> None:
+        (folder / "compose.yaml").write_text("services: {web: {build: .}}")
+        assert [each.name for each in load(folder, services_from="compose.yaml").services] == [
+            "web"
+        ]
+        (folder / "compose.yaml").write_text("services: {web: {build: $FOLDER}}")
+        (folder / ".env").write_text("FOLDER=.")
+        with fails("takes variables from .env, which is not tracked"):
+            load(folder, services_from="compose.yaml")
+
+
+class TestSecrets:
+    def test_a_build_is_given_the_variables_that_it_names(self, folder: Path) -> None:
+        found = load(folder, hidden={"NPM_TOKEN": "x"}, secrets="id=npm,env=NPM_TOKEN")
+        assert found.variables == {"NPM_TOKEN": "x"}
+        with fails("names the variable NPM_TOKEN, which is not set"):
+            load(folder, secrets="id=npm,env=NPM_TOKEN")
+
+    def test_a_run_that_is_given_none_does_without(self, folder: Path) -> None:
+        fork = {**RUNNER, "GITHUB_EVENT_NAME": "pull_request"}
+        for environ in (fork, {**RUNNER, "GITHUB_ACTOR": DEPENDABOT}):
+            [service] = load(folder, environ, secrets="id=npm,env=NPM_TOKEN").services
+            assert service.secrets == ()
+
+    def test_the_registrys_own_token_is_never_one(self, folder: Path) -> None:
+        (folder / "secret").write_text(f"password: {TOKEN}")
+        for secret in ("id=x,src=secret", "id=x,env=DOCKERHUB_TOKEN", "id=x,env=OTHER"):
+            with fails("is this program's own token, which no build may have"):
+                load(folder, hidden={"OTHER": TOKEN}, secrets=secret)
+
+    def test_the_token_is_refused_anywhere_else_and_alone(self, folder: Path) -> None:
+        with fails('input "image" holds the registry token', "revoke") as caught:
+            load(folder, image=TOKEN, reuse="x")
+        assert TOKEN not in str(caught.value)
+        (folder / "feastflow.yml").write_text(f"namespace: {TOKEN}")
+        with fails("feastflow.yml holds the registry token"):
+            load(folder)
+
+    def test_so_is_what_docker_login_has_kept(self, folder: Path) -> None:
+        with fails('input "check" holds the registry token'):
+            load(folder, token="", kept=Credential("ada", TOKEN), check=f"scan --password {TOKEN}")
+
+    def test_none_is_shown(self) -> None:
+        request = Request({}, {}, Path(), "s3cret", "ghs_s3cret", {"X": "s3cret"})
+        assert "s3cret" not in repr(request)
+
+
+class TestRun:
+    def test_a_git_tags_own_object_is_followed_to_its_commit(self, folder: Path) -> None:
+        assert load(folder, {**RUNNER, "GITHUB_REF": "refs/tags/v1"}).run.commit == A
+        assert load(folder, RUNNER).run.commit == B
+
+    def test_a_payload_that_is_missing_is_said(self, folder: Path) -> None:
+        with fails("GITHUB_EVENT_PATH is not a JSON object"):
+            load(folder, {**RUNNER, "GITHUB_EVENT_PATH": "/nowhere"})
+
+    def test_what_is_due_needs_a_credential(self, folder: Path) -> None:
+        with fails("there are no credentials to push to docker.io with"):
+            load(folder, RUNNER, token="")
+        assert load(folder, RUNNER, token="", dry_run="true").permission.push
+        dependabot = load(folder, {**RUNNER, "GITHUB_ACTOR": DEPENDABOT}, token="")
+        assert not dependabot.permission.push
+        assert "The next run on main publishes" in dependabot.permission.warning
+
+    def test_the_address_of_github(self, folder: Path) -> None:
+        assert load(folder).github_api == "https://api.github.com"
+        assert load(folder, {"GITHUB_API_URL": "http://[::1]:80"}).github_api == "http://[::1]:80"
+        with fails("GITHUB_API_URL is 'http://evil.example', which is not an https address"):
+            load(folder, {"GITHUB_API_URL": "http://evil.example"})
 
 
 @pytest.mark.parametrize(("value", "answer"), [("true", True), ("", False), ("false", False)])
 def test_who_runs_it(value: str, answer: bool) -> None:
-    assert Intake({"GITHUB_ACTIONS": value}, {}, Path()).in_runner is answer
+    assert Request({"GITHUB_ACTIONS": value}, {}, Path()).in_runner is answer

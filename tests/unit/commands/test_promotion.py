@@ -8,7 +8,6 @@ from support.runs import HOST, SHOP, A, B, C, World, at_call, image
 from support.runs_after_push import carry_out, promote, shapes
 
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.plan import Latest
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 
 OTHER = Repository.parse(HOST, "team/shop")
@@ -53,11 +52,11 @@ def test_a_tag_goes_forward_and_never_back(world: World) -> None:
 def test_latest_goes_back_by_force_alone(world: World) -> None:
     with fails("use rollback or latest: force", kind=Kind.CONFLICT):
         promote(world, A.short, "latest")
-    carry_out(world, promote(world, A.short, "latest", latest=Latest.FORCE))
+    carry_out(world, promote(world, A.short, "latest", latest="force"))
     assert world.at("latest") == world.own(A)
     with fails("use rollback.", kind=Kind.CONFLICT):
         carry_out(world, promote(world, B.short, "production"))
-        promote(world, A.short, "production", latest=Latest.FORCE)
+        promote(world, A.short, "production", latest="force")
 
 
 def test_a_git_tags_name_is_its_own_commits(world: World) -> None:
@@ -76,8 +75,9 @@ def test_a_milestone_that_is_final_is_never_moved(world: World) -> None:
 
 
 def test_what_was_withdrawn_goes_nowhere(world: World) -> None:
+    world.put(image(B), f"withdrawn-{B.short}")
     with fails(f"commit-{B.short} was withdrawn by a rollback", "mark stays", kind=Kind.CONFLICT):
-        promote(world, B.short, "production", withdrawn=True)
+        promote(world, B.short, "production")
 
 
 def test_a_foreign_image_replaces_nothing(world: World) -> None:
@@ -86,7 +86,7 @@ def test_a_foreign_image_replaces_nothing(world: World) -> None:
     assert world.at("imported") == digest
     with fails("nothing tells which commit", kind=Kind.CONFLICT):
         promote(world, str(digest), "latest")
-    carry_out(world, promote(world, str(digest), "latest", latest=Latest.FORCE))
+    carry_out(world, promote(world, str(digest), "latest", latest="force"))
     assert world.at("latest") == digest
 
 

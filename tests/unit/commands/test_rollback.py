@@ -34,7 +34,7 @@ def test_the_nearest_published_one_and_a_mark_on_the_bad_one() -> None:
     steps = roll_back(world)
     assert shapes(steps) == [
         f"ReuseImage commit-{B.short}",
-        f"MarkImage withdrawn-{C.short}",
+        f"WithdrawImage withdrawn-{C.short}",
         "MoveTag latest",
     ]
     done = carry_out(world, steps)

@@ -27,7 +27,7 @@ from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 from feastflow_registry.tags.gate import permit
-from feastflow_registry.tags.planner import labels, plan_run
+from feastflow_registry.tags.planner import labels, plan_publish
 
 OWN = Tag(f"commit-{B.short}")
 LATEST, SPRINT, FROZEN = Tag("latest"), Tag("sprint3"), Tag("frozen-sprint3")
@@ -45,7 +45,7 @@ def plan(
     settings = parse(inputs)
     found = context(B, *ref, event=event, attempt=attempt)
     snapshot = {"shop": seen} if seen else {}
-    return plan_run(settings, found, permit(settings, found), (SHOP,), snapshot)
+    return plan_publish(settings, found, permit(settings, found), (SHOP,), snapshot)
 
 
 def at(tag: Tag) -> Reference:
@@ -64,8 +64,8 @@ def test_a_first_publish() -> None:
     found = plan(Seen(None, {LATEST: Facts(image(A), Relation.AHEAD)}))
     assert found.steps == (
         BuildImage(SHOP, (at(OWN), at(LATEST)), found.builds[0].labels),
-        PushImage(SHOP, at(OWN)),
-        MoveTag(SHOP, at(LATEST), Rule.FORWARD, image(A).digest),
+        PushImage(SHOP, OWN),
+        MoveTag(SHOP, LATEST, Rule.FORWARD, image(A).digest),
     )
     assert (found.commit, found.source) == (B, SOURCE)
     assert found.services == (SHOP,)
@@ -77,7 +77,7 @@ def test_a_published_commit_is_reused() -> None:
     found = plan(Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)}))
     assert found.steps == (
         ReuseImage(SHOP, at(OWN), image(B)),
-        KeepTag(SHOP, at(LATEST), image(B).digest, "it is there already"),
+        KeepTag(SHOP, LATEST, image(B).digest, "it is there already"),
     )
     assert (found.builds, found.pushes, found.moves) == ((), (), ())
 
@@ -94,7 +94,7 @@ def test_unless_it_is_to_be_built_again() -> None:
 def test_a_second_attempt_finishes_what_the_first_may_have_left() -> None:
     seen = Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)})
     assert plan(seen, attempt=2).moves == (
-        MoveTag(SHOP, at(LATEST), Rule.FORWARD, image(B).digest, held=True),
+        MoveTag(SHOP, LATEST, Rule.FORWARD, image(B).digest, held=True),
     )
     new = Seen(None, {LATEST: Facts(image(A), Relation.BEHIND)})
     assert plan(new, attempt=2).moves == ()
@@ -128,7 +128,7 @@ def test_a_tag_that_is_kept_says_why() -> None:
     found = plan(Seen(None, {LATEST: Facts(image(A), Relation.BEHIND)}))
     assert found.steps[-1] == KeepTag(
         SHOP,
-        at(LATEST),
+        LATEST,
         image(A).digest,
         f"commit {A.short} is there, which is newer than {B.short}",
     )
@@ -136,9 +136,7 @@ def test_a_tag_that_is_kept_says_why() -> None:
 
 def test_a_withdrawn_commit_says_so_where_there_is_no_tag_yet() -> None:
     found = plan(Seen(image(B), {LATEST: Facts(None, withdrawn=True)}))
-    assert found.steps[-1] == KeepTag(
-        SHOP, at(LATEST), None, f"{B.short} was withdrawn by a rollback"
-    )
+    assert found.steps[-1] == KeepTag(SHOP, LATEST, None, f"{B.short} was withdrawn by a rollback")
 
 
 class TestConflictsAreFoundBeforeAnythingIsDone:
@@ -153,8 +151,8 @@ class TestMilestones:
     def test_a_git_tags_publish_freezes_it(self) -> None:
         found = plan(Seen(None, {SPRINT: NEW}), ref=self.TAGGED, milestone="sprint3")
         assert found.moves == (
-            MoveTag(SHOP, at(SPRINT), Rule.FINAL, None),
-            MoveTag(SHOP, at(FROZEN), Rule.FORCE, None),
+            MoveTag(SHOP, SPRINT, Rule.FINAL, None),
+            MoveTag(SHOP, FROZEN, Rule.FORCE, None),
         )
 
     def test_one_that_is_there_is_frozen_all_the_same(self) -> None:
@@ -184,7 +182,7 @@ def test_all_images_come_before_all_tags() -> None:
     settings = parse({})
     two = (service("one"), service("two"))
     seen = Seen(None, {LATEST: NEW})
-    found = plan_run(
+    found = plan_publish(
         settings, context(), Permission(True, True, ""), two, {"one": seen, "two": seen}
     )
     assert [type(each) for each in found.steps] == [
@@ -283,7 +281,7 @@ class TestHowItIsBuilt:
         settings, run = parse({}), context(B)
         permission = permit(settings, run)
         snapshot = {"shop": Seen(None, {LATEST: NEW})}
-        found = plan_run(settings, run, permission, (one,), snapshot, (one, base))
+        found = plan_publish(settings, run, permission, (one,), snapshot, (one, base))
         assert [each.needs for each in found.builds] == [(base,)]
         assert found.services == (one,)
 

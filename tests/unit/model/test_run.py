@@ -13,9 +13,9 @@ from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Checkout
 from feastflow_registry.model.run import (
     LAPTOP,
-    Context,
     Ref,
     RefKind,
+    Run,
     from_checkout,
     from_runner,
     read_payload,
@@ -36,12 +36,12 @@ ENVIRON = {
 KEYS = ["pull_request", "head", "repo", "full_name", "sha", "workflow_run", "deleted"]
 
 
-def read(payload: str = "{}", **more: str) -> Context:
+def read(payload: str = "{}", **more: str) -> Run:
     return from_runner({**ENVIRON, **more}, payload, CHECKOUT)
 
 
 def test_a_push() -> None:
-    assert read() == Context(
+    assert read() == Run(
         event="push",
         ref=Ref(RefKind.BRANCH, "main"),
         commit=B,
@@ -195,7 +195,7 @@ class TestByHand:
     def test_a_branch(self) -> None:
         remote = "git@github.com:FeastFlow/shop.git"
         checkout = replace(CHECKOUT, branch="main", remote=remote, on_remote_main=True)
-        assert from_checkout(checkout) == Context(
+        assert from_checkout(checkout) == Run(
             event=LAPTOP,
             ref=Ref(RefKind.BRANCH, "main"),
             commit=A,

@@ -60,7 +60,7 @@ def test_several_are_reported_together(world: World) -> None:
 
 def checked(world: World, *names: str, **inputs: str) -> Run:
     run = world.run(B, **{"check": "true", **inputs})  # type: ignore[arg-type]
-    run.checker = FakeChecker(names)
+    run.app.judge = FakeChecker(names)
     return run
 
 
@@ -135,7 +135,7 @@ def test_one_whose_shared_tag_fails_lets_the_others_move(world: World) -> None:
 def test_an_interrupt_ends_what_is_checked(world: World) -> None:
     world.check = "true"
     run = world.run(B)
-    run.checker = FakeChecker(interrupting=("pricing",))
+    run.app.judge = FakeChecker(interrupting=("pricing",))
     with pytest.raises(KeyboardInterrupt):
         run.go()
     assert run.checker.ended

@@ -9,14 +9,14 @@ import pytest
 from support.failures import fails
 
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.images import ListedTag, Platform
+from feastflow_registry.model.images import HubRepository, ListedTag, Platform, PullLimit
 from feastflow_registry.model.immutability import ImmutableTags
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.registry.docker_hub_json import (
-    HubRepository,
-    PullLimit,
     TagPage,
+    read_hub_repository,
     read_listed_tag,
+    read_pull_limit,
 )
 
 DIGEST = "sha256:" + "a" * 64
@@ -115,19 +115,19 @@ def test_a_repository() -> None:
         "permissions": {"read": True, "write": True, "admin": False, "owner": "no"},
     }
     immutable = ImmutableTags(True, ("v.*",))
-    assert HubRepository.read(data) == HubRepository(True, immutable, frozenset({"read", "write"}))
+    assert read_hub_repository(data) == HubRepository(True, immutable, frozenset({"read", "write"}))
 
 
 @pytest.mark.parametrize("settings", [None, "x", {}, {"enabled": "yes", "rules": None}])
 def test_a_repository_that_says_little(settings: object) -> None:
     data = {"is_private": False, "immutable_tags_settings": settings, "permissions": None}
-    assert HubRepository.read(data) == HubRepository(False, ImmutableTags())
+    assert read_hub_repository(data) == HubRepository(False, ImmutableTags())
 
 
 @pytest.mark.parametrize("private", [None, "false", 0])
 def test_a_repository_of_unknown_visibility(private: object) -> None:
     with fails("whether a repository is private", kind=Kind.UNREACHABLE):
-        HubRepository.read({"is_private": private})
+        read_hub_repository({"is_private": private})
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_a_repository_of_unknown_visibility(private: object) -> None:
 )
 def test_how_many_pulls_are_left(remaining: str, limit: str, found: PullLimit | None) -> None:
     headers = {"ratelimit-remaining": remaining, "ratelimit-limit": limit}
-    assert PullLimit.read(headers) == found
+    assert read_pull_limit(headers) == found
 
 
 def test_pulls_without_a_limit() -> None:
-    assert PullLimit.read({"docker-content-digest": DIGEST}) is None
+    assert read_pull_limit({"docker-content-digest": DIGEST}) is None

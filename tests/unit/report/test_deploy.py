@@ -1,59 +1,70 @@
 from __future__ import annotations
 
+import json
+
 import pytest
-from support.runs import SHOP
+from support.runs import SHOP, SOURCE, B
 
 from feastflow_registry.kubernetes.image_names import shown
-from feastflow_registry.kubernetes.workloads import Change, Edit
-from feastflow_registry.model.plan import Action
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import (
+    Action,
+    Command,
+    EditFile,
+    Outcome,
+    Permission,
+    Plan,
+    ReuseImage,
+)
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.report import deploy
-from feastflow_registry.report.results import Result
 from unit.report.test_markdown import HOSTILE, rows
 
 DIGEST = Digest(f"sha256:{'0123456789abcdef' * 4}")
 OLD, NEW = f"ada/shop@{DIGEST}", f"ada/shop:commit-1234567@{DIGEST}"
-RESULT = Result(
-    SHOP, Action.REUSED, DIGEST, (Reference(SHOP.repository, Tag("commit-1234567")),), 9, 0.0
-)
+OWN = Reference(SHOP.repository, Tag("commit-1234567"))
+REUSE = ReuseImage(SHOP, OWN, Published(DIGEST, B, SOURCE, 9))
+ONE = EditFile(SHOP, "k8s/a.yaml", 7, "Deployment/shop", "web", OLD, NEW)
+TWO = [EditFile(SHOP, "k8s/b.yaml", line, "Pod/a", "b", "ada/shop", NEW) for line in (1, 2)]
 
 
-def edited(*changed: Change, name: str = "k8s/a.yaml") -> Edit:
-    return Edit(name, b"", b"", changed, ())
-
-
-ONE = edited(Change(7, "Deployment/shop", "web", OLD, NEW))
-TWO = edited(Change(1, "Pod/a", "b", "ada/shop", NEW), Change(2, "Pod/a", "c", "ada/shop", NEW))
+def plan(*edits: EditFile) -> Plan:
+    allowed = Permission(False, False, "deploy writes files and pushes nothing")
+    return Plan(Command.DEPLOY, B, SOURCE, allowed, (REUSE, *edits))
 
 
 @pytest.mark.parametrize(
     ("edits", "dry_run", "said"),
     [
         ([ONE], False, "1 image in 1 file changed."),
-        ([ONE, TWO], False, "3 images in 2 files changed."),
-        ([TWO], True, "2 images in 1 file to change: this was a dry run."),
+        ([ONE, *TWO], False, "3 images in 2 files changed."),
+        (TWO, True, "2 images in 1 file to change: this was a dry run."),
         ([], True, "Nothing to change: the manifests name these images already."),
     ],
 )
-def test_what_was_done_is_counted(edits: list[Edit], dry_run: bool, said: str) -> None:
-    lines = deploy.lines([RESULT], edits, dry_run=dry_run)
-    assert lines[0] == f"✅ shop: {NEW}"
-    assert lines[-1] == said
-    text = deploy.markdown([RESULT], edits, dry_run=dry_run)
-    assert text.startswith("### Planned\n" if dry_run else "### Deployed\n")
-    assert f"\n{said}\n" in text
-    assert ("| file |" in text) == bool(edits)
+def test_what_was_done_is_counted(edits: list[EditFile], dry_run: bool, said: str) -> None:
+    done = [Outcome(SHOP, Action.EDITED, OWN, DIGEST, note=edit.file) for edit in edits]
+    found = deploy.report(plan(*edits), [] if dry_run else done, dry_run=dry_run)
+    assert found.lines[0] == f"✅ shop: {NEW}"
+    assert found.lines[-1] == said
+    assert found.markdown.startswith("### Planned\n" if dry_run else "### Deployed\n")
+    assert f"\n{said}\n" in found.markdown
+    assert ("| file |" in found.markdown) == bool(edits)
+    files = "" if dry_run else "\n".join(dict.fromkeys(edit.file for edit in edits))
+    assert found.outputs["changed-files"] == files
+    assert found.outputs["digest"] == str(DIGEST)
 
 
 def test_each_image_has_its_place_and_both_its_names() -> None:
-    assert list(deploy.listed([ONE])) == [
+    found = deploy.report(plan(ONE), [], dry_run=True)
+    assert found.lines[1:3] == [
         "📝 k8s/a.yaml:7  web in Deployment/shop",
         "   ada/shop@sha256:0123456789ab… → ada/shop:commit-1234567@sha256:0123456789ab…",
     ]
-    [row] = rows("\n".join(deploy.table([ONE])))
+    [row] = rows("\n".join(deploy.table(plan(ONE))))
     assert row[:3] == ["k8s/a.yaml", "7", "web in Deployment/shop"]
     assert "sha256:0123456789ab…" in row[3]
-    assert deploy.data([ONE]) == [
+    assert json.loads(found.json)["changes"] == [
         {
             "file": "k8s/a.yaml",
             "line": 7,
@@ -65,9 +76,13 @@ def test_each_image_has_its_place_and_both_its_names() -> None:
     ]
 
 
+def test_the_plan_for_other_jobs_holds_no_user_name() -> None:
+    assert "ada" not in deploy.report(plan(ONE), [], dry_run=True).outputs["plan"]
+
+
 def test_nothing_that_is_written_there_can_forge_a_line_or_a_cell() -> None:
     who = shown(HOSTILE)  # As kubernetes reads it.
-    edit = edited(Change(1, who, who, HOSTILE * 50, HOSTILE), name=HOSTILE)
-    assert all(each.isprintable() for each in deploy.listed([edit]))
-    [row] = rows("\n".join(deploy.table([edit])))
+    edit = EditFile(SHOP, HOSTILE, 1, who, who, HOSTILE * 50, HOSTILE)
+    assert all(each.isprintable() for each in deploy.edit_lines(plan(edit)))
+    [row] = rows("\n".join(deploy.table(plan(edit))))
     assert len(row) == 5

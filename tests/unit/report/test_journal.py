@@ -13,18 +13,19 @@ from feastflow_registry.model.plan import (
     CopyImage,
     DeleteTag,
     KeepTag,
-    MarkImage,
     MoveTag,
     Outcome,
     Permission,
     Plan,
     ReuseImage,
     Rule,
+    RunState,
+    WithdrawImage,
 )
 from feastflow_registry.model.references import Reference, Repository, Tag
 from feastflow_registry.report import text
 from feastflow_registry.report.journal import Journal
-from feastflow_registry.report.results import Answer
+from feastflow_registry.report.results import RunReport
 from feastflow_registry.tags.rules import THERE
 
 GOOD, BAD = image(A), image(B)
@@ -32,8 +33,8 @@ LATEST = Reference(SHOP.repository, Tag("latest"))
 OWN = Reference(SHOP.repository, Tag(f"commit-{A.short}"))
 MARK = Reference(SHOP.repository, Tag(f"withdrawn-{B.short}"))
 REUSE = ReuseImage(SHOP, OWN, GOOD)
-MARKING = MarkImage(SHOP, MARK, BAD.digest)
-MOVE = MoveTag(SHOP, LATEST, Rule.FORCE, BAD.digest)
+MARKING = WithdrawImage(SHOP, Tag(f"withdrawn-{B.short}"), BAD.digest)
+MOVE = MoveTag(SHOP, Tag("latest"), Rule.FORCE, BAD.digest)
 
 
 def plan(*steps: object, command: Command = Command.ROLLBACK, may: bool = True) -> Plan:
@@ -52,7 +53,7 @@ def said(journal: Journal) -> list[str]:
 
 def roll_back() -> Journal:
     """A rollback that went well."""
-    journal = Journal(FakeLog())
+    journal = Journal(FakeLog(), RunState())
     journal.begin(plan(REUSE, MARKING, MOVE))
     for outcome in (
         done(Action.REUSED, OWN, GOOD.digest),
@@ -77,7 +78,7 @@ def test_a_rollback_is_told_as_it_goes() -> None:
 
 
 def test_the_bad_image_is_not_what_came_of_it() -> None:
-    answer = roll_back().answer(dry_run=False)
+    answer = roll_back().report(dry_run=False)
     assert answer.outputs["digest"] == str(GOOD.digest)
     assert answer.outputs["tags"].split() == [f"ada/shop:commit-{A.short}", "ada/shop:latest"]
     assert answer.outputs["pushed"] == "true"
@@ -107,23 +108,23 @@ def test_the_bad_image_is_not_what_came_of_it() -> None:
 
 def test_a_dry_run_says_that_it_was_one() -> None:
     for command, what in ((Command.PUBLISH, "built or pushed"), (Command.ROLLBACK, "written")):
-        journal = Journal(FakeLog())
+        journal = Journal(FakeLog(), RunState())
         journal.begin(plan(REUSE, command=command))
-        answer = journal.answer(dry_run=True)
+        answer = journal.report(dry_run=True)
         assert answer.lines[-1] == f"This was a dry run: nothing was {what}."
         assert answer.outputs["reason"] == "a dry run pushes nothing"
         assert answer.outputs["pushed"] == "false"
 
 
 def test_where_it_may_not_write_the_plan_says_so() -> None:
-    journal = Journal(FakeLog())
+    journal = Journal(FakeLog(), RunState())
     journal.begin(plan(MOVE, may=False))
     assert said(journal)[0] == "rollback writes nothing: by hand"
 
 
 def test_what_was_there_already_is_not_worth_a_line() -> None:
-    journal = Journal(FakeLog())
-    journal.begin(plan(KeepTag(SHOP, LATEST, GOOD.digest, THERE)))
+    journal = Journal(FakeLog(), RunState())
+    journal.begin(plan(KeepTag(SHOP, Tag("latest"), GOOD.digest, THERE)))
     before = len(said(journal))
     journal.note(done(Action.KEPT, LATEST, GOOD.digest, THERE))
     assert len(said(journal)) == before
@@ -132,17 +133,17 @@ def test_what_was_there_already_is_not_worth_a_line() -> None:
 def test_a_copy_is_told_with_both_ends() -> None:
     target = Repository.parse(HOST, "team/shop")
     source = Reference(SHOP.repository, GOOD.digest)
-    journal = Journal(FakeLog())
+    journal = Journal(FakeLog(), RunState())
     journal.begin(plan(CopyImage(SHOP, source, target), command=Command.PROMOTE))
     assert said(journal)[1] == f"copy   ada/shop@{GOOD.digest} to team/shop"
     step = {"step": "copy", "service": "shop", "digest": str(GOOD.digest)}
-    assert json.loads(journal.answer(dry_run=True).json)["steps"] == [step]
+    assert json.loads(journal.report(dry_run=True).json)["steps"] == [step]
 
 
 def test_a_run_that_was_broken_off_says_what_is_done_and_what_is_not() -> None:
-    journal = Journal(FakeLog())
+    journal = Journal(FakeLog(), RunState())
     journal.begin(plan(REUSE, MARKING, MOVE))
-    journal.attempted |= {MARK, LATEST}
+    journal.state.attempted |= {MARK, LATEST}
     journal.note(done(Action.MARKED, MARK, BAD.digest))
     remains = journal.remains()
     assert remains.lines[:3] == [
@@ -158,28 +159,33 @@ def test_a_run_that_was_broken_off_says_what_is_done_and_what_is_not() -> None:
 
 
 def test_without_a_plan_there_is_nothing_to_say() -> None:
-    journal = Journal(FakeLog())
-    assert journal.answer(dry_run=False) == journal.remains() == Answer()
+    journal = Journal(FakeLog(), RunState())
+    assert journal.report(dry_run=False) == journal.remains() == RunReport()
 
 
 def test_a_prune_counts() -> None:
-    journal = Journal(FakeLog())
-    journal.begin(plan(DeleteTag(SHOP, OWN, GOOD.digest, "100 days old"), command=Command.PRUNE))
+    journal = Journal(FakeLog(), RunState())
+    journal.begin(
+        plan(
+            DeleteTag(SHOP, Tag(f"commit-{A.short}"), GOOD.digest, "100 days old"),
+            command=Command.PRUNE,
+        )
+    )
     assert "1 of 1 tag" in said(journal)[0]
     journal.note(done(Action.DELETED, OWN, GOOD.digest, "100 days old"))
-    answer = journal.answer(dry_run=False)
+    answer = journal.report(dry_run=False)
     assert "Deleted 1 tag" in "\n".join(answer.lines)
 
 
 def test_a_deletion_among_other_steps() -> None:
-    found = plan(DeleteTag(SHOP, OWN, GOOD.digest, "100 days old"))
+    found = plan(DeleteTag(SHOP, Tag(f"commit-{A.short}"), GOOD.digest, "100 days old"))
     assert text.plan_lines(found)[1] == f"delete ada/shop:commit-{A.short}: 100 days old"
 
 
 def test_marks_and_copies_are_named_where_they_are_not_done() -> None:
     target = Repository.parse(HOST, "team/shop")
     copy = CopyImage(SHOP, Reference(SHOP.repository, GOOD.digest), target)
-    journal = Journal(FakeLog())
+    journal = Journal(FakeLog(), RunState())
     journal.begin(plan(MARKING, copy, MOVE))
     assert journal.remains().lines[1:] == [
         f"Not done: {MARK}, team/shop@{GOOD.digest}, {LATEST}.",

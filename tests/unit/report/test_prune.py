@@ -7,7 +7,7 @@ import pytest
 from support.memory import FakeLog
 from support.runs import service
 
-from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan
+from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan, RunState
 from feastflow_registry.report import prune
 from feastflow_registry.report.journal import Journal
 from unit.tags.test_catalog import ONE, TWO
@@ -51,9 +51,9 @@ class TestPlan:
         assert prune.plan_lines(plan()) == ["prune: 0 of 0 tags go"]
 
 
-class TestAnswer:
+class TestReport:
     def test_of_a_dry_run(self) -> None:
-        answer = prune.answer(WHOLE, [], dry_run=True)
+        answer = prune.report(WHOLE, [], dry_run=True)
         assert answer.lines == [
             "Would delete 4 tags, keep 3.",
             "       2 kept: it is young",
@@ -77,7 +77,7 @@ class TestAnswer:
 
     def test_of_what_was_done(self) -> None:
         kept = Outcome(WHOLE.services[0], Action.KEPT, reference("c"), TWO, note="it has changed")
-        answer = prune.answer(WHOLE, [*DONE[:2], kept, DONE[3]], dry_run=False)
+        answer = prune.report(WHOLE, [*DONE[:2], kept, DONE[3]], dry_run=False)
         assert answer.lines == [
             "Deleted 3 tags, kept 4.",
             "       2 kept: it is young",
@@ -89,19 +89,19 @@ class TestAnswer:
         assert "<code>c</code>" not in answer.markdown
 
     def test_where_nothing_goes(self) -> None:
-        answer = prune.answer(plan(staying("a", ONE)), [], dry_run=False)
+        answer = prune.report(plan(staying("a", ONE)), [], dry_run=False)
         assert answer.lines[0] == "Deleted 0 tags, kept 1."
         assert "|" not in answer.markdown
 
     def test_of_many_reasons_the_most_frequent(self) -> None:
         steps = [replace(staying(f"t{n}", ONE), reason=f"reason {n}") for n in range(10)]
-        lines = prune.answer(plan(*steps), [], dry_run=False).lines
+        lines = prune.report(plan(*steps), [], dry_run=False).lines
         assert lines[-1] == "       2 kept: for other reasons, above"
         assert len(lines) == 10
 
     def test_thousands_of_tags_fit(self) -> None:
         many: Plan = plan(*(going("x" * 120 + str(number), ONE) for number in range(10_000)))
-        answer = prune.answer(many, [], dry_run=True)
+        answer = prune.report(many, [], dry_run=True)
         assert len(answer.markdown.encode()) < 1024 * 1024
         assert "| | and 9000 more | |" in answer.markdown
         assert answer.outputs["plan"] == ""
@@ -128,9 +128,9 @@ class TestRemains:
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_the_journal_of_a_prune_speaks_so(dry_run: bool) -> None:
-    journal = Journal(FakeLog())
+    journal = Journal(FakeLog(), RunState())
     journal.begin(WHOLE)
     said = [text for _, text in journal.log.lines]  # type: ignore[attr-defined]
     assert said == prune.plan_lines(WHOLE)
-    assert journal.answer(dry_run=dry_run) == prune.answer(WHOLE, [], dry_run=dry_run)
+    assert journal.report(dry_run=dry_run) == prune.report(WHOLE, [], dry_run=dry_run)
     assert journal.remains() == prune.remains(WHOLE, [])

@@ -25,13 +25,14 @@ from feastflow_registry.model.references import Reference, RegistryHost, Reposit
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import results, text
 
-OWN, LATEST = (Reference(SHOP.repository, Tag(each)) for each in ("commit-000000b", "latest"))
+OWN_TAG, LATEST_TAG = Tag("commit-000000b"), Tag("latest")
+OWN, LATEST = (Reference(SHOP.repository, each) for each in (OWN_TAG, LATEST_TAG))
 DIGEST, OLD = image(B).digest, image(A).digest
 BUILD = BuildImage(SHOP, (OWN, LATEST), ())
-PUSH = PushImage(SHOP, OWN)
-MOVE = MoveTag(SHOP, LATEST, Rule.FORWARD, OLD)
-NEW = MoveTag(SHOP, LATEST, Rule.FORWARD, None)
-KEEP = KeepTag(SHOP, LATEST, OLD, "it is newer")
+PUSH = PushImage(SHOP, OWN_TAG)
+MOVE = MoveTag(SHOP, LATEST_TAG, Rule.FORWARD, OLD)
+NEW = MoveTag(SHOP, LATEST_TAG, Rule.FORWARD, None)
+KEEP = KeepTag(SHOP, LATEST_TAG, OLD, "it is newer")
 REUSE = ReuseImage(SHOP, OWN, image(B))
 BUILT = Outcome(SHOP, Action.BUILT, OWN, size=5, seconds=2.0)
 PUSHED = Outcome(SHOP, Action.PUSHED, OWN, DIGEST, 2_500_000, 1.5)
@@ -132,7 +133,7 @@ STEPS = [
         {"step": "reuse", "tag": "commit-000000b", "digest": str(DIGEST)},
     ),
     (
-        CarryImage(SHOP, OWN, replace(REUSE.image, revision=A)),
+        CarryImage(SHOP, OWN_TAG, replace(REUSE.image, revision=A)),
         f"carry  ada/shop:commit-000000b ({DIGEST.short}), unchanged since {A.short}",
         {"step": "carry", "tag": "commit-000000b", "digest": str(DIGEST), "since": A.sha},
     ),
@@ -297,10 +298,10 @@ class TestOutputs:
 
 def test_a_plan_is_one_line_for_what_is_alike() -> None:
     other = service("other")
-    sprint = Reference(SHOP.repository, Tag("sprint3"))
-    elsewhere = replace(NEW, service=other, reference=Reference(other.repository, Tag("latest")))
+    sprint = Tag("sprint3")
+    elsewhere = replace(NEW, service=other)
     also = replace(BUILD, service=other, tags=(Reference(other.repository, Tag("commit-1")),))
-    steps = (BUILD, PUSH, also, replace(NEW, reference=sprint), NEW, elsewhere)
+    steps = (BUILD, PUSH, also, replace(NEW, tag=sprint), NEW, elsewhere)
     assert text.plan_lines(plan(*steps))[1:] == [
         "build  ada/shop:commit-000000b from .",
         "build  ada/other:commit-1 from .",
@@ -327,7 +328,7 @@ def test_the_matrix_names_what_has_to_be_built() -> None:
 
 
 def test_what_a_failed_run_carried_and_did_not() -> None:
-    carry = CarryImage(SHOP, OWN, REUSE.image)
+    carry = CarryImage(SHOP, OWN_TAG, REUSE.image)
     whole = plan(carry, MOVE)
     assert results.standing(whole, [replace(PUSHED, action=Action.CARRIED)], [])[:2] == [
         "Written before the failure: ada/shop:commit-000000b.",

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feastflow_registry.report.runner import RunnerLog, one_line, write_outputs, write_summary
+from feastflow_registry.report.runner import RunnerLog, one_line, outputs, summary
 
 TEXTS = st.text() | st.builds(
     lambda *parts: "".join(parts),
@@ -166,40 +165,25 @@ class TestOutputs:
             st.text() | st.sampled_from(["end-w0", "x\nend-w0\ny=1", "a<<b\nb", "=", "\r\n\n"]),
         )
     )
-    def test_round_trip(self, tmp_path: Path, outputs: Mapping[str, str]) -> None:
-        path = tmp_path / "outputs"
-        path.unlink(missing_ok=True)
-        write_outputs(path, outputs, words("unguessable"))
-        assert read_outputs(path.read_bytes().decode()) == outputs
+    def test_round_trip(self, values: Mapping[str, str]) -> None:
+        text = outputs(values, words("unguessable")).decode()
+        assert read_outputs(text) == values
 
-    def test_is_added_to_what_other_steps_wrote(self, tmp_path: Path) -> None:
-        path = tmp_path / "outputs"
-        path.write_text("a<<x\n1\nx\n")
-        write_outputs(path, {"b": "2"}, words())
-        assert read_outputs(path.read_text()) == {"a": "1", "b": "2"}
+    def test_each_value_has_a_delimiter_of_its_own(self) -> None:
+        text = b"a<<end-w0\n1\nend-w0\nb<<end-w1\n2\nend-w1\n"
+        assert outputs({"a": "1", "b": "2"}, words()) == text
 
-    def test_each_value_has_a_delimiter_of_its_own(self, tmp_path: Path) -> None:
-        path = tmp_path / "outputs"
-        write_outputs(path, {"a": "1", "b": "2"}, words())
-        assert path.read_text() == "a<<end-w0\n1\nend-w0\nb<<end-w1\n2\nend-w1\n"
-
-    def test_a_ref_that_is_not_utf8_is_no_defect(self, tmp_path: Path) -> None:
-        path = tmp_path / "outputs"
-        write_outputs(path, {"reason": "branch \udcff"}, words())
-        assert read_outputs(path.read_text()) == {"reason": "branch ?"}
+    def test_a_ref_that_is_not_utf8_is_no_defect(self) -> None:
+        text = outputs({"reason": "branch \udcff"}, words()).decode()
+        assert read_outputs(text) == {"reason": "branch ?"}
 
 
 class TestSummary:
-    def test_is_added(self, tmp_path: Path) -> None:
-        path = tmp_path / "summary"
-        write_summary(path, "one\n")
-        write_summary(path, "zwölf \udcff\n")
-        assert path.read_text() == "one\nzwölf ?\n"
+    def test_what_is_not_utf8_is_no_defect(self) -> None:
+        assert summary("zwölf \udcff\n").decode() == "zwölf ?\n"
 
-    def test_stays_below_githubs_limit_and_ends_with_a_whole_line(self, tmp_path: Path) -> None:
-        path = tmp_path / "summary"
-        write_summary(path, "ä" * 99 + "\n" + ("ö" * 100 + "\n") * 20_000)
-        data = path.read_bytes()
+    def test_stays_below_githubs_limit_and_ends_with_a_whole_line(self) -> None:
+        data = summary("ä" * 99 + "\n" + ("ö" * 100 + "\n") * 20_000)
         assert len(data) <= 1024 * 1024
         *_, last, _, end, empty = data.decode().split("\n")
         assert last == "ö" * 100

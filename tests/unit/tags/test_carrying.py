@@ -14,6 +14,7 @@ from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import BuildImage, Outcome, Reuse
 from feastflow_registry.model.references import Commit, Reference, Tag
+from feastflow_registry.tags.move import Tagger
 
 
 def world(**shop: str) -> World:
@@ -325,8 +326,7 @@ def test_an_interrupted_run_begins_no_other_write() -> None:
     steps = run.steps()
     next(steps)
     cast("Generator[Outcome, None, None]", steps).close()
-    tagger = run.tagger
-    assert tagger
+    tagger = Tagger(run.app.surveyor, A, run.app.clock, run.app.state)
     with pytest.raises(SystemExit):
         tagger.write(Reference(SHOP.repository, Tag("latest")), digest_of("x"))
     assert on.at("latest") is None

@@ -8,7 +8,7 @@ import pytest
 from support.failures import fails
 from support.memory import FakeRegistry
 from support.runs import ELSEWHERE, SHOP, TWIN, A, B, C, D, World, commit, image
-from support.runs_after_push import carry_out, choose, eyes, roll_back
+from support.runs_after_push import carry_out, choose, chooser, roll_back
 
 from feastflow_registry.config.selectors import selector
 from feastflow_registry.model.errors import Kind
@@ -147,7 +147,7 @@ def test_a_digest_of_another_repository(world: World) -> None:
 
 
 def test_a_whole_name_costs_no_listing(world: World) -> None:
-    surveyor = eyes(world)
+    surveyor = chooser(world).surveyor
     assert isinstance(surveyor.registry, FakeRegistry)
     Chooser(surveyor).choose(SHOP.repository, selector(B.sha))
     assert surveyor.registry.counts == {"resolve": 1, "inspect": 1}
@@ -155,9 +155,9 @@ def test_a_whole_name_costs_no_listing(world: World) -> None:
 
 def test_what_a_rollback_has_marked(world: World) -> None:
     carry_out(world, roll_back(world))
-    chooser = Chooser(eyes(world))
-    assert chooser.is_withdrawn(choose(world, C.short))
-    assert not chooser.is_withdrawn(choose(world, B.short))
+    finder = chooser(world)
+    assert finder.is_withdrawn(choose(world, C.short))
+    assert not finder.is_withdrawn(choose(world, B.short))
     digest = world.put(image(None, salt="x", source="https://github.com/else/where"))
     world.put(image(D), f"withdrawn-{D.short}")
-    assert not chooser.is_withdrawn(choose(world, str(digest))), "D is the run's own commit"
+    assert not finder.is_withdrawn(choose(world, str(digest))), "D is the run's own commit"

@@ -41,7 +41,7 @@ class Place:
     store: Store = field(default_factory=Store)
     by_tag: bool = True
     whole: bool = True
-    children: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
+    listed: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     deleted: list[str] = field(default_factory=list)
 
@@ -67,9 +67,12 @@ class Place:
                 del self.store.tagged[where, tag]
         return Deleted.DONE
 
+    def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
+        return self.listed.get(digest, frozenset())
+
     def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
         wanted = frozenset(kept)
-        return wanted.union(*(self.children.get(each, frozenset()) for each in wanted))
+        return wanted.union(*(self.children(repository, each) for each in wanted))
 
     def deleter(self) -> Deleter:
         return Deleter(FakeRegistry(self.store), self, self)
@@ -84,11 +87,11 @@ def reference(tag: str, of: Service = SHOP) -> Reference:
 
 
 def going(tag: str, digest: Digest, of: Service = SHOP) -> DeleteTag:
-    return DeleteTag(of, reference(tag, of), digest, "400 days old")
+    return DeleteTag(of, Tag(tag), digest, "400 days old")
 
 
 def staying(tag: str, digest: Digest | None, of: Service = SHOP) -> KeepTag:
-    return KeepTag(of, reference(tag, of), digest, "it is young")
+    return KeepTag(of, Tag(tag), digest, "it is young")
 
 
 def plan(*steps: DeleteTag | KeepTag) -> Plan:
@@ -219,7 +222,7 @@ class TestWholeImages:
         assert place.deleted == [ONE.short]
 
     def test_one_that_a_kept_index_lists_stays(self) -> None:
-        place = self.place(children={INDEX: frozenset({ONE})})
+        place = self.place(listed={INDEX: frozenset({ONE})})
         place.put(ONE, "a")
         place.put(INDEX, "latest")
         (found,) = place.deleter().run(plan(going("a", ONE), staying("latest", INDEX)))
@@ -276,7 +279,7 @@ class TestWholeImages:
         for number, digest in enumerate(images):
             place.put(digest, f"t{number:02}")
         if index:
-            place.children[INDEX] = frozenset({images[18]})
+            place.listed[INDEX] = frozenset({images[18]})
 
         def promote(what: str) -> None:
             if what == images[3].short:
@@ -358,7 +361,9 @@ def test_broken_off_anywhere_and_run_again_it_ends_the_same(
             place.put(each.digest, str(each.tag))
     wanted = plan(*retention.steps(catalog, retention.judge(catalog, policy)))
     kept = {
-        each.reference.identifier: each.there for each in wanted.steps if isinstance(each, KeepTag)
+        each.reference.identifier: each.current
+        for each in wanted.steps
+        if isinstance(each, KeepTag)
     }
     numbers = itertools.count()
 

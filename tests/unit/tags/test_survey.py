@@ -12,6 +12,7 @@ from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import Facts, Reuse, Rule, SharedTag
 from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.tags.survey import Surveyor
 
 LATEST = SharedTag(Tag("latest"), Rule.FORWARD)
@@ -20,33 +21,35 @@ SPRINT = Tag("sprint3")
 
 def surveyor(world: World, *, length: int = 7) -> tuple[Surveyor, FakeRegistry]:
     registry = FakeRegistry(world.store)
-    return Surveyor(registry, world.history, B, SOURCE, length, world.fingerprint(B)), registry
+    return Surveyor(
+        registry, world.history, SOURCE, CommitTags(length), world.fingerprint(B)
+    ), registry
 
 
 def look(world: World, rule: Rule = Rule.FORWARD, ours: Digest | None = None) -> Facts:
-    return surveyor(world)[0].look(SHOP.repository, SharedTag(SPRINT, rule), ours)
+    return surveyor(world)[0].look(SHOP.repository, B, SharedTag(SPRINT, rule), ours)
 
 
 class TestSurvey:
     def test_an_empty_registry(self) -> None:
-        eyes, registry = surveyor(World())
-        seen = eyes.survey([SHOP], [LATEST], Reuse.COMMIT)["shop"]
+        looking, registry = surveyor(World())
+        seen = looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)["shop"]
         assert (seen.image, seen.facts) == (None, {LATEST.tag: Facts(None)})
         assert registry.counts == {"resolve": 2}
 
     def test_a_published_commit_costs_one_request_a_tag_and_one_for_the_image(self) -> None:
         world = World()
         world.put(image(B), f"commit-{B.short}", "latest")
-        eyes, registry = surveyor(world)
-        seen = eyes.survey([SHOP], [LATEST], Reuse.COMMIT)["shop"]
+        looking, registry = surveyor(world)
+        seen = looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)["shop"]
         assert seen.image == seen.facts[LATEST.tag].current == image(B)
         assert registry.subjects("resolve") == [f"ada/shop:commit-{B.short}", "ada/shop:latest"]
         assert registry.counts["inspect"] == 1
         assert world.history.asked == []
 
     def test_the_length_of_the_commit_tag(self) -> None:
-        eyes, registry = surveyor(World(), length=12)
-        eyes.survey([SHOP], [], Reuse.COMMIT)
+        looking, registry = surveyor(World(), length=12)
+        looking.survey(B, [SHOP], [], Reuse.COMMIT)
         assert registry.subjects("resolve") == [f"ada/shop:commit-{B.sha[:12]}"]
 
     def test_a_withdrawn_commit_is_noticed_where_a_tag_could_move(self) -> None:
@@ -54,13 +57,13 @@ class TestSurvey:
         world.put(image(A), "latest")
         world.put(image(B), f"commit-{B.short}", f"withdrawn-{B.short}", "edge")
         edge = SharedTag(Tag("edge"), Rule.FORWARD)
-        facts = surveyor(world)[0].survey([SHOP], [LATEST, edge], Reuse.COMMIT)["shop"].facts
+        facts = surveyor(world)[0].survey(B, [SHOP], [LATEST, edge], Reuse.COMMIT)["shop"].facts
         assert facts[LATEST.tag].withdrawn
         assert not facts[edge.tag].withdrawn
 
     def test_what_is_not_published_is_not_asked_to_be_withdrawn(self) -> None:
-        eyes, registry = surveyor(World())
-        eyes.survey([SHOP], [LATEST], Reuse.COMMIT)
+        looking, registry = surveyor(World())
+        looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)
         assert not [each for each in registry.subjects("resolve") if "withdrawn" in each]
 
     @pytest.mark.parametrize("reuse", Reuse)
@@ -68,7 +71,7 @@ class TestSurvey:
         world = World()
         world.put(image(TWIN), f"commit-{B.short}")
         with fails("a larger sha-length", kind=Kind.CONFLICT):
-            surveyor(world)[0].survey([SHOP], [], reuse)
+            surveyor(world)[0].survey(B, [SHOP], [], reuse)
 
 
 class TestLook:
@@ -140,8 +143,8 @@ class TestUnlabelled:
         world = World()
         world.put(image(None), "sprint3")
         world.put(image(C), *(f"commit-{number:07}" for number in range(600)))
-        eyes, registry = surveyor(world)
-        eyes.look(SHOP.repository, SharedTag(SPRINT, Rule.FORWARD), None)
+        looking, registry = surveyor(world)
+        looking.look(SHOP.repository, B, SharedTag(SPRINT, Rule.FORWARD), None)
         assert registry.counts["resolve"] == 1 + 500
 
 

@@ -10,7 +10,7 @@ from feastflow_registry.config.settings import parse
 from feastflow_registry.model.plan import Rule
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import LAPTOP, RefKind
-from feastflow_registry.model.tag_names import commit_tag, frozen_marker, withdrawn_marker
+from feastflow_registry.model.tag_names import CommitTags, frozen_marker
 from feastflow_registry.tags.gate import expand, permit, shared_tags
 
 MAIN = (RefKind.BRANCH, "main")
@@ -144,8 +144,8 @@ def test_templates() -> None:
     ("length", "tag"), [(7, "commit-000000a"), (12, "commit-000000a00000"), (40, f"commit-{A}")]
 )
 def test_the_commit_tag(length: int, tag: str) -> None:
-    assert commit_tag(A, length) == Tag(tag)
-    assert withdrawn_marker(A, length) == Tag(tag.replace("commit", "withdrawn"))
+    assert CommitTags(length).of(A) == Tag(tag)
+    assert CommitTags(length).withdrawn(A) == Tag(tag.replace("commit", "withdrawn"))
 
 
 def test_the_frozen_marker_is_always_a_tag() -> None:
