@@ -48,7 +48,9 @@ def after(text: str) -> str:
 def test_an_image_is_pinned_and_the_change_is_told() -> None:
     text = pod("name: a, image: nginx:1", f"name: b, image: '{FRONTEND}:v1' # c")
     found = pin(text.replace("# c}", "} # c"))
-    assert found.changes == (Change(found.changes[0].repository, 7, "Pod/p", "b", f"{FRONTEND}:v1", f"{FRONTEND}{NEW}"),)
+    assert found.changes == (
+        Change(found.changes[0].repository, 7, "Pod/p", "b", f"{FRONTEND}:v1", f"{FRONTEND}{NEW}"),
+    )
     assert found.before.decode() == text.replace("# c}", "} # c")
     assert found.after.decode().splitlines()[6] == f"  - {{name: b, image: '{FRONTEND}{NEW}' }} # c"
     assert found.left == ()
