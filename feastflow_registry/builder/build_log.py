@@ -2,21 +2,28 @@
 
 The first fold is written as its build goes on; the others wait until it has ended. Steps are shown
 with CACHED, their seconds or their error, and what they print; BuildKit's own errands are not.
+The events are what ``--progress=rawjson`` tells, a JSON object a line.
+https://github.com/moby/buildkit/blob/master/client/graph.go
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import re
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
-from feastflow_registry.builder import build_events, diagnosis
-from feastflow_registry.builder.build_events import Advice, Output, Vertex
+from feastflow_registry.builder import diagnosis
 from feastflow_registry.builder.diagnosis import Fault, clean
 from feastflow_registry.model.ports import Log
 
+_ERRORS = 2
 _ERRAND = re.compile(
     r"\[(?:\S+ )*(?:internal|auth)\] |resolve image config|\[?docker-image://|"
     r"load local bake definitions|sharing credentials"
@@ -27,6 +34,47 @@ _LONG = 1.0
 _KEPT = 20
 _LONGEST_LINE = 1 << 16
 _LONGEST_NAME = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Vertex:
+    """A step as it is now. ``started``: when, in BuildKit's own words; empty before."""
+
+    digest: str
+    name: str
+    started: str
+    completed: str
+    cached: bool
+    error: str
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, as far as both times can be read."""
+        try:
+            began, ended = map(datetime.fromisoformat, (self.started, self.completed))
+            return (ended - began).total_seconds()
+        except (ValueError, TypeError):
+            return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Bytes that a step printed, on its standard output or its standard error."""
+
+    digest: str
+    on_error: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What BuildKit thinks of a Dockerfile."""
+
+    digest: str
+    text: str
+
+
+Event = Vertex | Output | Advice
 
 
 @dataclass(slots=True)
@@ -98,7 +146,7 @@ class BuildLog:
 
     def read(self, line: str) -> None:
         """Take one line of the session's output: an event, or a word of buildx's own."""
-        events = build_events.read(line)
+        events = read_events(line)
         if events is None and line.startswith("ERROR:"):
             self.closing = diagnosis.closing(line)
         elif events is None and line.strip():
@@ -298,3 +346,47 @@ class BuildLog:
         waiting, fold.waiting = fold.waiting, []
         for _, line in waiting:
             self.log.quote(line)
+
+
+def read_events(line: str) -> tuple[Event, ...] | None:
+    """Read a line of events; ``None``, if it is not JSON but buildx's own text."""
+    if not line.startswith("{"):
+        return None
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return (
+        *(_vertex(each) for each in _dicts(told, "vertexes")),
+        *(
+            Output(_text(each, "vertex"), each.get("stream") == _ERRORS, _bytes(each, "data"))
+            for each in _dicts(told, "logs")
+        ),
+        *(
+            Advice(_text(each, "vertex"), _bytes(each, "short").decode("utf-8", "replace"))
+            for each in _dicts(told, "warnings")
+        ),
+    )
+
+
+def _vertex(told: Mapping[str, Any]) -> Vertex:
+    names = ("digest", "name", "started", "completed")
+    digest, name, started, completed = (_text(told, each) for each in names)
+    cached = bool(told.get("cached"))
+    return Vertex(digest, name, started, completed, cached, _text(told, "error"))
+
+
+def _dicts(told: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    found = told.get(key)
+    return (each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict))
+
+
+def _text(told: Mapping[str, Any], key: str) -> str:
+    return str(told.get(key) or "")
+
+
+def _bytes(told: Mapping[str, Any], key: str) -> bytes:
+    try:
+        return base64.b64decode(_text(told, key))
+    except binascii.Error:
+        return b""
