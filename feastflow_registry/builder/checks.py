@@ -22,13 +22,13 @@ from docker.errors import DockerException, ImageNotFound
 from feastflow_registry.builder.diagnosis import clean, is_denied
 from feastflow_registry.builder.shell import NOT_FOUND, Shell
 from feastflow_registry.builder.smoke_test import Trial
+from feastflow_registry.builder.tries import tries
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import BuiltImage, Log
 from feastflow_registry.model.references import Reference
 from feastflow_registry.model.services import Service, SmokeTest
 
-_TRIES = 4
 _FINAL = re.compile(r"no match(?:ing manifest)? for|does not match the specified|pull rate limit")
 _ENGINE_ERRORS = (DockerException, requests.exceptions.RequestException)
 
@@ -183,7 +183,10 @@ class Checks:
         self, client: docker.DockerClient, reference: Reference, platform: str | None
     ) -> None:
         """Pull an image by its digest, again after a passing failure."""
-        for attempt in range(_TRIES):
+        error = ""
+        for number in tries(self.sleep):
+            if number:
+                self.log.say(f"the pull failed for a moment, trying again: {error}")
             error = self._pull_once(client, reference, platform)
             if not error:
                 return
@@ -195,9 +198,6 @@ class Checks:
                 )
             if _FINAL.search(error):
                 break
-            if attempt < _TRIES - 1:
-                self.log.say(f"the pull failed for a moment, trying again: {error}")
-                self.sleep(2.0**attempt)
         raise Failure(
             Kind.UNREACHABLE,
             f"the engine cannot pull {reference}: {error}",
