@@ -1,6 +1,6 @@
-"""What an engine's and BuildKit's words mean: a denial, a passing failure, or a build's own fault.
+"""What the error messages of Docker Engine and BuildKit mean.
 
-Both tell their errors in prose alone. What a step of a Dockerfile says of itself is nobody's word.
+Both report errors as English text only. The output of a step of a Dockerfile is never interpreted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from feastflow_registry.builder import capabilities
 from feastflow_registry.builder.tries import TRIES
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import Reference
+from feastflow_registry.model.wording import printable
 
 _DENIED = re.compile(
     r"(?<!permission )denied|unauthorized|authentication required|no basic auth credentials|"
@@ -58,12 +60,12 @@ def is_passing(error: str) -> bool:
 
 
 def is_canceled(error: str) -> bool:
-    """Whether a step was ended because another target failed. A step's own text is not last."""
+    """Whether a step was ended because another one failed; BuildKit says so at the end."""
     return error.endswith(_CANCELED)
 
 
 def is_torn(error: str) -> bool:
-    """Whether BuildKit stumbled over its own cache, where it had canceled a step or cleaned up."""
+    """Whether BuildKit misses something in its own cache, as after a canceled step."""
     return _TORN.search(error) is not None and _STEP_FAILED not in error
 
 
@@ -82,7 +84,7 @@ def brief(error: str) -> str:
 
 def clean(text: str, length: int = 400) -> str:
     """Shorten another program's message to one printable line."""
-    return "".join(each if each.isprintable() else " " for each in text.strip())[:length]
+    return printable(text.strip(), length)
 
 
 def explain(service: str, fault: Fault) -> Failure:
@@ -112,6 +114,15 @@ def follows(service: str, needed: str, failure: Failure) -> Failure:
     [problem, *_] = failure.problems
     cause = f"{service} is built from {needed}, and {problem.cause}"
     return Failure(Kind.BUILD, cause, problem.fix)
+
+
+def denied(what: str, reference: Reference, error: str) -> Failure:
+    """Say that a registry refused a push or a pull."""
+    return Failure(
+        Kind.REFUSED,
+        f"{reference.repository.host} denied the {what} of {reference}: {error}",
+        "Give the token read and write scope, and check the namespace.",
+    )
 
 
 def refuse(error: str) -> None:

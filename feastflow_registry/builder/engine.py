@@ -1,4 +1,4 @@
-"""Docker Engine through its SDK: which store it has, image facts, and pushing by image ID.
+"""Docker Engine through its SDK: which image store it has, and pushing by image ID.
 
 The credential reaches the engine in the header of one request. The SDK raises nothing when a
 push fails, so the engine's own report is read to its end.
@@ -16,14 +16,14 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import docker
-import requests
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
 from feastflow_registry.builder import bake, capabilities, diagnosis
 from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.buildx import Buildx
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature
 from feastflow_registry.builder.diagnosis import clean
+from feastflow_registry.builder.docker_api import ENGINE_ERRORS, tag_image
 from feastflow_registry.builder.sessions import Sessions
 from feastflow_registry.builder.tries import TRIES, tries
 from feastflow_registry.model.errors import Failure, Kind
@@ -51,7 +51,7 @@ class Engine:
             environment = {**self.buildx.environ, "DOCKER_HOST": address}
             client = docker.from_env(environment=environment, timeout=_SILENCE)
             client.ping()
-        except (DockerException, requests.exceptions.RequestException):
+        except ENGINE_ERRORS:
             raise Failure(
                 Kind.BUILD,
                 f"Cannot connect to the Docker daemon at {address}.",
@@ -130,29 +130,18 @@ class Engine:
     def push(self, image: BuiltImage, reference: Reference) -> Digest:
         """Push an image by its ID under a tag, again after a passing failure.
 
-        May be called from several threads at once; each writes its fold when it has ended.
+        May be called from several threads at once; each writes its group when it has ended.
         """
         lines: list[Callable[[], None]] = []
         try:
-            self._tag(image, reference)
+            with self._turn:
+                client = self.client  # Made once, by the first of the threads.
+            tag_image(client, image.image_id, reference)
             return self._push_until_done(reference, lines)
         finally:
             with self._turn, self.buildx.log.group(f"Pushing {reference}"):
                 for write in lines:
                     write()
-
-    def _tag(self, image: BuiltImage, reference: Reference) -> None:
-        with self._turn:
-            client = self.client  # Made once, by the first of the threads.
-        try:
-            local = client.images.get(image.image_id)
-        except ImageNotFound:
-            raise Failure(
-                Kind.BUILD,
-                f"the image {image.image_id[:19]} is no longer in the engine.",
-                "Build it again.",
-            ) from None
-        local.tag(str(reference.repository), reference.identifier)
 
     def _push_until_done(self, reference: Reference, lines: list[Callable[[], None]]) -> Digest:
         error = ""
@@ -164,11 +153,7 @@ class Engine:
             if digest:
                 return digest
             if diagnosis.is_denied(error):
-                raise Failure(
-                    Kind.REFUSED,
-                    f"{reference.repository.host} denied the push of {reference}: {error}",
-                    "Give the token read and write scope, and check the namespace.",
-                )
+                raise diagnosis.denied("push", reference, error)
             if _FINAL.search(error):
                 raise Failure(
                     Kind.UNREACHABLE,
@@ -205,7 +190,7 @@ class Engine:
                 if event.get("id") and event.get("status") in ("Pushed", "Layer already exists"):
                     text = f"{event['id']}: {event['status']}"
                     lines.append(partial(self.buildx.log.quote, text))
-        except (DockerException, requests.exceptions.RequestException) as problem:
+        except ENGINE_ERRORS as problem:
             error = clean(str(problem))
         return None, error
 

@@ -16,11 +16,11 @@ from datetime import datetime
 from typing import Any
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from feastflow_registry.builder.diagnosis import clean
+from feastflow_registry.builder.docker_api import ENGINE_ERRORS
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Log
 from feastflow_registry.model.references import is_loopback
@@ -35,28 +35,28 @@ _CONNECTING, _ANSWERING = 2.0, 15.0
 _LOG_LINES, _LOG_BYTES = 50, 256 * 1024
 _SERVER_ERROR = 500
 _UNHEARD = "was not heard"
-_ENGINE_ERRORS = (DockerException, requests.exceptions.RequestException)
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """Tries images on one engine. ``word``: a fresh random word; ``patience``: in seconds.
+class SmokeTester:
+    """Tests images on one engine. ``patience``: how many seconds an image may take to answer.
 
-    ``hostname``: this machine's, by which a container knows that it is one.
+    ``random_word``: another one each time; ``hostname``: this machine's, by which a program that
+    runs in a container finds that container.
     """
 
     client: docker.DockerClient
     log: Log
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    word: Callable[[], str]
+    random_word: Callable[[], str]
     patience: float
     hostname: str = ""
 
-    def run(self, service: Service, test: SmokeTest, image: str, platform: str | None) -> None:
+    def test(self, service: Service, test: SmokeTest, image: str, platform: str | None) -> None:
         """Run an image until it answers below 500. Raises a build failure, its log quoted."""
         self._sweep()
-        name = f"feastflow-smoke-test-{self.word()}"
+        name = f"feastflow-smoke-test-{self.random_word()}"
         began = self.clock()
         try:
             container = self._start(service, test, image, platform, name)
@@ -67,7 +67,7 @@ class Trial:
                 raise
         except NotFound:
             raise _failure(service, "the container was removed by somebody else.") from None
-        except _ENGINE_ERRORS as problem:
+        except ENGINE_ERRORS as problem:
             raise _failure(service, f"the engine says: {_said(problem)}") from None
         finally:
             self._remove(name)
@@ -91,9 +91,7 @@ class Trial:
             )
             container.start()
         except APIError as problem:
-            if self._is_foreign(image):
-                raise self._cannot_run_here(service, image) from None
-            raise _failure(
+            raise self._explain_platform(service, image) or _failure(
                 service,
                 f"the image does not start: {_said(problem)}",
                 "Correct its ENTRYPOINT or CMD.",
@@ -168,12 +166,9 @@ class Trial:
         return "127.0.0.1" if self._is_near else url.hostname or "127.0.0.1"
 
     def _explain_exit(self, service: Service, test: SmokeTest, container: Container) -> Failure:
-        image = str(container.attrs["Image"])
-        if self._is_foreign(image):
-            return self._cannot_run_here(service, image)
         state = container.attrs["State"]
         how = "ran out of memory" if state.get("OOMKilled") else f"exited with {state['ExitCode']}"
-        return _failure(
+        return self._explain_platform(service, str(container.attrs["Image"])) or _failure(
             service,
             f"the container {how} before port {test.port} answered.",
             "Its log above says why.",
@@ -197,20 +192,18 @@ class Trial:
             else "Make the program listen on 0.0.0.0, not on 127.0.0.1, or correct the port.",
         )
 
-    def _is_foreign(self, image: str) -> bool:
-        """Whether an image is made for other machines than the engine's."""
+    def _explain_platform(self, service: Service, image: str) -> Failure | None:
+        """Say that an image is made for other machines than the engine's, if it is."""
         try:
-            found, here = self._inspect(image), self.client.version()
-        except _ENGINE_ERRORS:
-            return False
-        return (found["Os"], found["Architecture"]) != (here["Os"], here["Arch"])
-
-    def _cannot_run_here(self, service: Service, image: str) -> Failure:
-        found, here = self._inspect(image), self.client.version()
+            own, engine = self._inspect(image), self.client.version()
+        except ENGINE_ERRORS:
+            return None
+        if (own["Os"], own["Architecture"]) == (engine["Os"], engine["Arch"]):
+            return None
         return _failure(
             service,
-            f"the image is made for {found['Os']}/{found['Architecture']}, "
-            f"and the engine runs {here['Os']}/{here['Arch']}.",
+            f"the image is made for {own['Os']}/{own['Architecture']}, "
+            f"and the engine runs {engine['Os']}/{engine['Arch']}.",
             "Set up emulation first with docker/setup-qemu-action, or use such a runner.",
         )
 
@@ -227,7 +220,7 @@ class Trial:
                     text += part
                     if len(text) > _LOG_BYTES:
                         break
-            except _ENGINE_ERRORS as problem:
+            except ENGINE_ERRORS as problem:
                 self.log.say(f"It cannot be read: {_said(problem)}")
                 return
             for line in text[:_LOG_BYTES].decode("utf-8", "replace").splitlines():
@@ -242,7 +235,7 @@ class Trial:
             for each in self.client.api.containers(all=True, filters={"label": LABEL}):
                 if now - each["Created"] > max(_LEFT_OVER, 10 * self.patience):
                     self._remove(each["Id"])
-        except (*_ENGINE_ERRORS, ValueError):
+        except (*ENGINE_ERRORS, ValueError):
             return  # It is a courtesy to the machine, and no part of this run.
 
     def _remove(self, name: str) -> None:
@@ -258,7 +251,7 @@ class Trial:
             self.client.api.remove_container(name, v=True, force=True)
         except NotFound:
             return
-        except _ENGINE_ERRORS as problem:
+        except ENGINE_ERRORS as problem:
             if "already in progress" not in str(problem):
                 self.log.warning(f"The container {name} could not be removed: {_said(problem)}")
 

@@ -185,7 +185,7 @@ class App:
             log=self.log,
             clock=self.http.clock,
             sleep=self.http.sleep,
-            word=self.word,
+            random_word=self.word,
             credential=self.credential if self.publishes else None,
             hostname=self.hostname,
         )

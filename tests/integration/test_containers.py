@@ -16,7 +16,7 @@ from support.registries import Place
 from support.web_images import Images, Laid, lay
 
 from feastflow_registry.builder import smoke_test
-from feastflow_registry.builder.smoke_test import Trial
+from feastflow_registry.builder.smoke_test import SmokeTester
 from integration.conftest import Builder
 
 SLEEP = ("/bin/busybox", "sleep", "100")
@@ -71,7 +71,7 @@ def test_where_ports_are_not_published_the_container_itself_is_asked(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a container, whose 127.0.0.1 is not the engine's."""
-    monkeypatch.setattr(Trial, "_host", "127.77.77.77")
+    monkeypatch.setattr(SmokeTester, "_host", "127.77.77.77")
     assert images.judge(images.service(path="/"), images.build()) is None
 
 
@@ -160,7 +160,7 @@ def test_what_a_killed_run_left_is_removed_by_a_later_one(
     names = [leave(f"old-{images.word}")]
     time.sleep(5.2)
     names.append(leave(f"young-{images.word}"))
-    images.checks(patience=0.1, word=lambda: "x" + images.word).check(
+    images.checks(patience=0.1, random_word=lambda: "x" + images.word).check(
         images.service(path="/"), image, images.reference
     )
     assert images.containers() == [str([f"/{names[1]}"])]
