@@ -56,7 +56,6 @@ def definition(
         names[each.service.name]: _target(each, outputs[each.service.name], names)
         for each in images
     }
-    default = list(targets)
     for service, image in _needed(images).items():
         needed = BuildImage(service, (), (), epoch=image.epoch)
         target = _target(needed, _NOWHERE, names)
@@ -64,7 +63,7 @@ def definition(
         if platforms := _platforms(service, images):
             target["platforms"] = platforms
         targets[names[service.name]] = target
-    return json.dumps({"group": {"default": {"targets": default}}, "target": targets})
+    return json.dumps({"target": targets})
 
 
 def _needed(images: Sequence[BuildImage]) -> Mapping[Service, BuildImage]:
