@@ -1,7 +1,7 @@
 """BuildKit, reached through the ``docker buildx`` program.
 
-Children see only the environment they are given. The credential reaches buildx in one variable,
-``DOCKER_AUTH_CONFIG``, for the one session that needs it; no file ever holds it.
+Children see only the environment that they are given. buildx gets the credential in the variable
+``DOCKER_AUTH_CONFIG``, for build sessions only; no file ever holds it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class About:
 class Buildx:
     """One builder. ``environ``: what children see; ``credential``: for ``host`` alone.
 
-    ``variables``: the values of secrets, by the user's names for them. Only a build session is
-    handed them, under names that replace none of its own.
+    ``variables``: the values of secrets, by the user's names for them. Only a build session gets
+    them, under names that replace none of its own.
     """
 
     workspace: Path
@@ -88,7 +88,7 @@ class Buildx:
         return found[1] if found else ""
 
     def check_ready(self) -> None:
-        """Refuse a buildx that cannot tell what it does, or cannot take the credential."""
+        """Refuse a buildx that is too old to report its steps, or to take the credential."""
         numbers = re.match(r"(\d+)\.(\d+)", self.release)
         version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
         if version == (0, 0):  # A build that does not know its own version.
@@ -141,7 +141,7 @@ class Buildx:
         return Ended(json.loads(metadata.read_text()))
 
     def _session(self, command: Sequence[str], definition: str, log: BuildLog) -> int:
-        """Run one session to its exit code, and hand on what it says."""
+        """Run one session, pass its output on, and return its exit code."""
         secrets = {secret_variable(name): value for name, value in self.variables.items()}
         environ = {**secrets, **self.environ, **_SESSION}
         if self.credential:
@@ -165,7 +165,7 @@ class Buildx:
 
     @cached_property
     def _about(self) -> About:
-        """What docker says of itself, in one question: the plugin, its version, the context.
+        """The plugin, its version and the Docker context, by one call of docker.
 
         The plugin is run itself: ``docker`` would show its environment to every other plugin too.
         """

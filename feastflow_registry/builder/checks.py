@@ -143,7 +143,10 @@ class Checks:
 
     @contextmanager
     def _pulled(self, service: Service, reference: Reference) -> Iterator[str]:
-        """Have the engine hold an image for a while; for a check alone, if it can."""
+        """Pull an image for a while, if the engine does not hold it yet.
+
+        Only a smoke test cannot do without it.
+        """
         name = str(reference)
         client: docker.DockerClient | None = None
         fetched = False
@@ -190,7 +193,7 @@ class Checks:
     def _pull_once(
         self, client: docker.DockerClient, reference: Reference, platform: str | None
     ) -> str:
-        """Pull once; what the engine reports as wrong, if anything."""
+        """Pull once; the error that the engine reports, or an empty text."""
         auth = self.credential.engine_auth(reference.repository.host) if self.credential else None
         try:
             for event in client.api.pull(
@@ -217,7 +220,7 @@ def _holds(client: docker.DockerClient, name: str) -> bool:
 
 
 def _platform(client: docker.DockerClient, service: Service) -> str | None:
-    """Which platform of an image to run: the engine's, else the first, which may be emulated."""
+    """The platform of an image to run: the engine's own, else the first, which may be emulated."""
     if not service.platforms:
         return None
     version = client.version()

@@ -38,7 +38,7 @@ _SILENCE = 180
 
 @dataclass
 class Engine:
-    """The engine that a builder belongs to, if it belongs to one."""
+    """Docker Engine, and the builder that is used; a builder may belong to no engine."""
 
     buildx: Buildx
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -68,7 +68,7 @@ class Engine:
 
     @cached_property
     def kind(self) -> BuilderKind:
-        """What can be asked of the builder."""
+        """The kind of the builder, which says what it can do."""
         own = self.buildx.driver == "docker"
         return BuilderKind.of(self.buildx.driver, containerd=own and self.has_containerd_store)
 
@@ -169,7 +169,7 @@ class Engine:
     def _push_once(
         self, reference: Reference, lines: list[Callable[[], None]]
     ) -> tuple[Digest | None, str]:
-        """Push once; the digest, or what the engine reports instead."""
+        """Push once; the digest, or the error that the engine reports."""
         credential = self.buildx.credential
         error = "the engine reported neither success nor failure"
         try:

@@ -1,9 +1,9 @@
-"""One container of an image: started, asked over HTTP until it answers, and removed.
+"""The smoke test of an image: its container is started, asked over HTTP, and removed.
 
-Decides how a container is reached and what its silence means. It gets what ``docker run`` gives
-without options, and no more: no privilege, no volume, no variable. It is removed however its test
-ends. What a run that was killed could not remove, the next one does, by age alone, because other
-runs may share the engine.
+Decides how a container is reached, and why it does not answer. The container is what ``docker run``
+starts without options: no privilege, no volume, no variable. It is removed however its test ends.
+A later run removes what a killed run has left, by age alone, because other runs may share the
+engine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from feastflow_registry.model.references import is_loopback
 from feastflow_registry.model.services import Service, SmokeTest
 
 LABEL = "io.github.feastflow.registry-action"
-"""The label of every container of ours."""
+"""The label of every container that this program starts."""
 
 _LEFT_OVER = 600.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -119,9 +119,9 @@ class SmokeTester:
     def _ask(
         self, test: SmokeTest, container: Container, deadline: float, last: int | str
     ) -> int | str:
-        """Ask at the published port; where nobody is there, at the container's own address.
+        """Ask at the published port; where nothing answers, at the container's own address.
 
-        The latter is how a program that runs in a container itself reaches its neighbours.
+        A program that runs in a container itself reaches other containers by the latter.
         """
         for host, port in self._addresses(test, container):
             patience = min(_ANSWERING, max(deadline - self.clock(), _FIRST_PAUSE))
@@ -161,7 +161,7 @@ class SmokeTester:
 
     @property
     def _host(self) -> str:
-        """Where the engine publishes ports, as seen from here."""
+        """The host at which this program reaches the ports that the engine publishes."""
         url = urllib.parse.urlsplit(str(self.client.api.base_url))
         return "127.0.0.1" if self._is_near else url.hostname or "127.0.0.1"
 
@@ -212,7 +212,7 @@ class SmokeTester:
         return attributes
 
     def _quote_log(self, service: Service, container: Container) -> None:
-        """Quote the last lines of what the container wrote, none of them trusted."""
+        """Quote the last lines that the container wrote."""
         with self.log.group(f"Log of {service.name}"):
             text = b""
             try:
@@ -236,7 +236,7 @@ class SmokeTester:
                 if now - each["Created"] > max(_LEFT_OVER, 10 * self.patience):
                     self._remove(each["Id"])
         except (*ENGINE_ERRORS, ValueError):
-            return  # It is a courtesy to the machine, and no part of this run.
+            return  # This run does not depend on it.
 
     def _remove(self, name: str) -> None:
         """Remove a container and its volumes, even if interrupted once more."""
@@ -282,5 +282,5 @@ def _failure(service: Service, cause: str, fix: str = "Run again.") -> Failure:
 
 
 def _said(problem: Exception) -> str:
-    """What the engine says, on one printable line."""
+    """The engine's message, on one printable line."""
     return clean(str(getattr(problem, "explanation", None) or problem))
