@@ -56,7 +56,6 @@ def definition(
         names[each.service.name]: _target(each, outputs[each.service.name], names)
         for each in images
     }
-    default = list(targets)
     for service, image in _needed(images).items():
         needed = BuildImage(service, (), (), epoch=image.epoch)
         target = _target(needed, _NOWHERE, names)
@@ -64,22 +63,22 @@ def definition(
         if platforms := _platforms(service, images):
             target["platforms"] = platforms
         targets[names[service.name]] = target
-    return json.dumps({"group": {"default": {"targets": default}}, "target": targets})
+    return json.dumps({"target": targets})
 
 
 def _needed(images: Sequence[BuildImage]) -> Mapping[Service, BuildImage]:
-    """What is built only because something else is built from it; with the first of those."""
+    """The services that are built only because an image is built from them, with that image."""
     built = {each.service.name for each in images}
-    found: dict[Service, BuildImage] = {}
+    needed: dict[Service, BuildImage] = {}
     for image in images:
         for service in image.needs:
             if service.name not in built:
-                found.setdefault(service, image)
-    return found
+                needed.setdefault(service, image)
+    return needed
 
 
 def _platforms(service: Service, images: Iterable[BuildImage]) -> list[str]:
-    """The platforms of what is built from a service, which are all that is needed of it."""
+    """The platforms of all images that are built from a service."""
     wanted = [each.service.platforms for each in images if service in each.needs]
     return list(dict.fromkeys(chain.from_iterable(wanted)))
 

@@ -1,9 +1,8 @@
 """The repository's own Compose or Bake file, resolved by the ``docker buildx`` program.
 
-The program sees the file and its folder, with the ``.env`` that Compose reads there, and nothing
-of the environment: whatever a template does, what it gives is data without secrets. A file that
-is missing or lies outside the workspace is refused, and so is one that takes too long or prints
-too much.
+The program reads the file and its folder, with the ``.env`` that Compose reads there, and nothing
+of the environment, so that a template cannot print a secret. A file that is missing or lies outside
+the workspace is refused, and so is one that takes too long or prints too much.
 """
 
 from __future__ import annotations
@@ -73,16 +72,16 @@ class BakeFile:
 
     def _check(self, path: Path) -> None:
         try:
-            found = path.resolve(strict=True)
+            real = path.resolve(strict=True)
         except (OSError, RuntimeError):  # It is missing, or a loop of links.
-            found = None
-        if found is None or not found.is_file():
+            real = None
+        if real is None or not real.is_file():
             raise Failure(
                 Kind.INPUT,
                 f"services-from: there is no file {self._shown(path)}.",
                 "Give the path of a Compose or Bake file, relative to the repository.",
             )
-        if not found.is_relative_to(self.workspace.resolve()):
+        if not real.is_relative_to(self.workspace.resolve()):
             raise Failure(
                 Kind.INPUT,
                 f"services-from: {self._shown(path)} lies outside the repository.",
@@ -97,11 +96,11 @@ class BakeFile:
         return repr(os.path.relpath(path, self.workspace))
 
     def _program(self) -> str:
-        """The plugin itself: found by way of ``docker``, run without what ``docker`` reads."""
+        """The path of the buildx plugin, which is run itself, as ``docker`` reads other files."""
         command = ["docker", "info", "--format", _PLUGIN]
-        found = ""
+        plugin = ""
         with suppress(FileNotFoundError, subprocess.TimeoutExpired):
-            found = subprocess.run(
+            plugin = subprocess.run(
                 command,
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
@@ -112,17 +111,17 @@ class BakeFile:
                 timeout=self.seconds,
                 check=False,
             ).stdout.strip()
-        if not found:
+        if not plugin:
             raise Failure(
                 Kind.BUILD,
                 "docker with buildx is not installed, and services-from needs it.",
                 "Install Docker Engine and the plugin: https://docs.docker.com/get-docker/.",
             )
-        return found
+        return plugin
 
 
 def _agent(folder: Path) -> Path:
-    """A socket that nobody answers: buildx wants one to print a build that uses SSH."""
+    """A socket without a server: buildx needs one to print a build that uses SSH."""
     path = folder / "agent"
     with closing(socket.socket(socket.AF_UNIX)) as agent:
         agent.bind(str(path))
@@ -130,5 +129,5 @@ def _agent(folder: Path) -> Path:
 
 
 def _write_little() -> None:
-    """Let the kernel end a child that writes without end."""
+    """Let the kernel end a child that writes too much."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))

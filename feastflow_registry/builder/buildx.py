@@ -1,7 +1,7 @@
 """BuildKit, reached through the ``docker buildx`` program.
 
-Children see only the environment they are given. The credential reaches buildx in one variable,
-``DOCKER_AUTH_CONFIG``, for the one session that needs it; no file ever holds it.
+Children see only the environment that they are given. buildx gets the credential in the variable
+``DOCKER_AUTH_CONFIG``, for build sessions only; no file ever holds it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from feastflow_registry.builder import diagnosis
 from feastflow_registry.builder.bake import secret_variable
 from feastflow_registry.builder.build_log import BuildLog
-from feastflow_registry.builder.diagnosis import Fault
+from feastflow_registry.builder.sessions import Ended
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Log
@@ -32,7 +31,6 @@ _SESSION = {
     "BUILDX_GIT_INFO": "0",  # Or buildx runs git, which would see the credential.
 }
 _PR_SET_PDEATHSIG = 1
-_TRIES = 4
 _NO_PROGRAM = 127
 _PLAIN_CONTEXTS = ("", "default")
 _SOCKET = "unix:///var/run/docker.sock"
@@ -53,8 +51,8 @@ class About:
 class Buildx:
     """One builder. ``environ``: what children see; ``credential``: for ``host`` alone.
 
-    ``variables``: the values of secrets, by the user's names for them. Only a build session is
-    handed them, under names that replace none of its own.
+    ``variables``: the values of secrets, by the user's names for them. Only a build session gets
+    them, under names that replace none of its own.
     """
 
     workspace: Path
@@ -90,7 +88,7 @@ class Buildx:
         return found[1] if found else ""
 
     def check_ready(self) -> None:
-        """Refuse a buildx that cannot tell what it does, or cannot take the credential."""
+        """Refuse a buildx that is too old to report its steps, or to take the credential."""
         numbers = re.match(r"(\d+)\.(\d+)", self.release)
         version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
         if version == (0, 0):  # A build that does not know its own version.
@@ -117,37 +115,33 @@ class Buildx:
         return self._run("docker", *inspect).stdout.strip() or _SOCKET
 
     def bake(
-        self, definition: str, metadata: Path, folds: BuildLog, *, push: bool
-    ) -> Mapping[str, Fault]:
-        """Run one Bake session, again from the cache after a passing failure.
+        self,
+        definition: str,
+        metadata: Path,
+        log: BuildLog,
+        targets: Sequence[str],
+        *,
+        alone: bool,
+        no_cache: bool = False,
+    ) -> Ended:
+        """Run one session that builds some targets of a Bake definition.
 
-        Returns the faults of its targets, none where all are built. Raises what is no target's.
+        ``alone``: whether it is to tell the fault of the only target; ``no_cache``: build that
+        target without the cache.
         """
-        targets = json.loads(definition)["target"]
         builder = ["--builder", self.builder] if self.builder else []
         options = ["--progress=rawjson", "--metadata-file", str(metadata), "-f", "-"]
-        command = [*self._about.program, "bake", *builder, *options]
-        error = ""
-        for attempt in range(_TRIES):
-            folds.begin(targets)
-            code = self._session(command, definition, folds)
-            faults = folds.end()
-            if code == 0:
-                return {}
-            named, error = folds.closing
-            if diagnosis.is_own(error) and faults:
-                return diagnosis.blame(faults, named)
-            torn = diagnosis.is_torn(error)
-            if not torn and not (push and diagnosis.is_passing(error)):
-                break
-            who = "the builder" if torn else "a registry"
-            if attempt < _TRIES - 1:
-                self.log.say(f"{who} failed for a moment, building again from the cache")
-                self.sleep(2.0**attempt)
-        raise diagnosis.refuse(error, _TRIES if push else 1)
+        without = [f"--set={target}.no-cache=true" for target in targets if no_cache]
+        command = [*self._about.program, "bake", *builder, *options, *without, *targets]
+        log.begin(targets, alone=alone)
+        code = self._session(command, definition, log)
+        log.end()
+        if code:
+            return Ended(fault=log.fault, suspects=log.suspects)
+        return Ended(json.loads(metadata.read_text()))
 
-    def _session(self, command: Sequence[str], definition: str, folds: BuildLog) -> int:
-        """Run one session to its exit code, and hand on what it says."""
+    def _session(self, command: Sequence[str], definition: str, log: BuildLog) -> int:
+        """Run one session, pass its output on, and return its exit code."""
         secrets = {secret_variable(name): value for name, value in self.variables.items()}
         environ = {**secrets, **self.environ, **_SESSION}
         if self.credential:
@@ -163,7 +157,7 @@ class Buildx:
         ) as process:
             try:
                 for line in filter(str.strip, _exchange(process, definition)):
-                    folds.read(line)
+                    log.read(line)
             except BaseException:
                 process.kill()
                 raise
@@ -171,7 +165,7 @@ class Buildx:
 
     @cached_property
     def _about(self) -> About:
-        """What docker says of itself, in one question: the plugin, its version, the context.
+        """The plugin, its version and the Docker context, by one call of docker.
 
         The plugin is run itself: ``docker`` would show its environment to every other plugin too.
         """

@@ -1,4 +1,4 @@
-"""What each kind of builder can do, and what it is asked for; refused before anything starts.
+"""What each kind of builder can do. What it cannot do is refused before anything starts.
 
 ``tests/integration/test_capabilities.py`` proves every cell of the table on the real builders.
 """
@@ -14,7 +14,7 @@ from feastflow_registry.model.plan import BuildImage
 
 
 class BuilderKind(StrEnum):
-    """Where BuildKit runs and what it exports to decide what it can do."""
+    """The kinds of builders: what one can do depends on where BuildKit runs and exports to."""
 
     CLASSIC = "the docker driver with the classic image store"
     CONTAINERD = "the docker driver with the containerd image store"
@@ -29,7 +29,7 @@ class BuilderKind(StrEnum):
 
 
 class Feature(Enum):
-    """What not every builder can do; the value is the reason for a refusal."""
+    """Features that not every builder has; the value is the reason for a refusal."""
 
     PLATFORMS = "keeps one platform"
     ATTEST = "keeps no attestations"
@@ -70,7 +70,7 @@ def needed(image: BuildImage) -> Iterator[Feature]:
 
 
 def check(images: Sequence[BuildImage], kind: BuilderKind) -> Iterator[Problem]:
-    """Yield what a builder of this kind cannot do: a problem a feature, with its services."""
+    """Yield a problem for each feature that a builder lacks, with the services that need it."""
     missing = [each for each in Feature if each not in CAPABILITIES[kind]]
     for feature in missing:
         names = [image.service.name for image in images if feature in needed(image)]
@@ -79,7 +79,7 @@ def check(images: Sequence[BuildImage], kind: BuilderKind) -> Iterator[Problem]:
 
 
 def remedy(feature: Feature | None = None) -> str:
-    """Say which builder can do it: the engine's own with another store, or only another one."""
+    """Say which builder has a feature: the engine's own with another store, or only another."""
     if feature and feature not in CAPABILITIES[BuilderKind.CONTAINERD]:
         return f"{_BUILDER[0].upper()}{_BUILDER[1:]}."
     return f"{_STORE[0].upper()}{_STORE[1:]}, or {_BUILDER}."

@@ -1,8 +1,8 @@
-"""What judges an image before it has any name on the registry: its smoke test, then its check.
+"""An image's smoke test and its check, which run before it gets any tag on the registry.
 
-Decides which copy of the image is judged: the one in the engine, or the one on the registry by
-digest, which the engine pulls first, so that a check reaches a private image without being able
-to read the credential. Nothing here changes a registry.
+Decides which copy of the image is tested: the one in the engine, or the one on the registry by
+digest. The engine pulls the latter first, so that a check reaches a private image without being
+able to read the credential. Nothing here writes to a registry.
 """
 
 from __future__ import annotations
@@ -16,28 +16,27 @@ from pathlib import Path
 from threading import Event
 
 import docker
-import requests
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
-from feastflow_registry.builder.diagnosis import clean, is_denied
+from feastflow_registry.builder.diagnosis import clean, denied, is_denied
+from feastflow_registry.builder.docker_api import ENGINE_ERRORS, tag_image
 from feastflow_registry.builder.shell import NOT_FOUND, Shell
-from feastflow_registry.builder.smoke_test import Trial
+from feastflow_registry.builder.smoke_test import SmokeTester
+from feastflow_registry.builder.tries import tries
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import BuiltImage, Log
 from feastflow_registry.model.references import Reference
 from feastflow_registry.model.services import Service, SmokeTest
 
-_TRIES = 4
 _FINAL = re.compile(r"no match(?:ing manifest)? for|does not match the specified|pull rate limit")
-_ENGINE_ERRORS = (DockerException, requests.exceptions.RequestException)
 
 
 @dataclass
 class Checks:
     """Runs what a service asks for. ``environ``: what a check sees; it holds no credential.
 
-    ``client``: the engine, reached for only when needed; ``word``: a fresh random word each time.
+    ``client``: connects to the engine when it is needed; ``random_word``: another one each time.
     ``patience`` and ``limit``: seconds that a smoke test and a check may take. ``hostname``: this
     machine's, by which a program in a container finds its own network.
     """
@@ -48,7 +47,7 @@ class Checks:
     log: Log
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    word: Callable[[], str]
+    random_word: Callable[[], str]
     credential: Credential | None = None
     patience: float = 60.0
     limit: float = 1800.0
@@ -73,7 +72,7 @@ class Checks:
             return
         try:
             self._check(service, image, reference, alone=alone)
-        except _ENGINE_ERRORS as problem:
+        except ENGINE_ERRORS as problem:
             raise Failure(
                 Kind.BUILD,
                 f"the engine failed while {service.name} was checked: {clean(str(problem))}",
@@ -84,8 +83,9 @@ class Checks:
         self, service: Service, image: BuiltImage, reference: Reference, *, alone: bool
     ) -> None:
         if image.image_id:
-            name = self._tag(image.image_id, reference)
-            self._judge(service, image.image_id, name, alone=alone)
+            # It gets its name again, as another run may have built the same tag meanwhile.
+            tag_image(self.client(), image.image_id, reference)
+            self._judge(service, image.image_id, str(reference), alone=alone)
         elif image.digest:
             with self._pulled(service, Reference(reference.repository, image.digest)) as name:
                 self._judge(service, name, name, alone=alone)
@@ -117,10 +117,10 @@ class Checks:
 
     def _try(self, service: Service, test: SmokeTest, image: str) -> None:
         client = self.client()
-        trial = Trial(
-            client, self.log, self._now, self.sleep, self.word, self.patience, self.hostname
+        tester = SmokeTester(
+            client, self.log, self._now, self.sleep, self.random_word, self.patience, self.hostname
         )
-        trial.run(service, test, image, _platform(client, service))
+        tester.test(service, test, image, _platform(client, service))
 
     def _run(self, service: Service, name: str, quote: Callable[[str], None]) -> None:
         shell = Shell(self.workspace, self.environ, self._now)
@@ -141,22 +141,12 @@ class Checks:
         if code:
             raise _failed(service, f"exited with {code}.")
 
-    def _tag(self, image_id: str, reference: Reference) -> str:
-        """Call the image by its commit tag, whatever another run has built meanwhile."""
-        try:
-            found = self.client().images.get(image_id)
-        except ImageNotFound:
-            raise Failure(
-                Kind.BUILD,
-                f"the image {image_id[:19]} is no longer in the engine.",
-                "Build it again.",
-            ) from None
-        found.tag(str(reference.repository), reference.identifier)
-        return str(reference)
-
     @contextmanager
     def _pulled(self, service: Service, reference: Reference) -> Iterator[str]:
-        """Have the engine hold an image for a while; for a check alone, if it can."""
+        """Pull an image for a while, if the engine does not hold it yet.
+
+        Only a smoke test cannot do without it.
+        """
         name = str(reference)
         client: docker.DockerClient | None = None
         fetched = False
@@ -176,28 +166,24 @@ class Checks:
         finally:
             if client and fetched:
                 # The engine refuses while another run uses it, and that is right.
-                with suppress(*_ENGINE_ERRORS):
+                with suppress(*ENGINE_ERRORS):
                     client.images.remove(name)
 
     def _pull(
         self, client: docker.DockerClient, reference: Reference, platform: str | None
     ) -> None:
         """Pull an image by its digest, again after a passing failure."""
-        for attempt in range(_TRIES):
+        error = ""
+        for number in tries(self.sleep):
+            if number:
+                self.log.say(f"the pull failed for a moment, trying again: {error}")
             error = self._pull_once(client, reference, platform)
             if not error:
                 return
             if is_denied(error):
-                raise Failure(
-                    Kind.REFUSED,
-                    f"{reference.repository.host} denied the pull of {reference}: {error}",
-                    "Give the token read and write scope, and check the namespace.",
-                )
+                raise denied("pull", reference, error)
             if _FINAL.search(error):
                 break
-            if attempt < _TRIES - 1:
-                self.log.say(f"the pull failed for a moment, trying again: {error}")
-                self.sleep(2.0**attempt)
         raise Failure(
             Kind.UNREACHABLE,
             f"the engine cannot pull {reference}: {error}",
@@ -207,7 +193,7 @@ class Checks:
     def _pull_once(
         self, client: docker.DockerClient, reference: Reference, platform: str | None
     ) -> str:
-        """Pull once; what the engine reports as wrong, if anything."""
+        """Pull once; the error that the engine reports, or an empty text."""
         auth = self.credential.engine_auth(reference.repository.host) if self.credential else None
         try:
             for event in client.api.pull(
@@ -220,7 +206,7 @@ class Checks:
             ):
                 if "error" in event:
                     return clean(str(event["error"]))
-        except _ENGINE_ERRORS as problem:
+        except ENGINE_ERRORS as problem:
             return clean(str(problem))
         return "" if _holds(client, str(reference)) else "the engine does not hold it afterwards"
 
@@ -234,7 +220,7 @@ def _holds(client: docker.DockerClient, name: str) -> bool:
 
 
 def _platform(client: docker.DockerClient, service: Service) -> str | None:
-    """Which platform of an image to run: the engine's, else the first, which may be emulated."""
+    """The platform of an image to run: the engine's own, else the first, which may be emulated."""
     if not service.platforms:
         return None
     version = client.version()

@@ -1,4 +1,4 @@
-"""What ``docker login`` has kept: its file, or its credential helper."""
+"""The credential that ``docker login`` has stored, in its file or in its credential helper."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from feastflow_registry.model.references import RegistryHost
 
 
 def from_login(host: RegistryHost, username: str) -> Credential | None:
-    """What ``docker login`` has kept, in its file or its credential helper."""
-    # Slow to import, and needed on laptops only.
+    """The stored credential for a registry, if it is the given user's, or any user's for ""."""
+    # It is needed on laptops only.
     from docker import auth
     from docker.errors import DockerException
 
     try:
-        found = auth.load_config().resolve_authconfig(None if host.is_docker_hub else host.name)
+        entry = auth.load_config().resolve_authconfig(None if host.is_docker_hub else host.name)
     except DockerException:
         return None
-    if not found or not found.get("Password", found.get("password")):
+    if not entry or not entry.get("Password", entry.get("password")):
         return None
-    name = found.get("Username") or found.get("username") or ""
+    name = entry.get("Username") or entry.get("username") or ""
     if username and name != username:
         return None
-    return Credential(name, found.get("Password") or found.get("password"))
+    return Credential(name, entry.get("Password") or entry.get("password"))

@@ -1,4 +1,4 @@
-"""Docker Engine through its SDK: which store it has, image facts, and pushing by image ID.
+"""Docker Engine through its SDK: which image store it has, and pushing by image ID.
 
 The credential reaches the engine in the header of one request. The SDK raises nothing when a
 push fails, so the engine's own report is read to its end.
@@ -6,7 +6,6 @@ push fails, so the engine's own report is read to its end.
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import threading
@@ -15,17 +14,18 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import docker
-import requests
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
 from feastflow_registry.builder import bake, capabilities, diagnosis
 from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.buildx import Buildx
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature
-from feastflow_registry.builder.diagnosis import Fault, clean
+from feastflow_registry.builder.diagnosis import clean
+from feastflow_registry.builder.docker_api import ENGINE_ERRORS, tag_image
+from feastflow_registry.builder.sessions import Sessions
+from feastflow_registry.builder.tries import TRIES, tries
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Log
@@ -33,13 +33,12 @@ from feastflow_registry.model.references import Digest, Reference
 
 _PUSHED = re.compile(r"[Dd]igest\W{1,4}(sha256:[0-9a-f]{64})")
 _FINAL = re.compile(r"\b4(?:00|05|06|11|13|15|22)\b|immutab|too large", re.IGNORECASE)
-_TRIES = 4
 _SILENCE = 180
 
 
 @dataclass
 class Engine:
-    """The engine that a builder belongs to, if it belongs to one."""
+    """Docker Engine, and the builder that is used; a builder may belong to no engine."""
 
     buildx: Buildx
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -52,7 +51,7 @@ class Engine:
             environment = {**self.buildx.environ, "DOCKER_HOST": address}
             client = docker.from_env(environment=environment, timeout=_SILENCE)
             client.ping()
-        except (DockerException, requests.exceptions.RequestException):
+        except ENGINE_ERRORS:
             raise Failure(
                 Kind.BUILD,
                 f"Cannot connect to the Docker daemon at {address}.",
@@ -69,7 +68,7 @@ class Engine:
 
     @cached_property
     def kind(self) -> BuilderKind:
-        """What can be asked of the builder."""
+        """The kind of the builder, which says what it can do."""
         own = self.buildx.driver == "docker"
         return BuilderKind.of(self.buildx.driver, containerd=own and self.has_containerd_store)
 
@@ -100,98 +99,77 @@ class Engine:
         return f"buildx {self.buildx.release}{driver}{without}"
 
     def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
-        """Build all images in one Bake session, and again without those that fail.
+        """Build all images in one Bake session, and in further ones if that fails.
 
-        BuildKit ends a session with its first failure; what is built already is in its cache. On
-        other drivers than the engine's own, what is built is pushed by digest.
+        On other drivers than the engine's own, what is built is pushed by digest.
         """
-        adapted = [self._adapted(each, push=push) for each in images]
-        rest = adapted
-        outputs = {each.service.name: self._output(each, push=push) for each in rest}
-        names = bake.target_names(rest)
-        blamed: dict[str, Fault] = {}
-        failures: Mapping[str, Failure] = {}
-        found: Mapping[str, Any] = {}
-        folds = _folds(self.buildx.log, rest, names)
-        with tempfile.TemporaryDirectory(prefix="feastflow-") as folder, closing(folds):
-            metadata = Path(folder, "metadata.json")
-            while rest:
-                definition = bake.definition(rest, outputs, names)
-                faults = self.buildx.bake(definition, metadata, folds, push=push)
-                if not faults:
-                    found = json.loads(metadata.read_text())
-                    break
-                blamed |= {name: faults[at] for name, at in names.items() if at in faults}
-                failures = _failures(adapted, blamed)
-                failed = [each.service.name for each in rest if each.service.name in failures]
-                rest = [each for each in rest if each.service.name not in failures]
-                if rest:
-                    self.buildx.log.say(f"{', '.join(failed)} failed, going on with the others")
-                folds.finish([names[each] for each in failed])
-        built = {
-            each.service.name: self._built(found.get(names[each.service.name], {}), push)
-            for each in rest
-        }
-        return Built(built, failures)
+        images = [self._adapted(each, push=push) for each in images]
+        outputs = {each.service.name: self._output(each, push=push) for each in images}
+        names = bake.target_names(images)
+        definition = bake.definition(images, outputs, names)
+        log = _build_log(self.buildx.log, images, names)
+        with tempfile.TemporaryDirectory(prefix="feastflow-") as folder, closing(log):
+            sessions = Sessions(
+                partial(self.buildx.bake, definition, Path(folder, "metadata.json"), log),
+                log.finish,
+                self.buildx.log,
+                self.buildx.sleep,
+                services={target: name for name, target in names.items()},
+                needs=log.needs,
+            )
+            sessions.build()
+        images_built: dict[str, BuiltImage] = {}
+        failures: dict[str, Failure] = {}
+        for name in (each.service.name for each in images):
+            if names[name] in sessions.failures:
+                failures[name] = sessions.failures[names[name]]
+            else:
+                images_built[name] = self._built(sessions.built[names[name]], push)
+        return Built(images_built, failures)
 
     def push(self, image: BuiltImage, reference: Reference) -> Digest:
         """Push an image by its ID under a tag, again after a passing failure.
 
-        May be called from several threads at once; each writes its fold when it has ended.
+        May be called from several threads at once; each writes its group when it has ended.
         """
         lines: list[Callable[[], None]] = []
         try:
-            self._tag(image, reference)
+            with self._turn:
+                client = self.client  # Made once, by the first of the threads.
+            tag_image(client, image.image_id, reference)
             return self._push_until_done(reference, lines)
         finally:
             with self._turn, self.buildx.log.group(f"Pushing {reference}"):
                 for write in lines:
                     write()
 
-    def _tag(self, image: BuiltImage, reference: Reference) -> None:
-        with self._turn:
-            client = self.client  # Made once, by the first of the threads.
-        try:
-            local = client.images.get(image.image_id)
-        except ImageNotFound:
-            raise Failure(
-                Kind.BUILD,
-                f"the image {image.image_id[:19]} is no longer in the engine.",
-                "Build it again.",
-            ) from None
-        local.tag(str(reference.repository), reference.identifier)
-
     def _push_until_done(self, reference: Reference, lines: list[Callable[[], None]]) -> Digest:
-        for attempt in range(_TRIES):
+        error = ""
+        for number in tries(self.buildx.sleep):
+            if number:
+                text = f"the push failed for a moment, trying again: {error}"
+                lines.append(partial(self.buildx.log.say, text))
             digest, error = self._push_once(reference, lines)
             if digest:
                 return digest
             if diagnosis.is_denied(error):
-                raise Failure(
-                    Kind.REFUSED,
-                    f"{reference.repository.host} denied the push of {reference}: {error}",
-                    "Give the token read and write scope, and check the namespace.",
-                )
+                raise diagnosis.denied("push", reference, error)
             if _FINAL.search(error):
                 raise Failure(
                     Kind.UNREACHABLE,
                     f"{reference.repository.host} does not take {reference}: {error}",
                     "See the registry's rules on immutable tags and sizes.",
                 )
-            if attempt < _TRIES - 1:
-                text = f"the push failed for a moment, trying again: {error}"
-                lines.append(partial(self.buildx.log.say, text))
-                self.buildx.sleep(2.0**attempt)
         raise Failure(
             Kind.UNREACHABLE,
-            f"the push of {reference} failed {_TRIES} times: {error}",
+            f"the push of {reference} failed {TRIES} times: {error}",
             "Check the registry's status, then run again.",
         )
 
     def _push_once(
         self, reference: Reference, lines: list[Callable[[], None]]
     ) -> tuple[Digest | None, str]:
-        """Push once; the digest, or what the engine reports instead."""
+        """Push once; the digest, or the error that the engine reports."""
         credential = self.buildx.credential
         error = "the engine reported neither success nor failure"
         try:
@@ -212,7 +190,7 @@ class Engine:
                 if event.get("id") and event.get("status") in ("Pushed", "Layer already exists"):
                     text = f"{event['id']}: {event['status']}"
                     lines.append(partial(self.buildx.log.quote, text))
-        except (DockerException, requests.exceptions.RequestException) as problem:
+        except ENGINE_ERRORS as problem:
             error = clean(str(problem))
         return None, error
 
@@ -248,34 +226,25 @@ class Engine:
         return BuiltImage(str(found.id), size=int(found.attrs.get("Size", 0)))
 
 
-def _folds(log: Log, images: Sequence[BuildImage], names: Mapping[str, str]) -> BuildLog:
-    """A fold for each service, after those that it is built from; those not asked for come last."""
-    asked = {each.service.name: each for each in images}
+def _build_log(log: Log, images: Sequence[BuildImage], names: Mapping[str, str]) -> BuildLog:
+    """A group for each service, after those that it is built from; those not asked for come last.
+
+    What a service is built from comes the farthest first.
+    """
+    needs = {each.service.name: [need.name for need in reversed(each.needs)] for each in images}
     order: dict[str, None] = {}
-    for name, image in asked.items():
-        needed = reversed([each.name for each in image.needs if each.name in asked])
-        order |= dict.fromkeys((*needed, name))
+    for name, needed in needs.items():
+        order |= dict.fromkeys((*filter(needs.__contains__, needed), name))
     order |= dict.fromkeys(names)
     return BuildLog(
         log,
         titles={names[name]: f"Building {name}" for name in order},
         caching={
-            names[name]
-            for name, image in asked.items()
-            if Feature.CACHE in capabilities.needed(image)
+            names[each.service.name]
+            for each in images
+            if Feature.CACHE in capabilities.needed(each)
         },
-        needs={names[n]: [names[each.name] for each in asked[n].needs] for n in asked},
+        needs={
+            names[name]: [names[each] for each in needs[name]] for name in order if name in needs
+        },
     )
-
-
-def _failures(images: Sequence[BuildImage], faults: Mapping[str, Fault]) -> Mapping[str, Failure]:
-    """Each service's failure: of itself, or of what it is built from. ``faults``: by service."""
-    own = {name: diagnosis.explain(name, fault) for name, fault in faults.items()}
-    found = {image.service.name: own.get(image.service.name) for image in images}
-    for image in images:
-        for needed in image.needs:  # The farthest comes last.
-            if needed.name in own:
-                found[image.service.name] = diagnosis.follows(
-                    image.service.name, needed.name, own[needed.name]
-                )
-    return {name: failure for name, failure in found.items() if failure}

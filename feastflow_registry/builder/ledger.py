@@ -1,4 +1,4 @@
-"""What ``build`` remembers for ``push``."""
+"""The image IDs that the command ``build`` keeps for the command ``push``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from feastflow_registry.model.references import Commit, Digest
 
 @dataclass(frozen=True, slots=True)
 class FileLedger:
-    """The images of the last ``build``, in a file among git's own, where no status shows it."""
+    """The images of the last ``build``, in a file in ``.git``, which ``git status`` ignores."""
 
     folder: Path
 
@@ -24,14 +24,14 @@ class FileLedger:
         return self.folder / "feastflow-registry.json"
 
     def write(self, commit: Commit, images: Mapping[str, BuiltImage]) -> None:
-        """Replace what was remembered, whole or not at all."""
-        known = {name: {"id": each.image_id, "size": each.size} for name, each in images.items()}
+        """Replace the file, whole or not at all."""
+        entries = {name: {"id": each.image_id, "size": each.size} for name, each in images.items()}
         draft = self._path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({"commit": commit.sha, "images": known}))
+        draft.write_text(json.dumps({"commit": commit.sha, "images": entries}))
         draft.replace(self._path)
 
     def read(self, commit: Commit) -> Mapping[str, BuiltImage]:
-        """Recall the images of a commit; a missing or damaged file remembers nothing."""
+        """Read the images of a commit; none, if the file is missing or damaged."""
         try:
             content = json.loads(self._path.read_text())
             if content["commit"] != commit.sha:

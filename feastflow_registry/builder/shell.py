@@ -1,8 +1,8 @@
 """A command as a step of a workflow runs it: by bash if there is one, and failing at once.
 
-Decides that nothing of a command outlives it: it has a process group of its own, which ends with
-the command, with its time, with an interruption, and with this program however that ends. It is
-handed no environment but the one given, no standard input and no terminal.
+No process of a command outlives it: its process group is killed when the command ends, when its
+time is over, when it is interrupted, and when this program ends in any way. A command gets only
+the environment that it is given, no standard input and no terminal.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import selectors
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,10 @@ _BASH = ("bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c")
 _GRACE = 3.0
 _TICK = 0.1
 _LONGEST_LINE = 64 * 1024
-# Its input ends when this program does, SIGKILL included.
-_GUARD = ("sh", "-c", 'read -r group && { read -r _; kill -s KILL -- "-$group"; }')
+# A process beside the command kills the whole group when the standard input ends, as it does when
+# this program is killed. The kernel's signal at a parent's death reaches one process and no group.
+_GUARD = "exec 3<&0; { trap '' TERM; read -r _; kill -s KILL 0; } <&3 >/dev/null 2>&1 & "
+_GUARDED = ("sh", "-c", _GUARD + 'exec "$@" </dev/null 3<&-', "sh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +43,30 @@ class Shell:
 
         A signal that ended it counts as in a shell: 128 and its number.
         """
-        environ = {**self.environ, **variables}
-        with _guard(environ) as watch:
-            process = subprocess.Popen(
-                [*self._program, command],
-                cwd=self.folder,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                bufsize=0,
-                start_new_session=True,
-            )
+        with subprocess.Popen(
+            [*_GUARDED, *self._program, command],
+            cwd=self.folder,
+            env={**self.environ, **variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            start_new_session=True,
+        ) as process:
             try:
-                watch(process.pid)
                 code = self._follow(process, _Lines(process, quote), limit)
             finally:
                 _kill(process, signal.SIGKILL)
-                process.wait()
         return 128 - code if code is not None and code < 0 else code
 
     @property
     def _program(self) -> tuple[str, ...]:
-        """What GitHub's ``shell: bash`` is, so that a scanner may be piped into ``tee``.
+        """The same as GitHub's ``shell: bash``, so that a scanner may be piped into ``tee``.
 
         https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstepsshell
         """
-        found = shutil.which("bash", path=self.environ.get("PATH"))
-        return _BASH if found else ("sh", "-e", "-c")
+        bash = shutil.which("bash", path=self.environ.get("PATH"))
+        return _BASH if bash else ("sh", "-e", "-c")
 
     def _follow(self, process: subprocess.Popen[bytes], lines: _Lines, limit: float) -> int | None:
         """Read until the command ends, then end what it left in the background."""
@@ -118,33 +116,6 @@ class _Lines:
         self.pipe.close()
         if self.rest:
             self.quote(self.rest.decode("utf-8", "replace"))
-
-
-@contextmanager
-def _guard(environ: Mapping[str, str]) -> Iterator[Callable[[int], None]]:
-    """Start what kills a process group if this program dies before the block ends.
-
-    The kernel's own signal at a parent's death reaches one process and no group.
-    """
-    with subprocess.Popen(
-        _GUARD,
-        env=environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        bufsize=0,
-        start_new_session=True,
-    ) as guard:
-
-        def watch(group: int) -> None:
-            assert guard.stdin
-            with suppress(BrokenPipeError):  # Somebody ended it; the command runs all the same.
-                guard.stdin.write(f"{group}\n".encode())
-
-        try:
-            yield watch
-        finally:
-            guard.kill()
 
 
 def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

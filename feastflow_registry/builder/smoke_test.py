@@ -1,9 +1,9 @@
-"""One container of an image: started, asked over HTTP until it answers, and removed.
+"""The smoke test of an image: its container is started, asked over HTTP, and removed.
 
-Decides how a container is reached and what its silence means. It gets what ``docker run`` gives
-without options, and no more: no privilege, no volume, no variable. It is removed however its test
-ends. What a run that was killed could not remove, the next one does, by age alone, because other
-runs may share the engine.
+Decides how a container is reached, and why it does not answer. The container is what ``docker run``
+starts without options: no privilege, no volume, no variable. It is removed however its test ends.
+A later run removes what a killed run has left, by age alone, because other runs may share the
+engine.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from datetime import datetime
 from typing import Any
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from feastflow_registry.builder.diagnosis import clean
+from feastflow_registry.builder.docker_api import ENGINE_ERRORS
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Log
 from feastflow_registry.model.references import is_loopback
 from feastflow_registry.model.services import Service, SmokeTest
 
 LABEL = "io.github.feastflow.registry-action"
-"""The label of every container of ours."""
+"""The label of every container that this program starts."""
 
 _LEFT_OVER = 600.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -35,28 +35,28 @@ _CONNECTING, _ANSWERING = 2.0, 15.0
 _LOG_LINES, _LOG_BYTES = 50, 256 * 1024
 _SERVER_ERROR = 500
 _UNHEARD = "was not heard"
-_ENGINE_ERRORS = (DockerException, requests.exceptions.RequestException)
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """Tries images on one engine. ``word``: a fresh random word; ``patience``: in seconds.
+class SmokeTester:
+    """Tests images on one engine. ``patience``: how many seconds an image may take to answer.
 
-    ``hostname``: this machine's, by which a container knows that it is one.
+    ``random_word``: another one each time; ``hostname``: this machine's, by which a program that
+    runs in a container finds that container.
     """
 
     client: docker.DockerClient
     log: Log
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    word: Callable[[], str]
+    random_word: Callable[[], str]
     patience: float
     hostname: str = ""
 
-    def run(self, service: Service, test: SmokeTest, image: str, platform: str | None) -> None:
+    def test(self, service: Service, test: SmokeTest, image: str, platform: str | None) -> None:
         """Run an image until it answers below 500. Raises a build failure, its log quoted."""
         self._sweep()
-        name = f"feastflow-smoke-test-{self.word()}"
+        name = f"feastflow-smoke-test-{self.random_word()}"
         began = self.clock()
         try:
             container = self._start(service, test, image, platform, name)
@@ -67,7 +67,7 @@ class Trial:
                 raise
         except NotFound:
             raise _failure(service, "the container was removed by somebody else.") from None
-        except _ENGINE_ERRORS as problem:
+        except ENGINE_ERRORS as problem:
             raise _failure(service, f"the engine says: {_said(problem)}") from None
         finally:
             self._remove(name)
@@ -91,9 +91,7 @@ class Trial:
             )
             container.start()
         except APIError as problem:
-            if self._is_foreign(image):
-                raise self._cannot_run_here(service, image) from None
-            raise _failure(
+            raise self._explain_platform(service, image) or _failure(
                 service,
                 f"the image does not start: {_said(problem)}",
                 "Correct its ENTRYPOINT or CMD.",
@@ -121,9 +119,9 @@ class Trial:
     def _ask(
         self, test: SmokeTest, container: Container, deadline: float, last: int | str
     ) -> int | str:
-        """Ask at the published port; where nobody is there, at the container's own address.
+        """Ask at the published port; where nothing answers, at the container's own address.
 
-        The latter is how a program that runs in a container itself reaches its neighbours.
+        A program that runs in a container itself reaches other containers by the latter.
         """
         for host, port in self._addresses(test, container):
             patience = min(_ANSWERING, max(deadline - self.clock(), _FIRST_PAUSE))
@@ -163,17 +161,14 @@ class Trial:
 
     @property
     def _host(self) -> str:
-        """Where the engine publishes ports, as seen from here."""
+        """The host at which this program reaches the ports that the engine publishes."""
         url = urllib.parse.urlsplit(str(self.client.api.base_url))
         return "127.0.0.1" if self._is_near else url.hostname or "127.0.0.1"
 
     def _explain_exit(self, service: Service, test: SmokeTest, container: Container) -> Failure:
-        image = str(container.attrs["Image"])
-        if self._is_foreign(image):
-            return self._cannot_run_here(service, image)
         state = container.attrs["State"]
         how = "ran out of memory" if state.get("OOMKilled") else f"exited with {state['ExitCode']}"
-        return _failure(
+        return self._explain_platform(service, str(container.attrs["Image"])) or _failure(
             service,
             f"the container {how} before port {test.port} answered.",
             "Its log above says why.",
@@ -197,20 +192,18 @@ class Trial:
             else "Make the program listen on 0.0.0.0, not on 127.0.0.1, or correct the port.",
         )
 
-    def _is_foreign(self, image: str) -> bool:
-        """Whether an image is made for other machines than the engine's."""
+    def _explain_platform(self, service: Service, image: str) -> Failure | None:
+        """Say that an image is made for other machines than the engine's, if it is."""
         try:
-            found, here = self._inspect(image), self.client.version()
-        except _ENGINE_ERRORS:
-            return False
-        return (found["Os"], found["Architecture"]) != (here["Os"], here["Arch"])
-
-    def _cannot_run_here(self, service: Service, image: str) -> Failure:
-        found, here = self._inspect(image), self.client.version()
+            own, engine = self._inspect(image), self.client.version()
+        except ENGINE_ERRORS:
+            return None
+        if (own["Os"], own["Architecture"]) == (engine["Os"], engine["Arch"]):
+            return None
         return _failure(
             service,
-            f"the image is made for {found['Os']}/{found['Architecture']}, "
-            f"and the engine runs {here['Os']}/{here['Arch']}.",
+            f"the image is made for {own['Os']}/{own['Architecture']}, "
+            f"and the engine runs {engine['Os']}/{engine['Arch']}.",
             "Set up emulation first with docker/setup-qemu-action, or use such a runner.",
         )
 
@@ -219,7 +212,7 @@ class Trial:
         return attributes
 
     def _quote_log(self, service: Service, container: Container) -> None:
-        """Quote the last lines of what the container wrote, none of them trusted."""
+        """Quote the last lines that the container wrote."""
         with self.log.group(f"Log of {service.name}"):
             text = b""
             try:
@@ -227,7 +220,7 @@ class Trial:
                     text += part
                     if len(text) > _LOG_BYTES:
                         break
-            except _ENGINE_ERRORS as problem:
+            except ENGINE_ERRORS as problem:
                 self.log.say(f"It cannot be read: {_said(problem)}")
                 return
             for line in text[:_LOG_BYTES].decode("utf-8", "replace").splitlines():
@@ -242,8 +235,8 @@ class Trial:
             for each in self.client.api.containers(all=True, filters={"label": LABEL}):
                 if now - each["Created"] > max(_LEFT_OVER, 10 * self.patience):
                     self._remove(each["Id"])
-        except (*_ENGINE_ERRORS, ValueError):
-            return  # It is a courtesy to the machine, and no part of this run.
+        except (*ENGINE_ERRORS, ValueError):
+            return  # This run does not depend on it.
 
     def _remove(self, name: str) -> None:
         """Remove a container and its volumes, even if interrupted once more."""
@@ -258,7 +251,7 @@ class Trial:
             self.client.api.remove_container(name, v=True, force=True)
         except NotFound:
             return
-        except _ENGINE_ERRORS as problem:
+        except ENGINE_ERRORS as problem:
             if "already in progress" not in str(problem):
                 self.log.warning(f"The container {name} could not be removed: {_said(problem)}")
 
@@ -289,5 +282,5 @@ def _failure(service: Service, cause: str, fix: str = "Run again.") -> Failure:
 
 
 def _said(problem: Exception) -> str:
-    """What the engine says, on one printable line."""
+    """The engine's message, on one printable line."""
     return clean(str(getattr(problem, "explanation", None) or problem))

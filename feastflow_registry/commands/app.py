@@ -292,7 +292,7 @@ class App:
             log=self.log,
             clock=self.http.clock,
             sleep=self.http.sleep,
-            word=self.random_word,
+            random_word=self.random_word,
             credential=self.credential if self.publishes else None,
             hostname=self.hostname,
         )

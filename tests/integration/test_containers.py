@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import docker
@@ -16,7 +17,7 @@ from support.registries import Place
 from support.web_images import Images, Laid, lay
 
 from feastflow_registry.builder import smoke_test
-from feastflow_registry.builder.smoke_test import Trial
+from feastflow_registry.builder.smoke_test import SmokeTester
 from integration.conftest import Builder
 
 SLEEP = ("/bin/busybox", "sleep", "100")
@@ -71,7 +72,7 @@ def test_where_ports_are_not_published_the_container_itself_is_asked(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a container, whose 127.0.0.1 is not the engine's."""
-    monkeypatch.setattr(Trial, "_host", "127.77.77.77")
+    monkeypatch.setattr(SmokeTester, "_host", "127.77.77.77")
     assert images.judge(images.service(path="/"), images.build()) is None
 
 
@@ -148,19 +149,14 @@ def test_what_a_killed_run_left_is_removed_by_a_later_one(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smoke_test, "LABEL", f"tests.{images.word}")
-    monkeypatch.setattr(smoke_test, "_LEFT_OVER", 4.0)
     image = images.build()
-
-    def leave(name: str) -> str:
-        labels = {smoke_test.LABEL: "smoke-test"}
-        left = images.client.containers.create(image.image_id, name=name, labels=labels)
-        left.start()
-        return name
-
-    names = [leave(f"old-{images.word}")]
-    time.sleep(5.2)
-    names.append(leave(f"young-{images.word}"))
-    images.checks(patience=0.1, word=lambda: "x" + images.word).check(
-        images.service(path="/"), image, images.reference
-    )
-    assert images.containers() == [str([f"/{names[1]}"])]
+    name, labels = f"left-{images.word}", {smoke_test.LABEL: "smoke-test"}
+    images.client.containers.create(image.image_id, name=name, labels=labels)
+    now = datetime.fromisoformat(images.client.info()["SystemTime"])
+    for minutes, left in ((9, [str([f"/{name}"])]), (11, [])):
+        later = (now + timedelta(minutes=minutes)).isoformat()
+        monkeypatch.setattr(images.client, "info", lambda later=later: {"SystemTime": later})
+        images.checks(random_word=lambda: "x" + images.word).check(
+            images.service(path="/"), image, images.reference
+        )
+        assert images.containers() == left

@@ -15,22 +15,22 @@ START = "2026-11-23T16:00:00Z"
 
 
 class Session:
-    """A build's log, fed with events; `folds` is what was written, fold by fold."""
+    """A build's log, fed with events; `groups` is what was written, group by group."""
 
     def __init__(
         self,
         *targets: str,
         caching: Collection[str] = (),
-        needs: Mapping[str, Collection[str]] | None = None,
+        needs: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.targets = targets
         self.log = FakeLog()
         titles = {target: f"Building {target}" for target in targets}
         self.build = BuildLog(self.log, titles, caching, needs or {})
-        self.build.begin(targets)
+        self.build.begin(targets, alone=len(targets) == 1)
 
-    def again(self, *targets: str) -> Session:
-        self.build.begin(targets)
+    def again(self, *targets: str, alone: bool = False) -> Session:
+        self.build.begin(targets, alone=alone)
         return self
 
     def vertex(self, name: str, at: str = START, key: str = "", **more: Any) -> Session:
@@ -54,16 +54,17 @@ class Session:
         self.build.read(json.dumps({"logs": [event]}))
         return self
 
-    def words(self, *lines: str) -> Session:
+    def messages(self, *lines: str) -> Session:
         for line in lines:
             self.build.read(line)
         return self
 
-    def end(self) -> Mapping[str, Fault]:
-        return self.build.end()
+    def fault(self) -> Fault:
+        self.build.end()
+        return self.build.fault
 
     @property
-    def folds(self) -> list[tuple[str, list[str]]]:
+    def groups(self) -> list[tuple[str, list[str]]]:
         """What is written so far."""
         found: list[tuple[str, list[str]]] = []
         for kind, text in self.log.lines:
@@ -77,4 +78,4 @@ class Session:
     def closed(self) -> Sequence[tuple[str, list[str]]]:
         self.build.close()
         assert self.log.depth == 0
-        return self.folds
+        return self.groups

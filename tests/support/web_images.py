@@ -123,7 +123,7 @@ class Images:
             "log": self.log,
             "clock": time.monotonic,
             "sleep": time.sleep,
-            "word": lambda: self.word,
+            "random_word": lambda: self.word,
             "credential": Credential(USER, self.place.token),
             "patience": 2.0,
         }

@@ -45,7 +45,6 @@ def unescape(text: str) -> str:
 
 def test_a_plain_service() -> None:
     assert definition([build(SHOP, ("a", "b"))]) == {
-        "group": {"default": {"targets": ["shop"]}},
         "target": {
             "shop": {
                 "context": ".",
@@ -130,14 +129,13 @@ def test_each_target_has_its_own_services_output() -> None:
     services = [service("a.b"), service("a_b")]
     outputs = {each.name: f"type=docker,name={each.name}" for each in services}
     found = definition([build(each) for each in services], outputs)
-    assert found["group"]["default"]["targets"] == list(found["target"])
     assert [each["output"] for each in found["target"].values()] == [
         ["type=docker,name=a.b"],
         ["type=docker,name=a_b"],
     ]
 
 
-def test_the_words_of_a_build() -> None:
+def test_the_options_of_a_build() -> None:
     of = replace(SHOP, ssh=("default", "git=keys/id"), no_cache=True)
     found = target(
         build(
@@ -193,7 +191,6 @@ TWO = ("linux/amd64", "linux/arm64")
 def test_a_service_that_is_built_too_is_linked() -> None:
     app = replace(SHOP, contexts=(("base", "service:ba.se"), ("files", "shared")))
     found = definition([build(app, needs=(BASE,)), build(BASE)])
-    assert found["group"]["default"]["targets"] == ["shop", "ba_se"]
     assert found["target"]["shop"]["contexts"] == {"base": "target:ba_se", "files": "shared"}
     assert found["target"]["ba_se"]["output"] == [DOCKER]
     assert found["target"]["ba_se"]["platforms"] == ["linux/s390x"]
@@ -203,7 +200,6 @@ def test_a_service_that_is_not_built_is_linked_and_goes_nowhere() -> None:
     app = replace(SHOP, contexts=(("base", "service:ba.se"),), platforms=TWO)
     other = replace(service("other"), contexts=app.contexts, platforms=TWO[1:])
     found = definition([build(each, needs=(BASE,), epoch=5) for each in (app, other)])
-    assert found["group"]["default"]["targets"] == ["shop", "other"]
     assert found["target"]["ba_se"] == {
         "context": ".",
         "dockerfile": "Dockerfile",

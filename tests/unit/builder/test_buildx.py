@@ -1,7 +1,8 @@
-"""What a session's end means, and what docker is asked and told: without docker."""
+"""What docker is asked and told, and how a session ends: without docker."""
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Sequence
@@ -13,31 +14,17 @@ import pytest
 from support.failures import fails
 from support.memory import FakeLog
 
-from feastflow_registry.builder import buildx as module
 from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.buildx import Buildx
+from feastflow_registry.builder.diagnosis import Fault
+from feastflow_registry.builder.sessions import Ended
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost
 
 HOST = RegistryHost("r.example.com")
 PLUGIN = "/usr/libexec/docker-buildx"
-DEFINITION = json.dumps({"target": {"app": {}}})
 DRIVER = "Name:   b\nDriver: {}\n"
-
-
-class Scripted(Buildx):
-    """A builder whose every session ends with the same error."""
-
-    error = ""
-    event: object = None
-    sessions = 0
-
-    def _session(self, command: Sequence[str], definition: str, folds: BuildLog) -> int:
-        self.sessions += 1
-        folds.read(json.dumps(self.event))
-        folds.read(f"ERROR: failed to solve: {self.error}")
-        return 1
 
 
 class Docker(Buildx):
@@ -63,79 +50,6 @@ def docker(answers: dict[str, str | int], builder: str = "", *, credential: bool
     found = Docker(Path(), {}, FakeLog(), lambda _: None, builder, HOST, known)
     found.answers = answers
     return found
-
-
-def session(error: str, tmp_path: Path) -> tuple[Scripted, BuildLog]:
-    buildx = Scripted(tmp_path, {}, FakeLog(), lambda _: None, "", HOST, None)
-    buildx.__dict__["_about"] = module.About(("docker-buildx",), "0.29.1")
-    buildx.error = error
-    return buildx, BuildLog(buildx.log, {"app": "Building app"})
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "sessions"),
-    [
-        ("unexpected status from POST request to https://r/v2/: 403 Forbidden", Kind.REFUSED, 1),
-        ("failed to push r/a: unexpected status from PUT request: 403", Kind.REFUSED, 1),
-        ("Attestation is not supported for the docker driver.", Kind.BUILD, 1),
-        ("unexpected status: 503 Service Unavailable", Kind.BUILD, 4),
-        ("failed to push r/a: unexpected EOF", Kind.UNREACHABLE, 4),
-    ],
-)
-def test_what_is_nobodys_fault(error: str, kind: Kind, sessions: int, tmp_path: Path) -> None:
-    buildx, folds = session(error, tmp_path)
-    with pytest.raises(Failure) as caught:
-        buildx.bake(DEFINITION, tmp_path / "metadata.json", folds, push=True)
-    assert (caught.value.kind, buildx.sessions) == (kind, sessions)
-    assert error in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        'process "/bin/sh -c denied" did not complete successfully: 1',
-        'process "/bin/sh -c cat <<EOF" did not complete successfully: 1',
-        "dockerfile parse error on line 2",
-    ],
-)
-def test_what_is_a_services_fault(error: str, tmp_path: Path) -> None:
-    buildx, folds = session(error, tmp_path)
-    faults = buildx.bake(DEFINITION, tmp_path / "metadata.json", folds, push=True)
-    assert [each.error for each in faults.values()] == [error]
-    assert buildx.sessions == 1
-
-
-def test_a_denial_is_told_before_a_services_fault(tmp_path: Path) -> None:
-    buildx, folds = session("failed to push r/a: denied", tmp_path)
-    vertex = {"digest": "x", "name": "[1/1] RUN x", "started": "x", "completed": "x", "error": "no"}
-    buildx.event = {"vertexes": [vertex]}
-    with pytest.raises(Failure, match="a registry denied the build"):
-        buildx.bake(DEFINITION, tmp_path / "metadata.json", folds, push=True)
-
-
-@pytest.mark.parametrize("push", [True, False])
-@pytest.mark.parametrize(
-    "error",
-    [
-        "failed to stat active key during commit: snapshot x1 does not exist: not found",
-        "Internal: failed to get dead record thzfpw64re: not found",
-    ],
-    ids=["a step that was canceled", "what was cleaned up"],
-)
-def test_what_the_builder_stumbled_over_is_built_again(
-    error: str, push: bool, tmp_path: Path
-) -> None:
-    buildx, folds = session(error, tmp_path)
-    with pytest.raises(Failure, match=r"its own cache: .*not found Run again.*builder prune"):
-        buildx.bake(DEFINITION, tmp_path / "metadata.json", folds, push=push)
-    assert buildx.sessions == 4
-
-
-def test_without_a_push_nothing_is_tried_twice(tmp_path: Path) -> None:
-    buildx, folds = session("unexpected status: 503 Service Unavailable", tmp_path)
-    with pytest.raises(Failure):
-        buildx.bake(DEFINITION, tmp_path / "metadata.json", folds, push=False)
-    assert buildx.sessions == 1
 
 
 @pytest.mark.parametrize(
@@ -206,20 +120,45 @@ def test_the_engine_of_the_context(context: str, answer: str | int, host: str) -
 
 
 class Child:
-    """A process that says nothing and remembers how it was started."""
+    """A process that says one line and remembers how it was started."""
 
     started: dict[str, Any]
     returncode = 0
-    stdin = stdout = None
 
     def __init__(self, command: Sequence[str], **options: Any) -> None:
         Child.started = {"command": list(command), **options}
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO(b"ERROR: target app: failed to x: no")
 
     def __enter__(self) -> Child:
         return self
 
     def __exit__(self, *problem: object) -> None:
         pass
+
+
+def bake(
+    buildx: Buildx, folder: Path, *targets: str, alone: bool = True, no_cache: bool = False
+) -> Ended:
+    metadata = folder / "metadata.json"
+    metadata.write_text('{"app": {"containerimage.digest": "sha256:1"}}')
+    log = BuildLog(buildx.log, dict.fromkeys(targets, "Building"))
+    return buildx.bake("{}", metadata, log, targets, alone=alone, no_cache=no_cache)
+
+
+def test_a_session_ends_with_what_is_built_or_with_a_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", Child)
+    buildx = docker({"docker info": about()})
+    assert bake(buildx, tmp_path, "app") == Ended({"app": {"containerimage.digest": "sha256:1"}})
+    assert Child.started["command"][-3:] == ["-f", "-", "app"]
+    bake(buildx, tmp_path, "app", no_cache=True)
+    assert Child.started["command"][-2:] == ["--set=app.no-cache=true", "app"]
+    monkeypatch.setattr(Child, "returncode", 1)
+    ended = bake(buildx, tmp_path, "app", "menu", alone=False)
+    assert ended.fault == Fault("failed to x: no")
+    assert set(ended.suspects) == {"app"}
+    assert Child.started["command"][-3:] == ["-", "app", "menu"]
 
 
 def test_only_the_session_sees_secrets_and_they_replace_nothing(
@@ -232,8 +171,7 @@ def test_only_the_session_sees_secrets_and_they_replace_nothing(
     buildx = replace(buildx, environ={"PATH": "/bin"}, variables=values)
     buildx.answers = {"docker info": about()}
     assert "hidden" not in repr(buildx)
-    folds = BuildLog(buildx.log, {"app": "Building app"})
-    assert buildx.bake(DEFINITION, tmp_path / "metadata.json", folds, push=True) == {}
+    assert not bake(buildx, tmp_path, "app").fault
     environ = Child.started["env"]
     assert environ["PATH"] == "/bin"
     assert environ["BUILDX_GIT_INFO"] == "0"

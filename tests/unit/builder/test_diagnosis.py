@@ -1,4 +1,4 @@
-"""What the words of BuildKit and of an engine are taken for."""
+"""What the messages of BuildKit and of an engine mean."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from feastflow_registry.builder import diagnosis
 from feastflow_registry.builder.diagnosis import Fault
-from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.errors import Failure, Kind
 
 STEP = 'process "/bin/sh -c {}" did not complete successfully: exit code: 1'
 
@@ -14,48 +14,48 @@ STEP = 'process "/bin/sh -c {}" did not complete successfully: exit code: 1'
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (STEP.format("true"), "own"),
-        (STEP.format("echo denied; curl: unexpected EOF; context canceled"), "own"),
+        (STEP.format("true"), ""),
+        (STEP.format("echo denied; curl: unexpected EOF; failed to push; context canceled"), ""),
+        (STEP.format("snapshot x does not exist; is not supported"), ""),
         (STEP.format("sleep 9") + "37: context canceled: context canceled", "canceled"),
         ("context canceled", "canceled"),
-        ('"/nope": not found', "own"),
-        ("dockerfile parse error on line 2: unknown instruction: COPPY", "own"),
+        ('"/nope": not found', ""),
+        ("dockerfile parse error on line 2: unknown instruction: COPPY", ""),
         ("push access denied, repository does not exist", "denied"),
         ("unexpected status from HEAD request to https://r/v2/: 401 Unauthorized", "denied"),
         ("failed to push r/a: unexpected status from PUT request: 403 Forbidden", "denied"),
         ("unexpected status from GET request to https://r/v2/: 503 Service", "passing"),
         ("failed to push r/a: no route to host", "passing"),
-        ("docker exporter does not currently support exporting manifest lists", "lacking"),
-        ("rpc error: code = Unavailable desc = closing transport", "gone"),
-        ("failed to receive status: rpc error", "gone"),
-        ("failed to solve: permission denied", "own"),
+        ("failed to solve: permission denied", ""),
+        ("failed to commit a to b during finalize: failed to stat active key", "torn"),
+        ("failed to stat active key during commit: snapshot x1 does not exist: not found", "torn"),
+        ("Internal: failed to get dead record thzfpw64re: not found", "torn"),
     ],
 )
-def test_whose_an_error_is(error: str, kind: str) -> None:
-    assert diagnosis.is_own(error) == (kind == "own")
+def test_what_an_error_is(error: str, kind: str) -> None:
     assert diagnosis.is_canceled(error) == (kind == "canceled")
     assert diagnosis.is_denied(error) == (kind == "denied")
     assert diagnosis.is_passing(error) == (kind == "passing")
+    assert diagnosis.is_torn(error) == (kind == "torn")
 
 
 @pytest.mark.parametrize(
-    ("line", "target", "cause"),
+    ("line", "target", "error"),
     [
         ("ERROR: target a_b: failed to solve: no", "a_b", "no"),
         ("ERROR: failed to solve: no", "", "no"),
         ("ERROR: failed to build: failed to solve: no", "", "no"),
         ("ERROR: target of a shot", "", "target of a shot"),
-        ('ERROR: failed to calculate checksum of ref 1::2: "/n": not found', "", '"/n": not found'),
-        ("ERROR: a\x1b[2Jb\tc", "", "a [2Jb c"),
     ],
 )
-def test_the_closing_line(line: str, target: str, cause: str) -> None:
-    assert diagnosis.closing(line) == (target, cause)
+def test_the_last_line(line: str, target: str, error: str) -> None:
+    assert diagnosis.closing(line) == (target, error)
 
 
 def test_a_fault_names_the_service_the_step_and_its_last_word() -> None:
     step = "[2/3] RUN npm ci"
-    fault = Fault(STEP.format("npm ci"), step, ["npm ERR! missing", "", "\x1b[31mgone\r", " "])
+    error = STEP.format(f"npm ci {'-' * 500}")
+    fault = Fault(error, step, ["npm ERR! missing", "", "\x1b[31mgone\r", " "])
     failure = diagnosis.explain("menu", fault)
     [problem] = failure.problems
     assert failure.kind is Kind.BUILD
@@ -69,6 +69,20 @@ def test_a_fault_without_a_step_is_told_whole() -> None:
     fault = Fault("failed to read dockerfile: open Dockerfile: no such file or directory")
     [problem] = diagnosis.explain("menu", fault).problems
     assert problem.cause == f"the build of menu failed: {fault.error}."
+    assert "see the log above" in str(diagnosis.explain("menu", Fault("")))
+
+
+def test_a_file_that_is_missing_is_told_without_buildkits_own_names() -> None:
+    error = 'failed to compute cache key: failed to calculate checksum of ref 1::2: "/n": not found'
+    for step, where in (("", ""), ("[1/1] COPY n /", "in [1/1] COPY n /: ")):
+        [problem] = diagnosis.explain("menu", Fault(error, step)).problems
+        assert problem.cause == f'the build of menu failed: {where}"/n": not found.'
+
+
+def test_a_torn_cache_says_how_it_is_cleared() -> None:
+    failure = diagnosis.explain("menu", Fault("snapshot x1 does not exist", "[1/1] RUN x"))
+    assert "of menu failed: the builder stumbled over its own cache: snapshot x1" in str(failure)
+    assert "docker builder prune" in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -94,58 +108,24 @@ def test_long_words_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "word"),
+    ("error", "kind", "part"),
     [
         ("Cache export is not supported for the docker driver.", Kind.BUILD, "setup-buildx-action"),
         ("denied: no", Kind.REFUSED, "docker login"),
         ("failed to push r/a: unexpected EOF", Kind.UNREACHABLE, "in the cache"),
-        ("unexpected status: 503 Service Unavailable", Kind.BUILD, "by hand"),
-        ("", Kind.BUILD, "see the log above"),
+        ("rpc error: code = Unavailable desc = closing transport", Kind.BUILD, "docker info"),
+        ("failed to receive status: rpc error", Kind.BUILD, "docker info"),
     ],
 )
-def test_what_is_nobodys_fault_is_refused(error: str, kind: Kind, word: str) -> None:
-    failure = diagnosis.refuse(error, 4)
-    assert failure.kind is kind
-    assert word in str(failure)
-    assert error in str(failure)
+def test_what_is_no_services_fault_is_raised(error: str, kind: Kind, part: str) -> None:
+    with pytest.raises(Failure) as caught:
+        diagnosis.refuse(error)
+    assert caught.value.kind is kind
+    assert part in str(caught.value)
+    assert error in str(caught.value)
+    diagnosis.refuse(STEP.format(error))
 
 
-TORN = (
-    "failed to commit x1 to y2 during finalize: failed to stat active key during commit: "
-    "snapshot x1 does not exist: not found"
-)
-
-
-@pytest.mark.parametrize(
-    ("error", "certain"),
-    [
-        ('process "/bin/sh -c false" did not complete successfully: exit code: 1', True),
-        ('process "x" did not complete successfully: exit code: 127', True),
-        ('"/nothing": not found', True),
-        (TORN, False),
-        ('process "x" did not complete successfully: exit code: 137', False),
-        ('process "x" did not complete successfully: exit code: 143', False),
-        ("failed to start: canceled", False),
-    ],
-)
-def test_what_cannot_come_of_anothers_failure(error: str, certain: bool) -> None:
-    assert diagnosis.is_certain(error) is certain
-
-
-KILLED = diagnosis.Fault('process "x" did not complete successfully: exit code: 137')
-FAILED = diagnosis.Fault('process "x" did not complete successfully: exit code: 3')
-
-
-@pytest.mark.parametrize(
-    ("faults", "named", "blamed"),
-    [
-        ({"slow": KILLED, "bad": FAILED}, "slow", {"bad"}),
-        ({"slow": KILLED, "bad": FAILED}, "bad", {"bad"}),
-        ({"slow": KILLED, "other": KILLED}, "slow", {"slow"}),
-        ({"slow": KILLED, "other": KILLED}, "", {"slow", "other"}),
-        ({"bad": FAILED, "worse": FAILED}, "bad", {"bad", "worse"}),
-    ],
-    ids=["named, but killed", "named", "all killed", "none named", "two that failed"],
-)
-def test_who_is_to_blame(faults: dict[str, diagnosis.Fault], named: str, blamed: set[str]) -> None:
-    assert set(diagnosis.blame(faults, named)) == blamed
+@pytest.mark.parametrize("error", ["", "unexpected status: 503 Service Unavailable", "parse error"])
+def test_what_is_a_services_own_is_not_raised(error: str) -> None:
+    diagnosis.refuse(error)
