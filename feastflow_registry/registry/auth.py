@@ -7,7 +7,6 @@ https://distribution.github.io/distribution/spec/auth/token/
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -117,11 +116,7 @@ class Authenticator:
 
 
 def _read_token(response: Response) -> str:
-    try:
-        body = json.loads(response.body)
-    except (ValueError, RecursionError):
+    if response.status != 200:
         return ""
-    if response.status != 200 or not isinstance(body, dict):
-        return ""
-    token = body.get("token") or body.get("access_token")
+    token = response.json.get("token") or response.json.get("access_token")
     return token if isinstance(token, str) and token.isascii() and token.isprintable() else ""

@@ -7,7 +7,6 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
@@ -20,7 +19,6 @@ from feastflow_registry.model.images import (
     Origin,
     Published,
     hashes_to,
-    json_object,
     read_origin,
 )
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
@@ -107,7 +105,9 @@ class RegistryClient:
                 return ()
             if response.status != 200:
                 raise self.unexpected(response, f"the tags of {repository}")
-            names = json_object(response.body).get("tags")
+            if not response.json:
+                raise _misbehaving(f"{redact(response.url)} answered without JSON")
+            names = response.json.get("tags")
             found += [_tag(name) for name in names] if isinstance(names, list) else []
             path = _next_page(response, self._url(repository, ""))
         raise _misbehaving(f"{repository} has pages of tags without end")
@@ -231,15 +231,15 @@ class RegistryClient:
 
     def unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
         """Turn a final answer into a failure, with the registry's own words, shortened."""
-        words = error_words(response)
+        reason = response.explanation
         host = self.auth.host
         if response.status in (401, 403) or (response.status == 404 and write):
             need, may = ("read and write", "push to") if write else ("read", "pull from")
             fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
-            if "immutab" in words:
+            if "immutab" in reason:
                 fix = "Leave the tag out of the repository's rules of immutability on Docker Hub."
-            return Failure(Kind.REFUSED, f"{host} denied {what}{words}.", fix)
-        return _misbehaving(f"{redact(response.url)} answered {response.status}{words}")
+            return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix)
+        return _misbehaving(f"{redact(response.url)} answered {response.status}{reason}")
 
     def _user(self) -> str:
         return repr(self.auth.credential.username) if self.auth.credential else "(none)"
@@ -278,17 +278,6 @@ def _next_page(response: Response, base: str) -> str | None:
     if not url.startswith(base):
         raise _misbehaving(f"{redact(base)} continues at another address")
     return url.removeprefix(base)
-
-
-def error_words(response: Response) -> str:
-    """The registry's message, on one line and without what a terminal would obey."""
-    try:
-        first = json.loads(response.body)["errors"][0]
-        text = f"{first.get('code', '')}: {first.get('message', '')}"
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return ""
-    clean = "".join(each if each.isprintable() else " " for each in text)
-    return f' ("{clean[:200]}")'
 
 
 def _misbehaving(cause: str) -> Failure:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import INDEXES, Deleted
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.registry.client import RegistryClient, error_words
+from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.http import Response
 
 _DONE = frozenset({200, 202, 204})
@@ -49,7 +49,7 @@ class RegistryDeletion:
         if response.status in _UNSUPPORTED:
             raise Failure(
                 Kind.REFUSED,
-                f"{repository.host} does not delete images{error_words(response)}.",
+                f"{repository.host} does not delete images{response.explanation}.",
                 "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
                 "else delete with the means of its own that it offers.",
             )
@@ -87,16 +87,16 @@ class RegistryDeletion:
             return Deleted.GONE
         if response.status in _DONE:
             return Deleted.DONE
-        host, words = reference.repository.host, error_words(response)
+        host, reason = reference.repository.host, response.explanation
         if response.status in (401, 403):
             raise Failure(
                 Kind.REFUSED,
-                f"{host} denied the deletion of {reference}{words}.",
+                f"{host} denied the deletion of {reference}{reason}.",
                 "Give a token with the right to delete, or a user who has it.",
             )
         raise Failure(
             Kind.UNREACHABLE,
-            f"{host} answered {response.status} to the deletion of {reference}{words}.",
+            f"{host} answered {response.status} to the deletion of {reference}{reason}.",
             "Check the registry's status, then run again.",
         )
 

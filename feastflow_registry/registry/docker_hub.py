@@ -20,8 +20,6 @@ from feastflow_registry.registry.http import Response
 from feastflow_registry.registry.hub_session import (
     HUB,
     HubSession,
-    error_words,
-    json_object,
     unexpected,
 )
 
@@ -51,7 +49,7 @@ class HubClient:
             return None
         if response.status != 200:
             raise unexpected(response, f"a look at {repository}")
-        return HubRepository.read(json_object(response))
+        return HubRepository.read(response.json)
 
     def tags(self, repository: Repository) -> Iterator[ListedTag]:
         """List every tag, page by page as they are asked for; none, if there is no such repository.
@@ -71,7 +69,7 @@ class HubClient:
                 return
             if response.status != 200:
                 raise unexpected(response, f"a look at the tags of {repository}")
-            page = TagPage.read(json_object(response))
+            page = TagPage.read(response.json)
             yield from page.tags
             query = self._follow(page.next, repository) if page.next else ""
 
@@ -117,15 +115,15 @@ class HubClient:
 
     def _check_mutable(self, reference: Reference, tag: Tag, response: Response) -> None:
         """Say so if a tag could not be deleted because it is immutable."""
-        words = error_words(response)
+        reason = response.explanation
         known = self.about(reference.repository)
         verdict, rule = known.immutable.judge(tag.value) if known else (Verdict.NO, "")
-        if verdict is not Verdict.YES and "immutab" not in words.lower():
+        if verdict is not Verdict.YES and "immutab" not in reason.lower():
             return
         by = f" by the rule {rule[:100]!r}" if rule else ""
         raise Failure(
             Kind.CONFLICT,
-            f"{reference} is immutable on Docker Hub{by}, so it cannot be deleted{words}.",
+            f"{reference} is immutable on Docker Hub{by}, so it cannot be deleted{reason}.",
             "Keep it, or change the tag mutability in the repository's settings on Docker Hub.",
         )
 

@@ -17,7 +17,9 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import json_object
 from feastflow_registry.model.references import is_loopback
+from feastflow_registry.model.wording import printable
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -39,6 +41,29 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     url: str
+
+    @property
+    def json(self) -> Mapping[str, object]:
+        """The body as a JSON object; an empty one if it is anything else."""
+        try:
+            return json_object(self.body)
+        except Failure:
+            return {}
+
+    @property
+    def explanation(self) -> str:
+        """What the server says of a refusal, as `` ("…")``; empty if it says nothing.
+
+        A registry sends a list of ``errors``, Docker Hub a ``message`` or a ``detail``.
+        """
+        data = self.json
+        errors = data.get("errors")
+        first = errors[0] if isinstance(errors, list) and errors else None
+        if isinstance(first, dict):
+            text = f"{first.get('code', '')}: {first.get('message', '')}"
+        else:
+            text = str(data.get("message") or data.get("detail") or "")
+        return f' ("{printable(text, 200)}")' if text else ""
 
 
 Sink = Callable[[Iterator[bytes]], None]

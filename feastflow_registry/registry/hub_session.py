@@ -121,7 +121,7 @@ class HubSession:
             raise self._refused()
         if response.status != 200:
             raise unexpected(response, "a login")
-        token = json_object(response).get("access_token")
+        token = response.json.get("access_token")
         if not isinstance(token, str) or not _may_be_sent(token):
             raise misbehaving("answers a login without a token")
         return token
@@ -163,35 +163,13 @@ def check_base(url: str) -> str:
     return url.rstrip("/")
 
 
-def json_object(response: Response) -> dict[str, object]:
-    """The body of an answer, which must be a JSON object, however hostile."""
-    try:
-        found = json.loads(response.body)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise misbehaving(f"at {redact(response.url)} answered without JSON")
-    return found
-
-
 def unexpected(response: Response, what: str, fix: str = "") -> Failure:
     """Turn a final answer into a failure. ``fix``: what helps where it is a 403."""
-    words = error_words(response)
+    reason = response.explanation
     if response.status == 403:
         fix = fix or "Give the token read scope, and check that its user may see the repository."
-        return Failure(Kind.REFUSED, f"Docker Hub denied {what}{words}.", fix)
-    return misbehaving(f"answered {response.status} to {what}{words}")
-
-
-def error_words(response: Response) -> str:
-    """Docker Hub's message, on one line and without what a terminal would obey."""
-    try:
-        found = json.loads(response.body)
-        text = found.get("message") or found.get("detail") or ""
-    except (ValueError, RecursionError, AttributeError):
-        return ""
-    clean = "".join(each if each.isprintable() else " " for each in str(text))
-    return f' ("{clean[:200]}")' if clean else ""
+        return Failure(Kind.REFUSED, f"Docker Hub denied {what}{reason}.", fix)
+    return misbehaving(f"answered {response.status} to {what}{reason}")
 
 
 def _may_be_sent(token: str) -> bool:

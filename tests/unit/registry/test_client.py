@@ -66,6 +66,18 @@ def test_a_name_that_is_no_tag_becomes_no_part_of_an_address(name: object) -> No
         client.tags(SHOP)
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>"])
+def test_a_list_of_tags_that_is_none_is_not_an_empty_one(body: bytes) -> None:
+    class Listing(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            return Response(200, {}, body, url)
+
+    answers = cast("Client", Listing(""))
+    client = RegistryClient(answers, Authenticator(answers, HOST, None, [SHOP], False))
+    with fails("answered without JSON", kind=Kind.UNREACHABLE):
+        client.tags(SHOP)
+
+
 @pytest.mark.parametrize(
     ("said", "fix"),
     [
