@@ -23,13 +23,11 @@ from feastflow_registry.model.ports import History, Log, Statuses
 from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.model.run import DEPENDABOT, LAPTOP, Context
 from feastflow_registry.model.services import Service
-from feastflow_registry.registry import hub_session
+from feastflow_registry.registry import docker_hub
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.copy import ImageCopier
-from feastflow_registry.registry.docker_hub import HubClient
 from feastflow_registry.registry.http import Client
-from feastflow_registry.registry.hub_session import HubSession
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
@@ -147,14 +145,14 @@ class App:
             )
 
     @cached_property
-    def hub(self) -> HubClient | None:
+    def hub(self) -> docker_hub.HubClient | None:
         """Docker Hub's own API, if that is the registry in use."""
         if not self.settings.registry.is_docker_hub and not self.hub_url:
             return None
         # Who lists or deletes thousands of tags waits where it is told to; doctor answers soon.
         patient = self.settings.command in (Command.TAGS, Command.PRUNE)
-        http = replace(self.http, deadline=hub_session.DEADLINE) if patient else self.http
-        return HubClient(HubSession(http, self.credential, self.hub_url or hub_session.HUB))
+        http = replace(self.http, deadline=docker_hub.DEADLINE) if patient else self.http
+        return docker_hub.HubClient(http, self.credential, self.hub_url or docker_hub.HUB)
 
     @cached_property
     def engine(self) -> Engine:

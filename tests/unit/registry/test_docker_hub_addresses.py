@@ -15,9 +15,8 @@ from feastflow_registry.model.images import INDEXES, Manifest
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.delete import RegistryDeletion
-from feastflow_registry.registry.docker_hub import HubClient
+from feastflow_registry.registry.docker_hub import HUB, HubClient, check_base
 from feastflow_registry.registry.http import Client, Response, retry_after
-from feastflow_registry.registry.hub_session import HUB, HubSession, check_base
 
 HOST = RegistryHost.parse("docker.io")
 SHOP = Repository(HOST, "ada/shop")
@@ -48,8 +47,7 @@ class Answers:
 
 
 def client(answers: Answers, base: str = HUB) -> HubClient:
-    session = HubSession(cast("Client", answers), Credential("ada", SECRET), base)
-    return HubClient(session)
+    return HubClient(cast("Client", answers), Credential("ada", SECRET), base)
 
 
 @pytest.mark.parametrize("base", [HUB, "https://gateway.example.com/hub"])
@@ -186,7 +184,7 @@ def test_the_address_of_the_api(url: str, base: str) -> None:
 )
 def test_what_is_no_address_of_an_api(url: str) -> None:
     with fails("FEASTFLOW_HUB_URL") as caught:
-        HubSession(cast("Client", Answers()), None, url)
+        HubClient(cast("Client", Answers()), None, url)
     assert SECRET not in str(caught.value)
 
 
