@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
-from feastflow_registry.model.immutability import Verdict
+from feastflow_registry.model.images import Verdict
 from feastflow_registry.model.references import Tag
 from feastflow_registry.registry.docker_hub_json import HubRepository, PullLimit
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,10 @@ _REVISION = "org.opencontainers.image.revision"
 _SOURCE = "org.opencontainers.image.source"
 _MOST_PLATFORMS = 64
 _FIRST_YEAR = 2000
+_RULE = re.compile(
+    r"\^?(?:(?:[\w/-]|\.|\\[.dw-]|\[(?:\w(?:-\w)?|\.)+\])(?:[*+?]|\{\d\d?\})?)*\$?", re.ASCII
+)
+_MOST_REPEATS = 3
 _FOREIGN = (".image.rootfs.foreign.", ".image.layer.nondistributable.")
 
 
@@ -230,6 +235,58 @@ class ListedTag:
     pushed: datetime | None = None
     pulled: datetime | None = None
     platforms: tuple[Platform, ...] = ()
+
+
+class Verdict(Enum):
+    """Whether a tag is immutable, as far as can be told from here."""
+
+    NO = "may be changed"
+    MAYBE = "may be immutable"
+    YES = "is immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class ImmutableTags:
+    """Docker Hub's setting of a repository: a tag that matches any of the rules is immutable.
+
+    https://docs.docker.com/docker-hub/repos/manage/hub-images/immutable-tags/
+    """
+
+    enabled: bool = False
+    rules: tuple[str, ...] = ()
+
+    def judge(self, tag: str) -> tuple[Verdict, str]:
+        """Say whether a tag is immutable, and by which rule.
+
+        Docker does not say whether a rule must match the whole tag: if only a part matches, or
+        if there is no rule at all, the tag may be immutable.
+        """
+        if not self.enabled:
+            return Verdict.NO, ""
+        verdicts = [(_judge(rule, tag), rule) for rule in self.rules]
+        for wanted in (Verdict.YES, Verdict.MAYBE):
+            for verdict, rule in verdicts:
+                if verdict is wanted:
+                    return verdict, rule
+        return (Verdict.NO if self.rules else Verdict.MAYBE), ""
+
+
+def _judge(rule: str, tag: str) -> Verdict:
+    """Judge by one rule, which is a regular expression of Go's RE2.
+
+    Only a row of characters and classes with few repeats, such as ``v.*``, is decided: it means
+    the same to Python, and takes little time.
+    """
+    try:
+        simple = _RULE.fullmatch(rule) and len(re.findall(r"[*+?]", rule)) <= _MOST_REPEATS
+        pattern = re.compile(rule, re.ASCII) if simple else None
+    except re.error:  # A range that ends before it begins.
+        pattern = None
+    if pattern is None:
+        return Verdict.MAYBE
+    if pattern.fullmatch(tag):
+        return Verdict.YES
+    return Verdict.MAYBE if pattern.search(tag) else Verdict.NO
 
 
 def read_moment(value: object) -> datetime | None:

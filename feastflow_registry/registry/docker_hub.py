@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.images import Deleted, ListedTag
-from feastflow_registry.model.immutability import Verdict
+from feastflow_registry.model.images import Deleted, ListedTag, Verdict
 from feastflow_registry.model.references import Reference, Repository, Tag, is_loopback
 from feastflow_registry.registry.docker_hub_json import HubRepository, TagPage, misbehaving
 from feastflow_registry.registry.http import Client, Response, redact, server_time

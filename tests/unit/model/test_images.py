@@ -14,7 +14,9 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import (
     IMAGES,
     INDEXES,
+    ImmutableTags,
     Manifest,
+    Verdict,
     hashes_to,
     json_object,
     read_origin,
@@ -210,3 +212,59 @@ def test_a_part_without_a_size_is_refused(size: object) -> None:
 def test_an_image_without_configuration_is_refused() -> None:
     with fails("names no digest", kind=Kind.UNVERIFIED):
         _ = manifest(layers=[entry(D1, size=1)]).blobs
+
+
+NO, MAYBE, YES = Verdict.NO, Verdict.MAYBE, Verdict.YES
+COMMIT = "commit-0123abc"
+
+
+class TestImmutableTags:
+    @pytest.mark.parametrize(
+        ("rule", "tag", "verdict"),
+        [
+            (".*", "latest", YES),
+            ("v.*", "v1.2.3", YES),
+            ("v.*", "latest", NO),
+            ("v.*", "dev", MAYBE),
+            ("latest", "latest2", MAYBE),
+            ("^latest$", "latest2", NO),
+            (r"^[0-9]+\.[0-9]+\.[0-9]+$", "1.2.3", YES),
+            (r"^v?\d+\.\d+$", "1.2", YES),
+            (r"^v?\d+\.\d+$", COMMIT, NO),
+            (r"^\w$", "é", NO),
+            ("^commit-[0-9a-f]{7}$", COMMIT, YES),
+            ("commit-[0-9a-f]{7}", COMMIT + "0", MAYBE),
+        ],
+    )
+    def test_a_simple_rule(self, rule: str, tag: str, verdict: Verdict) -> None:
+        assert ImmutableTags(True, (rule,)).judge(tag) == (verdict, "" if verdict is NO else rule)
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            *("(?i)LATEST", "z|y", "(z+)+", "z**", "z*+", "z*?", r"\bz", r"\z", "z\\", "[^z]"),
+            *(
+                "[[:digit:]]",
+                "[y--z]",
+                "[z-y]",
+                "z{,3}",
+                "z{3,2}",
+                "é",
+                "z^y",
+                "yz*" * 4,
+                "yz?" * 4,
+            ),
+        ],
+    )
+    def test_any_other_is_left_open(self, rule: str) -> None:
+        assert ImmutableTags(True, (rule,)).judge("latest") == (MAYBE, rule)
+
+    def test_the_strongest_of_several_rules(self) -> None:
+        rules = ("v.*", "(?i)x", "at", "^latest$", ".*")
+        assert ImmutableTags(True, rules).judge("latest") == (YES, "^latest$")
+        assert ImmutableTags(True, rules[:3]).judge("latest") == (MAYBE, "(?i)x")
+        assert ImmutableTags(True, rules[:1]).judge("latest") == (NO, "")
+
+    def test_a_setting_without_rules(self) -> None:
+        assert ImmutableTags(True).judge("latest") == (MAYBE, "")
+        assert ImmutableTags(False, (".*",)).judge("latest") == (NO, "")
