@@ -40,7 +40,7 @@ class Deleter:
     def run(self, plan: Plan) -> Iterator[Outcome]:
         """Delete; each outcome as it is reached. Stops at the first refusal.
 
-        Raises a conflict in the end, if tags were kept because they had changed.
+        Raises a conflict in the end, if tags were kept that had changed or are immutable.
         """
         for service in plan.services:
             steps = plan.of(service)
@@ -88,7 +88,14 @@ class Deleter:
         there = self.registry.resolve(step.reference)
         if there != step.digest:
             return self._changed(step, there), False
-        if self.tags.delete_tag(step.reference.repository, _tag(step)) is Deleted.UNSUPPORTED:
+        try:
+            deleted = self.tags.delete_tag(step.reference.repository, _tag(step))
+        except Failure as failure:
+            if failure.kind is not Kind.CONFLICT:
+                raise
+            self.conflicts.extend(failure.problems)
+            return _kept(step, there, "a rule of the registry makes it immutable"), True
+        if deleted is Deleted.UNSUPPORTED:
             return None, True
         return Outcome(step.service, Action.DELETED, step.reference, there), True
 

@@ -243,17 +243,8 @@ class TestImmutableTags:
         "rule",
         [
             *("(?i)LATEST", "z|y", "(z+)+", "z**", "z*+", "z*?", r"\bz", r"\z", "z\\", "[^z]"),
-            *(
-                "[[:digit:]]",
-                "[y--z]",
-                "[z-y]",
-                "z{,3}",
-                "z{3,2}",
-                "é",
-                "z^y",
-                "yz*" * 4,
-                "yz?" * 4,
-            ),
+            *("[[:digit:]]", "[y--z]", "[z-y]", "z{,3}", "z{3,2}", "é", "z^y"),
+            *("yz*" * 4, "yz?" * 4),
         ],
     )
     def test_any_other_is_left_open(self, rule: str) -> None:

@@ -150,6 +150,24 @@ class TestByTag:
         assert [each.cause for each in failure.problems] == [cause]
         assert place.tags() == {"a": TWO}
 
+    @pytest.mark.parametrize("kept", ["a", "c"])
+    def test_one_that_is_immutable_is_kept_and_the_others_go(self, kept: str) -> None:
+        place = Place()
+        place.put(ONE, "a", "b", "c")
+
+        def keep(tag: str) -> None:
+            if tag == kept:
+                raise Failure(Kind.CONFLICT, f"{tag} is immutable.", "Keep it.")
+
+        place.before = keep
+        outcomes, failure = collect(place.deleter(), plan(*(going(tag, ONE) for tag in "abc")))
+        note = "a rule of the registry makes it immutable"
+        assert [each for each in told(outcomes) if each[0] == "kept"] == [("kept", kept, note)]
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert str(failure) == f"{kept} is immutable. Keep it."
+        assert (len(outcomes), place.tags()) == (3, {kept: ONE})
+
     def test_it_stops_at_the_first_refusal(self) -> None:
         place = Place()
         place.put(ONE, *(f"t{number:02}" for number in range(30)))
