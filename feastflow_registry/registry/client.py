@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import (
     IMAGES,
     INDEXES,
+    Child,
     Manifest,
     Origin,
     Published,
     hashes_to,
+    malformed,
     read_origin,
 )
+from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.http import Client, Response, Sink, Stream, redact
@@ -28,6 +32,9 @@ from feastflow_registry.registry.http import Client, Response, Sink, Stream, red
 _MANIFEST_LIMIT = 4 * 1024 * 1024
 _CONFIG_LIMIT = 8 * 1024 * 1024
 _MOST_PAGES = 1000
+_MOST_PLATFORMS = 64
+_MOST_DESCENDANTS = 1000
+_DEEPEST = 4
 _ACCEPT = ", ".join(INDEXES + IMAGES)
 
 
@@ -77,7 +84,32 @@ class RegistryClient:
         manifest = self.manifest(repository, digest)
         if not manifest.is_index:
             return (manifest,)
-        return tuple(self.manifest(repository, each) for each in manifest.platforms)
+        children = self.descendants(repository, digest)
+        images = [each.digest for each in children if not each.is_index | each.is_attestation]
+        if not 0 < len(images) <= _MOST_PLATFORMS:
+            raise malformed(f"is an index of {len(images)} platforms")
+        return tuple(self.manifest(repository, each) for each in images)
+
+    def descendants(self, repository: Repository, digest: Digest) -> tuple[Child, ...]:
+        """Every manifest that an index lists, and what indexes among them list in turn.
+
+        Each comes after all indexes that list it. Only indexes are read. Raises an unverified
+        failure if there are too many, or if they are nested too deeply.
+        """
+        descendants: dict[Digest, Child] = {}
+        indexes = [digest]
+        for _ in range(_DEEPEST):
+            manifests = spread(partial(self.manifest, repository), indexes)
+            children = {each.digest: each for parent in manifests for each in parent.children}
+            # What was listed before moves to the end, behind the index that lists it again.
+            kept = {key: each for key, each in descendants.items() if key not in children}
+            descendants = kept | children
+            if len(descendants) > _MOST_DESCENDANTS:
+                break
+            indexes = [each.digest for each in children.values() if each.is_index]
+            if not indexes:
+                return tuple(descendants.values())
+        raise malformed("lists manifests without end")
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
         """Put the manifest's own bytes under a tag: no layer travels, the digest stays."""

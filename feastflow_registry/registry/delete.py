@@ -13,14 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.images import INDEXES, Deleted
+from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.http import Response
 
 _DONE = frozenset({200, 202, 204})
 _UNSUPPORTED = frozenset({400, 405})
-_MOST_CHILDREN = 1000
 
 
 @dataclass(slots=True)
@@ -60,19 +59,7 @@ class RegistryDeletion:
 
         None for an image. Costs a GET of the manifest, once a run.
         """
-        found: set[Digest] = set()
-        indexes = [digest]
-        while indexes:
-            content = self.registry.manifest(repository, indexes.pop()).content
-            entries = content.get("manifests")
-            for entry in entries if isinstance(entries, list) else ():
-                child = _child(repository, entry)
-                if child not in found and entry.get("mediaType") in INDEXES:
-                    indexes.append(child)
-                found.add(child)
-                if len(found) > _MOST_CHILDREN:
-                    raise _malformed(f"{repository}@{digest.short} lists manifests without end")
-        return frozenset(found)
+        return frozenset(each.digest for each in self.registry.descendants(repository, digest))
 
     def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
         """What must stay for the kept digests to stay whole: they and their children."""
@@ -99,15 +86,3 @@ class RegistryDeletion:
             f"{host} answered {response.status} to the deletion of {reference}{reason}.",
             "Check the registry's status, then run again.",
         )
-
-
-def _child(repository: Repository, entry: object) -> Digest:
-    try:
-        return Digest.parse(str(entry.get("digest")) if isinstance(entry, dict) else "")
-    except Failure:
-        raise _malformed(f"an index in {repository} lists what is no digest") from None
-
-
-def _malformed(cause: str) -> Failure:
-    fix = "Nothing that it may need is deleted: look at what published it."
-    return Failure(Kind.UNVERIFIED, f"{cause}.", fix)

@@ -14,6 +14,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import (
     IMAGES,
     INDEXES,
+    Child,
     ImmutableTags,
     Manifest,
     Verdict,
@@ -70,30 +71,31 @@ def test_refuses_what_is_no_manifest(data: bytes, content_type: str, words: str)
     assert len(str(caught.value)) < 300
 
 
-def test_platforms_leave_attestations_out() -> None:
-    attestation = entry(D1, annotations={"vnd.docker.reference.type": "attestation-manifest"})
-    other = entry(D2, annotations={"a": "b"})
-    assert manifest(INDEXES[0], manifests=[entry(D1), attestation, other, "x"]).platforms == (
-        D1,
-        D2,
+def test_the_children_of_an_index_are_all_that_it_lists() -> None:
+    note = {"vnd.docker.reference.type": "attestation-manifest"}
+    listed = [
+        entry(D1, annotations={"a": "b"}, mediaType=IMAGES[0]),
+        entry(D2, annotations=note),
+        entry(D2, mediaType=INDEXES[1]),
+    ]
+    found = manifest(INDEXES[0], manifests=listed, config=1)
+    assert found.children == (
+        Child(D1),
+        Child(D2, is_attestation=True),
+        Child(D2, is_index=True),
     )
+    assert found.blobs == ()
 
 
-@pytest.mark.parametrize(
-    ("manifests", "words"),
-    [
-        ([], "is an index of 0 platforms"),
-        (None, "is an index of 0 platforms"),
-        ({"a": 1}, "is an index of 0 platforms"),
-        ([entry(D1)] * 65, "is an index of 65 platforms"),
-        ([entry("latest")], "names no digest"),
-        ([{}], "names no digest"),
-    ],
-)
-def test_an_index_of_nothing_too_much_or_nonsense(manifests: object, words: str) -> None:
-    with fails(words, kind=Kind.UNVERIFIED):
-        _ = manifest(INDEXES[0], manifests=manifests).platforms
-    assert manifest(INDEXES[0], manifests=[entry(D1)] * 64).platforms == (D1,) * 64
+@pytest.mark.parametrize("listed", [None, {}, "x", 7, []])
+def test_an_index_without_a_list_has_no_children(listed: object) -> None:
+    assert manifest(INDEXES[0], manifests=listed).children == ()
+
+
+@pytest.mark.parametrize("listed", ["sha256:" + "0" * 64, {}, {"digest": "latest"}])
+def test_an_index_of_nonsense_is_refused(listed: object) -> None:
+    with fails("names no digest where one is due", kind=Kind.UNVERIFIED):
+        _ = manifest(INDEXES[0], manifests=[entry(D1), listed]).children
 
 
 def test_config() -> None:
@@ -166,7 +168,7 @@ def test_any_json_is_read_or_unverified(content: dict[str, object]) -> None:
     for ask in (
         lambda: Manifest.parse(data, IMAGES[0]).size,
         lambda: Manifest.parse(data, IMAGES[0]).config,
-        lambda: Manifest.parse(data, INDEXES[0]).platforms,
+        lambda: Manifest.parse(data, INDEXES[0]).children,
         lambda: read_origin(data),
     ):
         with suppress(Failure):
@@ -177,13 +179,6 @@ def test_the_parts_of_an_image_are_its_configuration_and_its_layers() -> None:
     found = manifest(config=entry(D1, size=7), layers=[entry(D2, size=0, mediaType="x/strange")])
     assert found.blobs == ((D1, 7), (D2, 0))
     assert found.children == ()
-
-
-def test_the_parts_of_an_index_are_all_that_it_lists() -> None:
-    note = {"vnd.docker.reference.type": "attestation-manifest"}
-    found = manifest(INDEXES[0], manifests=[entry(D1), entry(D2, annotations=note)], config=1)
-    assert found.children == (D1, D2)
-    assert found.blobs == ()
 
 
 @pytest.mark.parametrize(
