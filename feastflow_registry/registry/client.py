@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from urllib.parse import urljoin, urlsplit
 
@@ -22,6 +23,7 @@ from feastflow_registry.model.images import (
     Published,
     hashes_to,
     malformed,
+    read_created,
     read_origin,
 )
 from feastflow_registry.model.parallel import spread
@@ -78,6 +80,25 @@ class RegistryClient:
         )
         self.images[repository, digest] = image
         return image
+
+    def size(self, repository: Repository, digest: Digest) -> int:
+        """The compressed bytes of an image's largest platform; 0 of what is no image."""
+        return max((each.size for each in self._images(repository, digest)), default=0)
+
+    def created(self, repository: Repository, digest: Digest) -> datetime | None:
+        """When an image was made, by its newest platform; nothing if none tells."""
+        images = self._images(repository, digest)
+        moments = (read_created(self.config(repository, each.config)) for each in images)
+        return max(filter(None, moments), default=None)
+
+    def _images(self, repository: Repository, digest: Digest) -> tuple[Manifest, ...]:
+        """The platforms of an image; none of what is no image."""
+        try:
+            return self.platforms(repository, digest)
+        except Failure as failure:
+            if failure.kind is not Kind.UNVERIFIED:
+                raise
+            return ()
 
     def platforms(self, repository: Repository, digest: Digest) -> tuple[Manifest, ...]:
         """Read an image, or the images of an index, without their attestations."""

@@ -9,7 +9,6 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#content-ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -41,7 +40,7 @@ class RegistryDeletion:
     def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         """Delete a manifest together with every tag on it.
 
-        The caller vouches that nothing that stays needs it: see ``needed``.
+        The caller vouches that nothing that stays needs it: see ``children``.
         """
         response = self._delete(repository, str(Digest.parse(digest.value)))
         reference = Reference(repository, digest)
@@ -60,11 +59,6 @@ class RegistryDeletion:
         None for an image. Costs a GET of the manifest, once a run.
         """
         return frozenset(each.digest for each in self.registry.descendants(repository, digest))
-
-    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
-        """What must stay for the kept digests to stay whole: they and their children."""
-        wanted = frozenset(kept)
-        return wanted.union(*(self.children(repository, each) for each in wanted))
 
     def _delete(self, repository: Repository, identifier: str) -> Response:
         return self.registry.send("DELETE", repository, f"manifests/{identifier}")

@@ -16,7 +16,7 @@ from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
-from feastflow_registry.model.ports import ImageDeletion, TagDeletion, TagReader
+from feastflow_registry.model.ports import Deletion, Listing, Registry
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.tag_names import marks
 
@@ -32,9 +32,9 @@ class Deleter:
     ``tags``: what deletes a tag alone, if anything does; ``images``: what deletes whole images.
     """
 
-    registry: TagReader
-    tags: TagDeletion
-    images: ImageDeletion
+    registry: Registry
+    tags: Listing | Deletion
+    images: Deletion
     conflicts: list[Problem] = field(default_factory=list)
 
     def run(self, plan: Plan) -> Iterator[Outcome]:
@@ -159,7 +159,7 @@ class Deleter:
         return {part: tag for tag, needed in pairs for part in needed}
 
     def _needs(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
-        return self.images.needed(repository, [digest])
+        return self.images.children(repository, digest) | {digest}
 
     def _delete_image(
         self, due: Sequence[DeleteTag], *, needed: Mapping[Digest, Tag]

@@ -20,6 +20,7 @@ from feastflow_registry.model.images import (
     Verdict,
     hashes_to,
     json_object,
+    read_created,
     read_origin,
 )
 from feastflow_registry.model.references import Digest
@@ -254,3 +255,21 @@ class TestImmutableTags:
     def test_a_setting_without_rules(self) -> None:
         assert ImmutableTags(True).judge("latest") == (MAYBE, "")
         assert ImmutableTags(False, (".*",)).judge("latest") == (NO, "")
+
+
+@pytest.mark.parametrize(
+    ("created", "year"),
+    [
+        ("2026-01-01T00:00:00Z", 2026),
+        ("2026-01-01", 2026),
+        *(
+            ("1970-01-01T00:00:00Z", None),
+            ("0001-01-01T00:00:00Z", None),
+            ("soon", None),
+            (7, None),
+        ),
+    ],
+)
+def test_when_an_image_was_made(created: object, year: int | None) -> None:
+    found = read_created(json.dumps({"created": created}).encode())
+    assert (found.year if found else None) == year

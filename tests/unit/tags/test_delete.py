@@ -41,7 +41,7 @@ class Place:
     store: Store = field(default_factory=Store)
     by_tag: bool = True
     whole: bool = True
-    children: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
+    indexes: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     deleted: list[str] = field(default_factory=list)
 
@@ -67,9 +67,8 @@ class Place:
                 del self.store.tagged[where, tag]
         return Deleted.DONE
 
-    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
-        wanted = frozenset(kept)
-        return wanted.union(*(self.children.get(each, frozenset()) for each in wanted))
+    def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
+        return self.indexes.get(digest, frozenset())
 
     def deleter(self) -> Deleter:
         return Deleter(FakeRegistry(self.store), self, self)
@@ -237,7 +236,7 @@ class TestWholeImages:
         assert place.deleted == [ONE.short]
 
     def test_one_that_a_kept_index_lists_stays(self) -> None:
-        place = self.place(children={INDEX: frozenset({ONE})})
+        place = self.place(indexes={INDEX: frozenset({ONE})})
         place.put(ONE, "a")
         place.put(INDEX, "latest")
         (found,) = place.deleter().run(plan(going("a", ONE), staying("latest", INDEX)))
@@ -294,7 +293,7 @@ class TestWholeImages:
         for number, digest in enumerate(images):
             place.put(digest, f"t{number:02}")
         if index:
-            place.children[INDEX] = frozenset({images[18]})
+            place.indexes[INDEX] = frozenset({images[18]})
 
         def promote(what: str) -> None:
             if what == images[3].short:
