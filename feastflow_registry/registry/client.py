@@ -1,6 +1,6 @@
 """The OCI distribution protocol, as far as publishing safely needs it.
 
-Tags are compared by the digest that HEAD names; every manifest is hashed once when it is read.
+A tag's digest comes from a HEAD request; every manifest is hashed when it is read.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
 
@@ -50,7 +50,7 @@ class RegistryClient:
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
 
     def resolve(self, reference: Reference) -> Digest | None:
-        """Ask what a tag or digest points at, by HEAD, which Docker Hub counts as no pull."""
+        """Ask what a tag or digest points at, by HEAD: Docker Hub does not count it as a pull."""
         path = f"manifests/{reference.identifier}"
         response = self.send("HEAD", reference.repository, path, accept=_ACCEPT)
         if response.status == 404:
@@ -65,9 +65,8 @@ class RegistryClient:
 
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         """Read an image: its labels over all platforms, and its largest platform's size."""
-        known = self.images.get((repository, digest))
-        if known:
-            return known
+        if cached := self.images.get((repository, digest)):
+            return cached
         platforms = self.platforms(repository, digest)
         origins = {read_origin(self.config(repository, each.config)) for each in platforms}
         origin = origins.pop() if len(origins) == 1 else Origin()
@@ -133,7 +132,7 @@ class RegistryClient:
         raise malformed("lists manifests without end")
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
-        """Put the manifest's own bytes under a tag: no layer travels, the digest stays."""
+        """Write the manifest's own bytes under a tag: no layer is sent, the digest stays."""
         manifest = self.manifest(reference.repository, digest)
         path = f"manifests/{reference.identifier}"
         response = self.send(
@@ -149,10 +148,10 @@ class RegistryClient:
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
         """List every tag, page by page; none, if there is no such repository."""
         path: str | None = "tags/list?n=1000"
-        found: list[Tag] = []
+        tags: list[Tag] = []
         for _ in range(_MOST_PAGES):
             if path is None:
-                return tuple(found)
+                return tuple(tags)
             response = self.send("GET", repository, path, limit=_MANIFEST_LIMIT)
             if response.status == 404:
                 return ()
@@ -161,12 +160,12 @@ class RegistryClient:
             if not response.json:
                 raise _misbehaving(f"{redact(response.url)} answered without JSON")
             names = response.json.get("tags")
-            found += [_tag(name) for name in names] if isinstance(names, list) else []
+            tags += [_tag(name) for name in names] if isinstance(names, list) else []
             path = _next_page(response, self._url(repository, ""))
         raise _misbehaving(f"{repository} has pages of tags without end")
 
     def check_push(self, repository: Repository) -> None:
-        """Begin an upload and cancel it: the one proof of the right to push."""
+        """Begin an upload and cancel it, which is the only proof of the right to push."""
         response = self.send("POST", repository, "blobs/uploads/", body=b"")
         if response.status not in (201, 202):
             raise self.unexpected(response, f"pushing to {repository}", write=True)
@@ -185,9 +184,8 @@ class RegistryClient:
 
     def manifest(self, repository: Repository, digest: Digest) -> Manifest:
         """Read a manifest or an index, and recompute its digest."""
-        known = self.manifests.get((repository, digest))
-        if known:
-            return known
+        if cached := self.manifests.get((repository, digest)):
+            return cached
         response = self.send(
             "GET", repository, f"manifests/{digest}", accept=_ACCEPT, limit=_MANIFEST_LIMIT
         )
@@ -235,9 +233,9 @@ class RegistryClient:
         limit: int = 65536,
         sink: Sink | None = None,
     ) -> Response:
-        """Send one request about a repository; what the answer means is the caller's to judge.
+        """Send one request about a repository; the caller judges the answer.
 
-        The body of a 200 goes into the ``sink``, if there is one, wherever it is redirected to.
+        The ``sink``, if any, takes the body of a 200; then redirects are followed.
         """
         headers = {"Accept": accept}
         if body is not None:
@@ -256,23 +254,23 @@ class RegistryClient:
         limit: int = 65536,
         sink: Sink | None = None,
     ) -> Response:
-        """Send with authorization; the first one alone, for it learns what the registry wants."""
+        """Send with authorization; the first request alone, to learn what the registry wants."""
 
         def send(header: str | None) -> Response:
             own = {"Authorization": header} if header else {}
             sent = {**headers, **own}
             return self.http.send(method, url, headers=sent, body=body, limit=limit, sink=sink)
 
-        if not self.auth.settled:
-            with self.auth.answering:
-                if not self.auth.settled:
+        if not self.auth.is_tried:
+            with self.auth.lock:
+                if not self.auth.is_tried:
                     response = self._authorized(send)
-                    self.auth.settled = True
+                    self.auth.is_tried = True
                     return response
         return self._authorized(send)
 
     def _authorized(self, send: Callable[[str | None], Response]) -> Response:
-        """Send and answer one challenge: a token may have expired."""
+        """Send, and once more with a new header if the registry answers with a challenge."""
         sent = self.auth.header
         response = send(sent)
         if response.status == 401 and not self.auth.is_basic(sent):
@@ -283,7 +281,7 @@ class RegistryClient:
         return response
 
     def unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
-        """Turn a final answer into a failure, with the registry's own words, shortened."""
+        """Turn a final answer into a failure, with the registry's own explanation."""
         reason = response.explanation
         host = self.auth.host
         if response.status in (401, 403) or (response.status == 404 and write):
@@ -299,14 +297,14 @@ class RegistryClient:
 
 
 def upload_address(response: Response) -> str:
-    """Where a begun upload goes; empty if it is another host, or http: no place for credentials."""
+    """The address of a begun upload; empty if it is elsewhere, where no credential may go."""
     location = response.headers.get("location", "")
     upload = urljoin(response.url, location)
     return upload if location and urlsplit(upload)[:2] == urlsplit(response.url)[:2] else ""
 
 
 def damaged(repository: Repository, digest: Digest) -> Failure:
-    """The registry holds something else than it says."""
+    """The registry's bytes are not those of the digest."""
     return Failure(
         Kind.UNVERIFIED,
         f"the bytes of {repository}@{digest.short} do not hash to its digest.",
@@ -315,7 +313,7 @@ def damaged(repository: Repository, digest: Digest) -> Failure:
 
 
 def _tag(name: object) -> Tag:
-    """A tag of a listing, which becomes a part of addresses."""
+    """Read a tag of a listing; it becomes part of an address, so it must be valid."""
     try:
         return Tag.parse(str(name))
     except Failure:
@@ -323,7 +321,7 @@ def _tag(name: object) -> Tag:
 
 
 def _next_page(response: Response, base: str) -> str | None:
-    """The next page's path, by ``Link: <…>; rel="next"``, on the same repository only."""
+    """The next page's path, from ``Link: <…>; rel="next"``, of the same repository only."""
     target, _, relation = response.headers.get("link", "").partition(">")
     if not target.startswith("<") or "next" not in relation:
         return None

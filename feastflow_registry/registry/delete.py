@@ -1,9 +1,8 @@
 """Deleting on a registry by the OCI distribution protocol, and what must not be deleted there.
 
-A registry deletes by tag, or only by digest, which takes every tag on it along, or not at all; it
-tells which when it is asked. What a kept tag needs is for the caller to ask, and not to delete.
-Whatever names a manifest as its ``subject`` (signatures, attestations of other tools) may go with
-it or stay behind, as the registry has it.
+A registry deletes a tag alone, or only a digest with every tag on it, or nothing; its answer tells
+which. The caller must not delete what a kept tag needs. What names a manifest as its ``subject``
+(signatures, attestations of other tools) may be deleted with it or stay, as the registry decides.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md#content-management
 """
 
