@@ -27,9 +27,9 @@ from feastflow_registry.model.ports import (
     Builder,
     Checker,
     Copier,
+    Deletion,
     DockerHub,
     History,
-    ImageDeletion,
     Ledger,
     Log,
     Printed,
@@ -229,15 +229,15 @@ class App:
         return ImageCopier(self._client(self.settings.registry), self._client(target.host))
 
     @cached_property
-    def deletion(self) -> ImageDeletion:
+    def deletion(self) -> Deletion:
         """What deletes tags and images on our registry."""
         return self._deletion(self._client(self.settings.registry))
 
-    def try_deletion(self) -> ImageDeletion:
+    def try_deletion(self) -> Deletion:
         """The same with a token of its own: to publish, nobody needs the right to delete."""
         return self._deletion(self._connect(self.settings.registry, Access.DELETE))
 
-    def _deletion(self, client: RegistryClient) -> ImageDeletion:
+    def _deletion(self, client: RegistryClient) -> Deletion:
         from feastflow_registry.registry.delete import RegistryDeletion
 
         return RegistryDeletion(client)
@@ -247,13 +247,12 @@ class App:
         """Docker Hub's own API, if that is the registry in use."""
         if not self.settings.registry.is_docker_hub and not self.hub_url:
             return None
-        from feastflow_registry.registry import docker_hub, hub_session
+        from feastflow_registry.registry import docker_hub
 
         # Who lists or deletes thousands of tags waits where it is told to; doctor answers soon.
         patient = self.settings.command in (Command.TAGS, Command.PRUNE)
-        http = replace(self.http, deadline=hub_session.DEADLINE) if patient else self.http
-        session = hub_session.HubSession(http, self.credential, self.hub_url or hub_session.HUB)
-        return docker_hub.HubClient(session)
+        http = replace(self.http, deadline=docker_hub.DEADLINE) if patient else self.http
+        return docker_hub.HubClient(http, self.credential, self.hub_url or docker_hub.HUB)
 
     @cached_property
     def _buildx(self) -> Buildx:

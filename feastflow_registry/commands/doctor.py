@@ -14,8 +14,7 @@ from functools import partial
 from feastflow_registry.commands.app import App
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind, Problem
-from feastflow_registry.model.images import Deleted, HubRepository, PullLimit
-from feastflow_registry.model.immutability import Verdict
+from feastflow_registry.model.images import Deleted, HubRepository, PullLimit, Verdict
 from feastflow_registry.model.plan import Latest
 from feastflow_registry.model.ports import DockerHub
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag

@@ -10,8 +10,7 @@ from functools import partial
 from feastflow_registry.commands.app import App
 from feastflow_registry.kubernetes import files as manifest_files
 from feastflow_registry.kubernetes import usage, workloads
-from feastflow_registry.model.images import Names
-from feastflow_registry.model.immutability import ImmutableTags
+from feastflow_registry.model.images import ImmutableTags, Names
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import DeleteTag, KeepTag, Outcome, Plan
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag

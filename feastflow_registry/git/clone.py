@@ -20,6 +20,7 @@ from pathlib import Path
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import SUBMODULE, Checkout, Relation, Revision, Tree
 from feastflow_registry.model.references import Commit
+from feastflow_registry.model.wording import some
 
 _SECONDS = 120
 _DEEP = 101
@@ -40,24 +41,24 @@ class Git:
         answer = self._run("log", "-1", "--format=%H %ct")
         if answer.returncode == 127:
             raise Failure(Kind.INPUT, "the program git is not installed.", "Install git.")
-        words = answer.stdout.split()
+        fields = answer.stdout.split()
         if "dubious ownership" in answer.stderr:
             raise Failure(
                 Kind.INPUT,
                 f"git does not trust {self.workspace}, which belongs to another user.",
                 "Run as its owner, or `git config --global --add safe.directory` with its path.",
             )
-        if answer.returncode or len(words) != 2:
+        if answer.returncode or len(fields) != 2:
             raise Failure(
                 Kind.INPUT,
                 f"{self.workspace} is not a git repository with a commit.",
                 "Check the repository out first: actions/checkout in a workflow, git by hand.",
             )
-        head = Commit.parse(words[0])
+        head = Commit.parse(fields[0])
         remote_main = f"refs/remotes/origin/{main}"
         return Checkout(
             head=head,
-            committed=datetime.fromtimestamp(int(words[1]), UTC),
+            committed=datetime.fromtimestamp(int(fields[1]), UTC),
             branch=self._text("symbolic-ref", "--quiet", "--short", "HEAD"),
             remote=self._text("config", "--get", "remote.origin.url"),
             on_remote_main=self._contains(remote_main, head.sha),
@@ -84,16 +85,15 @@ class Git:
         hidden = [entry.partition(" ") for entry in self._list("-v")]
         changed += [name for mark, _, name in hidden if self._is_hidden(mark, name)]
         if status.returncode or changed:
-            named = ", ".join(repr(name) for name in changed[:3]) or "unknown to git"
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            names = some([repr(name) for name in changed], 3) or "unknown to git"
             raise Failure(
                 Kind.INPUT,
-                f"tracked files differ from commit {commit.short}: {named}{more}.",
+                f"tracked files differ from commit {commit.short}: {names}.",
                 "Commit or restore them: what is pushed must be what the commit says.",
             )
 
     def _is_hidden(self, mark: str, name: str) -> bool:
-        """Whether git was told not to look at a file. What a sparse checkout leaves out is gone.
+        """Whether git ignores changes of a file that is there: a sparse checkout leaves files out.
 
         https://git-scm.com/docs/git-ls-files#Documentation/git-ls-files.txt--v
         """
@@ -104,23 +104,23 @@ class Git:
         return bool(self._list("--", f":(literal){path}"))
 
     def tree(self) -> Tree:
-        """List what there is. Only what of it is tracked is for git to say.
+        """List what is on disk; git only tells which of it is tracked.
 
-        It does not see modes, pipes, a ``.git`` below the first, nor what attributes change.
+        Git itself overlooks modes, pipes, a ``.git`` in a folder, and what attributes change.
         https://git-scm.com/docs/git-ls-files
         """
         listed = (entry.partition("\t") for entry in self._list("--stage"))
         tracked = {name: facts.partition(" ")[0] for facts, _, name in listed}
-        holders = _holders(tracked)
+        parents = _parents(tracked)
         files: dict[str, str] = {}
         folders: dict[str, str] = {}
         untracked: list[str] = []
-        waiting = [""]
-        while waiting:
-            for name, mode in self._modes(waiting.pop()):
-                if name in holders and stat.S_ISDIR(mode):
+        unread = [""]
+        while unread:
+            for name, mode in self._modes(unread.pop()):
+                if name in parents and stat.S_ISDIR(mode):
                     folders[name] = f"{mode:o}"
-                    waiting.append(name)
+                    unread.append(name)
                 elif tracked.get(name) == SUBMODULE:
                     files[name] = SUBMODULE
                 elif name in tracked and (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
@@ -130,30 +130,30 @@ class Git:
         return Tree(files, folders, tuple(sorted(untracked)), cache(self._digest))
 
     def _modes(self, folder: str) -> Iterator[tuple[str, int]]:
-        """What is in a folder, git's own files left out; nothing, if that cannot be known."""
+        """Names and modes in a folder, without git's own files; nothing if it cannot be read."""
         with suppress(OSError), os.scandir(self.workspace / folder) as entries:
-            for each in entries:
-                if folder or each.name != ".git":
-                    mode = each.stat(follow_symlinks=False).st_mode
-                    yield posixpath.join(folder, each.name), mode
+            for entry in entries:
+                if folder or entry.name != ".git":
+                    mode = entry.stat(follow_symlinks=False).st_mode
+                    yield posixpath.join(folder, entry.name), mode
 
     def _digest(self, name: str) -> str:
-        """Sum up what is in a file, or where a link leads."""
+        """Hash a file's content, or the target of a link; empty if it cannot be read."""
         path = self.workspace / name
-        found = hashlib.sha256()
+        hashed = hashlib.sha256()
         try:
             if path.is_symlink():
-                found.update(os.fsencode(path.readlink()))
+                hashed.update(os.fsencode(path.readlink()))
             else:
                 with path.open("rb", buffering=0) as file:
                     while part := file.read(_PART):
-                        found.update(part)
+                        hashed.update(part)
         except OSError:
             return ""
-        return found.hexdigest()
+        return hashed.hexdigest()
 
     def _list(self, *arguments: str) -> list[str]:
-        """Names, whatever bytes they are made of; text would take two of them for one."""
+        """List names of any bytes; decoded leniently, two of them could look the same."""
         answer = self._bytes("ls-files", "-z", *arguments)
         if answer.returncode:
             raise Failure(
@@ -170,8 +170,8 @@ class Git:
         if self._contains(base.sha, head.sha):
             return Relation.BEHIND
         whole = self._text("rev-parse", "--is-shallow-repository") == "false"
-        known = all(self._is_known(each) for each in (base, head))
-        return Relation.DIVERGED if whole and known else Relation.UNKNOWN
+        both = all(self._is_known(each) for each in (base, head))
+        return Relation.DIVERGED if whole and both else Relation.UNKNOWN
 
     def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
         """Ask the remote for a branch's head, and list the first parents back to a commit."""
@@ -185,8 +185,8 @@ class Git:
             )
         if not self._contains(tip.sha, commit.sha):
             return []
-        found = self._text("rev-list", "--first-parent", f"{commit}..{tip}").split()
-        return [Commit.parse(each) for each in found]
+        newer = self._text("rev-list", "--first-parent", f"{commit}..{tip}").split()
+        return [Commit.parse(each) for each in newer]
 
     def ancestors(self, commit: Commit) -> Sequence[Commit]:
         """List the first parents before a commit, as far as this clone goes."""
@@ -196,9 +196,9 @@ class Git:
     def git_tag(self, name: str) -> Commit | None:
         """Ask the remote for a git tag; an annotated one is peeled to its commit."""
         ref = f"refs/tags/{name}"
-        words = self._remote("ls-remote", "origin", ref, f"{ref}^{{}}").split()
-        found = dict(zip(words[1::2], words[::2], strict=False))
-        return Commit.read(found.get(f"{ref}^{{}}") or found.get(ref))
+        fields = self._remote("ls-remote", "origin", ref, f"{ref}^{{}}").split()
+        listed = dict(zip(fields[1::2], fields[::2], strict=False))
+        return Commit.read(listed.get(f"{ref}^{{}}") or listed.get(ref))
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit that this clone knows."""
@@ -209,8 +209,8 @@ class Git:
     def revisions(self) -> Iterator[Revision]:
         """Every commit that this clone knows, on whatever branch, newest first; bounded."""
         wanted = ("--all", "--date-order", f"--max-count={_MOST_REVISIONS}", "--no-show-signature")
-        told = self._text("log", *wanted, "--encoding=UTF-8", "--format=%H %ct %at %s")
-        for place, line in enumerate(told.split("\n") if told else ()):
+        log = self._text("log", *wanted, "--encoding=UTF-8", "--format=%H %ct %at %s")
+        for place, line in enumerate(log.split("\n") if log else ()):
             sha, committed, authored, *subject = line.split(" ", 3)
             yield Revision(
                 Commit.parse(sha), place, _moment(committed), _moment(authored), "".join(subject)
@@ -221,7 +221,7 @@ class Git:
         return self._text("rev-parse", "--is-shallow-repository") == "true"
 
     def folder(self) -> Path:
-        """Where git keeps its own files, and this program what it remembers."""
+        """Git's own folder, in which this program keeps files too."""
         return self.workspace / self._text("rev-parse", "--git-dir")
 
     def _contains(self, head: str, commit: str) -> bool:
@@ -237,7 +237,7 @@ class Git:
     def _remote(self, *arguments: str) -> str:
         answer = self._run(*arguments)
         if answer.returncode:
-            answer = self._run(*arguments)  # One bad moment of the network is survived.
+            answer = self._run(*arguments)  # A transient failure of the network.
         if answer.returncode:
             raise Failure(
                 Kind.UNREACHABLE,
@@ -248,8 +248,8 @@ class Git:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         done = self._bytes(*arguments)
-        said = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
-        return subprocess.CompletedProcess(done.args, done.returncode, *said)
+        texts = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
     def _bytes(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         command = ["git", "--no-optional-locks", "-C", str(self.workspace), *arguments]
@@ -269,16 +269,16 @@ class Git:
 
 
 def _moment(seconds: str) -> datetime:
-    """Unix time; what a broken commit says of centuries to come is as good as the last one."""
+    """Read unix time; a broken commit's is kept within what a datetime can hold."""
     return datetime.fromtimestamp(min(max(int(seconds), 0), _LAST_SECOND), UTC)
 
 
-def _holders(names: Iterable[str]) -> set[str]:
-    """The folders that hold these files, directly or not."""
-    found: set[str] = set()
+def _parents(names: Iterable[str]) -> set[str]:
+    """All folders above these files."""
+    folders: set[str] = set()
     for name in names:
         folder = posixpath.dirname(name)
-        while folder and folder not in found:
-            found.add(folder)
+        while folder and folder not in folders:
+            folders.add(folder)
             folder = posixpath.dirname(folder)
-    return found
+    return folders

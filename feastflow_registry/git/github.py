@@ -1,4 +1,4 @@
-"""What GitHub knows of a repository's history, and what it is told of a commit, by its REST API.
+"""GitHub's REST API: the history of a repository, and the statuses of its commits.
 
 https://docs.github.com/en/rest/commits/commits#compare-two-commits
 https://docs.github.com/en/rest/git/refs#get-a-reference
@@ -36,7 +36,7 @@ _RETRY = Retry(
     retry_after_max=30,
     raise_on_status=False,
 )
-# A status is worth no long wait; to set it twice does no harm.
+# A status is not worth a long wait; setting it twice does no harm.
 _BRIEF = _RETRY.new(total=2, retry_after_max=5, allowed_methods=None)
 
 
@@ -83,7 +83,7 @@ class GitHubHistory:
         return self._ask(ask) or []
 
     def is_shallow(self) -> bool:
-        """GitHub has all of it."""
+        """GitHub has the whole history."""
         return False
 
     def git_tag(self, name: str) -> Commit | None:
@@ -104,7 +104,7 @@ class GitHubHistory:
         )
 
     def _ask(self, question: Callable[[], T]) -> T | None:
-        """Ask GitHub, once more where the answer arrives damaged; nothing, where there is none.
+        """Ask GitHub, once more if the answer arrives damaged; nothing if it does not exist.
 
         The client keeps one connection, so one thread asks at a time.
         """
@@ -113,19 +113,19 @@ class GitHubHistory:
 
     def _ask_alone(self, question: Callable[[], T]) -> T | None:
         try:
-            found = _ask_once(question)
+            answer = _ask_once(question)
         except (requests.exceptions.ChunkedEncodingError, ValueError):
-            # urllib3 repeats what breaks before an answer's body, not what breaks within it.
+            # urllib3 does not retry what breaks within an answer's body.
             try:
-                found = _ask_once(question)
+                answer = _ask_once(question)
             except (requests.exceptions.ChunkedEncodingError, ValueError):
                 raise _unreachable("sends damaged answers") from None
-        if found is None and not self._is_visible:
+        if answer is None and not self._is_visible:
             self._check_visible()
-        return found
+        return answer
 
     def _check_visible(self) -> None:
-        """Tell "there is none" from "you may not know": GitHub answers both with 404."""
+        """Make sure that a 404 does not come from a repository that the token may not read."""
         if _ask_once(lambda: self._repository.complete().full_name) is None:
             raise _refused("404")
         self._is_visible = True
@@ -140,10 +140,10 @@ class GitHubStatuses:
         self._token = token
 
     def set(self, commit: Commit, status: Status) -> None:
-        """Set a status to success, in one request. Raises a failure whatever is in the way."""
+        """Set a status to success, in one request. Raises a failure if that does not succeed."""
         if not self._token:
             raise _unset("the input github-token is empty")
-        # A client of its own, as one keeps one connection.
+        # Each call has its own client, because a client keeps one connection.
         repository = _reach(self._api_url, self._name, self._token, _BRIEF)
         try:
             repository.get_commit(commit.sha).create_status(
@@ -156,7 +156,7 @@ class GitHubStatuses:
 
 
 def _reach(api_url: str, repository: str, token: str, retry: Retry) -> Repository:
-    """A repository as PyGithub sees it, before anything is asked."""
+    """A repository of PyGithub, without a request."""
     client = Github(
         base_url=api_url,
         auth=Auth.Token(token) if token else None,
@@ -170,7 +170,7 @@ def _reach(api_url: str, repository: str, token: str, retry: Retry) -> Repositor
 
 
 def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
-    """Walk from the newest commit (GitHub lists it last) while it is among those listed."""
+    """Follow first parents from the newest commit, which GitHub lists last, as far as listed."""
     found: list[Commit] = []
     current = next(reversed(parents), "")
     while current in parents:
@@ -180,7 +180,7 @@ def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
 
 
 def _ask_once(question: Callable[[], T]) -> T | None:
-    """Ask GitHub; nothing, where there is no such thing. Anything else is a failure."""
+    """Ask GitHub; nothing if it does not exist. Any other error is a failure."""
     try:
         return question()
     except GithubException as error:

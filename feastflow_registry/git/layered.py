@@ -1,4 +1,4 @@
-"""Which source of history to believe: the clone where it can prove, else the remote."""
+"""The clone's history where it can prove something, else the remote's."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ENOUGH = 100
 
 @dataclass(slots=True)
 class LayeredHistory:
-    """The clone first, then GitHub, which is only reached for when it is needed.
+    """Asks the clone first, then the remote, which is reached only when it is needed.
 
-    What changes meanwhile (branches, git tags) is always asked of the remote. Several threads
-    may ask.
+    What may change during a run (branches, git tags) is always asked of the remote. Several
+    threads may ask.
     """
 
     clone: History
@@ -39,13 +39,12 @@ class LayeredHistory:
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Say where ``head`` stands to ``base``; each pair is asked once."""
         with self._asking:
-            known = self._relations.get((base, head))
-            if known is None:
-                known = self.clone.relation(base, head)
-                if known is Relation.UNKNOWN:
-                    known = self.remote.relation(base, head)
-                self._relations[base, head] = known
-            return known
+            if (base, head) not in self._relations:
+                relation = self.clone.relation(base, head)
+                if relation is Relation.UNKNOWN:
+                    relation = self.remote.relation(base, head)
+                self._relations[base, head] = relation
+            return self._relations[base, head]
 
     def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
         """List what a branch has beyond a commit, newest first."""
@@ -55,10 +54,10 @@ class LayeredHistory:
         """List the first parents before a commit, newest first; each is asked once."""
         with self._asking:
             if commit not in self._ancestors:
-                found = self.clone.ancestors(commit)
-                if not found or (len(found) < _ENOUGH and self.clone.is_shallow()):
-                    found = max(found, self.remote.ancestors(commit), key=len)
-                self._ancestors[commit] = found
+                commits = self.clone.ancestors(commit)
+                if not commits or (len(commits) < _ENOUGH and self.clone.is_shallow()):
+                    commits = max(commits, self.remote.ancestors(commit), key=len)
+                self._ancestors[commit] = commits
             return self._ancestors[commit]
 
     def is_shallow(self) -> bool:

@@ -1,4 +1,4 @@
-"""The files of a repository: what may be read, and what ``build`` remembers for ``push``."""
+"""The files of a repository, of which none outside it is read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from feastflow_registry.model.services import Service, Where
 
 
 def read_file(workspace: Path, path: str, *, most: int) -> bytes | None:
-    """Read the beginning of a file, ``most`` bytes; nothing, if it is missing.
+    """Read at most the first ``most`` bytes of a file; nothing if it is missing.
 
-    Raises an input failure if it is no file or, links followed, lies outside.
+    Raises an input failure if it is no file, or lies outside after links are followed.
     """
     whole = workspace / path
     if not os.path.lexists(whole):
@@ -21,7 +21,7 @@ def read_file(workspace: Path, path: str, *, most: int) -> bytes | None:
     if not _lies_within(whole, workspace) or not whole.is_file():
         raise Failure(
             Kind.INPUT,
-            f"{_shown(whole, workspace)} is not a file of the repository.",
+            f"{_display(whole, workspace)} is not a file of the repository.",
             "Give a file inside it; a symbolic link must not lead out of it.",
         )
     with whole.open("rb") as file:
@@ -29,7 +29,7 @@ def read_file(workspace: Path, path: str, *, most: int) -> bytes | None:
 
 
 def create_file(workspace: Path, path: str, text: str) -> bool:
-    """Write a new file; false, if there is one already."""
+    """Write a new file; false if it exists already."""
     try:
         with (workspace / path).open("x", encoding="utf-8") as file:
             file.write(text)
@@ -39,7 +39,7 @@ def create_file(workspace: Path, path: str, text: str) -> bool:
 
 
 def check_files(workspace: Path, services: Sequence[Service], where: Where) -> Iterator[Problem]:
-    """Yield what a build names and cannot have: it is missing or, links followed, lies outside."""
+    """Yield a problem for each path of a build that is missing, or outside by a symbolic link."""
     for service in services:
         yield from _check_build(workspace, service, where)
         others = [(value, "additional_contexts") for value in service.folders]
@@ -50,7 +50,7 @@ def check_files(workspace: Path, services: Sequence[Service], where: Where) -> I
             if not _lies_within(path, workspace):
                 yield _outside(path, workspace, where(service.name, key))
             elif not path.exists():
-                shown = _shown(path, workspace)
+                shown = _display(path, workspace)
                 cause = f"{where(service.name, key)}: there is no {shown}."
                 yield Problem(cause, "Give a path relative to the top folder of the repository.")
 
@@ -64,13 +64,13 @@ def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Pr
             return
     if not context.is_dir():
         yield Problem(
-            f"{where(service.name, 'context')}: there is no folder {_shown(context, workspace)}.",
+            f"{where(service.name, 'context')}: there is no folder {_display(context, workspace)}.",
             "Give the folder that the Dockerfile copies from, relative to the repository.",
         )
     elif not dockerfile.is_file():
         place = where(service.name, "dockerfile")
         yield Problem(
-            f"{place}: there is no file {_shown(dockerfile, workspace)}.",
+            f"{place}: there is no file {_display(dockerfile, workspace)}.",
             "Give its path relative to the context, as in a Compose file: with context: app, "
             "write dockerfile: Dockerfile for app/Dockerfile.",
         )
@@ -78,7 +78,7 @@ def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Pr
 
 def _outside(path: Path, workspace: Path, where: str) -> Problem:
     return Problem(
-        f"{where}: {_shown(path, workspace)} lies outside the repository.",
+        f"{where}: {_display(path, workspace)} lies outside the repository.",
         "Give a path inside it; a symbolic link must not lead out of it.",
     )
 
@@ -94,5 +94,5 @@ def _resolved(path: Path) -> Path:
         return Path("/")
 
 
-def _shown(path: Path, workspace: Path) -> str:
+def _display(path: Path, workspace: Path) -> str:
     return repr(os.path.relpath(path, workspace))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,6 @@ from enum import Enum
 from typing import NamedTuple
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.immutability import ImmutableTags
 from feastflow_registry.model.references import Commit, Digest, Tag
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 
@@ -30,8 +30,11 @@ IMAGES = (
 _ATTESTATION = "vnd.docker.reference.type"
 _REVISION = "org.opencontainers.image.revision"
 _SOURCE = "org.opencontainers.image.source"
-_MOST_PLATFORMS = 64
 _FIRST_YEAR = 2000
+_RULE = re.compile(
+    r"\^?(?:(?:[\w/-]|\.|\\[.dw-]|\[(?:\w(?:-\w)?|\.)+\])(?:[*+?]|\{\d\d?\})?)*\$?", re.ASCII
+)
+_MOST_REPEATS = 3
 _FOREIGN = (".image.rootfs.foreign.", ".image.layer.nondistributable.")
 
 
@@ -40,6 +43,14 @@ class Blob(NamedTuple):
 
     digest: Digest
     size: int
+
+
+class Child(NamedTuple):
+    """A manifest that an index lists. An attestation tells about an image and is not one."""
+
+    digest: Digest
+    is_index: bool = False
+    is_attestation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ class Manifest:
         content = json_object(data)
         media_type = str(content.get("mediaType") or content_type.partition(";")[0].strip())
         if media_type not in INDEXES + IMAGES:
-            raise _malformed(f"has the type {media_type[:80]!r}")
+            raise malformed(f"has the type {media_type[:80]!r}")
         return cls(data, media_type, content)
 
     @property
@@ -65,17 +76,10 @@ class Manifest:
         return self.media_type in INDEXES
 
     @property
-    def platforms(self) -> tuple[Digest, ...]:
-        """The manifests of an index, without those that hold attestations."""
-        found = [each for each in self._entries("manifests") if not _is_attestation(each)]
-        if not 0 < len(found) <= _MOST_PLATFORMS:
-            raise _malformed(f"is an index of {len(found)} platforms")
-        return tuple(_digest(each) for each in found)
-
-    @property
-    def children(self) -> tuple[Digest, ...]:
+    def children(self) -> tuple[Child, ...]:
         """Every manifest that an index lists, attestations included; none for an image."""
-        return tuple(_digest(each) for each in self._entries("manifests") if self.is_index)
+        listed = self.content.get("manifests") if self.is_index else None
+        return tuple(map(_child, listed)) if isinstance(listed, list) else ()
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
@@ -86,7 +90,7 @@ class Manifest:
         """
         if self.is_index:
             return ()
-        layers = [each for each in self._entries("layers") if not _is_foreign(each)]
+        layers = [each for each in self._layers if not _is_foreign(each)]
         return tuple(
             Blob(_digest(each), _size(each)) for each in (self.content.get("config"), *layers)
         )
@@ -99,13 +103,16 @@ class Manifest:
     @property
     def size(self) -> int:
         """The bytes of the configuration and all layers, compressed, as they are pulled."""
-        parts = [self.content.get("config"), *self._entries("layers")]
+        parts = [self.content.get("config"), *self._layers]
         sizes = [each.get("size") for each in parts if isinstance(each, dict)]
         return sum(each for each in sizes if isinstance(each, int) and each > 0)
 
-    def _entries(self, key: str) -> list[dict[str, object]]:
-        found = self.content.get(key)
-        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    @property
+    def _layers(self) -> list[dict[str, object]]:
+        layers = self.content.get("layers")
+        return (
+            [each for each in layers if isinstance(each, dict)] if isinstance(layers, list) else []
+        )
 
 
 class Origin(NamedTuple):
@@ -145,7 +152,7 @@ def json_object(data: bytes) -> Mapping[str, object]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise _malformed("is no JSON object")
+        raise malformed("is no JSON object")
     return found
 
 
@@ -155,9 +162,12 @@ def hashes_to(data: bytes, digest: Digest) -> bool:
     return hashlib.new(algorithm, data).hexdigest() == expected
 
 
-def _is_attestation(entry: dict[str, object]) -> bool:
-    annotations = entry.get("annotations")
-    return isinstance(annotations, dict) and _ATTESTATION in annotations
+def _child(entry: object) -> Child:
+    digest = _digest(entry)
+    descriptor = entry if isinstance(entry, dict) else {}
+    annotations = descriptor.get("annotations")
+    is_attestation = isinstance(annotations, dict) and _ATTESTATION in annotations
+    return Child(digest, descriptor.get("mediaType") in INDEXES, is_attestation)
 
 
 def _is_foreign(entry: dict[str, object]) -> bool:
@@ -168,7 +178,7 @@ def _is_foreign(entry: dict[str, object]) -> bool:
 def _size(entry: object) -> int:
     size = entry.get("size") if isinstance(entry, dict) else None
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise _malformed("does not say how large its parts are")
+        raise malformed("does not say how large its parts are")
     return size
 
 
@@ -176,10 +186,11 @@ def _digest(entry: object) -> Digest:
     try:
         return Digest.parse(str(entry.get("digest")) if isinstance(entry, dict) else "")
     except Failure:
-        raise _malformed("names no digest where one is due") from None
+        raise malformed("names no digest where one is due") from None
 
 
-def _malformed(what: str) -> Failure:
+def malformed(what: str) -> Failure:
+    """What the registry holds cannot be read."""
     return Failure(
         Kind.UNVERIFIED,
         f"what the registry holds is not a container image: it {what}.",
@@ -231,6 +242,58 @@ class ListedTag:
     pushed: datetime | None = None
     pulled: datetime | None = None
     platforms: tuple[Platform, ...] = ()
+
+
+class Verdict(Enum):
+    """Whether a tag is immutable, as far as can be told from here."""
+
+    NO = "may be changed"
+    MAYBE = "may be immutable"
+    YES = "is immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class ImmutableTags:
+    """Docker Hub's setting of a repository: a tag that matches any of the rules is immutable.
+
+    https://docs.docker.com/docker-hub/repos/manage/hub-images/immutable-tags/
+    """
+
+    enabled: bool = False
+    rules: tuple[str, ...] = ()
+
+    def judge(self, tag: str) -> tuple[Verdict, str]:
+        """Say whether a tag is immutable, and by which rule.
+
+        Docker does not say whether a rule must match the whole tag: if only a part matches, or
+        if there is no rule at all, the tag may be immutable.
+        """
+        if not self.enabled:
+            return Verdict.NO, ""
+        verdicts = [(_judge(rule, tag), rule) for rule in self.rules]
+        for wanted in (Verdict.YES, Verdict.MAYBE):
+            for verdict, rule in verdicts:
+                if verdict is wanted:
+                    return verdict, rule
+        return (Verdict.NO if self.rules else Verdict.MAYBE), ""
+
+
+def _judge(rule: str, tag: str) -> Verdict:
+    """Judge by one rule, which is a regular expression of Go's RE2.
+
+    Only a row of characters and classes with few repeats, such as ``v.*``, is decided: it means
+    the same to Python, and takes little time.
+    """
+    try:
+        simple = _RULE.fullmatch(rule) and len(re.findall(r"[*+?]", rule)) <= _MOST_REPEATS
+        pattern = re.compile(rule, re.ASCII) if simple else None
+    except re.error:  # A range that ends before it begins.
+        pattern = None
+    if pattern is None:
+        return Verdict.MAYBE
+    if pattern.fullmatch(tag):
+        return Verdict.YES
+    return Verdict.MAYBE if pattern.search(tag) else Verdict.NO
 
 
 @dataclass(frozen=True, slots=True)

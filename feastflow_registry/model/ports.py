@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from feastflow_registry.model.errors import Failure
@@ -13,7 +14,6 @@ from feastflow_registry.model.images import (
     Deleted,
     HubRepository,
     ListedTag,
-    Manifest,
     Published,
     PullLimit,
 )
@@ -48,6 +48,15 @@ class Registry(Protocol):
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         """Read an image by digest and recompute the digest from its bytes."""
 
+    def size(self, repository: Repository, digest: Digest) -> int:
+        """The bytes of an image, of an index those of its largest platform; 0 if it is no image.
+
+        It costs less than ``inspect``.
+        """
+
+    def created(self, repository: Repository, digest: Digest) -> datetime | None:
+        """When an image was made, by its newest platform; nothing if none tells."""
+
     def set_tag(self, reference: Reference, digest: Digest) -> None:
         """Point a tag at a manifest of the same repository, byte for byte."""
 
@@ -60,12 +69,6 @@ class Registry(Protocol):
     def pull_limit(self, reference: Reference) -> PullLimit | None:
         """Ask how many pulls are left; nothing, where they are not limited."""
 
-    def platforms(self, repository: Repository, digest: Digest) -> Sequence[Manifest]:
-        """Read an image, or the images of an index, without their attestations."""
-
-    def config(self, repository: Repository, digest: Digest) -> bytes:
-        """Read an image's configuration."""
-
 
 class Copier(Protocol):
     """Brings images from one repository or registry to another."""
@@ -74,54 +77,30 @@ class Copier(Protocol):
         """Copy an image with all that it lists, what is there left out; the bytes that went."""
 
 
-class TagReader(Protocol):
-    """What tells which tags there are, and which images they name."""
-
-    def resolve(self, reference: Reference) -> Digest | None:
-        """Ask what a tag or digest points at; nothing, if it is not there."""
-
-    def tags(self, repository: Repository) -> tuple[Tag, ...]:
-        """List every tag; none, if there is no such repository."""
-
-
-class ImageReader(TagReader, Protocol):
-    """What also tells what an image is made of."""
-
-    def platforms(self, repository: Repository, digest: Digest) -> Sequence[Manifest]:
-        """Read an image, or the images of an index, without their attestations."""
-
-    def config(self, repository: Repository, digest: Digest) -> bytes:
-        """Read an image's configuration."""
-
-
-class Listing(Protocol):
-    """A registry's own listing, which tells more than names."""
-
-    def tags(self, repository: Repository) -> Iterable[ListedTag]:
-        """List every tag, page by page; none, if there is no such repository."""
-
-
-class TagDeletion(Protocol):
-    """Deletes tags, and leaves their images."""
+class Deletion(Protocol):
+    """Deletes on one registry, as its distribution API allows."""
 
     def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
-        """Delete one tag, if that can be done here. Raises a refusal, or a conflict."""
-
-
-class ImageDeletion(TagDeletion, Protocol):
-    """Deletes whole images too, where tags alone cannot be."""
+        """Delete one tag and leave its image, if the registry does that. May raise a refusal."""
 
     def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         """Delete an image and all of its tags."""
 
     def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
-        """Every manifest that an index needs: what it lists, and what these list in turn."""
-
-    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
-        """What must stay for the kept digests to stay whole: they and their children."""
+        """Every manifest that an image needs to stay whole; none if it is no index."""
 
 
-class DockerHub(Listing, TagDeletion, Protocol):
+class Listing(Protocol):
+    """A registry's own API, which tells more than names and deletes a tag alone."""
+
+    def tags(self, repository: Repository) -> Iterable[ListedTag]:
+        """List every tag, page by page; none, if there is no such repository."""
+
+    def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+        """Delete one tag and leave its image. May raise a refusal, or a conflict."""
+
+
+class DockerHub(Listing, Protocol):
     """Docker Hub's own API."""
 
     def about(self, repository: Repository) -> HubRepository | None:

@@ -1,13 +1,12 @@
 """Answering a registry's challenge: Basic, or a Bearer token from its token server.
 
-One token serves a whole run: it is asked for with every scope the run needs. The token
-server's address comes from the registry and is not trusted further than that.
+One token serves a whole run: it is requested with every scope that the run needs. The token
+server's address comes from the registry and is checked before the credential is sent there.
 https://distribution.github.io/distribution/spec/auth/token/
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,8 +26,8 @@ _HUB_REALMS = frozenset({"auth.docker.io"})
 class Authenticator:
     """Keeps the ``Authorization`` header of one run, for all of its threads.
 
-    ``write``: ask for push as well as pull, ``delete``: for deletion too; ``settled``: whether the
-    registry has said what it wants.
+    ``write``: ask for push as well as pull; ``delete``: ask for deletion too; ``is_tried``: whether
+    a first request has shown which kind of authorization the registry wants.
     """
 
     http: Client
@@ -37,8 +36,8 @@ class Authenticator:
     repositories: Sequence[Repository]
     write: bool
     header: str | None = field(default=None, repr=False)
-    settled: bool = False
-    answering: RLock = field(default_factory=RLock)
+    is_tried: bool = False
+    lock: RLock = field(default_factory=RLock)
     delete: bool = False
 
     @staticmethod
@@ -47,11 +46,11 @@ class Authenticator:
         return header is not None and header.startswith("Basic ")
 
     def answer(self, challenge: Response, sent: str | None) -> str:
-        """Take up the 401 that a header brought; the header to send instead.
+        """Answer the challenge of a 401: the header to send instead of the one that was ``sent``.
 
-        Raises a refused failure if there is nothing to answer.
+        Raises a refused failure if there is no answer.
         """
-        with self.answering:
+        with self.lock:
             if self.header is None or self.header == sent:
                 self.header = self._answer(challenge)
             return self.header
@@ -104,10 +103,10 @@ class Authenticator:
         """Send the credential over https only, and Docker Hub's to Docker Hub's own server."""
         parts = urlsplit(realm)
         local = self.host.is_loopback and is_loopback(parts.hostname or "")
-        honest = parts.hostname and "@" not in parts.netloc and not parts.fragment
+        trusted = parts.hostname and "@" not in parts.netloc and not parts.fragment
         if self.host.is_docker_hub:
-            honest = honest and parts.hostname in _HUB_REALMS
-        if not honest or (parts.scheme != "https" and not (local and parts.scheme == "http")):
+            trusted = trusted and parts.hostname in _HUB_REALMS
+        if not trusted or (parts.scheme != "https" and not (local and parts.scheme == "http")):
             raise Failure(
                 Kind.REFUSED,
                 f"{self.host} sends its users to the token server {redact(realm)!r}, "
@@ -117,11 +116,7 @@ class Authenticator:
 
 
 def _read_token(response: Response) -> str:
-    try:
-        body = json.loads(response.body)
-    except (ValueError, RecursionError):
+    if response.status != 200:
         return ""
-    if response.status != 200 or not isinstance(body, dict):
-        return ""
-    token = body.get("token") or body.get("access_token")
+    token = response.json.get("token") or response.json.get("access_token")
     return token if isinstance(token, str) and token.isascii() and token.isprintable() else ""

@@ -1,29 +1,33 @@
 """The OCI distribution protocol, as far as publishing safely needs it.
 
-Tags are compared by the digest that HEAD names; every manifest is hashed once when it is read.
+A tag's digest comes from a HEAD request; every manifest is hashed when it is read.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import (
     IMAGES,
     INDEXES,
+    Child,
     Manifest,
     Origin,
     Published,
     PullLimit,
     hashes_to,
-    json_object,
+    malformed,
+    read_created,
     read_origin,
 )
+from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
@@ -32,6 +36,9 @@ from feastflow_registry.registry.http import Client, Response, Sink, Stream, red
 _MANIFEST_LIMIT = 4 * 1024 * 1024
 _CONFIG_LIMIT = 8 * 1024 * 1024
 _MOST_PAGES = 1000
+_MOST_PLATFORMS = 64
+_MOST_DESCENDANTS = 1000
+_DEEPEST = 4
 _ACCEPT = ", ".join(INDEXES + IMAGES)
 
 
@@ -45,7 +52,7 @@ class RegistryClient:
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
 
     def resolve(self, reference: Reference) -> Digest | None:
-        """Ask what a tag or digest points at, by HEAD, which Docker Hub counts as no pull."""
+        """Ask what a tag or digest points at, by HEAD: Docker Hub does not count it as a pull."""
         path = f"manifests/{reference.identifier}"
         response = self.send("HEAD", reference.repository, path, accept=_ACCEPT)
         if response.status == 404:
@@ -60,9 +67,8 @@ class RegistryClient:
 
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         """Read an image: its labels over all platforms, and its largest platform's size."""
-        known = self.images.get((repository, digest))
-        if known:
-            return known
+        if cached := self.images.get((repository, digest)):
+            return cached
         platforms = self.platforms(repository, digest)
         origins = {read_origin(self.config(repository, each.config)) for each in platforms}
         origin = origins.pop() if len(origins) == 1 else Origin()
@@ -76,15 +82,59 @@ class RegistryClient:
         self.images[repository, digest] = image
         return image
 
+    def size(self, repository: Repository, digest: Digest) -> int:
+        """The compressed bytes of an image's largest platform; 0 of what is no image."""
+        return max((each.size for each in self._images(repository, digest)), default=0)
+
+    def created(self, repository: Repository, digest: Digest) -> datetime | None:
+        """When an image was made, by its newest platform; nothing if none tells."""
+        images = self._images(repository, digest)
+        moments = (read_created(self.config(repository, each.config)) for each in images)
+        return max(filter(None, moments), default=None)
+
+    def _images(self, repository: Repository, digest: Digest) -> tuple[Manifest, ...]:
+        """The platforms of an image; none of what is no image."""
+        try:
+            return self.platforms(repository, digest)
+        except Failure as failure:
+            if failure.kind is not Kind.UNVERIFIED:
+                raise
+            return ()
+
     def platforms(self, repository: Repository, digest: Digest) -> tuple[Manifest, ...]:
         """Read an image, or the images of an index, without their attestations."""
         manifest = self.manifest(repository, digest)
         if not manifest.is_index:
             return (manifest,)
-        return tuple(self.manifest(repository, each) for each in manifest.platforms)
+        children = self.descendants(repository, digest)
+        images = [each.digest for each in children if not each.is_index | each.is_attestation]
+        if not 0 < len(images) <= _MOST_PLATFORMS:
+            raise malformed(f"is an index of {len(images)} platforms")
+        return tuple(self.manifest(repository, each) for each in images)
+
+    def descendants(self, repository: Repository, digest: Digest) -> tuple[Child, ...]:
+        """Every manifest that an index lists, and what indexes among them list in turn.
+
+        Each comes after all indexes that list it. Only indexes are read. Raises an unverified
+        failure if there are too many, or if they are nested too deeply.
+        """
+        descendants: dict[Digest, Child] = {}
+        indexes = [digest]
+        for _ in range(_DEEPEST):
+            manifests = spread(partial(self.manifest, repository), indexes)
+            children = {each.digest: each for parent in manifests for each in parent.children}
+            # What was listed before moves to the end, behind the index that lists it again.
+            kept = {key: each for key, each in descendants.items() if key not in children}
+            descendants = kept | children
+            if len(descendants) > _MOST_DESCENDANTS:
+                break
+            indexes = [each.digest for each in children.values() if each.is_index]
+            if not indexes:
+                return tuple(descendants.values())
+        raise malformed("lists manifests without end")
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
-        """Put the manifest's own bytes under a tag: no layer travels, the digest stays."""
+        """Write the manifest's own bytes under a tag: no layer is sent, the digest stays."""
         manifest = self.manifest(reference.repository, digest)
         path = f"manifests/{reference.identifier}"
         response = self.send(
@@ -100,22 +150,24 @@ class RegistryClient:
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
         """List every tag, page by page; none, if there is no such repository."""
         path: str | None = "tags/list?n=1000"
-        found: list[Tag] = []
+        tags: list[Tag] = []
         for _ in range(_MOST_PAGES):
             if path is None:
-                return tuple(found)
+                return tuple(tags)
             response = self.send("GET", repository, path, limit=_MANIFEST_LIMIT)
             if response.status == 404:
                 return ()
             if response.status != 200:
                 raise self.unexpected(response, f"the tags of {repository}")
-            names = json_object(response.body).get("tags")
-            found += [_tag(name) for name in names] if isinstance(names, list) else []
+            if not response.json:
+                raise _misbehaving(f"{redact(response.url)} answered without JSON")
+            names = response.json.get("tags")
+            tags += [_tag(name) for name in names] if isinstance(names, list) else []
             path = _next_page(response, self._url(repository, ""))
         raise _misbehaving(f"{repository} has pages of tags without end")
 
     def check_push(self, repository: Repository) -> None:
-        """Begin an upload and cancel it: the one proof of the right to push."""
+        """Begin an upload and cancel it, which is the only proof of the right to push."""
         response = self.send("POST", repository, "blobs/uploads/", body=b"")
         if response.status not in (201, 202):
             raise self.unexpected(response, f"pushing to {repository}", write=True)
@@ -139,9 +191,8 @@ class RegistryClient:
 
     def manifest(self, repository: Repository, digest: Digest) -> Manifest:
         """Read a manifest or an index, and recompute its digest."""
-        known = self.manifests.get((repository, digest))
-        if known:
-            return known
+        if cached := self.manifests.get((repository, digest)):
+            return cached
         response = self.send(
             "GET", repository, f"manifests/{digest}", accept=_ACCEPT, limit=_MANIFEST_LIMIT
         )
@@ -189,9 +240,9 @@ class RegistryClient:
         limit: int = 65536,
         sink: Sink | None = None,
     ) -> Response:
-        """Send one request about a repository; what the answer means is the caller's to judge.
+        """Send one request about a repository; the caller judges the answer.
 
-        The body of a 200 goes into the ``sink``, if there is one, wherever it is redirected to.
+        The ``sink``, if any, takes the body of a 200; then redirects are followed.
         """
         headers = {"Accept": accept}
         if body is not None:
@@ -210,23 +261,23 @@ class RegistryClient:
         limit: int = 65536,
         sink: Sink | None = None,
     ) -> Response:
-        """Send with authorization; the first one alone, for it learns what the registry wants."""
+        """Send with authorization; the first request alone, to learn what the registry wants."""
 
         def send(header: str | None) -> Response:
             own = {"Authorization": header} if header else {}
             sent = {**headers, **own}
             return self.http.send(method, url, headers=sent, body=body, limit=limit, sink=sink)
 
-        if not self.auth.settled:
-            with self.auth.answering:
-                if not self.auth.settled:
+        if not self.auth.is_tried:
+            with self.auth.lock:
+                if not self.auth.is_tried:
                     response = self._authorized(send)
-                    self.auth.settled = True
+                    self.auth.is_tried = True
                     return response
         return self._authorized(send)
 
     def _authorized(self, send: Callable[[str | None], Response]) -> Response:
-        """Send and answer one challenge: a token may have expired."""
+        """Send, and once more with a new header if the registry answers with a challenge."""
         sent = self.auth.header
         response = send(sent)
         if response.status == 401 and not self.auth.is_basic(sent):
@@ -237,30 +288,30 @@ class RegistryClient:
         return response
 
     def unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
-        """Turn a final answer into a failure, with the registry's own words, shortened."""
-        words = error_words(response)
+        """Turn a final answer into a failure, with the registry's own explanation."""
+        reason = response.explanation
         host = self.auth.host
         if response.status in (401, 403) or (response.status == 404 and write):
             need, may = ("read and write", "push to") if write else ("read", "pull from")
             fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
-            if "immutab" in words:
+            if "immutab" in reason:
                 fix = "Leave the tag out of the repository's rules of immutability on Docker Hub."
-            return Failure(Kind.REFUSED, f"{host} denied {what}{words}.", fix)
-        return _misbehaving(f"{redact(response.url)} answered {response.status}{words}")
+            return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix)
+        return _misbehaving(f"{redact(response.url)} answered {response.status}{reason}")
 
     def _user(self) -> str:
         return repr(self.auth.credential.username) if self.auth.credential else "(none)"
 
 
 def upload_address(response: Response) -> str:
-    """Where a begun upload goes; empty if it is another host, or http: no place for credentials."""
+    """The address of a begun upload; empty if it is elsewhere, where no credential may go."""
     location = response.headers.get("location", "")
     upload = urljoin(response.url, location)
     return upload if location and urlsplit(upload)[:2] == urlsplit(response.url)[:2] else ""
 
 
 def damaged(repository: Repository, digest: Digest) -> Failure:
-    """The registry holds something else than it says."""
+    """The registry's bytes are not those of the digest."""
     return Failure(
         Kind.UNVERIFIED,
         f"the bytes of {repository}@{digest.short} do not hash to its digest.",
@@ -269,7 +320,7 @@ def damaged(repository: Repository, digest: Digest) -> Failure:
 
 
 def _tag(name: object) -> Tag:
-    """A tag of a listing, which becomes a part of addresses."""
+    """Read a tag of a listing; it becomes part of an address, so it must be valid."""
     try:
         return Tag.parse(str(name))
     except Failure:
@@ -277,7 +328,7 @@ def _tag(name: object) -> Tag:
 
 
 def _next_page(response: Response, base: str) -> str | None:
-    """The next page's path, by ``Link: <…>; rel="next"``, on the same repository only."""
+    """The next page's path, from ``Link: <…>; rel="next"``, of the same repository only."""
     target, _, relation = response.headers.get("link", "").partition(">")
     if not target.startswith("<") or "next" not in relation:
         return None
@@ -285,17 +336,6 @@ def _next_page(response: Response, base: str) -> str | None:
     if not url.startswith(base):
         raise _misbehaving(f"{redact(base)} continues at another address")
     return url.removeprefix(base)
-
-
-def error_words(response: Response) -> str:
-    """The registry's message, on one line and without what a terminal would obey."""
-    try:
-        first = json.loads(response.body)["errors"][0]
-        text = f"{first.get('code', '')}: {first.get('message', '')}"
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return ""
-    clean = "".join(each if each.isprintable() else " " for each in text)
-    return f' ("{clean[:200]}")'
 
 
 def _misbehaving(cause: str) -> Failure:

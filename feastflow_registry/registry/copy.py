@@ -1,9 +1,10 @@
 """Copying an image to another repository or registry: the same bytes, so the same digest.
 
-Manifests go after all that they list: layers first, then platforms and attestations, an index last,
-and each by its digest alone, so that nothing has a name before it is whole. What is there is left
-out. Layers go through this process in pieces, each hashed as it passes; within a registry they are
-mounted. Whatever names the image as its ``subject`` (signatures of other tools) is not followed.
+A manifest is written after all that it lists: layers first, then platforms and attestations, an
+index last. Each is written by its digest alone, so that no tag names an incomplete image. What the
+target has is not sent. Layers pass through this process in pieces and are hashed on the way; within
+a registry they are mounted. What names the image as its ``subject`` (signatures of other tools, for
+example) is not copied.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md#push
 """
 
@@ -16,22 +17,20 @@ from threading import BoundedSemaphore
 from urllib.parse import urlencode, urlsplit
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.images import Blob, Manifest
+from feastflow_registry.model.images import Blob, Manifest, malformed
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.registry.client import RegistryClient, damaged, upload_address
 from feastflow_registry.registry.http import REDIRECTS, Response, Stream, redact
 
 _AT_ONCE = 4
-_DEEPEST = 4
-_MOST_MANIFESTS = 1000
 
 
 @dataclass(slots=True)
 class ImageCopier:
     """Copies from one registry to another, or within one.
 
-    To mount, the token of ``target`` must have been asked for both repositories.
+    To mount layers, the token of ``target`` must have been asked for both repositories.
     """
 
     source: RegistryClient
@@ -39,56 +38,38 @@ class ImageCopier:
     _slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_AT_ONCE))
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
-        """Copy an image with all that it lists, what is there left out; the bytes that went.
+        """Copy an image with all that it lists, unless it is there; the bytes that were sent.
 
         Raises an unverified failure if bytes are not what their digest says.
         """
         if source == target:
             return 0
-        road = _Road(self.source, source, self.target, target, self._slots)
-        manifests: dict[Digest, Manifest] = {}
-        self._collect(road, digest, manifests, _DEEPEST)
-        wanted = [each for each, there in self._look(road, manifests) if not there]
-        blobs = dict.fromkeys(blob for each in wanted for blob in manifests[each].blobs)
-        sent = sum(spread(road.carry, blobs))
-        images = [each for each in wanted if not manifests[each].is_index]
-        for _ in spread(lambda each: road.put(each, manifests[each]), images):
-            pass
-        for each in wanted:
+        route = _Route(self.source, source, self.target, target, self._slots)
+        manifests = self._read(source, digest)
+        present = spread(route.has, manifests)
+        missing = [each for each, there in zip(manifests, present, strict=True) if not there]
+        blobs = dict.fromkeys(blob for each in missing for blob in manifests[each].blobs)
+        sent = sum(spread(route.copy_blob, blobs))
+        images = [each for each in missing if not manifests[each].is_index]
+        spread(lambda each: route.put(each, manifests[each]), images)
+        for each in missing:
             if manifests[each].is_index:
-                road.put(each, manifests[each])
+                route.put(each, manifests[each])
         return sent
 
-    def _collect(
-        self, road: _Road, digest: Digest, found: dict[Digest, Manifest], depth: int
-    ) -> None:
-        """Read a manifest and all that it lists, into an order in which nothing is missing."""
-        manifest = road.source.manifest(road.origin, digest)
-        children = [each for each in manifest.children if each not in found]
-        if depth == 0 or len(found) + len(children) > _MOST_MANIFESTS:
-            raise Failure(
-                Kind.UNVERIFIED,
-                f"{road.origin}@{digest.short} lists manifests without end.",
-                "Look at what published it.",
-            )
-        # Each client keeps what it has read, so that the walk finds it there.
-        for _ in spread(lambda each: road.source.manifest(road.origin, each), children):
-            pass
-        for each in children:
-            self._collect(road, each, found, depth - 1)
-        found[digest] = manifest
-
-    def _look(
-        self, road: _Road, manifests: dict[Digest, Manifest]
-    ) -> Iterator[tuple[Digest, bool]]:
-        def is_there(digest: Digest) -> bool:
-            return self.target.resolve(Reference(road.goal, digest)) is not None
-
-        return zip(manifests, spread(is_there, manifests), strict=True)
+    def _read(self, repository: Repository, digest: Digest) -> dict[Digest, Manifest]:
+        """Read a manifest and all that it lists; each comes after what it lists."""
+        children = self.source.descendants(repository, digest)[::-1]
+        digests = [*(each.digest for each in children), digest]
+        found = spread(lambda each: self.source.manifest(repository, each), digests)
+        manifests = dict(zip(digests, found, strict=True))
+        if any(manifests[each.digest].is_index and not each.is_index for each in children):
+            raise malformed("lists an index as an image")
+        return manifests
 
 
 @dataclass(frozen=True, slots=True)
-class _Road:
+class _Route:
     """From one repository to another."""
 
     source: RegistryClient
@@ -97,20 +78,24 @@ class _Road:
     goal: Repository
     slots: BoundedSemaphore
 
+    def has(self, digest: Digest) -> bool:
+        """Whether the target holds a manifest."""
+        return self.target.resolve(Reference(self.goal, digest)) is not None
+
     def put(self, digest: Digest, manifest: Manifest) -> None:
-        """Write one manifest by its digest, and keep no memory of it: it is to be read back."""
+        """Write one manifest by its digest. It is not remembered, so that it is read back later."""
         self.target.manifests[self.goal, digest] = manifest
         self.target.set_tag(Reference(self.goal, digest), digest)
         self.target.manifests.pop((self.goal, digest), None)
 
-    def carry(self, blob: Blob) -> int:
-        """Bring one blob over; the bytes that went."""
+    def copy_blob(self, blob: Blob) -> int:
+        """Copy one blob, unless it is there; the bytes that were sent."""
         with self.slots:
-            begun = self._begin(blob.digest)
-            return self._pour(blob, begun) if begun else 0
+            upload = self._begin_upload(blob.digest)
+            return self._stream(blob, upload) if upload else 0
 
-    def _begin(self, digest: Digest) -> str:
-        """Begin an upload; nothing, if the blob is there or could be mounted."""
+    def _begin_upload(self, digest: Digest) -> str:
+        """Begin an upload: its address, or empty if the blob is there or could be mounted."""
         response = self.target.send("HEAD", self.goal, f"blobs/{digest}")
         if response.status == 200 or response.status in REDIRECTS:
             return ""
@@ -137,13 +122,13 @@ class _Road:
             )
         return f"{upload}{'&' if urlsplit(upload).query else '?'}{urlencode({'digest': digest})}"
 
-    def _pour(self, blob: Blob, begun: str) -> int:
-        """Stream one blob into an upload; into a new one, from its start, after a bad moment."""
-        uploads = [begun]
+    def _stream(self, blob: Blob, first_upload: str) -> int:
+        """Stream one blob into an upload; after a transient failure, all of it into a new one."""
+        uploads = [first_upload]
 
         def sink(pieces: Iterator[bytes]) -> None:
-            upload = uploads.pop() if uploads else self._begin(blob.digest)
-            if upload:  # Or it is there after all: only the answer was lost.
+            upload = uploads.pop() if uploads else self._begin_upload(blob.digest)
+            if upload:  # Else the blob is there after all: only the answer was lost.
                 body = Stream(self._checked(pieces, blob), blob.size)
                 headers = {"Content-Type": "application/octet-stream"}
                 response = self.target.request("PUT", upload, headers, body=body)
@@ -155,7 +140,7 @@ class _Road:
         return blob.size
 
     def _checked(self, pieces: Iterator[bytes], blob: Blob) -> Iterator[bytes]:
-        """Pass on a blob; its last piece only if all of it is what its digest and size say."""
+        """Yield a blob's pieces, the last one only if all of it has the right digest and size."""
         hashed, passed = hashlib.new(blob.digest.algorithm), 0
         expected = blob.digest.value.partition(":")[2]
         for piece in pieces:

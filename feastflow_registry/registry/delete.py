@@ -1,26 +1,23 @@
 """Deleting on a registry by the OCI distribution protocol, and what must not be deleted there.
 
-A registry deletes by tag, or only by digest, which takes every tag on it along, or not at all; it
-tells which when it is asked. What a kept tag needs is for the caller to ask, and not to delete.
-Whatever names a manifest as its ``subject`` (signatures, attestations of other tools) may go with
-it or stay behind, as the registry has it.
+A registry deletes a tag alone, or only a digest with every tag on it, or nothing; its answer tells
+which. The caller must not delete what a kept tag needs. What names a manifest as its ``subject``
+(signatures, attestations of other tools) may be deleted with it or stay, as the registry decides.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md#content-management
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.images import INDEXES, Deleted
+from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.registry.client import RegistryClient, error_words
+from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.http import Response
 
 _DONE = frozenset({200, 202, 204})
 _UNSUPPORTED = frozenset({400, 405})
-_MOST_CHILDREN = 1000
 
 
 @dataclass(slots=True)
@@ -42,14 +39,14 @@ class RegistryDeletion:
     def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         """Delete a manifest together with every tag on it.
 
-        The caller vouches that nothing that stays needs it: see ``needed``.
+        The caller vouches that nothing that stays needs it: see ``children``.
         """
         response = self._delete(repository, str(Digest.parse(digest.value)))
         reference = Reference(repository, digest)
         if response.status in _UNSUPPORTED:
             raise Failure(
                 Kind.REFUSED,
-                f"{repository.host} does not delete images{error_words(response)}.",
+                f"{repository.host} does not delete images{response.explanation}.",
                 "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
                 "else delete with the means of its own that it offers.",
             )
@@ -60,24 +57,7 @@ class RegistryDeletion:
 
         None for an image. Costs a GET of the manifest, once a run.
         """
-        found: set[Digest] = set()
-        indexes = [digest]
-        while indexes:
-            content = self.registry.manifest(repository, indexes.pop()).content
-            entries = content.get("manifests")
-            for entry in entries if isinstance(entries, list) else ():
-                child = _child(repository, entry)
-                if child not in found and entry.get("mediaType") in INDEXES:
-                    indexes.append(child)
-                found.add(child)
-                if len(found) > _MOST_CHILDREN:
-                    raise _malformed(f"{repository}@{digest.short} lists manifests without end")
-        return frozenset(found)
-
-    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
-        """What must stay for the kept digests to stay whole: they and their children."""
-        wanted = frozenset(kept)
-        return wanted.union(*(self.children(repository, each) for each in wanted))
+        return frozenset(each.digest for each in self.registry.descendants(repository, digest))
 
     def _delete(self, repository: Repository, identifier: str) -> Response:
         return self.registry.send("DELETE", repository, f"manifests/{identifier}")
@@ -87,27 +67,15 @@ class RegistryDeletion:
             return Deleted.GONE
         if response.status in _DONE:
             return Deleted.DONE
-        host, words = reference.repository.host, error_words(response)
+        host, reason = reference.repository.host, response.explanation
         if response.status in (401, 403):
             raise Failure(
                 Kind.REFUSED,
-                f"{host} denied the deletion of {reference}{words}.",
+                f"{host} denied the deletion of {reference}{reason}.",
                 "Give a token with the right to delete, or a user who has it.",
             )
         raise Failure(
             Kind.UNREACHABLE,
-            f"{host} answered {response.status} to the deletion of {reference}{words}.",
+            f"{host} answered {response.status} to the deletion of {reference}{reason}.",
             "Check the registry's status, then run again.",
         )
-
-
-def _child(repository: Repository, entry: object) -> Digest:
-    try:
-        return Digest.parse(str(entry.get("digest")) if isinstance(entry, dict) else "")
-    except Failure:
-        raise _malformed(f"an index in {repository} lists what is no digest") from None
-
-
-def _malformed(cause: str) -> Failure:
-    fix = "Nothing that it may need is deleted: look at what published it."
-    return Failure(Kind.UNVERIFIED, f"{cause}.", fix)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import (
     HubRepository,
+    ImmutableTags,
     ListedTag,
     Platform,
     PullLimit,
     read_moment,
 )
-from feastflow_registry.model.immutability import ImmutableTags
 from feastflow_registry.model.references import Digest, Tag
 
 _LIMIT = re.compile(r"([0-9]{1,9})(?:;w=([0-9]{1,9}))?")

@@ -1,8 +1,8 @@
-"""One HTTP request that survives one bad moment: retries, a deadline, a size cap.
+"""One HTTP request that survives a transient failure: retries, a deadline, a size limit.
 
-It decides what is worth a second try and how long to wait. It never follows a redirect with a
+It decides what is sent again and how long to wait. It never follows a redirect with a
 credential, never reads without end, and never shows a query string or a password in a message.
-What is large passes through in pieces, from one request into another.
+A layer passes through in pieces, from one request into another.
 https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
 """
 
@@ -17,18 +17,20 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import json_object
 from feastflow_registry.model.references import is_loopback
+from feastflow_registry.model.wording import printable
 
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_TRIES = 6
 _MOST_REDIRECTS = 5
 _LONGEST_PAUSE = 15.0
 _TIMEOUT = (10.0, 20.0)
-_PATIENCE = 5  # Times the timeout, for a server that has to take in a whole layer.
-_SLOWEST = 10_000  # Bytes a second that a layer may take beyond the deadline.
+_UPLOAD_FACTOR = 5  # Times the timeout, for a server that stores a whole layer.
+_LEAST_SPEED = 10_000  # Bytes a second: a large layer may take longer than the deadline.
 _CHUNK = 65536
-_DIRECT = {"http": "", "https": ""}  # Beats HTTP_PROXY: no proxy may see what stays here.
+_NO_PROXY = {"http": "", "https": ""}  # Overrides HTTP_PROXY for addresses of this machine.
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,37 @@ class Response:
     body: bytes
     url: str
 
+    @property
+    def json(self) -> Mapping[str, object]:
+        """The body as a JSON object; an empty one if it is anything else."""
+        try:
+            return json_object(self.body)
+        except Failure:
+            return {}
+
+    @property
+    def explanation(self) -> str:
+        """What the server says of a refusal, as `` ("…")``; empty if it says nothing.
+
+        A registry sends a list of ``errors``, Docker Hub a ``message`` or a ``detail``.
+        """
+        data = self.json
+        errors = data.get("errors")
+        first = errors[0] if isinstance(errors, list) and errors else None
+        if isinstance(first, dict):
+            text = f"{first.get('code', '')}: {first.get('message', '')}"
+        else:
+            text = str(data.get("message") or data.get("detail") or "")
+        return f' ("{printable(text, 200)}")' if text else ""
+
 
 Sink = Callable[[Iterator[bytes]], None]
-"""Takes in a body as it comes; every try gives it the body from its start."""
+"""Takes a body piece by piece. A retry calls it again, with the body from its start."""
 
 
 @dataclass(slots=True)
 class Stream:
-    """A body of ``size`` bytes, in pieces that come only once."""
+    """A body of ``size`` bytes, in pieces that can be read only once."""
 
     pieces: Iterator[bytes]
     size: int
@@ -61,17 +86,17 @@ class Stream:
         return self.pieces
 
 
-class Passing(Exception):
-    """A bad moment, after which it may work. ``wait``: seconds that the server asks for.
+class Transient(Exception):
+    """A failure that a retry may mend. ``wait``: seconds that the server asks for.
 
-    ``deserted``: nothing listens at an address of this machine, which waiting does not change.
+    ``unserved``: no process listens at an address of this machine; one retry is enough.
     """
 
     def __init__(
-        self, url: str, cause: str, wait: float | None = None, *, deserted: bool = False
+        self, url: str, cause: str, wait: float | None = None, *, unserved: bool = False
     ) -> None:
         super().__init__(cause)
-        self.url, self.cause, self.wait, self.deserted = url, cause, wait, deserted
+        self.url, self.cause, self.wait, self.unserved = url, cause, wait, unserved
 
 
 def redact(url: str) -> str:
@@ -113,15 +138,15 @@ class Client:
         limit: int = _CHUNK,
         sink: Sink | None = None,
     ) -> Response:
-        """Send one request, again where that can help. ``limit``: most bytes of the answer.
+        """Send one request, again after a transient failure. ``limit``: most bytes of the answer.
 
-        ``sink``: where the body of a 200 goes, whose limit is its own to set. A ``Stream`` is sent
-        once: a bad moment is raised as ``Passing``, for the request that it comes from to begin
-        again. Raises an unreachable failure when tries or time run out, and a refused one at once
-        when a quota is exhausted. Any other status is the caller's to judge.
+        ``sink``: takes the body of a 200, without that limit. A ``Stream`` is sent only once: its
+        transient failure is raised, so that the request that it is read from begins again. Raises
+        an unreachable failure when tries or time run out, and a refused one at once when a quota
+        is used up. The caller judges any other status.
         """
         if isinstance(body, Stream) and body.begun:
-            raise Passing(url, "asked for a new token")
+            raise Transient(url, "asked for a new token")
         expires = self.clock() + self.deadline
 
         def exchange() -> Response:
@@ -130,21 +155,25 @@ class Client:
         for attempt in range(_MOST_TRIES):
             try:
                 return self._attempt(url, exchange)
-            except Passing as passing:
-                moment = passing
+            except Transient as error:
+                failure = error
             if isinstance(body, Stream):
-                raise moment
-            if attempt and moment.deserted:
-                raise _deserted(moment.url)
-            if sink:  # A layer may have taken any time until then.
+                raise failure
+            if attempt and failure.unserved:
+                raise Failure(
+                    Kind.UNREACHABLE,
+                    f"nothing listens at {urlsplit(failure.url).netloc.rpartition('@')[2]}.",
+                    "Start what should be there, or check the port, then run again.",
+                )
+            if sink:  # A layer may have taken any time before it failed.
                 expires = self.clock() + self.deadline
             pause = min(_LONGEST_PAUSE, 0.5 * 2**attempt) * (0.5 + self.jitter() / 2)
-            pause = pause if moment.wait is None else moment.wait
+            pause = pause if failure.wait is None else failure.wait
             if attempt == _MOST_TRIES - 1 or self.clock() + pause >= expires:
                 break
             self.sleep(pause)
-        asked = f", and asks to wait {moment.wait:.0f} seconds" if moment.wait else ""
-        raise _unreachable(moment.url, f"{moment.cause}, {attempt + 1} times{asked}")
+        asked = f", and asks to wait {failure.wait:.0f} seconds" if failure.wait else ""
+        raise _unreachable(failure.url, f"{failure.cause}, {attempt + 1} times{asked}")
 
     def follow(self, response: Response, *, limit: int, sink: Sink | None = None) -> Response:
         """Fetch what a redirect points at, without any credential."""
@@ -159,17 +188,17 @@ class Client:
         raise _unreachable(response.url, "redirected without end")
 
     def _attempt(self, url: str, exchange: Callable[[], Response]) -> Response:
-        """Send once, and tell a bad moment from all that will not change."""
+        """Send once, and tell a transient failure from one that a retry cannot mend."""
         try:
             response = exchange()
         except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
             raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
         except requests.exceptions.RequestException as error:
-            raise Passing(url, _reason(error), deserted=_is_deserted(url, error)) from None
-        if response.status in TRANSIENT:
+            raise Transient(url, _reason(error), unserved=_is_unserved(url, error)) from None
+        if response.status in _TRANSIENT:
             _refuse_exhausted(response)
             wait = retry_after(response.headers, self.wall())
-            raise Passing(url, f"answered {response.status}", wait)
+            raise Transient(url, f"answered {response.status}", wait)
         return response
 
     def _exchange(
@@ -191,38 +220,38 @@ class Client:
             data=body,
             stream=True,
             allow_redirects=False,
-            proxies=_DIRECT if is_loopback(urlsplit(url).hostname or "") else None,
-            timeout=(connect, read * _PATIENCE if isinstance(body, Stream) else read),
+            proxies=_NO_PROXY if is_loopback(urlsplit(url).hostname or "") else None,
+            timeout=(connect, read * _UPLOAD_FACTOR if isinstance(body, Stream) else read),
         ) as answer:
             lower = {name.lower(): value for name, value in answer.headers.items()}
             data = bytearray()
             if sink and answer.status_code == 200:
                 sink(self._pieces(answer, url, expires))
             else:
-                for chunk in self._pieces(answer, url, expires, slowest=0):
+                for chunk in self._pieces(answer, url, expires, least_speed=0):
                     data += chunk
                     if len(data) > limit:
                         raise _unreachable(url, f"sent more than {limit} bytes")
             return Response(answer.status_code, lower, bytes(data), url)
 
     def _pieces(
-        self, answer: requests.Response, url: str, expires: float, slowest: int = _SLOWEST
+        self, answer: requests.Response, url: str, expires: float, least_speed: int = _LEAST_SPEED
     ) -> Iterator[bytes]:
-        """A body in pieces, as long as it comes fast enough."""
+        """Yield a body in pieces, as long as they come fast enough."""
         passed = 0
         try:
             for chunk in answer.iter_content(_CHUNK):
                 passed += len(chunk)
-                if self.clock() > expires + (passed / slowest if slowest else 0):
-                    raise Passing(url, "did not answer in time")
+                if self.clock() > expires + (passed / least_speed if least_speed else 0):
+                    raise Transient(url, "did not answer in time")
                 yield chunk
         except requests.exceptions.RequestException as error:
-            # Where a sink sends this on, it must not pass for a failure of the other side.
-            raise Passing(url, _reason(error)) from None
+            # The sink may be sending these pieces on: this is no failure of that request.
+            raise Transient(url, _reason(error)) from None
 
 
 def server_time(headers: Mapping[str, str], now: float) -> float:
-    """Unix time as the server has it, in whose terms it names times; ``now``, if it says none."""
+    """Unix time by the server's clock, which its other times go by; ``now`` if it sends none."""
     try:
         return email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -245,7 +274,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _refuse_exhausted(response: Response) -> None:
-    """Fail at once where waiting means hours.
+    """Fail at once if the pull limit is used up: the wait would be hours.
 
     https://docs.docker.com/docker-hub/usage/pulls/
     """
@@ -263,7 +292,7 @@ def _refuse_exhausted(response: Response) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Name a transport error without its address and object names."""
+    """Describe a transport error without its address and object names."""
     names = {
         "ConnectTimeout": "did not accept a connection in time",
         "ReadTimeout": "did not answer in time",
@@ -273,19 +302,11 @@ def _reason(error: Exception) -> str:
     return names.get(type(error).__name__, "broke the connection or could not be reached")
 
 
-def _is_deserted(url: str, error: BaseException | None) -> bool:
+def _is_unserved(url: str, error: BaseException | None) -> bool:
     """Whether an address of this machine refused the connection."""
     while error and not isinstance(error, ConnectionRefusedError):
         error = error.__cause__ or error.__context__
     return error is not None and is_loopback(urlsplit(url).hostname or "")
-
-
-def _deserted(url: str) -> Failure:
-    return Failure(
-        Kind.UNREACHABLE,
-        f"nothing listens at {urlsplit(url).netloc.rpartition('@')[2]}.",
-        "Start what should be there, or check the port, then run again.",
-    )
 
 
 def _unreachable(url: str, cause: str) -> Failure:

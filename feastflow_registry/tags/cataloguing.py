@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
-from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Revision
-from feastflow_registry.model.images import ListedTag, Manifest, read_created
+from feastflow_registry.model.images import ListedTag
 from feastflow_registry.model.parallel import spread
-from feastflow_registry.model.ports import ImageReader, Listing
+from feastflow_registry.model.ports import Listing, Registry
 from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.catalog import Catalog, abbreviations, compile_catalog, complete
@@ -30,7 +30,7 @@ class Cataloguer:
     ``listing``: a registry's own, if it has one; ``history``: the clone's commits, newest first.
     """
 
-    registry: ImageReader
+    registry: Registry
     listing: Listing | None
     history: Callable[[], Iterable[Revision]]
 
@@ -63,37 +63,13 @@ class Cataloguer:
     def _measure(self, catalog: Catalog) -> Catalog:
         repository = catalog.service.repository
 
-        def measure(digest: Digest) -> int:
-            return self._size(repository, digest)
-
         digests = catalog.unsized(_MOST_SIZES)
-        return catalog.sized(dict(zip(digests, spread(measure, digests), strict=True)))
-
-    def _size(self, repository: Repository, digest: Digest) -> int:
-        """The size of an image, of an index that of its largest; 0 of what is no image."""
-        sizes = (each.size for each in self._platforms(repository, digest))
-        return max(sizes, default=0)
+        sizes = spread(partial(self.registry.size, repository), digests)
+        return catalog.sized(dict(zip(digests, sizes, strict=True)))
 
     def created(
         self, repository: Repository, digests: Collection[Digest]
     ) -> dict[Digest, datetime]:
-        """When images were made, by the newest part that tells; those left out where none does."""
-
-        def read(digest: Digest) -> list[datetime | None]:
-            parts = self._platforms(repository, digest)
-            return [read_created(self.registry.config(repository, each.config)) for each in parts]
-
-        found: dict[Digest, datetime] = {}
-        for digest, moments in zip(digests, spread(read, digests), strict=True):
-            if known := [each for each in moments if each]:
-                found[digest] = max(known)
-        return found
-
-    def _platforms(self, repository: Repository, digest: Digest) -> Sequence[Manifest]:
-        """Read an image, or the images of an index; none of what is no image."""
-        try:
-            return self.registry.platforms(repository, digest)
-        except Failure as failure:
-            if failure.kind is not Kind.UNVERIFIED:
-                raise
-            return ()
+        """When images were made; those left out that do not tell."""
+        moments = spread(partial(self.registry.created, repository), digests)
+        return {digest: each for digest, each in zip(digests, moments, strict=True) if each}

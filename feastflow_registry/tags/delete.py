@@ -16,7 +16,7 @@ from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
-from feastflow_registry.model.ports import ImageDeletion, TagDeletion, TagReader
+from feastflow_registry.model.ports import Deletion, Listing, Registry
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
 from feastflow_registry.model.wording import some
@@ -32,15 +32,15 @@ class Deleter:
     ``tags``: what deletes a tag alone, if anything does; ``images``: what deletes whole images.
     """
 
-    registry: TagReader
-    tags: TagDeletion
-    images: ImageDeletion
+    registry: Registry
+    tags: Listing | Deletion
+    images: Deletion
     conflicts: list[Problem] = field(default_factory=list)
 
     def run(self, plan: Plan) -> Iterator[Outcome]:
         """Delete; each outcome as it is reached. Stops at the first refusal.
 
-        Raises a conflict in the end, if tags were kept because they had changed.
+        Raises a conflict in the end, if tags were kept that had changed or are immutable.
         """
         for service in plan.services:
             steps = plan.of(service)
@@ -88,7 +88,14 @@ class Deleter:
         there = self.registry.resolve(step.reference)
         if there != step.digest:
             return self._changed(step, there), False
-        if self.tags.delete_tag(step.service.repository, step.tag) is Deleted.UNSUPPORTED:
+        try:
+            deleted = self.tags.delete_tag(step.service.repository, step.tag)
+        except Failure as failure:
+            if failure.kind is not Kind.CONFLICT:
+                raise
+            self.conflicts.extend(failure.problems)
+            return _kept(step, there, "a rule of the registry makes it immutable"), True
+        if deleted is Deleted.UNSUPPORTED:
             return None, True
         return Outcome(step.service, Action.DELETED, step.reference, there), True
 
@@ -158,7 +165,7 @@ class Deleter:
         return {part: tag for tag, needed in pairs for part in needed}
 
     def _needs(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
-        return self.images.needed(repository, [digest])
+        return self.images.children(repository, digest) | {digest}
 
     def _delete_image(
         self, due: Sequence[DeleteTag], *, needed: Mapping[Digest, Tag]

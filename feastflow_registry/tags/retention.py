@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 
 from feastflow_registry.config.filter_patterns import matches
 from feastflow_registry.config.selectors import Kept
-from feastflow_registry.model.images import Names
-from feastflow_registry.model.immutability import ImmutableTags, Verdict
+from feastflow_registry.model.images import ImmutableTags, Names, Verdict
 from feastflow_registry.model.plan import DeleteTag, KeepTag
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.model.tag_names import COMMIT, LATEST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from support.contract_registries import Image, Shelf
@@ -17,6 +18,7 @@ OURS = Image((A, SOURCE))
 LARGER = Image((A, SOURCE), b"a longer layer")
 OTHER = Image((B, SOURCE))
 UNLABELLED = Image((None, ""))
+START = datetime(2026, 1, 1, tzinfo=UTC)
 NOWHERE = Digest("sha256:" + "0" * 64)
 
 
@@ -101,6 +103,48 @@ class TestInspect:
         first = client.inspect(shelf.repository, digest)
         shelf.corrupt(digest)
         assert client.inspect(shelf.repository, digest) == first
+
+
+class TestSize:
+    def test_is_that_of_the_largest_platform(self, shelf: Shelf) -> None:
+        single, index = shelf.put("one", OURS), shelf.put("two", OURS, LARGER)
+        client = shelf.client()
+        assert client.size(shelf.repository, single) == OURS.size
+        assert client.size(shelf.repository, index) == LARGER.size
+
+    def test_of_what_is_no_image(self, shelf: Shelf) -> None:
+        digest = shelf.put("one", Image((A, SOURCE), shelf.repository.path.encode()))
+        shelf.corrupt(digest)
+        for each in (NOWHERE, digest):
+            assert shelf.client().size(shelf.repository, each) == 0
+
+
+class TestCreated:
+    @pytest.mark.parametrize(
+        ("told", "created"),
+        [
+            (["2026-01-01T00:00:00Z"], START),
+            (["2026-01-01T01:00:00.5+01:00"], START.replace(microsecond=500_000)),
+            (["2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"], START),
+            (["", "2026-01-01T00:00:00Z"], START),
+            (["1970-01-01T00:00:00Z"], None),
+            (["0001-01-01T00:00:00Z"], None),
+            (["soon"], None),
+        ],
+    )
+    def test_by_the_newest_platform_that_tells(
+        self, shelf: Shelf, told: list[str], created: datetime | None
+    ) -> None:
+        platforms = [replace(OURS, created=each, layer=each.encode()) for each in told]
+        digest = shelf.put("one", *platforms)
+        assert shelf.client().created(shelf.repository, digest) == created
+
+    def test_of_what_is_no_image(self, shelf: Shelf) -> None:
+        image = Image((A, SOURCE), shelf.repository.path.encode(), created="2026-01-01T00:00:00Z")
+        digest = shelf.put("one", image)
+        shelf.corrupt(digest)
+        for each in (NOWHERE, digest):
+            assert shelf.client().created(shelf.repository, each) is None
 
 
 @pytest.mark.parametrize("platforms", [(OURS,), (OURS, LARGER)], ids=["single", "index"])

@@ -151,7 +151,7 @@ class TestWays:
     ) -> None:
         digest, goal = here.put_platforms(), there.fresh()
         copy(here, digest, there, goal)
-        child = there.client(goal).manifest(goal, digest).children[1]
+        child = there.client(goal).manifest(goal, digest).children[1].digest
         folder = there.place.registry.storage / "docker/registry/v2/repositories" / goal.path
         (folder / "_manifests/revisions/sha256" / child.value[7:] / "link").unlink()
         assert copy(here, digest, there, goal) == 0
@@ -194,6 +194,14 @@ class TestKinds:
         for _ in range(4):
             digest = here.put_index((digest, {"mediaType": INDEXES[0]}))
         with fails(Kind.UNVERIFIED, "lists manifests without end"):
+            copy(here, digest, there, there.fresh())
+        assert there.blobs() == set()
+
+    def test_an_index_that_is_listed_as_an_image_is_refused(
+        self, here: Depot, there: Depot
+    ) -> None:
+        digest = here.put_index((here.put_index((here.put(here.layer()), {})), {}))
+        with fails(Kind.UNVERIFIED, "lists an index as an image"):
             copy(here, digest, there, there.fresh())
         assert there.blobs() == set()
 

@@ -231,10 +231,6 @@ class TestChildren:
         children = here.deletion.children
         assert children(here.repository, outer) == {first, inner, second, third}
         assert children(here.repository, first) == frozenset()
-        assert here.deletion.needed(here.repository, [inner, first]) == {
-            *(inner, first, second, third)
-        }
-        assert here.deletion.needed(here.repository, []) == frozenset()
         before = len(here.proxy.requests)
         assert len(children(here.repository, outer)) == 4
         assert len(here.proxy.requests) == before

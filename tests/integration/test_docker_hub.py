@@ -11,8 +11,7 @@ from support.docker_hub import APP, USER, Hub, fails, hub_fixture, registry_fixt
 from support.servers.fault_proxy import Fault
 
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.images import Deleted, Platform
-from feastflow_registry.model.immutability import Verdict
+from feastflow_registry.model.images import Deleted, Platform, Verdict
 from feastflow_registry.model.references import RegistryHost, Repository
 
 __all__ = ["hub_fixture", "registry_fixture"]

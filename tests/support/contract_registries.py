@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import requests
 
 from feastflow_registry.model.credentials import Credential
-from feastflow_registry.model.images import Published
+from feastflow_registry.model.images import Published, read_created
 from feastflow_registry.model.ports import Registry
 from feastflow_registry.model.references import Commit, Digest, RegistryHost, Repository, Tag
 from feastflow_registry.model.tag_names import INPUTS_LABEL
@@ -43,6 +43,7 @@ class Image:
     origin: Origin
     layer: bytes = b"a layer"
     inputs: str = ""
+    created: str = ""
 
     @property
     def config(self) -> bytes:
@@ -52,7 +53,8 @@ class Image:
             labels["org.opencontainers.image.revision"] = revision.sha
         if self.inputs:
             labels[INPUTS_LABEL] = self.inputs
-        content = {"architecture": "amd64", "os": "linux", "config": {"Labels": labels}}
+        content: dict[str, object] = {"architecture": "amd64", "os": "linux"}
+        content |= {"config": {"Labels": labels}, "created": self.created}
         return json.dumps(content).encode()
 
     @property
@@ -135,6 +137,8 @@ class FakeShelf:
         revision, source, inputs = origins.pop() if len(origins) == 1 else (None, "", "")
         size = max(each.size for each in platforms)
         image = Published(Digest(images.digest_of(data)), revision, source, size, inputs)
+        if created := [each for platform in platforms if (each := read_created(platform.config))]:
+            self.store.created[image.digest] = max(created)
         return self.store.add(self.repository, image, Tag(tag))
 
     def corrupt(self, digest: Digest) -> None:

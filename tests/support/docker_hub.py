@@ -15,9 +15,8 @@ from conftest import Stack
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
-from feastflow_registry.registry.docker_hub import HubClient
+from feastflow_registry.registry.docker_hub import DEADLINE, HubClient
 from feastflow_registry.registry.http import Client
-from feastflow_registry.registry.hub_session import DEADLINE, HubSession
 from support.servers.docker_hub import Account, DockerHub, Scope
 from support.servers.fault_proxy import FaultProxy
 from support.servers.images import put_image
@@ -93,7 +92,7 @@ class Hub:
             timeout=(timeout, timeout),
         )
         credential = None if anonymous else Credential(USER, SECRET)
-        return HubClient(HubSession(http, credential, self.proxy.url))
+        return HubClient(http, credential, self.proxy.url)
 
     def left(self) -> set[str]:
         """The tags as the registry's own files have them."""

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.images import Manifest, Published
+from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Status
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
@@ -32,7 +33,7 @@ def digest_of(text: str) -> Digest:
 
 @dataclass(frozen=True)
 class Call:
-    """One request: `resolve`, `inspect`, `set_tag`, `tags`, `check_push` or `push`."""
+    """One request: `push`, or a method of the port, such as `resolve`."""
 
     number: int
     method: str
@@ -49,6 +50,7 @@ class Store:
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
     tagged: dict[tuple[Repository, Tag], Digest] = field(default_factory=dict)
     writes: list[tuple[Reference, Digest]] = field(default_factory=list)
+    created: dict[Digest, datetime] = field(default_factory=dict)
     corrupt: set[Digest] = field(default_factory=set)
     readonly: bool = False
 
@@ -97,6 +99,16 @@ class FakeRegistry:
                 self._read[repository, digest] = self._published(repository, digest)
         return self._read[repository, digest]
 
+    def size(self, repository: Repository, digest: Digest) -> int:
+        with self._request("size", Reference(repository, digest)):
+            image = self.store.images.get((repository, digest))
+            return image.size if image and digest not in self.store.corrupt else 0
+
+    def created(self, repository: Repository, digest: Digest) -> datetime | None:
+        with self._request("created", Reference(repository, digest)):
+            whole = digest not in self.store.corrupt
+            return self.store.created.get(digest) if whole else None
+
     def set_tag(self, reference: Reference, digest: Digest) -> None:
         with self._request("set_tag", reference):
             if (reference.repository, digest) not in self._read:
@@ -110,12 +122,6 @@ class FakeRegistry:
 
     def pull_limit(self, reference: Reference) -> None:
         """Nobody counts pulls in memory."""
-
-    def platforms(self, repository: Repository, digest: Digest) -> tuple[Manifest, ...]:
-        return ()
-
-    def config(self, repository: Repository, digest: Digest) -> bytes:
-        return b"{}"
 
     def check_push(self, repository: Repository) -> None:
         with self._request("check_push", repository):

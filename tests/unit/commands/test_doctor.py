@@ -6,8 +6,7 @@ from support.failures import fails
 from feastflow_registry.commands import doctor
 from feastflow_registry.commands.doctor import Check, Finding, examine
 from feastflow_registry.model.errors import Failure, Kind, Problem
-from feastflow_registry.model.images import HubRepository, PullLimit
-from feastflow_registry.model.immutability import ImmutableTags
+from feastflow_registry.model.images import HubRepository, ImmutableTags, PullLimit
 from feastflow_registry.model.references import Tag
 
 LATEST, SPRINT, OWN = Tag("latest"), Tag("sprint3"), Tag("commit-000000b")
@@ -103,10 +102,10 @@ def test_who_may_see_a_repository(known: HubRepository | None, words: str) -> No
     assert isinstance(found, Problem) is bool(known and known.private)
 
 
-@pytest.mark.parametrize("rule", ["latest", "^latest$", "sprint3|latest"])
+@pytest.mark.parametrize("rule", ["latest", "^latest$", "latest.*"])
 def test_a_rule_that_blocks_latest_fails(rule: str) -> None:
     with fails("latest can never move", repr(rule), "leave latest out", kind=Kind.CONFLICT):
-        doctor.movable(repository(rule), [SPRINT, LATEST] if "|" not in rule else [LATEST])
+        doctor.movable(repository(rule), [SPRINT, LATEST])
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,13 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import (
     IMAGES,
     INDEXES,
+    Child,
+    ImmutableTags,
     Manifest,
+    Verdict,
     hashes_to,
     json_object,
+    read_created,
     read_origin,
 )
 from feastflow_registry.model.references import Digest
@@ -68,30 +72,31 @@ def test_refuses_what_is_no_manifest(data: bytes, content_type: str, words: str)
     assert len(str(caught.value)) < 300
 
 
-def test_platforms_leave_attestations_out() -> None:
-    attestation = entry(D1, annotations={"vnd.docker.reference.type": "attestation-manifest"})
-    other = entry(D2, annotations={"a": "b"})
-    assert manifest(INDEXES[0], manifests=[entry(D1), attestation, other, "x"]).platforms == (
-        D1,
-        D2,
+def test_the_children_of_an_index_are_all_that_it_lists() -> None:
+    note = {"vnd.docker.reference.type": "attestation-manifest"}
+    listed = [
+        entry(D1, annotations={"a": "b"}, mediaType=IMAGES[0]),
+        entry(D2, annotations=note),
+        entry(D2, mediaType=INDEXES[1]),
+    ]
+    found = manifest(INDEXES[0], manifests=listed, config=1)
+    assert found.children == (
+        Child(D1),
+        Child(D2, is_attestation=True),
+        Child(D2, is_index=True),
     )
+    assert found.blobs == ()
 
 
-@pytest.mark.parametrize(
-    ("manifests", "words"),
-    [
-        ([], "is an index of 0 platforms"),
-        (None, "is an index of 0 platforms"),
-        ({"a": 1}, "is an index of 0 platforms"),
-        ([entry(D1)] * 65, "is an index of 65 platforms"),
-        ([entry("latest")], "names no digest"),
-        ([{}], "names no digest"),
-    ],
-)
-def test_an_index_of_nothing_too_much_or_nonsense(manifests: object, words: str) -> None:
-    with fails(words, kind=Kind.UNVERIFIED):
-        _ = manifest(INDEXES[0], manifests=manifests).platforms
-    assert manifest(INDEXES[0], manifests=[entry(D1)] * 64).platforms == (D1,) * 64
+@pytest.mark.parametrize("listed", [None, {}, "x", 7, []])
+def test_an_index_without_a_list_has_no_children(listed: object) -> None:
+    assert manifest(INDEXES[0], manifests=listed).children == ()
+
+
+@pytest.mark.parametrize("listed", ["sha256:" + "0" * 64, {}, {"digest": "latest"}])
+def test_an_index_of_nonsense_is_refused(listed: object) -> None:
+    with fails("names no digest where one is due", kind=Kind.UNVERIFIED):
+        _ = manifest(INDEXES[0], manifests=[entry(D1), listed]).children
 
 
 def test_config() -> None:
@@ -164,7 +169,7 @@ def test_any_json_is_read_or_unverified(content: dict[str, object]) -> None:
     for ask in (
         lambda: Manifest.parse(data, IMAGES[0]).size,
         lambda: Manifest.parse(data, IMAGES[0]).config,
-        lambda: Manifest.parse(data, INDEXES[0]).platforms,
+        lambda: Manifest.parse(data, INDEXES[0]).children,
         lambda: read_origin(data),
     ):
         with suppress(Failure):
@@ -175,13 +180,6 @@ def test_the_parts_of_an_image_are_its_configuration_and_its_layers() -> None:
     found = manifest(config=entry(D1, size=7), layers=[entry(D2, size=0, mediaType="x/strange")])
     assert found.blobs == ((D1, 7), (D2, 0))
     assert found.children == ()
-
-
-def test_the_parts_of_an_index_are_all_that_it_lists() -> None:
-    note = {"vnd.docker.reference.type": "attestation-manifest"}
-    found = manifest(INDEXES[0], manifests=[entry(D1), entry(D2, annotations=note)], config=1)
-    assert found.children == (D1, D2)
-    assert found.blobs == ()
 
 
 @pytest.mark.parametrize(
@@ -210,3 +208,68 @@ def test_a_part_without_a_size_is_refused(size: object) -> None:
 def test_an_image_without_configuration_is_refused() -> None:
     with fails("names no digest", kind=Kind.UNVERIFIED):
         _ = manifest(layers=[entry(D1, size=1)]).blobs
+
+
+NO, MAYBE, YES = Verdict.NO, Verdict.MAYBE, Verdict.YES
+COMMIT = "commit-0123abc"
+
+
+class TestImmutableTags:
+    @pytest.mark.parametrize(
+        ("rule", "tag", "verdict"),
+        [
+            (".*", "latest", YES),
+            ("v.*", "v1.2.3", YES),
+            ("v.*", "latest", NO),
+            ("v.*", "dev", MAYBE),
+            ("latest", "latest2", MAYBE),
+            ("^latest$", "latest2", NO),
+            (r"^[0-9]+\.[0-9]+\.[0-9]+$", "1.2.3", YES),
+            (r"^v?\d+\.\d+$", "1.2", YES),
+            (r"^v?\d+\.\d+$", COMMIT, NO),
+            (r"^\w$", "é", NO),
+            ("^commit-[0-9a-f]{7}$", COMMIT, YES),
+            ("commit-[0-9a-f]{7}", COMMIT + "0", MAYBE),
+        ],
+    )
+    def test_a_simple_rule(self, rule: str, tag: str, verdict: Verdict) -> None:
+        assert ImmutableTags(True, (rule,)).judge(tag) == (verdict, "" if verdict is NO else rule)
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            *("(?i)LATEST", "z|y", "(z+)+", "z**", "z*+", "z*?", r"\bz", r"\z", "z\\", "[^z]"),
+            *("[[:digit:]]", "[y--z]", "[z-y]", "z{,3}", "z{3,2}", "é", "z^y"),
+            *("yz*" * 4, "yz?" * 4),
+        ],
+    )
+    def test_any_other_is_left_open(self, rule: str) -> None:
+        assert ImmutableTags(True, (rule,)).judge("latest") == (MAYBE, rule)
+
+    def test_the_strongest_of_several_rules(self) -> None:
+        rules = ("v.*", "(?i)x", "at", "^latest$", ".*")
+        assert ImmutableTags(True, rules).judge("latest") == (YES, "^latest$")
+        assert ImmutableTags(True, rules[:3]).judge("latest") == (MAYBE, "(?i)x")
+        assert ImmutableTags(True, rules[:1]).judge("latest") == (NO, "")
+
+    def test_a_setting_without_rules(self) -> None:
+        assert ImmutableTags(True).judge("latest") == (MAYBE, "")
+        assert ImmutableTags(False, (".*",)).judge("latest") == (NO, "")
+
+
+@pytest.mark.parametrize(
+    ("created", "year"),
+    [
+        ("2026-01-01T00:00:00Z", 2026),
+        ("2026-01-01", 2026),
+        *(
+            ("1970-01-01T00:00:00Z", None),
+            ("0001-01-01T00:00:00Z", None),
+            ("soon", None),
+            (7, None),
+        ),
+    ],
+)
+def test_when_an_image_was_made(created: object, year: int | None) -> None:
+    found = read_created(json.dumps({"created": created}).encode())
+    assert (found.year if found else None) == year

@@ -10,7 +10,8 @@ from support.failures import fails
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.images import IMAGES, INDEXES, Manifest
+from feastflow_registry.model.references import Digest, RegistryHost, Repository
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.http import Client, Response
@@ -66,6 +67,18 @@ def test_a_name_that_is_no_tag_becomes_no_part_of_an_address(name: object) -> No
         client.tags(SHOP)
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>"])
+def test_a_list_of_tags_that_is_none_is_not_an_empty_one(body: bytes) -> None:
+    class Listing(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            return Response(200, {}, body, url)
+
+    answers = cast("Client", Listing(""))
+    client = RegistryClient(answers, Authenticator(answers, HOST, None, [SHOP], False))
+    with fails("answered without JSON", kind=Kind.UNREACHABLE):
+        client.tags(SHOP)
+
+
 @pytest.mark.parametrize(
     ("said", "fix"),
     [
@@ -79,3 +92,58 @@ def test_why_a_tag_cannot_be_written(said: str, fix: str) -> None:
     registry = RegistryClient(client, Authenticator(client, HOST, None, [SHOP], True))
     with fails(said, fix, kind=Kind.REFUSED):
         raise registry.unexpected(Response(403, {}, body, UPLOAD), "writing it", write=True)
+
+
+IMAGE, INDEX = {"mediaType": IMAGES[0]}, {"mediaType": INDEXES[0]}
+Indexes = dict[int, list[tuple[int, dict[str, str]]]]
+
+
+def holding(indexes: Indexes) -> RegistryClient:
+    """A client that has read these indexes, and all images from 100 on. It can send nothing."""
+    read = {number: Manifest(b"", IMAGES[0], {}) for number in range(100, 1200)}
+    for index, listed in indexes.items():
+        entries: list[dict[str, object]] = [
+            {"digest": str(number(at)), **more} for at, more in listed
+        ]
+        read[index] = Manifest(b"", INDEXES[0], {"manifests": entries})
+    known = {(SHOP, number(at)): manifest for at, manifest in read.items()}
+    return RegistryClient(cast("Client", None), cast("Authenticator", None), known)
+
+
+def number(digits: int) -> Digest:
+    return Digest(f"sha256:{digits:064}")
+
+
+def chain(length: int) -> Indexes:
+    return {at: [(at + 1, INDEX) if at < length else (100, IMAGE)] for at in range(1, length + 1)}
+
+
+def test_what_an_index_lists_comes_after_every_index_that_lists_it() -> None:
+    client = holding(
+        {1: [(2, INDEX), (100, IMAGE), (3, INDEX)], 2: [(101, IMAGE)], 3: [(2, INDEX)]}
+    )
+    found = [int(str(each.digest)[7:]) for each in client.descendants(SHOP, number(1))]
+    assert found == [100, 3, 2, 101]
+    assert [len(client.platforms(SHOP, number(at))) for at in (1, 2, 100)] == [2, 1, 1]
+    assert client.descendants(SHOP, number(100)) == ()
+
+
+@pytest.mark.parametrize(
+    "indexes", [{1: [(at, IMAGE) for at in range(100, 1101)]}, chain(5)], ids=["many", "deep"]
+)
+def test_an_index_without_end_is_refused(
+    indexes: Indexes,
+) -> None:
+    with fails("lists manifests without end", kind=Kind.UNVERIFIED):
+        holding(indexes).descendants(SHOP, number(1))
+    assert len(holding(chain(4)).descendants(SHOP, number(1))) == 4
+
+
+@pytest.mark.parametrize("count", [0, 65])
+def test_an_index_has_from_one_to_64_platforms(count: int) -> None:
+    note: Any = {"annotations": {"vnd.docker.reference.type": "attestation-manifest"}}
+    listed = [(at, IMAGE) for at in range(100, 100 + count)]
+    with fails(f"is an index of {count} platforms", kind=Kind.UNVERIFIED):
+        holding({1: [*listed, (999, note)]}).platforms(SHOP, number(1))
+    listed = [(at, IMAGE) for at in range(100, 164)]
+    assert len(holding({1: [*listed, (999, note)]}).platforms(SHOP, number(1))) == 64

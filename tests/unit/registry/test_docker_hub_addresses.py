@@ -11,13 +11,9 @@ from support.failures import fails
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.images import INDEXES, Manifest
-from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
-from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.delete import RegistryDeletion
-from feastflow_registry.registry.docker_hub import HubClient
+from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.registry.docker_hub import HUB, HubClient, check_base
 from feastflow_registry.registry.http import Client, Response, retry_after
-from feastflow_registry.registry.hub_session import HUB, HubSession, check_base
 
 HOST = RegistryHost.parse("docker.io")
 SHOP = Repository(HOST, "ada/shop")
@@ -48,8 +44,7 @@ class Answers:
 
 
 def client(answers: Answers, base: str = HUB) -> HubClient:
-    session = HubSession(cast("Client", answers), Credential("ada", SECRET), base)
-    return HubClient(session)
+    return HubClient(cast("Client", answers), Credential("ada", SECRET), base)
 
 
 @pytest.mark.parametrize("base", [HUB, "https://gateway.example.com/hub"])
@@ -186,7 +181,7 @@ def test_the_address_of_the_api(url: str, base: str) -> None:
 )
 def test_what_is_no_address_of_an_api(url: str) -> None:
     with fails("FEASTFLOW_HUB_URL") as caught:
-        HubSession(cast("Client", Answers()), None, url)
+        HubClient(cast("Client", Answers()), None, url)
     assert SECRET not in str(caught.value)
 
 
@@ -238,59 +233,3 @@ def test_a_session_does_not_show_its_secrets() -> None:
     assert hub.exists(SHOP, Tag("one"))
     assert SECRET not in repr(hub)
     assert "'t'" not in repr(hub)
-
-
-class Manifests:
-    """A registry that holds indexes of whatever it is told."""
-
-    def __init__(self, entries: Callable[[Digest], object]) -> None:
-        self.entries = entries
-        self.read: list[Digest] = []
-
-    def manifest(self, _: Repository, digest: Digest) -> Manifest:
-        self.read.append(digest)
-        return Manifest(b"", INDEXES[0], {"manifests": self.entries(digest)})
-
-
-def _digest(number: int) -> Digest:
-    return Digest(f"sha256:{number:064x}")
-
-
-@pytest.mark.parametrize(
-    ("entries", "words"),
-    [
-        (lambda _: [{"digest": "sha256:short"}], "no digest"),
-        (lambda _: ["sha256:" + "0" * 64], "no digest"),
-        (lambda _: [{}], "no digest"),
-        (lambda _: [{"digest": str(_digest(each))} for each in range(1001)], "without end"),
-        (
-            lambda digest: [
-                {"digest": str(_digest(int(digest.value[7:], 16) + 1)), "mediaType": INDEXES[0]}
-            ],
-            "without end",
-        ),
-    ],
-)
-def test_an_index_that_is_none_protects_by_stopping(
-    entries: Callable[[Digest], object], words: str
-) -> None:
-    deletion = RegistryDeletion(cast("RegistryClient", Manifests(entries)))
-    with fails(words, kind=Kind.UNVERIFIED):
-        deletion.children(SHOP, _digest(0))
-
-
-@pytest.mark.parametrize("entries", [None, {}, "x", 7])
-def test_an_index_without_a_list_has_no_children(entries: object) -> None:
-    deletion = RegistryDeletion(cast("RegistryClient", Manifests(lambda _: entries)))
-    assert deletion.children(SHOP, _digest(0)) == frozenset()
-
-
-def test_an_index_that_is_listed_often_is_read_once() -> None:
-    def twice_the_next(digest: Digest) -> list[dict[str, str]]:
-        number = int(digest.value[7:], 16) + 1
-        return [{"digest": str(_digest(number)), "mediaType": INDEXES[0]}] * 2 * (number < 10)
-
-    registry = Manifests(twice_the_next)
-    deletion = RegistryDeletion(cast("RegistryClient", registry))
-    assert deletion.children(SHOP, _digest(0)) == {_digest(number) for number in range(1, 10)}
-    assert registry.read == [_digest(number) for number in range(10)]

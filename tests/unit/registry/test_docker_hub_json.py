@@ -9,8 +9,13 @@ import pytest
 from support.failures import fails
 
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.images import HubRepository, ListedTag, Platform, PullLimit
-from feastflow_registry.model.immutability import ImmutableTags
+from feastflow_registry.model.images import (
+    HubRepository,
+    ImmutableTags,
+    ListedTag,
+    Platform,
+    PullLimit,
+)
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.registry.docker_hub_json import (
     TagPage,

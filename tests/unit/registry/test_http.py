@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.registry.http import redact, retry_after
+from feastflow_registry.registry.http import Response, redact, retry_after
 
 WORDS = st.text(alphabet="abcXYZ019-._~%:@$+", min_size=1)
 
@@ -38,3 +38,23 @@ def test_a_url_is_shown_without_what_may_be_secret(
 )
 def test_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, 100.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "explanation"),
+    [
+        (
+            b'{"errors": [{"code": "DENIED", "message": "no\\n\\u001b[1mway"}]}',
+            ' ("DENIED: no  [1mway")',
+        ),
+        (b'{"message": "no way", "detail": "why"}', ' ("no way")'),
+        (b'{"errors": [], "detail": "why"}', ' ("why")'),
+        (b'{"errors": ["x"]}', ""),
+        (b'{"errors": {}}', ""),
+        (b'["x"]', ""),
+        (b"<html>", ""),
+        (b"[" * 100_000, ""),
+    ],
+)
+def test_what_a_server_says_of_a_refusal(body: bytes, explanation: str) -> None:
+    assert Response(403, {}, body, "").explanation == explanation

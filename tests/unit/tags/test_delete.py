@@ -41,7 +41,7 @@ class Place:
     store: Store = field(default_factory=Store)
     by_tag: bool = True
     whole: bool = True
-    listed: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
+    indexes: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     deleted: list[str] = field(default_factory=list)
 
@@ -68,11 +68,7 @@ class Place:
         return Deleted.DONE
 
     def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
-        return self.listed.get(digest, frozenset())
-
-    def needed(self, repository: Repository, kept: Iterable[Digest]) -> frozenset[Digest]:
-        wanted = frozenset(kept)
-        return wanted.union(*(self.children(repository, each) for each in wanted))
+        return self.indexes.get(digest, frozenset())
 
     def deleter(self) -> Deleter:
         return Deleter(FakeRegistry(self.store), self, self)
@@ -153,6 +149,24 @@ class TestByTag:
         assert [each.cause for each in failure.problems] == [cause]
         assert place.tags() == {"a": TWO}
 
+    @pytest.mark.parametrize("kept", ["a", "c"])
+    def test_one_that_is_immutable_is_kept_and_the_others_go(self, kept: str) -> None:
+        place = Place()
+        place.put(ONE, "a", "b", "c")
+
+        def keep(tag: str) -> None:
+            if tag == kept:
+                raise Failure(Kind.CONFLICT, f"{tag} is immutable.", "Keep it.")
+
+        place.before = keep
+        outcomes, failure = collect(place.deleter(), plan(*(going(tag, ONE) for tag in "abc")))
+        note = "a rule of the registry makes it immutable"
+        assert [each for each in told(outcomes) if each[0] == "kept"] == [("kept", kept, note)]
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert str(failure) == f"{kept} is immutable. Keep it."
+        assert (len(outcomes), place.tags()) == (3, {kept: ONE})
+
     def test_it_stops_at_the_first_refusal(self) -> None:
         place = Place()
         place.put(ONE, *(f"t{number:02}" for number in range(30)))
@@ -222,7 +236,7 @@ class TestWholeImages:
         assert place.deleted == [ONE.short]
 
     def test_one_that_a_kept_index_lists_stays(self) -> None:
-        place = self.place(listed={INDEX: frozenset({ONE})})
+        place = self.place(indexes={INDEX: frozenset({ONE})})
         place.put(ONE, "a")
         place.put(INDEX, "latest")
         (found,) = place.deleter().run(plan(going("a", ONE), staying("latest", INDEX)))
@@ -279,7 +293,7 @@ class TestWholeImages:
         for number, digest in enumerate(images):
             place.put(digest, f"t{number:02}")
         if index:
-            place.listed[INDEX] = frozenset({images[18]})
+            place.indexes[INDEX] = frozenset({images[18]})
 
         def promote(what: str) -> None:
             if what == images[3].short:

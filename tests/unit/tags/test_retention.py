@@ -14,8 +14,7 @@ from support.runs import SHOP, A, B, C, D, commit
 
 from feastflow_registry.config.selectors import kept
 from feastflow_registry.kubernetes import usage, workloads
-from feastflow_registry.model.images import ListedTag, Names
-from feastflow_registry.model.immutability import ImmutableTags
+from feastflow_registry.model.images import ImmutableTags, ListedTag, Names
 from feastflow_registry.model.plan import DeleteTag, KeepTag
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.tags import retention
