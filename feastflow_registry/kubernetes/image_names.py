@@ -14,13 +14,9 @@ from dataclasses import dataclass
 
 from feastflow_registry.kubernetes.yaml_tree import Cursor, Node
 from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
 
-_LONGEST = 1024
-_HOST = r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(?::[0-9]+)?"
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*"
-_IMAGE = re.compile(rf"({_NAME})((?:[:@].*)?)", re.DOTALL)
+_AFTER_NAME = re.compile(r"(?=[:@])")
 _PINNED = re.compile(
     r"(?::(\w[\w.-]{0,127}))?(?:@([a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-f]+))?", re.ASCII
 )
@@ -107,16 +103,13 @@ def shown(text: str) -> str:
 
 def spell(text: str) -> Spelling | None:
     """Read what may be an image; nothing, if it does not begin with a repository."""
-    match = _IMAGE.fullmatch(text) if len(text) <= _LONGEST else None
-    if match is None:
-        return None
-    first, slash, path = match[1].partition("/")
-    named = slash and (re.search(r"[.:A-Z]", first) or first == "localhost")
+    host, rest = split_host(text)
+    path, *after = _AFTER_NAME.split(rest, maxsplit=1)
     try:
-        host = RegistryHost.parse(first if named else "docker.io")
+        repository = Repository.parse(RegistryHost.parse(host or "docker.io"), path)
     except Failure:
         return None
-    return Spelling(match[1], match[2], whole(Repository(host, path if named else match[1])))
+    return Spelling(f"{host}/{path}" if host else path, "".join(after), whole(repository))
 
 
 def mentions(text: str, repository: Repository) -> Iterator[str]:
