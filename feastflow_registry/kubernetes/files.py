@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from feastflow_registry.kubernetes.kustomization import NAMES
-from feastflow_registry.kubernetes.streams import LARGEST
+from feastflow_registry.kubernetes.workloads import LARGEST
 from feastflow_registry.model.errors import Failure, Kind, gather, nearest
 
 _SUFFIXES = (".yaml", ".yml", ".json")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from feastflow_registry.kubernetes.yaml_tree import Cursor, Node
+from feastflow_registry.kubernetes.yaml_lookup import Cursor, Doubt
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
 
@@ -58,21 +58,21 @@ class Found:
 
     ``place``: the scalar that holds it, or the entry of a kustomization; ``text``: the image;
     ``spelling``: nothing, if it names no repository; ``can_pin``: whether what follows the
-    repository is a tag, a digest or nothing; ``doubt``: the line of a key for which readers may
-    take different values, or 0; ``foreign``: whether its kind is not one of Kubernetes' own;
-    ``namespace``: where its resource says that it lives, if it does.
+    repository is a tag, a digest or nothing; ``doubt``: what is against editing it in place;
+    ``foreign``: whether its kind is not one of Kubernetes' own; ``namespace``: where its resource
+    says that it lives, if it does; ``ephemeral``: whether it is an ephemeral container's.
     """
 
-    document: Node
     place: Cursor
     resource: str
     container: str
     text: str
     spelling: Spelling | None
     can_pin: bool
-    doubt: int = 0
+    doubt: Doubt | None = None
     foreign: bool = False
     namespace: str = ""
+    ephemeral: bool = False
 
     @property
     def repository(self) -> Repository | None:

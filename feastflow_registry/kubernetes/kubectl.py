@@ -20,7 +20,6 @@ _SETTABLE = (
     *("CronJob", "Pod"),
 )
 _ROLLED_OUT = ("deployment", "statefulset", "daemonset")
-_EPHEMERAL = "ephemeralContainers"
 
 _Resource = tuple[str, str]
 """``kind/name`` and the namespace, if one is known."""
@@ -48,7 +47,7 @@ def commands(pins: Mapping[Service, Pin], manifests: Sequence[Manifest] = ()) ->
 
 def _can_set(found: Found) -> bool:
     kind, _, name = found.resource.partition("/")
-    known = kind in _SETTABLE and not found.foreign and _EPHEMERAL not in found.place.path
+    known = kind in _SETTABLE and not found.foreign and not found.ephemeral
     return known and "" not in (name, found.container)
 
 

@@ -28,7 +28,7 @@ def named(repository: Repository, keep: Sequence[Kept], manifests: Iterable[Mani
         for each in manifest.uses(repository):
             targets = _targets(each.text, repository)
             found |= dict.fromkeys(targets, shown(manifest.name))
-            if each.doubt or not each.can_pin or (not targets and _is_renamed(each)):
+            if not each.can_pin or (not targets and _is_renamed(each)):
                 problems.append(_unclear(manifest, each))
     if problems:
         raise Failure.of(Kind.INPUT, problems)

@@ -1,4 +1,4 @@
-"""Rewriting a stream in places, every other character kept.
+"""Rewriting a YAML file in places, every other character kept.
 
 A new text is written in its scalar's own quotes, a new key in the manner of its neighbour. The
 result is read again: what does not say exactly what was asked for is refused.
@@ -13,9 +13,8 @@ from typing import Any
 
 import yaml
 
-from feastflow_registry.kubernetes.streams import Stream, events
-from feastflow_registry.kubernetes.yaml_tree import Node
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.yaml_tree import Node, YamlFile, events
 
 _BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 # Texts that every reader of YAML, of whatever version, takes for text without quotes.
@@ -41,14 +40,14 @@ class Insertion:
     pairs: tuple[tuple[str, str], ...]
 
 
-Step = Replacement | Insertion
+TextEdit = Replacement | Insertion
 
 
-def rewrite(stream: Stream, steps: Collection[Step]) -> bytes:
+def rewrite(file: YamlFile, edits: Collection[TextEdit]) -> bytes:
     """Give the bytes of the file with all that is asked for, and nothing else, changed."""
-    text = stream.text
-    replacements = [each for each in steps if isinstance(each, Replacement)]
-    insertions = [each for each in steps if isinstance(each, Insertion)]
+    text = file.text
+    replacements = [each for each in edits if isinstance(each, Replacement)]
+    insertions = [each for each in edits if isinstance(each, Insertion)]
     splices = [_replace(text, each) for each in replacements]
     splices += [_insert(text, each) for each in insertions]
     pieces, done = [], 0
@@ -61,10 +60,10 @@ def rewrite(stream: Stream, steps: Collection[Step]) -> bytes:
     if line := _difference(text, result, values, added):
         raise Failure(
             Kind.INPUT,
-            f"{stream.name}, line {line}: this is written in a way that cannot be edited in place.",
+            f"{file.name}, line {line}: this is written in a way that cannot be edited in place.",
             "Write it as key: value lines, each on its own, and run this again.",
         )
-    return stream.encode(result)
+    return file.encode(result)
 
 
 def _replace(text: str, wanted: Replacement) -> tuple[int, int, str]:
@@ -122,7 +121,7 @@ def _difference(
 
     line = 1
     try:
-        # Only the last event of a stream ends it, so that none is left over unseen.
+        # Only the last event of a text ends it, so that none is left over unseen.
         for (line, wanted), event in zip(meant(), events(new), strict=False):
             if wanted != _said(event):
                 return line

@@ -56,8 +56,8 @@ class Node:
     ``end``: characters of the text; ``value``: a scalar's text, an alias' too; ``style``: a
     scalar's quote, ``|`` or ``>``, a bracket, or nothing; ``tag``: one that is written;
     ``items``: a list's values, or the keys and values of a mapping in turn; ``target``: what an
-    alias stands for; ``count`` and ``height``: the values and the levels of all that this holds,
-    aliases written out.
+    alias stands for; ``repeated``: the line of the first alias of this; ``count`` and ``height``:
+    the values and the levels of all that this holds, aliases written out.
     """
 
     shape: Shape
@@ -71,6 +71,7 @@ class Node:
     tag: str = ""
     items: Sequence[Node] = ()
     target: Node | None = None
+    repeated: int = 0
     count: int = 1
     height: int = 0
 
@@ -190,6 +191,7 @@ class _Composer:
             raise self._not_yaml(node.line, reason)
         node.shape, node.target, node.value = Shape.ALIAS, target, target.value
         node.count, node.height = target.count, target.height
+        target.repeated = target.repeated or node.line
 
     def _fill(self, node: Node, level: int) -> None:
         """Take the nodes up to the end of a list or mapping."""

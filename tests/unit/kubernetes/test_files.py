@@ -9,7 +9,7 @@ from support.failures import fails
 
 from feastflow_registry.kubernetes import files
 from feastflow_registry.kubernetes.files import ManifestFile, check_writable, find, replace
-from feastflow_registry.kubernetes.streams import LARGEST
+from feastflow_registry.kubernetes.workloads import LARGEST
 from feastflow_registry.model.errors import Failure, Kind
 
 TREE = (

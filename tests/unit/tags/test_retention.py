@@ -242,14 +242,14 @@ class TestNamed:
             ("ada/shop", set()),
             ("ada/pricing:v1", set()),
             ("'{{ .image }}'", set()),
+            ("ada/shop:v1, image: ada/shop:v2", {Tag("v1"), Tag("v2")}),
+            ("nginx, <<: {image: ada/shop:v1}", {Tag("v1")}),
         ],
     )
     def test_in_a_manifest(self, image: str, found: set[Tag | Digest]) -> None:
         assert named(image=image) == dict.fromkeys(found, "k8s/web.yaml")
 
-    @pytest.mark.parametrize(
-        "image", ["'ada/shop:{{ .tag }}'", "ada/shop:$TAG", "ada/shop:v1, image: ada/shop:v2"]
-    )
+    @pytest.mark.parametrize("image", ["'ada/shop:{{ .tag }}'", "ada/shop:$TAG"])
     def test_a_manifest_that_does_not_tell(self, image: str) -> None:
         with fails("k8s/web.yaml, line 4", "c in Pod/web", "Name what it uses in keep"):
             named(image=image)
@@ -297,6 +297,8 @@ class TestNamed:
             "{image: {repository: ada/shop, tag: v1}}",
             "{image: {registry: docker.io, repository: ada/shop, tag: v1}}",
             "- &tag v1\n- {repository: ada/shop, tag: *tag}",
+            "- &base {repository: ada/shop}\n- {<<: *base, tag: v1}",
+            "images: [{name: nginx, name: ada/shop, newTag: v1, newTag: v1}]",
         ],
     )
     def test_wherever_a_file_names_it(self, text: str) -> None:
