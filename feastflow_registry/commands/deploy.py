@@ -19,7 +19,7 @@ from feastflow_registry.kubernetes import files as manifest_files
 from feastflow_registry.kubernetes import workloads
 from feastflow_registry.kubernetes.files import ManifestFile
 from feastflow_registry.kubernetes.image_names import Pin
-from feastflow_registry.kubernetes.workloads import Edit, Manifest
+from feastflow_registry.kubernetes.workloads import Edit, KubernetesManifest
 from feastflow_registry.model.errors import Failure, Kind, Problem, gather
 from feastflow_registry.model.parallel import together
 from feastflow_registry.model.plan import Action, Outcome, Permission, Plan, ReuseImage
@@ -37,11 +37,11 @@ _REASON = "deploy writes files and pushes nothing"
 class Targets:
     """The manifests of a run, each with its file, and the services whose images they hold."""
 
-    files: tuple[tuple[ManifestFile, Manifest], ...]
+    files: tuple[tuple[ManifestFile, KubernetesManifest], ...]
     services: tuple[Service, ...]
 
     @property
-    def manifests(self) -> tuple[Manifest, ...]:
+    def manifests(self) -> tuple[KubernetesManifest, ...]:
         """What the files say."""
         return tuple(manifest for _, manifest in self.files)
 
@@ -118,7 +118,7 @@ def read(app: App) -> Targets:
         )
     repositories = [each.repository for each in app.services]
     files: dict[Path, ManifestFile] = {}
-    found: list[tuple[ManifestFile, Manifest]] = []
+    found: list[tuple[ManifestFile, KubernetesManifest]] = []
 
     def find(item: str) -> None:
         files.update((each.path, each) for each in manifest_files.find(app.workspace, [item]))
@@ -148,7 +148,7 @@ def point(app: App, targets: Targets, pins: Mapping[Service, Pin]) -> tuple[Edit
     edits = [(file, workloads.edit(manifest, known)) for file, manifest in targets.files]
     for _, edit in edits:
         for each in edit.left:
-            app.log.notice(f"{edit.name}, line {each.line}: {each.owner} is left as it is.")
+            app.log.notice(f"{edit.name}, {each} is left as it is.")
     changed = [(file, edit) for file, edit in edits if edit.changes]
     if not app.settings.dry_run:
         manifest_files.replace([(file, edit.after) for file, edit in changed])
@@ -173,7 +173,7 @@ def _tag(chosen: Chosen) -> Tag:
     return chosen.tag
 
 
-def _match(app: App, manifests: Sequence[Manifest]) -> tuple[Service, ...]:
+def _match(app: App, manifests: Sequence[KubernetesManifest]) -> tuple[Service, ...]:
     """The services whose images are there. Refuses none at all, and one that was asked for."""
     known = [s for s in app.services if any(each.holds(s.repository) for each in manifests)]
     problems: list[Problem] = []
@@ -194,7 +194,7 @@ def _match(app: App, manifests: Sequence[Manifest]) -> tuple[Service, ...]:
     return tuple(known)
 
 
-def _skipped(manifests: Sequence[Manifest]) -> Iterator[tuple[str, Problem]]:
+def _skipped(manifests: Sequence[KubernetesManifest]) -> Iterator[tuple[str, Problem]]:
     """Yield the files that hold something else than Kubernetes would read."""
     for each in manifests:
         for line in each.skipped[:1]:

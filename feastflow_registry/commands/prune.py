@@ -53,7 +53,13 @@ class Pruning:
         used = (manifest.names(each) for manifest in manifests for each in repositories)
         if manifests and not any(used):
             self.app.log.notice("No file of manifests names an image of these services.")
-        return {each: usage.named(each, settings.keep, manifests) for each in repositories}
+
+        def named(repository: Repository) -> Names:
+            targets = (target for item in settings.keep for target in item.targets(repository))
+            kept = dict.fromkeys(targets, retention.KEEP)
+            return {**kept, **usage.named(repository, manifests)}
+
+        return {each: named(each) for each in repositories}
 
     def _plan(self, names: Mapping[Repository, Names]) -> Plan:
         app = self.app

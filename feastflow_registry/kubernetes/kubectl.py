@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from feastflow_registry.kubernetes import kustomization
-from feastflow_registry.kubernetes.image_names import Found, Pin
-from feastflow_registry.kubernetes.workloads import Manifest
+from feastflow_registry.kubernetes.image_names import FoundImage, Pin
+from feastflow_registry.kubernetes.workloads import KubernetesManifest
 from feastflow_registry.model.services import Service
 
 _SETTABLE = (
@@ -25,7 +25,9 @@ _Resource = tuple[str, str]
 """``kind/name`` and the namespace, if one is known."""
 
 
-def commands(pins: Mapping[Service, Pin], manifests: Sequence[Manifest] = ()) -> list[str]:
+def commands(
+    pins: Mapping[Service, Pin], manifests: Sequence[KubernetesManifest] = ()
+) -> list[str]:
     """Give the lines that set each service's image, then those that wait until it runs."""
     wanted: dict[_Resource, dict[str, str]] = {}
     for service, pin in pins.items():
@@ -45,7 +47,7 @@ def commands(pins: Mapping[Service, Pin], manifests: Sequence[Manifest] = ()) ->
     return lines + [_line("rollout", "status", each) for each in waiting]
 
 
-def _can_set(found: Found) -> bool:
+def _can_set(found: FoundImage) -> bool:
     kind, _, name = found.resource.partition("/")
     known = kind in _SETTABLE and not found.foreign and not found.ephemeral
     return known and "" not in (name, found.container)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from feastflow_registry.kubernetes.image_names import Found, Pin, shown, spell
+from feastflow_registry.kubernetes.image_names import LONGEST_SHOWN, FoundImage, Pin, parse_image
 from feastflow_registry.kubernetes.yaml_edit import Insertion, Replacement, TextEdit
 from feastflow_registry.kubernetes.yaml_lookup import Cursor
+from feastflow_registry.model.wording import printable
 from feastflow_registry.model.yaml_tree import Node
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -21,7 +22,7 @@ GROUPS = ("kustomize.config.k8s.io", "")
 _READ = ("newTag", "digest", "newName", "name")
 
 
-def find(document: Node) -> Iterator[Found]:
+def find(document: Node) -> Iterator[FoundImage]:
     """Yield each entry of a kustomization's images."""
     for images in Cursor(document).get("images"):
         for entry in images.each():
@@ -29,20 +30,20 @@ def find(document: Node) -> Iterator[Found]:
             target = entry.text("newName") or name
             tag, digest = entry.text("newTag"), entry.text("digest")
             text = f"{target}{tag and f':{tag}'}{digest and f'@{digest}'}"
-            spelling = spell(target)
+            image = parse_image(target)
             doubts = (each.doubt for key in _READ for each in entry.get(key))
-            yield Found(
+            yield FoundImage(
                 place=entry,
                 resource="Kustomization",
-                container=shown(name),
+                container=printable(name, LONGEST_SHOWN),
                 text=text,
-                spelling=spelling,
-                can_pin=spelling is not None and not spelling.rest,
+                image=image,
+                can_pin=image is not None and not image.rest,
                 doubt=next(filter(None, doubts), None),
             )
 
 
-def text_edits(found: Found, pin: Pin) -> list[TextEdit]:
+def text_edits(found: FoundImage, pin: Pin) -> list[TextEdit]:
     """Say what of an entry is to be written anew; nothing, if it is right."""
     entry = found.place
     edits: list[TextEdit] = []

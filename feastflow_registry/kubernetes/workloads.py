@@ -14,12 +14,22 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from feastflow_registry.kubernetes import kustomization, yaml_lookup
-from feastflow_registry.kubernetes.image_names import Found, Pin, mentions, shown, spell, whole
+from feastflow_registry.kubernetes.image_names import (
+    LONGEST_SHOWN,
+    FoundImage,
+    Pin,
+    is_of,
+    mentions,
+    parse_image,
+    targets,
+    with_library,
+)
 from feastflow_registry.kubernetes.yaml_edit import Replacement, TextEdit, rewrite
 from feastflow_registry.kubernetes.yaml_lookup import Cursor
 from feastflow_registry.model import yaml_tree
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.references import Digest, Repository, Tag
+from feastflow_registry.model.wording import printable, some
 from feastflow_registry.model.yaml_tree import Limits, Shape, YamlFile
 
 LARGEST = 4 * 1024 * 1024
@@ -46,19 +56,19 @@ _KINDS = {
 }
 """Each kind that runs containers: its API groups, and the way to the pod's specification."""
 _NAME_KEYS = ("repository", "newName", "name")
-_PIN_KEYS = ("tag", "newTag", "digest")
+_PIN_KEYS = {"tag": ":", "newTag": ":", "digest": "@"}
+"""The keys of a Helm chart's values and of kustomizations beside them, and the mark before each."""
 _EPHEMERAL = "ephemeralContainers"
 _CONTAINERS = ("initContainers", "containers", _EPHEMERAL)
-_MOST_NAMED = 5
 _ANY = Pin(Tag("tag"), Digest(f"sha256:{'0' * 64}"))
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class KubernetesManifest:
     """One file. ``skipped``: the lines of documents that are none of Kubernetes."""
 
     file: YamlFile
-    images: tuple[Found, ...]
+    images: tuple[FoundImage, ...]
     skipped: tuple[int, ...]
 
     @property
@@ -66,12 +76,12 @@ class Manifest:
         """The file's name."""
         return self.file.name
 
-    def uses(self, repository: Repository) -> tuple[Found, ...]:
-        """The images of a repository, whatever their spelling, those left alone included."""
-        return tuple(each for each in self.images if each.repository == whole(repository))
+    def uses(self, repository: Repository) -> tuple[FoundImage, ...]:
+        """The images of a repository, however it is spelled, those left alone included."""
+        return tuple(each for each in self.images if each.repository == with_library(repository))
 
-    def mentions(self, repository: Repository) -> Iterator[str]:
-        """Yield the tag and digest wherever any text names a repository with one, workload or not.
+    def mentions(self, repository: Repository) -> Iterator[Tag | Digest]:
+        """Yield the tags and digests wherever a text names a repository with one, workload or not.
 
         As one text, or in keys of one mapping, as a Helm chart's values and kustomizations have
         them.
@@ -79,16 +89,15 @@ class Manifest:
         for node in yaml_lookup.all_nodes(self.file.documents):
             if node.shape is Shape.SCALAR:
                 yield from mentions(node.value, repository)
-            elif node.shape is Shape.MAPPING:
-                here = Cursor(node)
-                host = here.text("registry")
-                names = [each for key in _NAME_KEYS for each in here.get(key)]
-                pins = ((key, each) for key in _PIN_KEYS if names for each in here.get(key))
-                for name, (key, pin) in product(names, pins):
-                    rest = f"{'@' if key == 'digest' else ':'}{pin.node.value}"
-                    both = f"{name.node.value}{rest}"
-                    yield from mentions(both, repository)
-                    yield from mentions(f"{host}/{both}" if host else "", repository)
+                continue
+            mapping = Cursor(node)
+            hosts = ("", f"{mapping.text('registry')}/")
+            names = (each.node.value for key in _NAME_KEYS for each in mapping.get(key))
+            near = (f"{host}{name}" for name in names if repository.name in name for host in hosts)
+            if any(is_of(each, repository) for each in near):
+                for key, mark in _PIN_KEYS.items():
+                    for pin in mapping.get(key):
+                        yield from targets(f"{mark}{pin.node.value}")
 
     def names(self, repository: Repository) -> bool:
         """Whether a repository is named here at all."""
@@ -112,20 +121,23 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A file before and after. ``left``: images that were meant, but whose kind is not known."""
+    """A file before and after.
+
+    ``left``: where there are images that were meant, but whose kind is not known, and whose.
+    """
 
     name: str
     before: bytes
     after: bytes
     changes: tuple[Change, ...]
-    left: tuple[Found, ...]
+    left: tuple[str, ...]
 
 
-def read(name: str, content: bytes) -> Manifest:
+def read(name: str, content: bytes) -> KubernetesManifest:
     """Read a manifest. Raises an input failure if it is no YAML that Kubernetes would read."""
     file = yaml_tree.parse(name, content, _LIMITS)
     named = name.rpartition("/")[2] in kustomization.NAMES
-    images: list[Found] = []
+    images: list[FoundImage] = []
     skipped: list[int] = []
     for document in file.documents:
         root = Cursor(document)
@@ -140,7 +152,7 @@ def read(name: str, content: bytes) -> Manifest:
                 images += _find(resource, kind, version)
             else:
                 skipped.append(resource.node.line)
-    return Manifest(file, tuple(images), tuple(skipped))
+    return KubernetesManifest(file, tuple(images), tuple(skipped))
 
 
 def _resources(
@@ -156,27 +168,27 @@ def _resources(
         yield root, kind, version
 
 
-def _find(resource: Cursor, kind: str, version: str) -> Iterator[Found]:
+def _find(resource: Cursor, kind: str, version: str) -> Iterator[FoundImage]:
     """Yield the images of a resource, in whose pod they are listed."""
     groups, way = _KINDS.get(kind, ((), _TEMPLATE))
-    name = shown("/".join(filter(None, (kind, resource.text("metadata", "name")))))
-    namespace = shown(resource.text("metadata", "namespace"))
+    parts = filter(None, (kind, resource.text("metadata", "name")))
+    name = printable("/".join(parts), LONGEST_SHOWN)
+    namespace = printable(resource.text("metadata", "namespace"), LONGEST_SHOWN)
     # What the kind is was read from these.
     doubts = [each.doubt for key in ("kind", "apiVersion") for each in resource.get(key)]
     doubt = next(filter(None, (resource.doubt, *doubts)), None)
     for pod, key in product(replace(resource, doubt=doubt).get(*way), _CONTAINERS):
         for container in (item for each in pod.get(key) for item in each.each()):
-            for image in container.get("image"):
-                text = image.node.value
-                spelling = spell(text)
-                yield Found(
-                    place=image,
+            for place in container.get("image"):
+                image = parse_image(place.node.value)
+                yield FoundImage(
+                    place=place,
                     resource=name,
-                    container=shown(container.text("name")),
-                    text=text,
-                    spelling=spelling,
-                    can_pin=spelling is not None and spelling.is_reference,
-                    doubt=image.doubt,
+                    container=printable(container.text("name"), LONGEST_SHOWN),
+                    text=place.node.value,
+                    image=image,
+                    can_pin=image is not None and image.is_reference,
+                    doubt=place.doubt,
                     foreign=_group(version) not in groups,
                     namespace=namespace,
                     ephemeral=key == _EPHEMERAL,
@@ -188,16 +200,16 @@ def _group(version: str) -> str:
     return version.rpartition("/")[0]
 
 
-def check(manifest: Manifest, repositories: Iterable[Repository]) -> None:
+def check(manifest: KubernetesManifest, repositories: Iterable[Repository]) -> None:
     """Refuse what ``edit`` would refuse, before the digests are known."""
     edit(manifest, dict.fromkeys(repositories, _ANY))
 
 
-def edit(manifest: Manifest, pins: Mapping[Repository, Pin]) -> Edit:
+def edit(manifest: KubernetesManifest, pins: Mapping[Repository, Pin]) -> Edit:
     """Pin the images of some repositories. Raises one input failure with all that is unclear."""
-    wanted = {whole(repository): pin for repository, pin in pins.items()}
+    wanted = {with_library(repository): pin for repository, pin in pins.items()}
     changes: list[Change] = []
-    left: list[Found] = []
+    left: list[str] = []
     problems: list[Problem] = []
     text_edits: list[TextEdit] = []
     for found in manifest.images:
@@ -205,7 +217,7 @@ def edit(manifest: Manifest, pins: Mapping[Repository, Pin]) -> Edit:
         if not pin:
             continue
         if found.foreign:
-            left.append(found)
+            left.append(f"line {found.line}: {found.owner}")
         elif problem := _problem(manifest.name, found):
             problems.append(problem)
         elif edits := _text_edits(found, pin):
@@ -219,7 +231,7 @@ def edit(manifest: Manifest, pins: Mapping[Repository, Pin]) -> Edit:
     return Edit(manifest.name, before, after, tuple(changes), tuple(left))
 
 
-def _problem(file: str, found: Found) -> Problem | None:
+def _problem(file: str, found: FoundImage) -> Problem | None:
     """Say why an image cannot be pinned where it stands, if so."""
     if found.doubt:
         line, reason = found.doubt
@@ -227,13 +239,14 @@ def _problem(file: str, found: Found) -> Problem | None:
         fix = "Write it out once where it is used, without an alias or <<, and run this again."
         return Problem(cause, fix)
     if not found.can_pin:
-        what = f"{shown(found.text)!r} of {found.owner} is no image with a tag or a digest."
+        text = printable(found.text, LONGEST_SHOWN)
+        what = f"{text!r} of {found.owner} is no image with a tag or a digest."
         fix = "If another program fills it in, set it there, and leave this file out."
         return Problem(f"{file}, line {found.line}: {what}", fix)
     return None
 
 
-def _text_edits(found: Found, pin: Pin) -> list[TextEdit]:
+def _text_edits(found: FoundImage, pin: Pin) -> list[TextEdit]:
     """Say what is to be written; nothing, if the image is right."""
     if found.place.node.shape is Shape.MAPPING:
         return kustomization.text_edits(found, pin)
@@ -241,7 +254,7 @@ def _text_edits(found: Found, pin: Pin) -> list[TextEdit]:
     return [Replacement(found.place.node, new)] if found.text != new else []
 
 
-def unmatched(manifests: Sequence[Manifest], repository: Repository) -> Problem:
+def unmatched(manifests: Sequence[KubernetesManifest], repository: Repository) -> Problem:
     """Say that no manifest can get an image of a repository, and which ones come nearest."""
     for each in manifests:
         for found in each.uses(repository):
@@ -251,6 +264,5 @@ def unmatched(manifests: Sequence[Manifest], repository: Repository) -> Problem:
     names = {each.name for manifest in manifests for each in manifest.images}
     if not names:
         return Problem(cause, "Name the files of workloads, or a kustomization with images.")
-    near = difflib.get_close_matches(str(repository), names, n=_MOST_NAMED, cutoff=0)
-    more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
-    return Problem(cause, f"Name files that have it; these have {', '.join(near)}{more}.")
+    nearest = difflib.get_close_matches(str(repository), names, n=len(names), cutoff=0)
+    return Problem(cause, f"Name files that have it; these have {some(nearest)}.")

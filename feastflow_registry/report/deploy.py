@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from feastflow_registry.kubernetes.image_names import shown
 from feastflow_registry.kubernetes.workloads import Edit
+from feastflow_registry.model.wording import printable
 from feastflow_registry.report.markdown import cell
 from feastflow_registry.report.results import Result
 
+_LONGEST = 120
 _LONG = re.compile(r"(?<=:)([0-9a-f]{12})[0-9a-f]{20,}")
 
 
@@ -23,8 +24,9 @@ def lines(results: Sequence[Result], edits: Sequence[Edit], *, dry_run: bool) ->
 def listed(edits: Sequence[Edit]) -> Iterator[str]:
     """Yield two lines for each image: where it stands and whose it is; what it was and is."""
     for edit in edits:
+        name = printable(edit.name, _LONGEST)
         for each in edit.changes:
-            yield f"📝 {shown(edit.name)}:{each.line}  {each.container} in {each.resource}"
+            yield f"📝 {name}:{each.line}  {each.container} in {each.resource}"
             yield f"   {_brief(each.old)} → {_brief(each.new)}"
 
 
@@ -70,4 +72,4 @@ def _sentence(edits: Sequence[Edit], *, dry_run: bool) -> str:
 
 def _brief(image: str) -> str:
     """An image on one line, its digest cut to the digits that people compare."""
-    return shown(_LONG.sub(r"\1…", image))
+    return printable(_LONG.sub(r"\1…", image), _LONGEST)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from support.runs import SHOP
 
-from feastflow_registry.kubernetes.image_names import shown
 from feastflow_registry.kubernetes.workloads import Change, Edit
 from feastflow_registry.model.plan import Action
 from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.wording import printable
 from feastflow_registry.report import deploy
 from feastflow_registry.report.results import Result
 from unit.report.test_markdown import HOSTILE, rows
@@ -66,7 +66,7 @@ def test_each_image_has_its_place_and_both_its_names() -> None:
 
 
 def test_nothing_that_is_written_there_can_forge_a_line_or_a_cell() -> None:
-    who = shown(HOSTILE)  # As kubernetes reads it.
+    who = printable(HOSTILE, 120)  # As kubernetes reads it.
     edit = edited(Change(1, who, who, HOSTILE * 50, HOSTILE), name=HOSTILE)
     assert all(each.isprintable() for each in deploy.listed([edit]))
     [row] = rows("\n".join(deploy.table([edit])))
