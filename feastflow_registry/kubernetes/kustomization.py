@@ -58,6 +58,6 @@ def text_edits(found: FoundImage, pin: Pin) -> list[TextEdit]:
             edits.append(Replacement(current.node, value, quote))
     if missing:
         pairs = {key.value: (key, value) for key, value in entry.node.pairs()}
-        near = next((pairs[each] for each in _READ if each in pairs), [*pairs.values()][-1])
+        near = next(pairs[each] for each in _READ if each in pairs)
         edits.append(Insertion(entry.node, *near, tuple(missing)))
     return edits
