@@ -84,13 +84,13 @@ class Document:
 
     def value(self, path: KeyPath) -> object:
         """The value at a path, if the data has one there."""
-        found = self.data
-        for each in path:
+        value = self.data
+        for key in path:
             try:
-                found = found[each]  # type: ignore[index]  # What has no items says so below.
+                value = value[key]  # type: ignore[index]  # What has no items says so below.
             except (LookupError, TypeError):
                 return None
-        return found
+        return value
 
 
 def read(name: str, content: bytes) -> Document:

@@ -43,14 +43,14 @@ def commands(
         _line("set", "image", resource, *(f"{key}={image}" for key, image in images.items()))
         for resource, images in wanted.items()
     ]
-    waiting = [each for each in wanted if each[0].partition("/")[0] in _ROLLED_OUT]
-    return lines + [_line("rollout", "status", each) for each in waiting]
+    to_wait_for = [each for each in wanted if each[0].partition("/")[0] in _ROLLED_OUT]
+    return lines + [_line("rollout", "status", each) for each in to_wait_for]
 
 
 def _can_set(found: FoundImage) -> bool:
     kind, _, name = found.resource.partition("/")
-    known = kind in _SETTABLE and not found.foreign and not found.ephemeral
-    return known and "" not in (name, found.container)
+    can_change = kind in _SETTABLE and not found.foreign and not found.ephemeral
+    return can_change and "" not in (name, found.container)
 
 
 def _line(verb: str, what: str, resource: _Resource, *words: str) -> str:

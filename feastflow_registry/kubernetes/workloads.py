@@ -93,8 +93,10 @@ class KubernetesManifest:
             mapping = Cursor(node)
             hosts = ("", f"{mapping.text('registry')}/")
             names = (each.node.value for key in _NAME_KEYS for each in mapping.get(key))
-            near = (f"{host}{name}" for name in names if repository.name in name for host in hosts)
-            if any(is_of(each, repository) for each in near):
+            images = (
+                f"{host}{name}" for name in names if repository.name in name for host in hosts
+            )
+            if any(is_of(each, repository) for each in images):
                 for key, mark in _PIN_KEYS.items():
                     for pin in mapping.get(key):
                         yield from targets(f"{mark}{pin.node.value}")
@@ -136,7 +138,7 @@ class Edit:
 def read(name: str, content: bytes) -> KubernetesManifest:
     """Read a manifest. Raises an input failure if it is no YAML that Kubernetes would read."""
     file = yaml_tree.parse(name, content, _LIMITS)
-    named = name.rpartition("/")[2] in kustomization.NAMES
+    is_named_so = name.rpartition("/")[2] in kustomization.NAMES
     images: list[FoundImage] = []
     skipped: list[int] = []
     for document in file.documents:
@@ -144,7 +146,9 @@ def read(name: str, content: bytes) -> KubernetesManifest:
         if not (document.items or document.value):
             continue
         kind, group = root.text("kind"), _group(root.text("apiVersion"))
-        if (named and not kind) or (kind in kustomization.KINDS and group in kustomization.GROUPS):
+        if (is_named_so and not kind) or (
+            kind in kustomization.KINDS and group in kustomization.GROUPS
+        ):
             images += kustomization.find(document)
             continue
         for resource, kind, version in _resources(root):
@@ -161,9 +165,9 @@ def _resources(
     """Yield a resource, or those of a list of them, which may leave their kind to the list."""
     kind, version = root.text("kind") or kind, root.text("apiVersion") or version
     items = list(root.get("items")) if kind.endswith("List") else []
-    known = kind.removesuffix("List")
+    item_kind = kind.removesuffix("List")
     for item in (item for each in items for item in each.each()):
-        yield from _resources(item, known, version if known else "")
+        yield from _resources(item, item_kind, version if item_kind else "")
     if not items:
         yield root, kind, version
 

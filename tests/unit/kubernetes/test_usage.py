@@ -45,6 +45,7 @@ def test_a_manifest_that_does_not_tell(image: str) -> None:
     [
         ("{name: ada/shop, newTag: v1}", {Tag("v1")}),
         (f"{{name: shop, newName: ada/shop, digest: '{ONE}'}}", {ONE}),
+        ("{name: ada/shop, newTag: v1, newTag: v2}", {Tag("v1"), Tag("v2")}),
         ("{name: ada/shop}", set()),
         ("{name: shop, newName: ada/shop}", None),
     ],
@@ -72,7 +73,7 @@ def test_in_a_kustomization(entry: str, found: set[Tag | Digest] | None) -> None
         "{image: {registry: docker.io, repository: ada/shop, tag: v1}}",
         "- &tag v1\n- {repository: ada/shop, tag: *tag}",
         "- &base {repository: ada/shop}\n- {<<: *base, tag: v1}",
-        "images: [{name: nginx, name: ada/shop, newTag: v1, newTag: v1}]",
+        "images: [{name: ada/shop, name: nginx, newTag: v1}]",
     ],
 )
 def test_wherever_a_file_names_it(text: str) -> None:

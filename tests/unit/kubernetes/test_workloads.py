@@ -14,6 +14,7 @@ from support.failures import fails
 
 from feastflow_registry.kubernetes.image_names import Pin, parse_image
 from feastflow_registry.kubernetes.workloads import (
+    LARGEST,
     Change,
     Edit,
     KubernetesManifest,
@@ -140,6 +141,19 @@ def test_what_is_not_kubernetes_is_left_alone_and_reported(text: str) -> None:
     manifest = read("values.yaml", b"# a\n---\n# b\n" + text.encode())
     assert manifest.skipped == (4,)
     assert edit(manifest, PINS).after == edit(manifest, PINS).before
+
+
+def test_what_is_no_manifest_is_refused() -> None:
+    with fails("f.yaml, line 1: this is not YAML", "Helm template", "values.yaml"):
+        read("f.yaml", b"image: {{ .Values.image }}\n")
+    with fails("f.yaml is larger than 4096 KiB", "split it"):
+        read("f.yaml", b"#" * (LARGEST + 1))
+    with fails("nested more than 100 levels deep"):
+        read("f.yaml", b"[" * 101)
+
+
+def test_an_empty_document_is_not_reported() -> None:
+    assert read("f.yaml", b"---\n...\n---\n# a\n---\n{}\n---\n[]\n---\n''\n").skipped == ()
 
 
 def test_what_has_no_containers_is_neither_reported_nor_changed() -> None:
