@@ -196,15 +196,14 @@ class _Composer:
     def _fill(self, node: Node, level: int) -> None:
         """Take the nodes up to the end of a list or mapping."""
         items: list[Node] = []
-        for index, event in self.events:
-            if isinstance(event, yaml.CollectionEndEvent):
-                end: Any = event.end_mark
-                node.items, node.end = items, end.index
-                break
-            item = self._compose(index, event, level + 1)
-            items.append(item)
+        index, event = next(self.events)
+        while not isinstance(event, yaml.CollectionEndEvent):
+            items.append(item := self._compose(index, event, level + 1))
             node.count += item.count
             node.height = max(node.height, item.height + 1)
+            index, event = next(self.events)
+        end: Any = event.end_mark
+        node.items, node.end = items, end.index
         for key, _ in node.pairs():
             if key.real.shape is not Shape.SCALAR:
                 raise self._not_yaml(key.line, "a key is no text")
