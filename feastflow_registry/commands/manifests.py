@@ -14,8 +14,8 @@ from feastflow_registry.commands.app import App
 from feastflow_registry.kubernetes import files as manifest_files
 from feastflow_registry.kubernetes import workloads
 from feastflow_registry.kubernetes.files import ManifestFile
-from feastflow_registry.kubernetes.image_names import Pin, whole
-from feastflow_registry.kubernetes.workloads import Edit, Manifest
+from feastflow_registry.kubernetes.image_names import Pin, with_library
+from feastflow_registry.kubernetes.workloads import Edit, KubernetesManifest
 from feastflow_registry.model.errors import Failure, Kind, Problem, gather
 from feastflow_registry.model.plan import Action, EditFile, Outcome, Plan
 from feastflow_registry.model.references import Digest, Reference, Tag
@@ -27,11 +27,11 @@ from feastflow_registry.report import diffs
 class Manifests:
     """The manifests of a run, each with its file, and the services whose images they hold."""
 
-    files: tuple[tuple[ManifestFile, Manifest], ...]
+    files: tuple[tuple[ManifestFile, KubernetesManifest], ...]
     services: tuple[Service, ...]
 
     @property
-    def manifests(self) -> tuple[Manifest, ...]:
+    def manifests(self) -> tuple[KubernetesManifest, ...]:
         """What the files say."""
         return tuple(manifest for _, manifest in self.files)
 
@@ -49,7 +49,7 @@ def read(app: App) -> Manifests:
         )
     repositories = [each.repository for each in app.services]
     files: dict[Path, ManifestFile] = {}
-    manifests: list[tuple[ManifestFile, Manifest]] = []
+    manifests: list[tuple[ManifestFile, KubernetesManifest]] = []
 
     def find(item: str) -> None:
         found = manifest_files.find(app.workspace.folder, [item])
@@ -75,8 +75,8 @@ def plan_edits(app: App, manifests: Manifests, pins: Mapping[Service, Pin]) -> t
     """Point the manifests at images. A dry run shows how their files would differ."""
     edits = _edit(manifests.files, pins)
     for _, edit in edits:
-        for image in edit.left:
-            app.log.notice(f"{edit.name}, line {image.line}: {image.owner} is left as it is.")
+        for place in edit.left:
+            app.log.notice(f"{edit.name}, {place} is left as it is.")
     if app.settings.dry_run:
         for _, edit in edits:
             for line in diffs.unified(edit.name, edit.before, edit.after).splitlines():
@@ -109,14 +109,14 @@ def write(app: App, plan: Plan) -> Iterator[Outcome]:
 
 
 def _edit(
-    files: Sequence[tuple[ManifestFile, Manifest]], pins: Mapping[Service, Pin]
+    files: Sequence[tuple[ManifestFile, KubernetesManifest]], pins: Mapping[Service, Pin]
 ) -> list[tuple[ManifestFile, Edit]]:
     wanted = {service.repository: pin for service, pin in pins.items()}
     return [(file, workloads.edit(manifest, wanted)) for file, manifest in files]
 
 
 def _steps(edits: Sequence[Edit], pins: Mapping[Service, Pin]) -> tuple[EditFile, ...]:
-    services = {whole(service.repository): service for service in pins}
+    services = {with_library(service.repository): service for service in pins}
     return tuple(
         EditFile(
             services[change.repository],
@@ -132,7 +132,7 @@ def _steps(edits: Sequence[Edit], pins: Mapping[Service, Pin]) -> tuple[EditFile
     )
 
 
-def _match(app: App, manifests: Sequence[Manifest]) -> tuple[Service, ...]:
+def _match(app: App, manifests: Sequence[KubernetesManifest]) -> tuple[Service, ...]:
     """The services whose images are there. Refuses none at all, and one that was asked for."""
     known = [s for s in app.services if any(each.holds(s.repository) for each in manifests)]
     problems: list[Problem] = []
@@ -153,7 +153,7 @@ def _match(app: App, manifests: Sequence[Manifest]) -> tuple[Service, ...]:
     return tuple(known)
 
 
-def _skipped(manifests: Sequence[Manifest]) -> Iterator[tuple[str, Problem]]:
+def _skipped(manifests: Sequence[KubernetesManifest]) -> Iterator[tuple[str, Problem]]:
     """Yield the files that hold something else than Kubernetes would read."""
     for manifest in manifests:
         for line in manifest.skipped[:1]:

@@ -51,7 +51,13 @@ def _names(app: App) -> Mapping[Repository, Names]:
     used = (manifest.names(each) for manifest in manifests for each in repositories)
     if manifests and not any(used):
         app.log.notice("No file of manifests names an image of these services.")
-    return {each: usage.named(each, app.settings.keep, manifests) for each in repositories}
+
+    def named(repository: Repository) -> Names:
+        targets = (target for item in app.settings.keep for target in item.targets(repository))
+        kept = dict.fromkeys(targets, retention.KEEP)
+        return {**kept, **usage.named(repository, manifests)}
+
+    return {each: named(each) for each in repositories}
 
 
 def _check_keep(app: App, catalogs: Sequence[Catalog]) -> None:

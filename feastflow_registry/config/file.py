@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from feastflow_registry.config.schema import FileModel, Retention, ServiceModel
 from feastflow_registry.config.settings import Settings
-from feastflow_registry.config.strict_yaml import Date, Document, Finding, Path
+from feastflow_registry.config.strict_yaml import Date, Document, Finding, KeyPath
 from feastflow_registry.config.strict_yaml import read as read_document
 from feastflow_registry.model.errors import Failure, Kind, Problem, gather, nearest
 from feastflow_registry.model.references import Repository
@@ -179,13 +179,13 @@ def complaints(document: Document, error: ValidationError) -> list[Finding]:
     ]
 
 
-def _path(error: ErrorDetails) -> Path:
+def _path(error: ErrorDetails) -> KeyPath:
     """Where an error stands; pydantic marks what concerns a key and not its value."""
     path = error["loc"]
     return path[:-1] if path[-1:] == ("[key]",) else path
 
 
-def _complaint(document: Document, path: Path, error: ErrorDetails) -> Problem:
+def _complaint(document: Document, path: KeyPath, error: ErrorDetails) -> Problem:
     where = f"{document.place(path)}: {_spelled(path)}" if path else document.name
     context = error.get("ctx", {})
     if error["type"] == "rule":
@@ -199,7 +199,7 @@ def _complaint(document: Document, path: Path, error: ErrorDetails) -> Problem:
     return Problem(f"{where} {cause.format(**context)}", fix.format(**context))
 
 
-def _known(path: Path) -> str:
+def _known(path: KeyPath) -> str:
     models: dict[int, type[BaseModel]] = {1: FileModel, 2: Retention}
     model = models.get(len(path), ServiceModel)
     if path[-1] == "build" and model is ServiceModel:
@@ -228,7 +228,7 @@ def _surprise(value: object, text: str) -> tuple[str, str]:
     return f"is {shown}, which is {read} to YAML.", f'Quote it: "{shown}".'
 
 
-def _spelled(path: Path) -> str:
+def _spelled(path: KeyPath) -> str:
     """Write a path as ``services.pricing.args.ZIP``, an item of a list by its number from 1."""
     parts = [f"item {each + 1}" if isinstance(each, int) else each[:60] for each in path]
     return "".join(each if each.isprintable() else "?" for each in ".".join(parts))

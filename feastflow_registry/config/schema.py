@@ -28,6 +28,7 @@ from feastflow_registry.config import grammar
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import Latest, Reuse
+from feastflow_registry.model.references import split_host
 from feastflow_registry.model.services import LINK, Secret, SmokeTest
 
 T = TypeVar("T")
@@ -69,8 +70,7 @@ def _listed(split: Callable[[str], tuple[str, ...]]) -> BeforeValidator:
 
 def _image(text: str) -> str:
     """A repository below the namespace, without the registry and the tag."""
-    first, slash, _ = text.partition("/")
-    if slash and (re.search(r"[.:]", first) or first == "localhost"):
+    if split_host(text)[0]:
         raise Failure(
             Kind.INPUT,
             f"{text[:80]!r} begins with a registry.",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from feastflow_registry.config.filter_patterns import compile_pattern
 from feastflow_registry.config.grammar import unreserved
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
 from feastflow_registry.model.services import EACH, Service
 
 _COMMIT = re.compile(r"(?:commit-)?([0-9a-f]{4,64})")
@@ -120,13 +120,11 @@ def destination(text: str) -> Destination:
 
 
 def _parse(text: str) -> Destination:
-    """A first part with a dot or a port, or ``localhost``, is a registry."""
     if "/" not in text:
         return Destination(Tag.parse(text))
-    first, _, rest = text.partition("/")
-    named = _is_host(first)
-    host = RegistryHost.parse(first) if named else None
-    path, colon, tag = (rest if named else text).partition(":")
+    first, rest = split_host(text)
+    host = RegistryHost.parse(first) if first else None
+    path, colon, tag = rest.partition(":")
     if "@" in path or "@" in tag:
         raise Failure(
             Kind.INPUT,
@@ -162,9 +160,9 @@ def kept(text: str) -> Kept:
         if not found:
             compile_pattern(text.removeprefix("!"))
         return Kept(text, commit=found[1]) if found else Kept(text, pattern=text)
-    first, slash, rest = name.partition("/")
-    host = RegistryHost.parse(first) if slash and _is_host(first) else None
-    path, colon, tag = (rest if host else name).partition(":")
+    first, rest = split_host(name)
+    host = RegistryHost.parse(first) if first else None
+    path, colon, tag = rest.partition(":")
     Repository.parse(host or RegistryHost("docker.io"), path)
     if not colon and not digest:
         raise Failure(
@@ -173,7 +171,3 @@ def kept(text: str) -> Kept:
             "Write repository:tag, repository@sha256:…, or a pattern of tags.",
         )
     return Kept(text, "", "", host, path, Tag.parse(tag) if colon else None, digest)
-
-
-def _is_host(first: str) -> bool:
-    return bool(re.search(r"[.:]", first)) or first == "localhost"

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from feastflow_registry.kubernetes.kustomization import NAMES
-from feastflow_registry.kubernetes.streams import LARGEST
+from feastflow_registry.kubernetes.workloads import LARGEST
 from feastflow_registry.model.errors import Failure, Kind, gather, nearest
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -44,19 +44,19 @@ def find(workspace: Path, wanted: Sequence[str]) -> tuple[ManifestFile, ...]:
     ``*.json`` and kustomizations. Raises one input failure with all that cannot be read.
     """
     top = workspace.resolve()
-    found: dict[Path, ManifestFile] = {}
+    files: dict[Path, ManifestFile] = {}
 
     def add(item: str) -> None:
         for path in _candidates(top, item):
             real = _within(top, path)
-            if real not in found:
-                found[real] = _read(top, real)
-            if len(found) > _MOST:
+            if real not in files:
+                files[real] = _read(top, real)
+            if len(files) > _MOST:
                 cause = f"manifests: {item!r} stands for more than {_MOST} files."
                 raise Failure(Kind.INPUT, cause, "Name the folders that hold manifests.")
 
     gather(*(partial(add, item) for item in wanted))
-    return tuple(found.values())
+    return tuple(files.values())
 
 
 def check_writable(files: Sequence[ManifestFile]) -> None:
@@ -67,7 +67,8 @@ def check_writable(files: Sequence[ManifestFile]) -> None:
 def replace(changes: Sequence[tuple[ManifestFile, bytes]]) -> None:
     """Write new contents, each file whole or not at all; none, if one of them cannot be.
 
-    Raises a conflict if a file is not what it was when it was read.
+    Raises a conflict if a file is not what it was when it was read, and a failure of this machine
+    (as of a build on it) if the system does not write.
     """
     check_writable([file for file, _ in changes])
     done: list[str] = []
@@ -76,7 +77,8 @@ def replace(changes: Sequence[tuple[ManifestFile, bytes]]) -> None:
         for file, _ in ready:
             _check_unchanged(file)
         for file, draft in ready:
-            with _explained(file.name, f"; replaced before it: {', '.join(done)}" if done else ""):
+            more = f"; replaced before it: {', '.join(done)}" if done else ""
+            with _explained(file.name, Kind.BUILD, more):
                 draft.replace(file.path)
                 _flush(file.path.parent)
             done.append(file.name)
@@ -85,15 +87,15 @@ def replace(changes: Sequence[tuple[ManifestFile, bytes]]) -> None:
 @contextmanager
 def _draft(file: ManifestFile, content: bytes) -> Iterator[Path]:
     """Write what is to take a file's place beside it, on the disk and with its mode and owner."""
-    with _explained(file.name):
-        there = file.path.stat()
+    with _explained(file.name, Kind.BUILD):
+        old = file.path.stat()
         handle, name = tempfile.mkstemp(prefix=f".{file.path.name}.", dir=file.path.parent)
     try:
-        with _explained(file.name), os.fdopen(handle, "wb") as draft:
+        with _explained(file.name, Kind.BUILD), os.fdopen(handle, "wb") as draft:
             draft.write(content)
-            if (there.st_uid, there.st_gid) != (os.getuid(), os.getgid()):
-                os.fchown(handle, there.st_uid, there.st_gid)
-            os.fchmod(handle, stat.S_IMODE(there.st_mode))
+            if (old.st_uid, old.st_gid) != (os.getuid(), os.getgid()):
+                os.fchown(handle, old.st_uid, old.st_gid)
+            os.fchmod(handle, stat.S_IMODE(old.st_mode))
             draft.flush()
             os.fsync(handle)
         yield Path(name)
@@ -102,7 +104,7 @@ def _draft(file: ManifestFile, content: bytes) -> Iterator[Path]:
 
 
 def _check_unchanged(file: ManifestFile) -> None:
-    with _explained(file.name):
+    with _explained(file.name, Kind.BUILD):
         same = file.path.resolve() == file.path and file.path.read_bytes() == file.content
     if not same:
         cause = f"{file.name} was changed by someone else while this ran; nothing was written."
@@ -132,14 +134,17 @@ def _flush(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(name: str, more: str = "") -> Iterator[None]:
+def _explained(name: str, kind: Kind = Kind.INPUT, more: str = "") -> Iterator[None]:
     """Turn an error of the system into a failure that names the file."""
     try:
         yield
+    except FileNotFoundError:
+        cause = f"{name} was removed by someone else while this ran{more}."
+        raise Failure(Kind.CONFLICT, cause, "Run this again.") from None
     except OSError as error:
         cause = f"manifests: {name!r}: {error.strerror or error}{more}."
         fix = "Check its permissions and the space on its disk, then run this again."
-        raise Failure(Kind.INPUT, cause, fix) from None
+        raise Failure(kind, cause, fix) from None
 
 
 def _read(top: Path, path: Path) -> ManifestFile:
@@ -171,23 +176,23 @@ def _candidates(top: Path, item: str) -> list[Path]:
         real = _within(top, path)
         if not real.is_dir():
             return [path]
-        found = [each for each in _walk(real, hidden=False) if _is_manifest(each.name)]
+        paths = [each for each in _walk(real, hidden=False) if _is_manifest(each.name)]
         lacks = f"there is no manifest in the folder {item!r}."
         fix = f"Manifests are files that end with {', '.join(_SUFFIXES)}."
     elif _MAGIC & set(item):
-        found = _glob(top, item)
+        paths = _glob(top, item)
         lacks = f"no file matches {item!r}."
         fix = "Use * within a name, ** for folders below one another, and / between names."
     else:
-        found = []
+        paths = []
         lacks = f"there is no {item!r}."
         fix = "Give a path relative to the top folder of the repository."
         if path.parent.is_dir():
             beside = [os.path.relpath(each, top) for each in _within(top, path.parent).iterdir()]
             fix = nearest(item, beside) if beside else fix
-    if not found:
+    if not paths:
         raise Failure(Kind.INPUT, f"manifests: {lacks}", fix)
-    return found
+    return paths
 
 
 def _glob(top: Path, item: str) -> list[Path]:
@@ -196,10 +201,10 @@ def _glob(top: Path, item: str) -> list[Path]:
     base = _within(top, top.joinpath(*pattern[:fixed]))
     rest = pattern[fixed:]
     hidden = any(part.startswith(".") for part in rest)
-    found = [
+    paths = [
         path for path in _walk(base, hidden=hidden) if _matches(path.relative_to(base).parts, rest)
     ]
-    return [each for each in found if not rest[-1].endswith("*") or _is_manifest(each.name)]
+    return [each for each in paths if not rest[-1].endswith("*") or _is_manifest(each.name)]
 
 
 def _walk(folder: Path, *, hidden: bool) -> Iterator[Path]:
@@ -215,10 +220,10 @@ def _matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     """Match the parts of a path; a leading dot is matched by a dot alone."""
     if not pattern or not path:
         return not path and all(part == _ANYWHERE for part in pattern)
-    shown = pattern[0].startswith(".") or not path[0].startswith(".")
+    visible = pattern[0].startswith(".") or not path[0].startswith(".")
     if pattern[0] == _ANYWHERE:
-        return _matches(path, pattern[1:]) or (shown and _matches(path[1:], pattern))
-    return shown and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
+        return _matches(path, pattern[1:]) or (visible and _matches(path[1:], pattern))
+    return visible and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
 
 
 def _is_manifest(name: str) -> bool:

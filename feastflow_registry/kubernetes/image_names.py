@@ -12,21 +12,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from feastflow_registry.kubernetes.yaml_tree import Cursor, Node
+from feastflow_registry.kubernetes.yaml_lookup import Cursor, Doubt
 from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
+from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
+from feastflow_registry.model.wording import printable
 
-_LONGEST = 1024
-_HOST = r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(?::[0-9]+)?"
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*"
-_IMAGE = re.compile(rf"({_NAME})((?:[:@].*)?)", re.DOTALL)
-_PINNED = re.compile(
-    r"(?::(\w[\w.-]{0,127}))?(?:@([a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-f]+))?", re.ASCII
+LONGEST_SHOWN = 120
+"""How much of a name from a manifest is repeated in a message."""
+_AFTER_NAME = re.compile(r"(?=[:@])")
+_REFERENCE = re.compile(
+    r"(?::\w[\w.-]{0,127})?(?:@[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-f]+)?", re.ASCII
 )
-
-_NAMED = re.compile(
-    r"(?::\w[\w.-]{0,127})?(?:@(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?", re.ASCII
+_TARGETS = re.compile(
+    r"(?::(\w[\w.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?", re.ASCII
 )
 _BREAK = re.compile(r"[\s\"'`=,;()<>|]+")
 
@@ -43,8 +41,11 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
-class Spelling:
-    """A repository as it is written, and what comes after it."""
+class ImageName:
+    """The name of an image as it is written: its repository, and the ``rest`` after that.
+
+    ``repository``: the one that is meant, written out.
+    """
 
     name: str
     rest: str
@@ -53,40 +54,40 @@ class Spelling:
     @property
     def is_reference(self) -> bool:
         """Whether the rest is a tag, a digest, both or nothing."""
-        return _PINNED.fullmatch(self.rest) is not None
+        return _REFERENCE.fullmatch(self.rest) is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundImage:
     """An image, where it stands and whose it is.
 
-    ``place``: the scalar that holds it, or the entry of a kustomization; ``text``: the image;
-    ``spelling``: nothing, if it names no repository; ``can_pin``: whether what follows the
-    repository is a tag, a digest or nothing; ``doubt``: the line of a key for which readers may
-    take different values, or 0; ``foreign``: whether its kind is not one of Kubernetes' own;
-    ``namespace``: where its resource says that it lives, if it does.
+    ``place``: the scalar that holds it, or the entry of a kustomization; ``text``: what is written;
+    ``image``: nothing, if that names no repository; ``can_pin``: whether what follows the
+    repository is a tag, a digest or nothing; ``doubt``: what is against editing it in place;
+    ``foreign``: whether its kind is not one of Kubernetes' own; ``namespace``: where its resource
+    says that it lives, if it does; ``ephemeral``: whether it is an ephemeral container's.
     """
 
-    document: Node
     place: Cursor
     resource: str
     container: str
     text: str
-    spelling: Spelling | None
+    image: ImageName | None
     can_pin: bool
-    doubt: int = 0
+    doubt: Doubt | None = None
     foreign: bool = False
     namespace: str = ""
+    ephemeral: bool = False
 
     @property
     def repository(self) -> Repository | None:
         """The repository that is meant."""
-        return self.spelling.repository if self.spelling else None
+        return self.image.repository if self.image else None
 
     @property
     def name(self) -> str:
         """The repository as it is spelled, or all that is written."""
-        return self.spelling.name if self.spelling else shown(self.text)
+        return self.image.name if self.image else printable(self.text, LONGEST_SHOWN)
 
     @property
     def line(self) -> int:
@@ -96,41 +97,47 @@ class Found:
     @property
     def owner(self) -> str:
         """Whose image it is, on one line."""
-        return shown(f"{self.container or 'a container'} in {self.resource}")
+        return printable(f"{self.container or 'a container'} in {self.resource}", LONGEST_SHOWN)
 
 
-def shown(text: str) -> str:
-    """Untrusted text on one line, shortened."""
-    printable = "".join(each if each.isprintable() else "?" for each in text)
-    return printable if len(printable) <= 120 else f"{printable[:117]}..."
-
-
-def spell(text: str) -> Spelling | None:
+def parse_image(text: str) -> ImageName | None:
     """Read what may be an image; nothing, if it does not begin with a repository."""
-    match = _IMAGE.fullmatch(text) if len(text) <= _LONGEST else None
-    if match is None:
-        return None
-    first, slash, path = match[1].partition("/")
-    named = slash and (re.search(r"[.:A-Z]", first) or first == "localhost")
+    host, rest = split_host(text)
+    path, *after = _AFTER_NAME.split(rest, maxsplit=1)
     try:
-        host = RegistryHost.parse(first if named else "docker.io")
+        repository = Repository.parse(RegistryHost.parse(host or "docker.io"), path)
     except Failure:
         return None
-    return Spelling(match[1], match[2], whole(Repository(host, path if named else match[1])))
+    name = f"{host}/{path}" if host else path
+    return ImageName(name, "".join(after), with_library(repository))
 
 
-def mentions(text: str, repository: Repository) -> Iterator[str]:
-    """Yield what stands after a repository wherever a text names it with a tag or a digest."""
+def mentions(text: str, repository: Repository) -> Iterator[Tag | Digest]:
+    """Yield the tags and digests of a repository, wherever a text names it with one."""
     for word in _BREAK.split(text) if repository.name in text else ():
-        spelling = spell(word.rstrip("."))
-        if spelling and spelling.repository == whole(repository):
-            found = _NAMED.match(spelling.rest)
-            if found and found[0]:
-                yield found[0]
+        image = parse_image(word.rstrip("."))
+        if image and image.repository == with_library(repository):
+            yield from targets(image.rest)
 
 
-def whole(repository: Repository) -> Repository:
-    """Write out what Docker Hub's own images leave out."""
+def targets(rest: str) -> Iterator[Tag | Digest]:
+    """Yield the tag and the digest that stand after the name of a repository."""
+    match = _TARGETS.match(rest)
+    tag, digest = match.groups() if match else (None, None)
+    if tag:
+        yield Tag(tag)
+    if digest:
+        yield Digest(digest)
+
+
+def is_of(text: str, repository: Repository) -> bool:
+    """Whether a text begins with the name of a repository, however that is spelled."""
+    image = parse_image(text)
+    return image is not None and image.repository == with_library(repository)
+
+
+def with_library(repository: Repository) -> Repository:
+    """Write out ``library/``, which the names of Docker Hub's own images leave out."""
     if repository.host.is_docker_hub and "/" not in repository.path:
         return Repository(repository.host, f"library/{repository.path}")
     return repository

@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from feastflow_registry.kubernetes import kustomization
-from feastflow_registry.kubernetes.image_names import Found, Pin
-from feastflow_registry.kubernetes.workloads import Manifest
+from feastflow_registry.kubernetes.image_names import FoundImage, Pin
+from feastflow_registry.kubernetes.workloads import KubernetesManifest
 from feastflow_registry.model.services import Service
 
 _SETTABLE = (
@@ -20,13 +20,14 @@ _SETTABLE = (
     *("CronJob", "Pod"),
 )
 _ROLLED_OUT = ("deployment", "statefulset", "daemonset")
-_EPHEMERAL = "ephemeralContainers"
 
 _Resource = tuple[str, str]
 """``kind/name`` and the namespace, if one is known."""
 
 
-def commands(pins: Mapping[Service, Pin], manifests: Sequence[Manifest] = ()) -> list[str]:
+def commands(
+    pins: Mapping[Service, Pin], manifests: Sequence[KubernetesManifest] = ()
+) -> list[str]:
     """Give the lines that set each service's image, then those that wait until it runs."""
     wanted: dict[_Resource, dict[str, str]] = {}
     for service, pin in pins.items():
@@ -42,14 +43,14 @@ def commands(pins: Mapping[Service, Pin], manifests: Sequence[Manifest] = ()) ->
         _line("set", "image", resource, *(f"{key}={image}" for key, image in images.items()))
         for resource, images in wanted.items()
     ]
-    waiting = [each for each in wanted if each[0].partition("/")[0] in _ROLLED_OUT]
-    return lines + [_line("rollout", "status", each) for each in waiting]
+    to_wait_for = [each for each in wanted if each[0].partition("/")[0] in _ROLLED_OUT]
+    return lines + [_line("rollout", "status", each) for each in to_wait_for]
 
 
-def _can_set(found: Found) -> bool:
+def _can_set(found: FoundImage) -> bool:
     kind, _, name = found.resource.partition("/")
-    known = kind in _SETTABLE and not found.foreign and _EPHEMERAL not in found.place.path
-    return known and "" not in (name, found.container)
+    can_change = kind in _SETTABLE and not found.foreign and not found.ephemeral
+    return can_change and "" not in (name, found.container)
 
 
 def _line(verb: str, what: str, resource: _Resource, *words: str) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from feastflow_registry.kubernetes.image_names import Found, Pin, shown, spell
-from feastflow_registry.kubernetes.yaml_edit import Insertion, Replacement, Step
-from feastflow_registry.kubernetes.yaml_tree import Cursor, Node
+from feastflow_registry.kubernetes.image_names import LONGEST_SHOWN, FoundImage, Pin, parse_image
+from feastflow_registry.kubernetes.yaml_edit import Insertion, Replacement, TextEdit
+from feastflow_registry.kubernetes.yaml_lookup import Cursor
+from feastflow_registry.model.wording import printable
+from feastflow_registry.model.yaml_tree import Node
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """What kustomize looks for in a folder."""
@@ -20,7 +22,7 @@ GROUPS = ("kustomize.config.k8s.io", "")
 _READ = ("newTag", "digest", "newName", "name")
 
 
-def find(document: Node) -> Iterator[Found]:
+def find(document: Node) -> Iterator[FoundImage]:
     """Yield each entry of a kustomization's images."""
     for images in Cursor(document).get("images"):
         for entry in images.each():
@@ -28,33 +30,34 @@ def find(document: Node) -> Iterator[Found]:
             target = entry.text("newName") or name
             tag, digest = entry.text("newTag"), entry.text("digest")
             text = f"{target}{tag and f':{tag}'}{digest and f'@{digest}'}"
-            spelling = spell(target)
-            yield Found(
-                document=document,
+            image = parse_image(target)
+            doubts = (each.doubt for key in _READ for each in entry.get(key))
+            yield FoundImage(
                 place=entry,
                 resource="Kustomization",
-                container=shown(name),
+                container=printable(name, LONGEST_SHOWN),
                 text=text,
-                spelling=spelling,
-                can_pin=spelling is not None and not spelling.rest,
-                doubt=max((each.doubt for key in _READ for each in entry.get(key)), default=0),
+                image=image,
+                can_pin=image is not None and not image.rest,
+                doubt=next(filter(None, doubts), None),
             )
 
 
-def steps(found: Found, pin: Pin) -> list[tuple[Cursor, Step]]:
-    """Say what of an entry is to be written anew, and where; nothing, if it is right."""
+def text_edits(found: FoundImage, pin: Pin) -> list[TextEdit]:
+    """Say what of an entry is to be written anew; nothing, if it is right."""
     entry = found.place
-    wanted: list[tuple[Cursor, Step]] = []
+    edits: list[TextEdit] = []
     missing: list[tuple[str, str]] = []
     for key, value in (("newTag", str(pin.tag)), ("digest", str(pin.digest))):
-        there = next(entry.get(key), None)
-        if there is None:
+        current = next(entry.get(key), None)
+        if current is None:
             missing.append((key, value))
-        elif there.node.value != value:
+        elif current.node.value != value:
             # Where keys are quoted, as in JSON, texts are.
-            wanted.append((there, Replacement(there.node, value, there.quote)))
+            quote = current.key.style if current.key else ""
+            edits.append(Replacement(current.node, value, quote))
     if missing:
-        known = {pair[0].value: pair for pair in entry.node.pairs()}
-        near = next((known[each] for each in _READ if each in known), [*known.values()][-1])
-        wanted.append((entry, Insertion(entry.node, *near, tuple(missing))))
-    return wanted
+        pairs = {key.value: (key, value) for key, value in entry.node.pairs()}
+        near = next(pairs[each] for each in _READ if each in pairs)
+        edits.append(Insertion(entry.node, *near, tuple(missing)))
+    return edits

@@ -1,8 +1,8 @@
 """Images in Kubernetes manifests: which there are, and pinning some of them in place.
 
 It decides which kinds run containers (Kubernetes' own, and lists of them) and leaves every other
-one alone. It refuses an edit that would change anything but images: an anchor that is used for
-something else too, a key that readers understand differently, a name that waits for a template.
+one alone. It refuses to edit what an alias or ``<<`` shares, what readers of YAML understand
+differently, and a name that waits for a template.
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/
 """
 
@@ -10,17 +10,37 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 
-from feastflow_registry.kubernetes import kustomization, yaml_tree
-from feastflow_registry.kubernetes.image_names import Found, Pin, mentions, shown, spell, whole
-from feastflow_registry.kubernetes.streams import Stream, parse
-from feastflow_registry.kubernetes.yaml_edit import Replacement, Step, rewrite
-from feastflow_registry.kubernetes.yaml_tree import Cursor, Node, Shape
+from feastflow_registry.kubernetes import kustomization, yaml_lookup
+from feastflow_registry.kubernetes.image_names import (
+    LONGEST_SHOWN,
+    FoundImage,
+    Pin,
+    is_of,
+    mentions,
+    parse_image,
+    targets,
+    with_library,
+)
+from feastflow_registry.kubernetes.yaml_edit import Replacement, TextEdit, rewrite
+from feastflow_registry.kubernetes.yaml_lookup import Cursor
+from feastflow_registry.model import yaml_tree
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.references import Digest, Repository, Tag
+from feastflow_registry.model.wording import printable, some
+from feastflow_registry.model.yaml_tree import Limits, Shape, YamlFile
 
+LARGEST = 4 * 1024 * 1024
+_LIMITS = Limits(
+    size=LARGEST,
+    values=750_000,
+    depth=100,
+    advice="A manifest is flat and repeats little: split it, or take out what is none.",
+    template_advice="It looks like a Helm template: set the image in the chart's values.yaml, or "
+    "give the output of `helm template`.",
+)
 _CORE, _APPS, _BATCH = ("",), ("apps", "extensions"), ("batch",)
 _TEMPLATE = ("spec", "template", "spec")
 _KINDS = {
@@ -35,45 +55,51 @@ _KINDS = {
     "CronJob": (_BATCH, ("spec", "jobTemplate", *_TEMPLATE)),
 }
 """Each kind that runs containers: its API groups, and the way to the pod's specification."""
-_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
-_MOST_NAMED = 5
+_NAME_KEYS = ("repository", "newName", "name")
+_PIN_KEYS = {"tag": ":", "newTag": ":", "digest": "@"}
+"""The keys of a Helm chart's values and of kustomizations beside them, and the mark before each."""
+_EPHEMERAL = "ephemeralContainers"
+_CONTAINERS = ("initContainers", "containers", _EPHEMERAL)
 _ANY = Pin(Tag("tag"), Digest(f"sha256:{'0' * 64}"))
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class KubernetesManifest:
     """One file. ``skipped``: the lines of documents that are none of Kubernetes."""
 
-    stream: Stream
-    images: tuple[Found, ...]
+    file: YamlFile
+    images: tuple[FoundImage, ...]
     skipped: tuple[int, ...]
 
     @property
     def name(self) -> str:
         """The file's name."""
-        return self.stream.name
+        return self.file.name
 
-    def uses(self, repository: Repository) -> tuple[Found, ...]:
-        """The images of a repository, whatever their spelling, those left alone included."""
-        return tuple(each for each in self.images if each.repository == whole(repository))
+    def uses(self, repository: Repository) -> tuple[FoundImage, ...]:
+        """The images of a repository, however it is spelled, those left alone included."""
+        return tuple(each for each in self.images if each.repository == with_library(repository))
 
-    def mentions(self, repository: Repository) -> Iterator[str]:
-        """Yield the tag and digest wherever any text names a repository with one, workload or not.
+    def mentions(self, repository: Repository) -> Iterator[Tag | Digest]:
+        """Yield the tags and digests wherever a text names a repository with one, workload or not.
 
-        As one text, or in keys of one mapping, as the values of a Helm chart have them.
+        As one text, or in keys of one mapping, as a Helm chart's values and kustomizations have
+        them.
         """
-        for node in yaml_tree.every(self.stream.documents):
+        for node in yaml_lookup.all_nodes(self.file.documents):
             if node.shape is Shape.SCALAR:
                 yield from mentions(node.value, repository)
-            elif node.shape is Shape.MAPPING:
-                here = Cursor(node)
-                for name, key in product(here.get("repository"), ("tag", "digest")):
-                    host = here.text("registry")
-                    for value in here.get(key):
-                        rest = f"{'@' if key == 'digest' else ':'}{value.node.value}"
-                        both = f"{name.node.value}{rest}"
-                        yield from mentions(both, repository)
-                        yield from mentions(f"{host}/{both}" if host else "", repository)
+                continue
+            mapping = Cursor(node)
+            hosts = ("", f"{mapping.text('registry')}/")
+            names = (each.node.value for key in _NAME_KEYS for each in mapping.get(key))
+            images = (
+                f"{host}{name}" for name in names if repository.name in name for host in hosts
+            )
+            if any(is_of(each, repository) for each in images):
+                for key, mark in _PIN_KEYS.items():
+                    for pin in mapping.get(key):
+                        yield from targets(f"{mark}{pin.node.value}")
 
     def names(self, repository: Repository) -> bool:
         """Whether a repository is named here at all."""
@@ -98,33 +124,40 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A file before and after. ``left``: images that were meant, but whose kind is not known."""
+    """A file before and after.
+
+    ``left``: where there are images that were meant, but whose kind is not known, and whose.
+    """
 
     name: str
     before: bytes
     after: bytes
     changes: tuple[Change, ...]
-    left: tuple[Found, ...]
+    left: tuple[str, ...]
 
 
-def read(name: str, content: bytes) -> Manifest:
+def read(name: str, content: bytes) -> KubernetesManifest:
     """Read a manifest. Raises an input failure if it is no YAML that Kubernetes would read."""
-    stream = parse(name, content)
-    named = name.rpartition("/")[2] in kustomization.NAMES
-    images: list[Found] = []
+    file = yaml_tree.parse(name, content, _LIMITS)
+    is_named_so = name.rpartition("/")[2] in kustomization.NAMES
+    images: list[FoundImage] = []
     skipped: list[int] = []
-    for document in stream.documents:
+    for document in file.documents:
         root = Cursor(document)
+        if not (document.items or document.value):
+            continue
         kind, group = root.text("kind"), _group(root.text("apiVersion"))
-        if (named and not kind) or (kind in kustomization.KINDS and group in kustomization.GROUPS):
+        if (is_named_so and not kind) or (
+            kind in kustomization.KINDS and group in kustomization.GROUPS
+        ):
             images += kustomization.find(document)
             continue
         for resource, kind, version in _resources(root):
             if kind and version:
-                images += _find(document, resource, kind, version)
+                images += _find(resource, kind, version)
             else:
                 skipped.append(resource.node.line)
-    return Manifest(stream, tuple(images), tuple(skipped))
+    return KubernetesManifest(file, tuple(images), tuple(skipped))
 
 
 def _resources(
@@ -133,37 +166,37 @@ def _resources(
     """Yield a resource, or those of a list of them, which may leave their kind to the list."""
     kind, version = root.text("kind") or kind, root.text("apiVersion") or version
     items = list(root.get("items")) if kind.endswith("List") else []
-    known = kind.removesuffix("List")
+    item_kind = kind.removesuffix("List")
     for item in (item for each in items for item in each.each()):
-        yield from _resources(item, known, version if known else "")
+        yield from _resources(item, item_kind, version if item_kind else "")
     if not items:
         yield root, kind, version
 
 
-def _find(document: Node, resource: Cursor, kind: str, version: str) -> Iterator[Found]:
+def _find(resource: Cursor, kind: str, version: str) -> Iterator[FoundImage]:
     """Yield the images of a resource, in whose pod they are listed."""
     groups, way = _KINDS.get(kind, ((), _TEMPLATE))
-    name = shown("/".join(filter(None, (kind, resource.text("metadata", "name")))))
-    namespace = shown(resource.text("metadata", "namespace"))
+    parts = filter(None, (kind, resource.text("metadata", "name")))
+    name = printable("/".join(parts), LONGEST_SHOWN)
+    namespace = printable(resource.text("metadata", "namespace"), LONGEST_SHOWN)
     # What the kind is was read from these.
     doubts = [each.doubt for key in ("kind", "apiVersion") for each in resource.get(key)]
-    for pod in replace(resource, doubt=max([resource.doubt, *doubts])).get(*way):
-        lists = [each for key in _CONTAINERS for each in pod.get(key)]
-        for container in (item for each in lists for item in each.each()):
-            for image in container.get("image"):
-                text = image.node.value
-                spelling = spell(text)
-                yield Found(
-                    document=document,
-                    place=image,
+    doubt = next(filter(None, (resource.doubt, *doubts)), None)
+    for pod, key in product(replace(resource, doubt=doubt).get(*way), _CONTAINERS):
+        for container in (item for each in pod.get(key) for item in each.each()):
+            for place in container.get("image"):
+                image = parse_image(place.node.value)
+                yield FoundImage(
+                    place=place,
                     resource=name,
-                    container=shown(container.text("name")),
-                    text=text,
-                    spelling=spelling,
-                    can_pin=spelling is not None and spelling.is_reference,
-                    doubt=image.doubt,
+                    container=printable(container.text("name"), LONGEST_SHOWN),
+                    text=place.node.value,
+                    image=image,
+                    can_pin=image is not None and image.is_reference,
+                    doubt=place.doubt,
                     foreign=_group(version) not in groups,
                     namespace=namespace,
+                    ephemeral=key == _EPHEMERAL,
                 )
 
 
@@ -172,90 +205,63 @@ def _group(version: str) -> str:
     return version.rpartition("/")[0]
 
 
-def check(manifest: Manifest, repositories: Iterable[Repository]) -> None:
+def check(manifest: KubernetesManifest, repositories: Iterable[Repository]) -> None:
     """Refuse what ``edit`` would refuse, before the digests are known."""
     edit(manifest, dict.fromkeys(repositories, _ANY))
 
 
-def edit(manifest: Manifest, pins: Mapping[Repository, Pin]) -> Edit:
+def edit(manifest: KubernetesManifest, pins: Mapping[Repository, Pin]) -> Edit:
     """Pin the images of some repositories. Raises one input failure with all that is unclear."""
-    known = {whole(repository): pin for repository, pin in pins.items()}
-    wishes = _Wishes(manifest.name)
+    wanted = {with_library(repository): pin for repository, pin in pins.items()}
     changes: list[Change] = []
-    left: list[Found] = []
+    left: list[str] = []
+    problems: list[Problem] = []
+    text_edits: list[TextEdit] = []
     for found in manifest.images:
-        spelling = found.spelling
-        if spelling is None or spelling.repository not in known:
+        repository = found.repository
+        pin = wanted.get(repository) if repository else None
+        if not pin or not repository:
             continue
-        pin = known[spelling.repository]
         if found.foreign:
-            left.append(found)
-        elif wishes.add(found, pin, new := f"{spelling.name}{pin}"):
-            changes.append(
-                Change(
-                    spelling.repository,
-                    found.line,
-                    found.resource,
-                    found.container,
-                    found.text,
-                    new,
-                )
-            )
-    if "*" in manifest.stream.text:
-        wishes.check_aliases()
-    if wishes.problems:
-        raise Failure.of(Kind.INPUT, wishes.problems)
-    before = manifest.stream.encode(manifest.stream.text)
-    after = rewrite(manifest.stream, wishes.steps.values()) if changes else before
+            left.append(f"line {found.line}: {found.owner}")
+        elif problem := _problem(manifest.name, found):
+            problems.append(problem)
+        elif edits := _text_edits(found, pin):
+            text_edits += edits
+            new = f"{found.name}{pin}"
+            place = (found.line, found.resource, found.container)
+            changes.append(Change(repository, *place, found.text, new))
+    if problems:
+        raise Failure.of(Kind.INPUT, problems)
+    before = manifest.file.encode(manifest.file.text)
+    after = rewrite(manifest.file, text_edits) if changes else before
     return Edit(manifest.name, before, after, tuple(changes), tuple(left))
 
 
-@dataclass(slots=True)
-class _Wishes:
-    """What is to be written at which node, and for whom, by which way there."""
-
-    name: str
-    steps: dict[Node, Step] = field(default_factory=dict)
-    ways: dict[Node, dict[yaml_tree.Path, Found]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def add(self, found: Found, pin: Pin, new: str) -> bool:
-        """Note how an image is pinned; false, if nothing is to be done."""
-        steps: list[tuple[Cursor, Step]] = []
-        if found.doubt:
-            what = f"readers of YAML differ on which value {found.owner} has here."
-            fix = "Keep one key where one is there twice, and write << before the other keys."
-            self._refuse(found.doubt, what, fix)
-        elif not found.can_pin:
-            what = f"{shown(found.text)!r} of {found.owner} is no image with a tag or a digest."
-            fix = "If another program fills it in, set it there, and leave this file out."
-            self._refuse(found.line, what, fix)
-        elif found.place.node.shape is Shape.MAPPING:
-            steps = kustomization.steps(found, pin)
-        elif found.text != new:
-            steps = [(found.place, Replacement(found.place.node, new))]
-        for place, step in steps:
-            self.ways.setdefault(place.node, {})[place.path] = found
-            if self.steps.setdefault(place.node, step) != step:
-                self._refuse_shared(found, place.node.line)
-        return bool(steps)
-
-    def check_aliases(self) -> None:
-        """Refuse to write what is used for anything else, too."""
-        for document in {each.document for ways in self.ways.values() for each in ways.values()}:
-            for node, path, line in yaml_tree.uses(document, self.ways):
-                if path not in self.ways[node]:
-                    self._refuse_shared(next(iter(self.ways[node].values())), line)
-
-    def _refuse_shared(self, found: Found, line: int) -> None:
-        what = f"{found.owner} shares its image with line {line}, which is not to get the same."
-        self._refuse(found.line, what, "Write one of the two out, without an anchor or alias.")
-
-    def _refuse(self, line: int, what: str, fix: str) -> None:
-        self.problems.append(Problem(f"{self.name}, line {line}: {what}", fix))
+def _problem(file: str, found: FoundImage) -> Problem | None:
+    """Say why an image cannot be pinned where it stands, if so."""
+    if found.doubt:
+        line, reason = found.doubt
+        cause = f"{file}, line {line}: the image of {found.owner} is {reason}."
+        fix = "Write it out once where it is used, without an alias or <<, and run this again."
+        return Problem(cause, fix)
+    if not found.can_pin:
+        text = printable(found.text, LONGEST_SHOWN)
+        what = f"{text!r} of {found.owner} is no image with a tag or a digest."
+        fix = "If another program fills it in, set it there, and leave this file out."
+        return Problem(f"{file}, line {found.line}: {what}", fix)
+    return None
 
 
-def unmatched(manifests: Sequence[Manifest], repository: Repository) -> Problem:
+def _text_edits(found: FoundImage, pin: Pin) -> list[TextEdit]:
+    """Say what is to be written; nothing, if the image is right."""
+    if found.place.node.shape is Shape.MAPPING:
+        return kustomization.text_edits(found, pin)
+    new = f"{found.name}{pin}"
+    return [Replacement(found.place.node, new)] if found.text != new else []
+
+
+def unmatched(manifests: Sequence[KubernetesManifest], repository: Repository) -> Problem:
     """Say that no manifest can get an image of a repository, and which ones come nearest."""
     for each in manifests:
         for found in each.uses(repository):
@@ -265,6 +271,5 @@ def unmatched(manifests: Sequence[Manifest], repository: Repository) -> Problem:
     names = {each.name for manifest in manifests for each in manifest.images}
     if not names:
         return Problem(cause, "Name the files of workloads, or a kustomization with images.")
-    near = difflib.get_close_matches(str(repository), names, n=_MOST_NAMED, cutoff=0)
-    more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
-    return Problem(cause, f"Name files that have it; these have {', '.join(near)}{more}.")
+    nearest = difflib.get_close_matches(str(repository), names, n=len(names), cutoff=0)
+    return Problem(cause, f"Name files that have it; these have {some(nearest)}.")

@@ -1,4 +1,4 @@
-"""Rewriting a stream in places, every other character kept.
+"""Rewriting a YAML file in places, every other character kept.
 
 A new text is written in its scalar's own quotes, a new key in the manner of its neighbour. The
 result is read again: what does not say exactly what was asked for is refused.
@@ -13,9 +13,8 @@ from typing import Any
 
 import yaml
 
-from feastflow_registry.kubernetes.streams import Stream, events
-from feastflow_registry.kubernetes.yaml_tree import Node
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.yaml_tree import Node, YamlFile, events
 
 _BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 # Texts that every reader of YAML, of whatever version, takes for text without quotes.
@@ -41,14 +40,14 @@ class Insertion:
     pairs: tuple[tuple[str, str], ...]
 
 
-Step = Replacement | Insertion
+TextEdit = Replacement | Insertion
 
 
-def rewrite(stream: Stream, steps: Collection[Step]) -> bytes:
+def rewrite(file: YamlFile, edits: Collection[TextEdit]) -> bytes:
     """Give the bytes of the file with all that is asked for, and nothing else, changed."""
-    text = stream.text
-    replacements = [each for each in steps if isinstance(each, Replacement)]
-    insertions = [each for each in steps if isinstance(each, Insertion)]
+    text = file.text
+    replacements = [each for each in edits if isinstance(each, Replacement)]
+    insertions = [each for each in edits if isinstance(each, Insertion)]
     splices = [_replace(text, each) for each in replacements]
     splices += [_insert(text, each) for each in insertions]
     pieces, done = [], 0
@@ -61,10 +60,10 @@ def rewrite(stream: Stream, steps: Collection[Step]) -> bytes:
     if line := _difference(text, result, values, added):
         raise Failure(
             Kind.INPUT,
-            f"{stream.name}, line {line}: this is written in a way that cannot be edited in place.",
+            f"{file.name}, line {line}: this is written in a way that cannot be edited in place.",
             "Write it as key: value lines, each on its own, and run this again.",
         )
-    return stream.encode(result)
+    return file.encode(result)
 
 
 def _replace(text: str, wanted: Replacement) -> tuple[int, int, str]:
@@ -77,13 +76,13 @@ def _replace(text: str, wanted: Replacement) -> tuple[int, int, str]:
     if node.style in "'\"":
         return text.rindex(node.style, node.start, node.end - 1) + 1, node.end - 1, value
     line = re.compile(rf"[\r\n\x85\u2028\u2029] *({re.escape(node.value.strip())})")
-    found = [each.span(1) for each in line.finditer(text, node.start, node.end)]
-    return (*found[-1], value) if found else (node.end, node.end, value)
+    spans = [each.span(1) for each in line.finditer(text, node.start, node.end)]
+    return (*spans[-1], value) if spans else (node.end, node.end, value)
 
 
-def _quote(value: str, given: str) -> str:
+def _quote(value: str, preferred: str) -> str:
     """Choose the quotes of a text; without any, YAML would read some as another type."""
-    return given or ("" if _TEXT.fullmatch(value) else '"')
+    return preferred or ("" if _TEXT.fullmatch(value) else '"')
 
 
 def _insert(text: str, wanted: Insertion) -> tuple[int, int, str]:
@@ -101,9 +100,9 @@ def _insert(text: str, wanted: Insertion) -> tuple[int, int, str]:
     indent = " " * key.column
     # A text in lines of its own ends after the break of its last one.
     end = len(text[: wanted.value.end].rstrip("\r\n"))
-    if found := _BREAK.search(text, end):
-        lines = "".join(f"{indent}{each}{found[0]}" for each in pairs)
-        return found.end(), found.end(), lines
+    if line_break := _BREAK.search(text, end):
+        lines = "".join(f"{indent}{each}{line_break[0]}" for each in pairs)
+        return line_break.end(), line_break.end(), lines
     last = [each[0] for each in _BREAK.finditer(text)][-1:] or ["\n"]
     return end, end, "".join(f"{last[0]}{indent}{each}" for each in pairs)
 
@@ -113,24 +112,25 @@ def _difference(
 ) -> int:
     """Read both texts, and give the line of the old one from which on they differ, or 0."""
 
-    def meant() -> Iterator[tuple[int, object]]:
+    def wanted_events() -> Iterator[tuple[int, object]]:
         for index, event in enumerate(events(old)):
             line = event.start_mark.line + 1
-            yield line, _said(event, values.get(index))
+            yield line, _meaning(event, values.get(index))
             for pair in added.get(index, ()):
                 yield from ((line, ("ScalarEvent", each, None, None)) for each in pair)
 
     line = 1
     try:
-        # Only the last event of a stream ends it, so that none is left over unseen.
-        for (line, wanted), event in zip(meant(), events(new), strict=False):
-            if wanted != _said(event):
+        # Only the last event of a text ends it, so that none is left over unseen.
+        for (line, wanted), event in zip(wanted_events(), events(new), strict=False):
+            if wanted != _meaning(event):
                 return line
     except yaml.YAMLError:
         return line
     return 0
 
 
-def _said(event: Any, value: str | None = None) -> tuple[object, ...]:
-    given = getattr(event, "value", None) if value is None else value
-    return type(event).__name__, given, getattr(event, "anchor", None), getattr(event, "tag", None)
+def _meaning(event: Any, value: str | None = None) -> tuple[object, ...]:
+    """What an event says, with another value if one is given."""
+    own = getattr(event, "value", None) if value is None else value
+    return type(event).__name__, own, getattr(event, "anchor", None), getattr(event, "tag", None)

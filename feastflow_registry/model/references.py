@@ -41,6 +41,16 @@ def is_loopback(name: str) -> bool:
         return False
 
 
+def split_host(name: str) -> tuple[str, str]:
+    """Split the name of an image into its registry, or nothing, and the rest.
+
+    Docker takes a first part without dot or port, but ``localhost``, for a user of Docker Hub.
+    """
+    first, slash, rest = name.partition("/")
+    is_host = slash and (re.search(r"[.:]", first) or first.lower() == "localhost")
+    return (first, rest) if is_host else ("", name)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class RegistryHost:
     """A registry: ``host[:port]``. Every alias of Docker Hub is ``docker.io``."""
@@ -51,9 +61,8 @@ class RegistryHost:
     def parse(cls, text: str) -> RegistryHost:
         """Read ``host[:port]``. Raises an input failure on a scheme, a path or a bad port."""
         match = _HOST.fullmatch(text)
-        # Docker takes a first part without dot or port for a user of Docker Hub.
-        plain = match is not None and not re.search(r"[.:]", text) and text.lower() != "localhost"
-        if match is None or plain or int(match[2] or 443) not in range(1, 65536):
+        is_user = not split_host(f"{text}/image")[0]
+        if match is None or is_user or int(match[2] or 443) not in range(1, 65536):
             raise Failure(
                 Kind.INPUT,
                 f"registry {_shown(text)} is not a host name with an optional port.",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from feastflow_registry.commands import drafting
+from feastflow_registry.commands import init
 from feastflow_registry.config import file
 from feastflow_registry.config.schema import FileModel, Retention, ServiceModel
 from feastflow_registry.model.errors import Failure
@@ -39,7 +39,7 @@ services:
   menu: {<<: *common, additional_contexts: {base: service:base}, secrets: ["id=npm,env=NPM"]}
 """,
     "attest: [type=sbom]\nservices-from: compose.yaml\n",
-    drafting.draft("feastflow/shop", ["app/Dockerfile", "no/Dockerfile.1"]),
+    init.draft("feastflow/shop", ["app/Dockerfile", "no/Dockerfile.1"]),
 ]
 BAD = [
     "milestone: 1.10\n",
@@ -87,7 +87,7 @@ def test_the_file_is_what_the_models_say() -> None:
 def test_it_is_a_schema_and_knows_its_address() -> None:
     code, said = run(CHECK, "--check-metaschema", FILE)
     assert code == 0, said
-    assert SCHEMA["$id"] == drafting.SCHEMA
+    assert SCHEMA["$id"] == init.SCHEMA
     assert SCHEMA["$id"].endswith(f"/main/{FILE.name}")
     assert SCHEMA["title"] == file.NAME
 

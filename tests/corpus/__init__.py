@@ -1,6 +1,7 @@
 """Manifests as people write them, and what pinning makes of them, worked out on loaded data alone.
 
-`manifests/` holds single files, and folders that `kustomize build` takes.
+`manifests/` holds single files, and folders that `kustomize build` takes; `refused/` those whose
+images an alias or `<<` shares.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from feastflow_registry.kubernetes.image_names import Pin
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 
 MANIFESTS = Path(__file__).resolve().parent / "manifests"
+REFUSED = sorted(MANIFESTS.parent.glob("refused/*"))
 FILES = sorted(each.name for each in MANIFESTS.iterdir() if each.suffix in (".yaml", ".json"))
 FOLDERS = sorted(each.name for each in MANIFESTS.iterdir() if each.is_dir())
 

@@ -241,7 +241,7 @@ BAD = {
     "k8s/binary.yaml": ("kind: Pod\0", "the character U+0000 is not allowed"),
     "k8s/shared.yaml": (
         WORKLOAD.replace("image: IMAGE}", "image: &i IMAGE}") + "note: *i\n",
-        "shares its image with line 15",
+        "is repeated by an alias",
     ),
     "k8s/template.yaml": (WORKLOAD.replace("IMAGE:v1", "IMAGE:$TAG"), "is no image with a tag"),
 }

@@ -15,7 +15,7 @@ OLD, NEW = b"# old\n" * 100_000, b"# new\n" * 120_000
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from feastflow_registry.kubernetes import files as manifest_files
+from feastflow_registry.kubernetes import files
 
 workspace, place, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 

@@ -9,8 +9,8 @@ from support.failures import fails
 
 from feastflow_registry.kubernetes import files
 from feastflow_registry.kubernetes.files import ManifestFile, check_writable, find, replace
-from feastflow_registry.kubernetes.streams import LARGEST
-from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.kubernetes.workloads import LARGEST
+from feastflow_registry.model.errors import Kind
 
 TREE = (
     "k8s/a.yaml",
@@ -249,7 +249,7 @@ def test_a_file_that_became_a_link_out_is_not_followed(workspace: Path) -> None:
 def test_a_file_that_is_gone_is_told(workspace: Path) -> None:
     wanted = changed(workspace, "top.yaml")
     (workspace / "top.yaml").unlink()
-    with fails("'top.yaml': No such file or directory"):
+    with fails("top.yaml was removed by someone else", kind=Kind.CONFLICT):
         replace(wanted)
 
 
@@ -268,7 +268,7 @@ def test_a_full_disk_leaves_every_file_as_it_was(
 
     monkeypatch.setattr(os, call, full)
     monkeypatch.setattr(os, "getuid", lambda: -1)
-    with fails("'k8s/a.yaml': No space left on device", "space on its disk"):
+    with fails("'k8s/a.yaml': No space left on device", "space on its disk", kind=Kind.BUILD):
         replace(wanted)
     assert contents(workspace) == before
 
@@ -286,9 +286,9 @@ def test_a_failure_half_way_says_what_was_replaced(
         return real(self, target)
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(Failure) as caught:
+    said = "'k8s/a.yaml': Input/output error; replaced before it: top.yaml."
+    with fails(said, kind=Kind.BUILD):
         replace(wanted)
-    assert "'k8s/a.yaml': Input/output error; replaced before it: top.yaml." in str(caught.value)
     assert contents(workspace) == before | {"top.yaml": before["top.yaml"] + b"new\n"}
 
 

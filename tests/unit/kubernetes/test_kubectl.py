@@ -7,7 +7,7 @@ from corpus import FILES, MANIFESTS, OURS, PINS, containers, load, pinned, resou
 
 from feastflow_registry.kubernetes.image_names import Pin
 from feastflow_registry.kubernetes.kubectl import commands
-from feastflow_registry.kubernetes.workloads import Manifest, read
+from feastflow_registry.kubernetes.workloads import KubernetesManifest, read
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
 
@@ -26,7 +26,9 @@ SETTABLE = {
 }
 
 
-def manifest(kind: str, *lines: str, version: str = "apps/v1", namespace: str = "") -> Manifest:
+def manifest(
+    kind: str, *lines: str, version: str = "apps/v1", namespace: str = ""
+) -> KubernetesManifest:
     """A workload of one container a line."""
     where = f", namespace: {namespace}" if namespace else ""
     listed = "".join(
@@ -38,7 +40,7 @@ def manifest(kind: str, *lines: str, version: str = "apps/v1", namespace: str = 
     )
 
 
-def told(*manifests: Manifest) -> list[str]:
+def told(*manifests: KubernetesManifest) -> list[str]:
     return commands({FRONTEND: PIN}, manifests)
 
 
@@ -96,7 +98,7 @@ def test_what_no_manifest_tells_is_said_by_convention(text: str) -> None:
     ],
     ids=["job", "custom resource", "no name"],
 )
-def test_what_cannot_be_set_has_no_line(found: Manifest) -> None:
+def test_what_cannot_be_set_has_no_line(found: KubernetesManifest) -> None:
     assert told(found) == []
 
 

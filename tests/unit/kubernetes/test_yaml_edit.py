@@ -3,14 +3,13 @@ from __future__ import annotations
 import pytest
 from support.failures import fails
 
-from feastflow_registry.kubernetes.streams import Stream, parse
-from feastflow_registry.kubernetes.yaml_edit import Insertion, Replacement, Step, rewrite
-from feastflow_registry.kubernetes.yaml_tree import Node
+from feastflow_registry.kubernetes.yaml_edit import Insertion, Replacement, TextEdit, rewrite
+from feastflow_registry.model.yaml_tree import Limits, Node, YamlFile, parse
 
 
-def stream(text: str) -> tuple[Stream, list[tuple[Node, Node]]]:
-    found = parse("f.yaml", text.encode())
-    return found, found.documents[0].pairs()
+def read(text: str) -> tuple[YamlFile, list[tuple[Node, Node]]]:
+    file = parse("f.yaml", text.encode(), Limits(1000, 1000, 10, ""))
+    return file, file.documents[0].pairs()
 
 
 @pytest.mark.parametrize(
@@ -35,22 +34,22 @@ def stream(text: str) -> tuple[Stream, list[tuple[Node, Node]]]:
 def test_a_text_is_replaced_in_its_own_manner_or_not_at_all(
     old: str, value: str, new: str | None
 ) -> None:
-    found, [(_, node), *_] = stream(old)
+    file, [(_, node), *_] = read(old)
     if new is None:
         with fails("f.yaml, line 1: this is written in a way that cannot be edited in place"):
-            rewrite(found, [Replacement(node, value)])
+            rewrite(file, [Replacement(node, value)])
     else:
-        assert rewrite(found, [Replacement(node, value)]) == new.encode()
+        assert rewrite(file, [Replacement(node, value)]) == new.encode()
 
 
-def test_steps_may_meet_and_come_in_any_order() -> None:
-    found, [(key, first), (_, second)] = stream("\ufeff{a: , b: 1}")
-    root = found.documents[0]
-    steps: list[Step] = [
+def test_edits_may_meet_and_come_in_any_order() -> None:
+    file, [(key, first), (_, second)] = read("\ufeff{a: , b: 1}")
+    root = file.documents[0]
+    edits: list[TextEdit] = [
         Insertion(root, key, first, (("c", "x-1"), ("d", "2"))),
         Replacement(second, "y-1"),
         Replacement(first, "z-1"),
     ]
     wanted = '\ufeff{a: z-1, c: x-1, d: "2", b: y-1}'
-    assert rewrite(found, steps) == rewrite(found, steps[::-1]) == wanted.encode()
-    assert rewrite(found, []) == "\ufeff{a: , b: 1}".encode()
+    assert rewrite(file, edits) == rewrite(file, edits[::-1]) == wanted.encode()
+    assert rewrite(file, []) == "\ufeff{a: , b: 1}".encode()

@@ -5,7 +5,6 @@ import json
 import pytest
 from support.runs import SHOP, SOURCE, B
 
-from feastflow_registry.kubernetes.image_names import shown
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import (
     Action,
@@ -17,6 +16,7 @@ from feastflow_registry.model.plan import (
     ReuseImage,
 )
 from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.wording import printable
 from feastflow_registry.report import deploy
 from unit.report.test_markdown import HOSTILE, rows
 
@@ -81,7 +81,7 @@ def test_the_plan_for_other_jobs_holds_no_user_name() -> None:
 
 
 def test_nothing_that_is_written_there_can_forge_a_line_or_a_cell() -> None:
-    who = shown(HOSTILE)  # As kubernetes reads it.
+    who = printable(HOSTILE)  # As it is read from a manifest.
     edit = EditFile(SHOP, HOSTILE, 1, who, who, HOSTILE * 50, HOSTILE)
     assert all(each.isprintable() for each in deploy.edit_lines(plan(edit)))
     [row] = rows("\n".join(deploy.table(plan(edit))))

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.failures import fails
 from support.memory import digest_of
 from support.runs import SHOP, A, B, C, D, commit
 
 from feastflow_registry.config.selectors import kept
-from feastflow_registry.kubernetes import usage, workloads
-from feastflow_registry.model.images import ImmutableTags, ListedTag, Names
+from feastflow_registry.model.images import ImmutableTags, ListedTag
 from feastflow_registry.model.plan import DeleteTag, KeepTag
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.tags import retention
@@ -23,9 +21,6 @@ from feastflow_registry.tags.retention import KEEP, UNDATED, Retention, judge
 from unit.tags.test_catalog import HISTORY, ONE, START, THREE, TWO, listed, own
 
 NOW = START + timedelta(days=1000)
-POD = (
-    "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: %s}]}\n"
-)
 
 
 def rules(**changes: Any) -> Retention:
@@ -204,12 +199,7 @@ class TestSteps:
         assert retention.going(judge(found, rules())) == {ONE, TWO}
 
 
-def named(*keep: str, image: str = "") -> Names:
-    manifests = [workloads.read("k8s/web.yaml", (POD % image).encode())] if image else []
-    return usage.named(SHOP.repository, list(map(kept, keep)), manifests)
-
-
-class TestNamed:
+class TestKeep:
     @pytest.mark.parametrize(
         ("item", "found"),
         [
@@ -224,52 +214,13 @@ class TestNamed:
             ("v*", set()),
         ],
     )
-    def test_in_keep(self, item: str, found: set[Tag | Digest]) -> None:
-        assert named(item) == dict.fromkeys(found, KEEP)
+    def test_what_an_item_names(self, item: str, found: set[Tag | Digest]) -> None:
+        assert set(kept(item).targets(SHOP.repository)) == found
 
     def test_which_items_are_patterns(self) -> None:
         texts = [str(ONE), f"a@{ONE}", "ada/shop:v1", "v*", "!v2", "sprint3", "0123abc"]
         items = list(map(kept, texts))
         assert retention.patterns(items) == ("v*", "!v2", "sprint3")
-
-    @pytest.mark.parametrize(
-        ("image", "found"),
-        [
-            ("ada/shop:v1", {Tag("v1")}),
-            (f"docker.io/ada/shop:v1@{ONE}", {Tag("v1"), ONE}),
-            (f"ada/shop@{ONE}", {ONE}),
-            ("ada/shop", set()),
-            ("ada/pricing:v1", set()),
-            ("'{{ .image }}'", set()),
-        ],
-    )
-    def test_in_a_manifest(self, image: str, found: set[Tag | Digest]) -> None:
-        assert named(image=image) == dict.fromkeys(found, "k8s/web.yaml")
-
-    @pytest.mark.parametrize(
-        "image", ["'ada/shop:{{ .tag }}'", "ada/shop:$TAG", "ada/shop:v1, image: ada/shop:v2"]
-    )
-    def test_a_manifest_that_does_not_tell(self, image: str) -> None:
-        with fails("k8s/web.yaml, line 4", "c in Pod/web", "Name what it uses in keep"):
-            named(image=image)
-
-    @pytest.mark.parametrize(
-        ("entry", "found"),
-        [
-            ("{name: ada/shop, newTag: v1}", {Tag("v1")}),
-            (f"{{name: shop, newName: ada/shop, digest: '{ONE}'}}", {ONE}),
-            ("{name: ada/shop}", set()),
-            ("{name: shop, newName: ada/shop}", None),
-        ],
-    )
-    def test_in_a_kustomization(self, entry: str, found: set[Tag | Digest] | None) -> None:
-        manifest = workloads.read("kustomization.yaml", f"images: [{entry}]\n".encode())
-        if found is None:
-            with fails("shop in Kustomization uses is not told"):
-                usage.named(SHOP.repository, [], [manifest])
-            return
-        there = usage.named(SHOP.repository, [], [manifest])
-        assert there == dict.fromkeys(found, "kustomization.yaml")
 
     @pytest.mark.parametrize(
         ("item", "there"),
@@ -283,46 +234,6 @@ class TestNamed:
     def test_whether_an_item_names_anything(self, item: str, there: bool) -> None:
         catalog = compile_catalog(SHOP, listed((own(A), ONE), ("1234", ONE)), HISTORY)
         assert retention.reaches(kept(item), catalog) is there
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "{kind: WorkflowTemplate, spec: {templates: [{container: {image: 'ada/shop:v1'}}]}}",
-            "{web: {image: docker.io/ada/shop:v1}}",
-            "{kind: ConfigMap, data: {RUNNER: 'ada/shop:v1'}}",
-            "{args: ['--image=ada/shop:v1', x]}",
-            "{note: 'use (ada/shop:v1), or ada/shop:v1.'}",
-            "'ada/shop:v1': x",
-            "{image: {repository: ada/shop, tag: v1}}",
-            "{image: {registry: docker.io, repository: ada/shop, tag: v1}}",
-            "- &tag v1\n- {repository: ada/shop, tag: *tag}",
-        ],
-    )
-    def test_wherever_a_file_names_it(self, text: str) -> None:
-        manifest = workloads.read("values.yaml", text.encode())
-        found = usage.named(SHOP.repository, [], [manifest])
-        assert found == {Tag("v1"): "values.yaml"}
-        assert manifest.names(SHOP.repository)
-
-    @pytest.mark.parametrize(
-        ("text", "found"),
-        [
-            (f"ada/shop@{ONE}", {ONE}),
-            (f"{{repository: ada/shop, digest: '{ONE}', tag: v1}}", {ONE, Tag("v1")}),
-            ("ada/shop@sha256:abc", set()),
-            ("ada/shop", set()),
-            ("'ada/shop:{{ .tag }}'", set()),
-            ("ada/shopping:v1", set()),
-            ("ghcr.io/ada/shop:v1", set()),
-            ("{registry: ghcr.io, image: {repository: shop, tag: v1}}", set()),
-            ("[{repository: ada/shop}, {tag: v1}]", set()),
-        ],
-    )
-    def test_what_a_text_pins(self, text: str, found: set[Tag | Digest]) -> None:
-        manifest = workloads.read("values.yaml", text.encode())
-        there = usage.named(SHOP.repository, [], [manifest])
-        assert there == dict.fromkeys(found, "values.yaml")
-        assert manifest.names(SHOP.repository) is bool(found)
 
 
 COMMITS = [commit(0x10 + number) for number in range(8)]
