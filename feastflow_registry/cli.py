@@ -34,7 +34,7 @@ from feastflow_registry.commands.publish import Publishing
 from feastflow_registry.commands.restoring import Rollback
 from feastflow_registry.commands.tags import Browsing
 from feastflow_registry.config import command_line
-from feastflow_registry.config.environment import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import Command

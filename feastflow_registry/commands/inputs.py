@@ -11,10 +11,9 @@ from feastflow_registry.builder import docker_login
 from feastflow_registry.builder.bake_print import BakeFile
 from feastflow_registry.config import compose, grammar, settings, strict_yaml
 from feastflow_registry.config import file as config_file
-from feastflow_registry.config.environment import TOKENS, child_environ
+from feastflow_registry.config.command_line import TOKENS, child_environ
 from feastflow_registry.config.file import Config
-from feastflow_registry.config.options import check_options
-from feastflow_registry.config.settings import Settings, option
+from feastflow_registry.config.settings import Settings, check_options, option
 from feastflow_registry.git.clone import Git
 from feastflow_registry.git.worktree import check_files, read_file
 from feastflow_registry.model import credentials

@@ -6,7 +6,7 @@ the rule and the fix. It never sees the registry token, and pydantic never print
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -22,10 +22,11 @@ from pydantic_core import PydanticCustomError
 
 from feastflow_registry.config import grammar, selectors
 from feastflow_registry.config.selectors import Destination, Selector
+from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
-from feastflow_registry.model.services import Secret, Service, SmokeTest
+from feastflow_registry.model.services import EACH, Secret, Service, SmokeTest
 
 T = TypeVar("T")
 
@@ -252,3 +253,38 @@ def _problem(
         return Problem(f"{where}: {context['cause']}", str(context["fix"]))
     known = [option(field) for field in Settings.model_fields]
     return Problem(f'"{name}" is not an input of this action.', nearest(name, known))
+
+
+def check_options(services: Iterable[Service], settings: Settings) -> Iterator[Problem]:
+    """Yield what the options of a build forbid its services."""
+    known = tuple(services)
+    if settings.cache not in ("", "registry") and len(known) > 1 and EACH not in settings.cache:
+        yield Problem(
+            'input "cache": the services would overwrite each other\'s layers.',
+            f"Put {EACH} into it, which becomes the service's name.",
+        )
+    if any("mode=max" in each for each in settings.attest):
+        for service in known:
+            for key, _ in service.args:
+                if grammar.looks_secret(key):
+                    yield Problem(
+                        f'input "attest": provenance with mode=max would publish the build '
+                        f"argument {key} of {service.name}, which looks like a credential.",
+                        "Hand it to the build as a secret, or leave mode=max out.",
+                    )
+
+
+def caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str, str]:
+    """Where layers are looked for and left: in the repository itself, or where buildx is told.
+
+    https://docs.docker.com/build/cache/backends/
+    """
+    if not settings.cache:
+        return {}
+    spec = settings.cache.replace(EACH, service.name)
+    if spec == "registry":
+        name = f"{service.repository.host}/{service.repository.path}:{tag_names.CACHE_TAG}"
+        spec = f"type=registry,ref={name}"
+        return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
+    found = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
+    return {"cache_from": found, "cache_to": spec if write else ""}

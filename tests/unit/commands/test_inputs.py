@@ -8,7 +8,7 @@ import pytest
 from support.failures import fails
 
 from feastflow_registry.commands.inputs import Intake
-from feastflow_registry.config.environment import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.config.settings import Settings
 
 KEPT = [

@@ -7,8 +7,7 @@ from support.failures import fails
 from support.runs import service
 
 from feastflow_registry.config import settings
-from feastflow_registry.config.options import check_options
-from feastflow_registry.config.settings import parse
+from feastflow_registry.config.settings import check_options, parse
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
