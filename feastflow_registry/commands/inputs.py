@@ -119,12 +119,9 @@ class Intake:
         self.described = True
 
     def _read_settings(self) -> None:
-        policy, origins = ({}, {}) if not self.config else (self.config.policy, self.config.origins)
-        known = {name.replace("-", "_"): value for name, value in policy.items()}
-        places = {name.replace("-", "_"): place for name, place in origins.items()}
-        places = {name: place for name, place in places.items() if not self.inputs.get(name)}
+        policy = self.config.policy if self.config else {}
         try:
-            self.settings = settings.parse({**known, **self.inputs}, places)
+            self.settings = settings.parse(self.inputs, policy)
         except Failure:
             # The files can be checked all the same, if these are sound.
             paths = {name: self.inputs.get(name, "") for name in ("context", "dockerfile")}

@@ -12,16 +12,15 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from feastflow_registry.config import strict_yaml
-from feastflow_registry.config.file import Config, complaints
-from feastflow_registry.config.schema import FileModel
-from feastflow_registry.config.strict_yaml import Document
+from feastflow_registry.config.file import Config
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.ports import Print
 from feastflow_registry.model.services import LINK
+
+if TYPE_CHECKING:
+    from feastflow_registry.config.strict_yaml import Document
 
 _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
 _ERROR = re.compile(r"^ERROR: (.+)$", re.MULTILINE)
@@ -46,6 +45,8 @@ _FIRST_PROBE = 40_001
 
 def refuse_alike(name: str, content: bytes) -> None:
     """Refuse services whose names Bake takes for one: it would build one and forget the other."""
+    from feastflow_registry.config import strict_yaml  # noqa: PLC0415  Slow to import.
+
     try:
         data = strict_yaml.read(name, content).data
     except Failure:
@@ -135,6 +136,8 @@ def _clean(text: str) -> str:
 
 def from_bake(name: str, text: str, workspace: str, folder: str = "") -> Config:
     """Read what ``bake --print`` wrote; relative paths start at a folder of the workspace."""
+    from feastflow_registry.config import schema, strict_yaml  # noqa: PLC0415  Slow to import.
+
     try:
         bake = json.loads(text)
         groups, targets = bake["group"], bake["target"]
@@ -147,16 +150,13 @@ def from_bake(name: str, text: str, workspace: str, folder: str = "") -> Config:
     if not words:
         cause = f"{name} describes nothing to build."
         raise Failure(Kind.INPUT, cause, "Give a service of it a build, or write a feastflow.yml.")
-    document = Document(name, {"services": words})
+    document = strict_yaml.Document(name, {"services": words})
     problems = [each for name in words for each in _left_out(document, name, chosen)]
-    model = FileModel()
-    try:
-        model = FileModel.model_validate(document.data)
-    except ValidationError as error:
-        problems += [each.problem for each in complaints(document, error)]
+    services, complaints = schema.check(document, document.data)
+    problems += [each.problem for each in complaints]
     if problems:
         raise Failure.of(Kind.INPUT, problems)
-    return Config(document, services=model.services)
+    return Config(document, policy={}, services=services)
 
 
 def _members(

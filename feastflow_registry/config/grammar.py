@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -19,16 +19,16 @@ E = TypeVar("E", bound=StrEnum)
 _VARIABLE = re.compile(r"\{[^{}]*\}")
 _KNOWN_VARIABLES = ("{version}", "{major}", "{minor}", "{branch}", "{date}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9.]+)?")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SMOKE_TEST = re.compile(r"([0-9]{1,5})(/[!-~]*)?")
 _SPEC = re.compile(r"type=[a-z0-9]+(?:,[a-z0-9_.-]+=[^,\s\"]*)*")
 _CREDENTIAL = re.compile(r"token|passw|secret|credential|private|(?:^|_)(?:key|pat|auth)(?:_|$)")
 
 
-def word(kind: type[E]) -> Callable[[str], E]:
-    """One word of a vocabulary."""
+def choice(kind: type[E]) -> Callable[[str], E]:
+    """One of the values of an enumeration."""
 
     def parse(text: str) -> E:
         try:
@@ -41,12 +41,25 @@ def word(kind: type[E]) -> Callable[[str], E]:
     return parse
 
 
-def flag(text: str) -> bool:
-    """``true`` or ``false``."""
-    known = {"true": True, "false": False}
-    if text.lower() not in known:
+def flag(given: str | bool) -> bool:
+    """``true`` or ``false``; a file may hold the boolean itself."""
+    text = str(given).lower()
+    if text not in ("true", "false"):
         raise Failure(Kind.INPUT, f"{text[:80]!r} is not a boolean.", "Use true or false.")
-    return known[text.lower()]
+    return text == "true"
+
+
+def number(least: int, most: int) -> Callable[[str | int], int]:
+    """A whole number in decimal digits; a file may hold the number itself."""
+
+    def parse(given: str | int) -> int:
+        text = str(given)
+        if not re.fullmatch(r"[0-9]{1,5}", text) or not least <= int(text) <= most:
+            cause = f"{text[:80]!r} is out of range, or not a whole number."
+            raise Failure(Kind.INPUT, cause, f"Use a number from {least} to {most}.")
+        return int(text)
+
+    return parse
 
 
 def matching(grammar: re.Pattern[str], what: str, fix: str) -> Callable[[str], str]:
@@ -60,31 +73,40 @@ def matching(grammar: re.Pattern[str], what: str, fix: str) -> Callable[[str], s
     return parse
 
 
-def items(text: str) -> tuple[str, ...]:
-    """Items separated by commas or line breaks."""
-    return tuple(item.strip() for item in re.split(r"[,\n]", text) if item.strip())
+def split_items(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Items separated by commas or line breaks; a file may hold the list itself."""
+    pieces = re.split(r"[,\n]", given) if isinstance(given, str) else given
+    return tuple(piece.strip() for piece in pieces if piece.strip())
 
 
-def each(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    """A list whose items have a grammar of their own."""
-    return lambda text: tuple(parse(item) for item in items(text))
+def split_lines(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Items that may hold commas, one a line; a file may hold the list itself."""
+    pieces = given.splitlines() if isinstance(given, str) else given
+    return tuple(piece.strip() for piece in pieces if piece.strip())
 
 
-def branches(text: str) -> tuple[str, ...]:
+def list_of(
+    parse: Callable[[str], T], split: Callable[[str | Iterable[str]], tuple[str, ...]] = split_items
+) -> Callable[[str | Iterable[str]], tuple[T, ...]]:
+    """Items, each of which a parser reads."""
+    return lambda given: tuple(parse(item) for item in split(given))
+
+
+def branches(given: str | Iterable[str]) -> tuple[str, ...]:
     """Patterns of branches, of which the first is a plain name."""
-    found = patterns(text)
-    if not found or not is_literal(found[0]):
+    names = patterns(given)
+    if not names or not is_literal(names[0]):
         raise Failure(
             Kind.INPUT,
             "the first branch is the main one, and must be a name without pattern characters.",
             'Write it first, as in "main, release/**".',
         )
-    return found
+    return names
 
 
-def patterns(text: str) -> tuple[str, ...]:
+def patterns(given: str | Iterable[str]) -> tuple[str, ...]:
     """Patterns as in ``on.push``."""
-    found = items(text)
+    found = split_items(given)
     for pattern in found:
         compile_pattern(pattern.removeprefix("!"))
     return found
@@ -97,7 +119,7 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
         key, equals, value = line.strip().partition("=")
         if not key and not equals:
             continue
-        if not equals or _KEY.fullmatch(key) is None or _CONTROL.search(value):
+        if not equals or KEY.fullmatch(key) is None or CONTROL.search(value):
             raise Failure(
                 Kind.INPUT,
                 f"the line that starts with {key[:40]!r} is not of the form KEY=value.",
@@ -178,25 +200,6 @@ def tag_template(text: str) -> str:
     return text
 
 
-def count(text: str) -> int:
-    """A number of things, at least one."""
-    if re.fullmatch(r"[0-9]{1,5}", text) is None or int(text) < 1:
-        raise Failure(Kind.INPUT, f"{text[:80]!r} is not a count.", "Use a number from 1 to 99999.")
-    return int(text)
-
-
-def sha_length(text: str) -> int:
-    """How many digits of a commit its tag has."""
-    if not text.isascii() or not text.isdecimal() or len(text) > 2 or not 7 <= int(text) <= 40:
-        raise Failure(Kind.INPUT, f"{text[:80]!r} is not a length.", "Use a number from 7 to 40.")
-    return int(text)
-
-
-def lines(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    """Items that may hold commas, one a line."""
-    return lambda text: tuple(parse(each.strip()) for each in text.splitlines() if each.strip())
-
-
 def secret(text: str) -> Secret:
     """A build secret as buildx writes it: ``id=npm,src=.npmrc`` or ``id=npm,env=NPM_TOKEN``.
 
@@ -209,13 +212,13 @@ def secret(text: str) -> Secret:
     variable = found.pop("env", "")
     if kind == "env" and file:
         file, variable = "", file
-    if found or bool(file) == bool(variable) or not _NAME.fullmatch(name):
+    if found or bool(file) == bool(variable) or not NAME.fullmatch(name):
         raise Failure(
             Kind.INPUT,
             f"{text[:80]!r} is not a build secret.",
             "Write id=NAME,src=FILE or id=NAME,env=VARIABLE; the value itself is never an input.",
         )
-    if variable and not _KEY.fullmatch(variable):
+    if variable and not KEY.fullmatch(variable):
         raise Failure(Kind.INPUT, f"{variable[:80]!r} is no variable.", "Name it without a $.")
     return Secret(name, relative_path(file) if file else "", variable)
 
@@ -226,7 +229,7 @@ def ssh(text: str) -> str:
     https://docs.docker.com/reference/cli/docker/buildx/build/#ssh
     """
     name, _, path = text.partition("=")
-    if not _NAME.fullmatch(name) or not path.isprintable() or "," in path:
+    if not NAME.fullmatch(name) or not path.isprintable() or "," in path:
         raise Failure(
             Kind.INPUT, f"{text[:80]!r} is not an SSH agent.", "Write default, or NAME=SOCKET."
         )
@@ -261,22 +264,27 @@ def cache(text: str) -> str:
     return text
 
 
-def attest(text: str) -> tuple[str, ...]:
+def attest(given: str | bool | Iterable[str]) -> tuple[str, ...]:
     """Attestations as buildx takes them: none, provenance and SBOM, or the given ones.
 
     https://docs.docker.com/build/metadata/attestations/
     """
-    if text.lower() in ("true", "false"):
-        return ("type=provenance,mode=min", "type=sbom") if flag(text) else ()
-    found = lines(str)(text)
-    for each in found:
-        if not _SPEC.fullmatch(each) or not re.match(r"type=(?:provenance|sbom)\b", each):
+    specs = split_lines(str(given) if isinstance(given, bool) else given)
+    if [each.lower() for each in specs] in (["true"], ["false"]):
+        return ("type=provenance,mode=min", "type=sbom") if flag(specs[0]) else ()
+    for spec in specs:
+        if not _SPEC.fullmatch(spec) or not re.match(r"type=(?:provenance|sbom)\b", spec):
             raise Failure(
                 Kind.INPUT,
-                f"{each[:80]!r} is not an attestation.",
+                f"{spec[:80]!r} is not an attestation.",
                 "Use true, false, or one buildx spec a line, such as type=provenance,mode=max.",
             )
-    return found
+    return specs
+
+
+def is_host(first: str) -> bool:
+    """Whether the first part of an image's name is its registry, as Docker decides it."""
+    return bool(re.search(r"[.:]", first)) or first == "localhost"
 
 
 def looks_secret(key: str) -> bool:
@@ -284,9 +292,9 @@ def looks_secret(key: str) -> bool:
     return _CREDENTIAL.search(key.lower()) is not None
 
 
-service_name = matching(_NAME, "a service", "A name holds letters, digits, '_', '.' and '-'.")
-builder = matching(_NAME, "the name of a builder", "See the names in `docker buildx ls`.")
-target = matching(_NAME, "a build stage", "Name a stage as the Dockerfile does after AS.")
+service_name = matching(NAME, "a service", "A name holds letters, digits, '_', '.' and '-'.")
+builder = matching(NAME, "the name of a builder", "See the names in `docker buildx ls`.")
+target = matching(NAME, "a build stage", "Name a stage as the Dockerfile does after AS.")
 platform = matching(
     _PLATFORM, "a platform", "Write os/architecture[/variant], such as linux/amd64."
 )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.config.filter_patterns import compile_pattern
-from feastflow_registry.config.grammar import unreserved
+from feastflow_registry.config.grammar import is_host, unreserved
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import EACH, Service
@@ -124,7 +124,7 @@ def _parse(text: str) -> Destination:
     if "/" not in text:
         return Destination(Tag.parse(text))
     first, _, rest = text.partition("/")
-    named = _is_host(first)
+    named = is_host(first)
     host = RegistryHost.parse(first) if named else None
     path, colon, tag = (rest if named else text).partition(":")
     if "@" in path or "@" in tag:
@@ -163,7 +163,7 @@ def kept(text: str) -> Kept:
             compile_pattern(text.removeprefix("!"))
         return Kept(text, commit=found[1]) if found else Kept(text, pattern=text)
     first, slash, rest = name.partition("/")
-    host = RegistryHost.parse(first) if slash and _is_host(first) else None
+    host = RegistryHost.parse(first) if slash and is_host(first) else None
     path, colon, tag = (rest if host else name).partition(":")
     Repository.parse(host or RegistryHost("docker.io"), path)
     if not colon and not digest:
@@ -173,7 +173,3 @@ def kept(text: str) -> Kept:
             "Write repository:tag, repository@sha256:…, or a pattern of tags.",
         )
     return Kept(text, "", "", host, path, Tag.parse(tag) if colon else None, digest)
-
-
-def _is_host(first: str) -> bool:
-    return bool(re.search(r"[.:]", first)) or first == "localhost"
