@@ -26,9 +26,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from feastflow_registry.config import grammar
+from feastflow_registry.config.grammar import refusal
 from feastflow_registry.config.settings import Settings, option, parsed
 from feastflow_registry.config.strict_yaml import Date, Document, Finding, Path
-from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
+from feastflow_registry.model.errors import Failure, Problem, nearest
 from feastflow_registry.model.services import LINK, Secret, SmokeTest
 from feastflow_registry.model.wording import printable
 
@@ -82,24 +83,18 @@ def _image(text: str) -> str:
     """A repository below the namespace, without the registry and the tag."""
     first, slash, _ = text.partition("/")
     if slash and grammar.is_host(first):
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} begins with a registry.",
-            "Write the name alone; the registry and the namespace have keys of their own.",
-        )
+        fix = "Write the name alone; the registry and the namespace have keys of their own."
+        raise refusal(text, "begins with a registry.", fix)
     if ":" in text or "@" in text:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} holds a tag or a digest.",
-            "Write the name alone; the tags come from the commit.",
-        )
+        fix = "Write the name alone; the tags come from the commit."
+        raise refusal(text, "holds a tag or a digest.", fix)
     return grammar.repository_path(text)
 
 
 def _value(text: str) -> str:
     """The value of an argument or label."""
     if grammar.CONTROL.search(text):
-        raise Failure(Kind.INPUT, f"{text[:80]!r} holds a control character.", "Remove it.")
+        raise refusal(text, "holds a control character.", "Remove it.")
     return text
 
 
@@ -114,39 +109,14 @@ def _source(text: str) -> str:
     if text.startswith(LINK):
         return f"{LINK}{grammar.service_name(text.removeprefix(LINK))}"
     if text.startswith("target:"):
-        raise Failure(
-            Kind.INPUT, f"{text[:80]!r} is Bake's word.", "Write service:NAME, as Compose does."
-        )
+        raise refusal(text, "is Bake's word.", "Write service:NAME, as Compose does.")
     if _REMOTE.fullmatch(text):
         return text
     try:
         return grammar.relative_path(text)
     except Failure:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} is not a context.",
-            "Write a path inside the repository, https://…, docker-image://… or service:NAME.",
-        ) from None
-
-
-def _one(split: Callable[[str], tuple[str, ...]]) -> Callable[[str], str]:
-    """One item of a list, which its input's separator would make two."""
-
-    def parse(text: str) -> str:
-        if len(split(text)) != 1:
-            raise Failure(
-                Kind.INPUT, f"{text[:80]!r} is not one item.", "Write one item on each line."
-            )
-        return text
-
-    return parse
-
-
-def _attested(value: object) -> object:
-    """Take a boolean in place of the list of attestations."""
-    if isinstance(value, bool):
-        return [str(value).lower()]
-    return grammar.split_lines(value) if isinstance(value, str) else value
+        fix = "Write a path inside the repository, https://…, docker-image://… or service:NAME."
+        raise refusal(text, "is not a context.", fix) from None
 
 
 _key = grammar.matching(grammar.KEY, "such a name", "Use letters, digits, '_', '.' and '-'.")
@@ -164,12 +134,13 @@ LabelKey = Annotated[str, _text(_label, _KEY)]
 Value = Annotated[str, _text(_value)]
 ServiceName = Annotated[str, _text(grammar.service_name, _NAME)]
 ContextName = Annotated[str, _text(_context_name, _matching(f"^{_CONTEXT_NAME.pattern}$"))]
-Items = Annotated[
-    tuple[Annotated[str, _text(_one(grammar.split_items))], ...], _or_text(grammar.split_items)
-]
+Items = Annotated[tuple[Text, ...], _or_text(grammar.split_items)]
 Attestations = Annotated[
-    tuple[Annotated[str, _text(_one(grammar.split_lines))], ...],
-    BeforeValidator(_attested, json_schema_input_type=bool | list[str] | str),
+    tuple[Text, ...],
+    BeforeValidator(
+        lambda value: [str(value)] if isinstance(value, bool | str) else value,
+        json_schema_input_type=bool | list[str] | str,
+    ),
 ]
 
 
@@ -328,7 +299,7 @@ def _path(error: ErrorDetails) -> Path:
 
 
 def _complaint(document: Document, path: Path, error: ErrorDetails) -> Problem:
-    where = f"{document.place(path)}: {spell(path)}" if path else document.name
+    where = f"{document.place(path)}: {_spell(path)}" if path else document.name
     context = error.get("ctx", {})
     if error["type"] == "refused":
         return Problem(f"{where}: {context['cause']}", str(context["fix"]))
@@ -337,8 +308,9 @@ def _complaint(document: Document, path: Path, error: ErrorDetails) -> Problem:
     elif error["type"] == "extra_forbidden":
         cause, fix = "is not a key that is known here.", _known_keys(path)
     else:
-        cause, fix = _SENTENCES.get(error["type"], _NO_MAPPING)
-    return Problem(f"{where} {cause.format(**context)}", fix.format(**context))
+        sentences = _SENTENCES.get(error["type"], _NO_MAPPING)
+        cause, fix = (each.format(**context) for each in sentences)
+    return Problem(f"{where} {cause}", fix)
 
 
 def _known_keys(path: Path) -> str:
@@ -352,24 +324,19 @@ def _known_keys(path: Path) -> str:
 
 def _surprise(value: object, text: str) -> tuple[str, str]:
     """What YAML reads where a text was meant, and how to write the text."""
-    match value:
-        case bool():
-            read = f"the boolean {str(value).lower()}"
-        case int() | float():
-            read = f"the number {value}"
-        case Date():
-            read = "a date"
-        case dict() | list():
-            kind = "mapping" if isinstance(value, dict) else "list"
-            return f"is a {kind}, not a text.", "Write one text in its place."
-        case _:
-            read = "nothing"
+    if isinstance(value, dict | list):
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"is a {kind}, not a text.", "Write one text in its place."
     if not text:
         return "has no value.", "Give it one, or remove the line."
-    shown = text.replace("{", "{{").replace("}", "}}")
-    return f"is {shown}, which is {read} to YAML.", f'Quote it: "{shown}".'
+    read = f"the number {value}"
+    if isinstance(value, bool):
+        read = f"the boolean {str(value).lower()}"
+    elif isinstance(value, Date) or value is None:
+        read = "a date" if value else "nothing"
+    return f"is {text}, which is {read} to YAML.", f'Quote it: "{text}".'
 
 
-def spell(path: Path) -> str:
+def _spell(path: Path) -> str:
     """Write a path as ``services.pricing.args.ZIP``, an item of a list by its number from 1."""
     return printable(".".join(f"item {e + 1}" if isinstance(e, int) else e[:60] for e in path))

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.config.filter_patterns import compile_pattern
-from feastflow_registry.config.grammar import is_host, unreserved
+from feastflow_registry.config.grammar import is_host, refusal, unreserved
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import EACH, Service
+from feastflow_registry.model.tag_names import COMMIT, LATEST
 
-_COMMIT = re.compile(r"(?:commit-)?([0-9a-f]{4,64})")
+_COMMIT = re.compile(rf"(?:{COMMIT})?([0-9a-f]{{4,64}})")
 _OF_GIT = re.compile(r"^HEAD$|[~^@{}]")
-_LATEST = Tag("latest")
+_HUB = RegistryHost("docker.io")
 _OFFICIAL = "library/"
 _DIGESTS = ("sha256:", "sha512:")
 
@@ -83,7 +84,7 @@ class Kept:
         """
         found: list[Tag | Digest] = [self.digest] if self.digest else []
         if self.commit:
-            found.append(Tag(f"commit-{self.commit}"))
+            found.append(Tag(f"{COMMIT}{self.commit}"))
         elif self.tag and self._is_of(repository):
             found.append(self.tag)
         return found
@@ -98,11 +99,8 @@ class Kept:
 def selector(text: str) -> Selector:
     """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
     if _OF_GIT.search(text):
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} is a name that only git knows.",
-            "Give the commit's digits, which `git rev-parse` tells.",
-        )
+        fix = "Give the commit's digits, which `git rev-parse` tells."
+        raise refusal(text, "is a name that only git knows.", fix)
     found = _COMMIT.fullmatch(text.lower())
     if found:
         return Selector(commit=found[1])
@@ -113,63 +111,51 @@ def selector(text: str) -> Selector:
 
 def destination(text: str) -> Destination:
     """Read ``tag``, which must be free to be moved."""
-    found = _parse(text)
-    if found.tag and found.tag != _LATEST:
+    if "/" not in text:
+        found = Destination(Tag.parse(text))
+    elif "@" in text:
+        cause = "names a digest, which cannot be moved."
+        raise refusal(text, cause, "Give the digest as the input to.")
+    else:
+        host, path, tag = _split(text)
+        Repository.parse(host or _HUB, path.replace(EACH, "service"))
+        found = Destination(tag, path, host)
+    if found.tag and found.tag != LATEST:
         unreserved(found.tag)
     return found
 
 
-def _parse(text: str) -> Destination:
-    """A first part with a dot or a port, or ``localhost``, is a registry."""
-    if "/" not in text:
-        return Destination(Tag.parse(text))
-    first, _, rest = text.partition("/")
-    named = is_host(first)
-    host = RegistryHost.parse(first) if named else None
-    path, colon, tag = (rest if named else text).partition(":")
-    if "@" in path or "@" in tag:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} names a digest, which cannot be moved.",
-            "Give the digest as the input to.",
-        )
-    Repository.parse(host or RegistryHost("docker.io"), path.replace(EACH, "service"))
-    return Destination(Tag.parse(tag) if colon else None, path, host)
+def _split(text: str) -> tuple[RegistryHost | None, str, Tag | None]:
+    """Split ``[host/]path[:tag]``."""
+    first, slash, rest = text.partition("/")
+    host = RegistryHost.parse(first) if slash and is_host(first) else None
+    path, colon, tag = (rest if host else text).partition(":")
+    return host, path, Tag.parse(tag) if colon else None
 
 
 def single(command: str, given: Sequence[Destination]) -> Tag | None:
     """The one bare tag that a command is about, or none."""
     for each in given:
         if each.path or len(given) > 1:
-            raise Failure(
-                Kind.INPUT,
-                f'input "tag": {command} is about one tag of each service, not {each}.',
-                "Give the tag alone, as in tag: production.",
-            )
+            cause = f'input "tag": {command} is about one tag of each service, not {each}.'
+            raise Failure(Kind.INPUT, cause, "Give the tag alone, as in tag: production.")
     return given[0].tag if given else None
 
 
 def kept(text: str) -> Kept:
     """Read one item of ``keep``. Raises an input failure on what could not name an image."""
-    name, at, last = text.rpartition("@")
-    digest = Digest.parse(last) if at or last.startswith(_DIGESTS) else None
-    if not digest:
-        name = text
-    elif not at:
-        return Kept(text, digest=digest)
-    if not digest and not {"/", ":"} & set(text):
-        found = _COMMIT.fullmatch(text.lower())
-        if not found:
-            compile_pattern(text.removeprefix("!"))
-        return Kept(text, commit=found[1]) if found else Kept(text, pattern=text)
-    first, slash, rest = name.partition("/")
-    host = RegistryHost.parse(first) if slash and is_host(first) else None
-    path, colon, tag = (rest if host else name).partition(":")
-    Repository.parse(host or RegistryHost("docker.io"), path)
-    if not colon and not digest:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} names no tag and no digest.",
-            "Write repository:tag, repository@sha256:…, or a pattern of tags.",
-        )
-    return Kept(text, "", "", host, path, Tag.parse(tag) if colon else None, digest)
+    name, at, digest = text.rpartition("@")
+    if not at and text.startswith(_DIGESTS):
+        return Kept(text, digest=Digest.parse(text))
+    if not at and not {"/", ":"} & set(text):
+        commit = _COMMIT.fullmatch(text.lower())
+        if commit:
+            return Kept(text, commit=commit[1])
+        compile_pattern(text.removeprefix("!"))
+        return Kept(text, pattern=text)
+    host, path, tag = _split(name if at else text)
+    Repository.parse(host or _HUB, path)
+    if not tag and not at:
+        fix = "Write repository:tag, repository@sha256:…, or a pattern of tags."
+        raise refusal(text, "names no tag and no digest.", fix)
+    return Kept(text, host=host, path=path, tag=tag, digest=Digest.parse(digest) if at else None)

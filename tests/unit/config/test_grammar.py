@@ -38,7 +38,6 @@ Parse = Callable[[str], object]
         (grammar.relative_path, "services/./pricing/", "services/pricing"),
         (grammar.relative_path, "../outside", "../outside"),  # Refused where files can be seen.
         (grammar.milestone, "sprint3", Tag("sprint3")),
-        (grammar.milestone, "", None),
         (grammar.username, "Ada", "Ada"),
         (grammar.repository_path, "team/app", "team/app"),
         (grammar.tag_template, "{branch}-{date}", "{branch}-{date}"),
