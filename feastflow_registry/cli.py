@@ -19,7 +19,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -72,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is the failure's kind."""
     shield()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    words = command_line.read(argv, _version())
+    words = command_line.read(sys.argv[1:] if argv is None else argv, _version)
     environ = dict(os.environ)
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
@@ -248,6 +247,8 @@ def _api_url(environ: Mapping[str, str]) -> str:
 
 
 def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415  Slow to import.
+
     with suppress(metadata.PackageNotFoundError):
         return metadata.version("feastflow-registry")
     return "(run from source)"

@@ -5,15 +5,18 @@ No value of the command line is shown in a message: it may be a token.
 
 from __future__ import annotations
 
-import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feastflow_registry.config.settings import Settings, option
 from feastflow_registry.model.errors import Problem, nearest
 from feastflow_registry.model.plan import Command
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 PREFIX = "FEASTFLOW_"
 TOKENS = (f"{PREFIX}TOKEN", f"{PREFIX}GITHUB_TOKEN", "DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
@@ -47,23 +50,29 @@ class Arguments:
     problem: Problem | None = None
 
 
-def read(argv: Sequence[str] | None, version: str) -> Arguments:
-    """Read the words. An option that is given twice has both values, one a line."""
-    found, unknown = _parser(version).parse_known_args(argv)
-    words = {name: value for name, value in vars(found).items() if name != "json"}
+def read(argv: Sequence[str], version: Callable[[], str]) -> Arguments:
+    """Read the arguments. An option that is given twice has both values, one a line."""
+    if not argv:
+        return Arguments({}, json=False)
+    options, unknown = _parser().parse_known_args(argv)
+    values = vars(options)
+    if values.pop("version"):
+        print(version())
+        raise SystemExit(0)
+    json = values.pop("json")
     given = {
         name: "\n".join(value) if isinstance(value, list) else value
-        for name, value in words.items()
+        for name, value in values.items()
         if value is not None
     }
-    return Arguments(given, found.json, _unknown(unknown) or _wrong(given))
+    return Arguments(given, json, _unknown(unknown) or _wrong(given))
 
 
-def _unknown(words: Sequence[str]) -> Problem | None:
+def _unknown(arguments: Sequence[str]) -> Problem | None:
     """Name an option that there is not, or say that there is a word too many."""
-    if not words:
+    if not arguments:
         return None
-    name = words[0].partition("=")[0]
+    name = arguments[0].partition("=")[0]
     if not name.startswith("-"):
         fix = "Give a command and a user, and no word more."
         return Problem("the command line has a word too many.", fix)
@@ -92,29 +101,28 @@ def _options() -> list[str]:
     return [name for name in Settings.model_fields if name not in ("command", "username")]
 
 
-def _parser(version: str) -> argparse.ArgumentParser:
+def _parser() -> ArgumentParser:
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter  # noqa: PLC0415  Slow.
+
     width = max(map(len, _MEANINGS))
     meanings = [f"  {each:{width}}  {meaning}" for each, meaning in _MEANINGS.items()]
-    parser = argparse.ArgumentParser(
+    hint = "The token comes from DOCKERHUB_TOKEN or `docker login`, never from an option."
+    parser = ArgumentParser(
         prog="feastflow-registry",
         description="Publish container images from a commit, and prove what is on the registry.",
-        epilog="\n".join(
-            [
-                *("commands:", *meanings, ""),
-                "The token comes from DOCKERHUB_TOKEN or `docker login`, never from an option.",
-            ]
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(["commands:", *meanings, "", hint]),
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=version)
+    version = "show program's version number and exit"
+    parser.add_argument("--version", action="store_true", help=version)
     parser.add_argument("command", nargs="?", help="what to do, see below (default: publish)")
     parser.add_argument("username", nargs="?", help="the registry's user, of publish and its like")
     parser.add_argument("--json", action="store_true", help="print the plan or the list as JSON")
     for name in _options():
-        each = Settings.model_fields[name]
-        flag, text = f"--{option(name)}", each.description
-        if each.annotation is bool:
+        setting = Settings.model_fields[name]
+        flag, text = f"--{option(name)}", setting.description
+        if setting.annotation is bool:
             parser.add_argument(flag, metavar="BOOL", help=text, nargs="?", const="true")
         else:
             parser.add_argument(flag, metavar="VALUE", help=text, action="append")
@@ -136,10 +144,9 @@ def find_folder(environ: Mapping[str, str], here: Path) -> Path:
 
 def merge(given: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str]:
     """Merge the inputs: an option (``given``) beats a variable."""
-    found = {"username": environ.get("DOCKERHUB_USERNAME", "").strip()}
+    inputs = {"username": environ.get("DOCKERHUB_USERNAME", "").strip()}
     for name in Settings.model_fields:
-        value = environ.get(f"{PREFIX}{name.upper()}", "")
-        value = given.get(name) or value
+        value = given.get(name) or environ.get(f"{PREFIX}{name.upper()}", "")
         if value.strip():
-            found[name] = value
-    return found
+            inputs[name] = value
+    return inputs
