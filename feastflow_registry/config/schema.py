@@ -18,7 +18,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     StrictBool,
     ValidationError,
     create_model,
@@ -27,7 +26,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from feastflow_registry.config import grammar
 from feastflow_registry.config.grammar import refusal
-from feastflow_registry.config.settings import Settings, option, parsed
+from feastflow_registry.config.settings import Parsed, Settings, option
 from feastflow_registry.config.strict_yaml import Date, Document, Finding, Path
 from feastflow_registry.model.errors import Failure, Problem, nearest
 from feastflow_registry.model.services import LINK, Secret, SmokeTest
@@ -55,7 +54,7 @@ _SENTENCES = {
 _NO_MAPPING = ("is not a mapping.", "Write key: value lines below it, indented.")
 
 
-def _text(parse: Callable[[str], T], form: Any = str) -> PlainValidator:
+def _text(parse: Callable[[str], T], form: Any = str) -> Parsed:
     """Read a text with a parser, and refuse what is no text. ``form``: its JSON Schema."""
 
     def validate(value: object) -> T:
@@ -63,7 +62,7 @@ def _text(parse: Callable[[str], T], form: Any = str) -> PlainValidator:
             raise PydanticCustomError("not_text", "not a text")
         return parse(value)
 
-    return parsed(validate, form)
+    return Parsed(validate, form)
 
 
 def _matching(pattern: str) -> Any:
@@ -229,16 +228,16 @@ def _filled(value: object) -> object:
 def _form(name: str) -> Any:
     """What YAML has to read where a file gives a setting."""
     setting = Settings.model_fields[name]
-    shown = setting.metadata[0].json_schema_input_type
+    parsed: Parsed = setting.metadata[0]
     if name == "attest":
         return Attestations
     if setting.annotation is bool:
         return StrictBool
     if setting.annotation is int:
-        return shown
+        return parsed.form
     if get_origin(setting.annotation) is tuple:
         return Items
-    return Annotated[str, _text(str, shown)]
+    return Annotated[str, _text(str, parsed.form)]
 
 
 def _settings(names: Iterable[str]) -> dict[str, Any]:

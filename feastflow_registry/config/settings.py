@@ -8,19 +8,20 @@ pydantic never prints a value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
+    GetCoreSchemaHandler,
     StrictInt,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from feastflow_registry.config import grammar, selectors
 from feastflow_registry.config.selectors import Destination, Selector
@@ -30,24 +31,34 @@ from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.model.services import EACH, Secret, Service, SmokeTest
 
-T = TypeVar("T")
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Read a value with a parser, and let pydantic collect what that refuses.
 
-def parsed(parse: Callable[[Any], T], form: Any = str) -> PlainValidator:
-    """Let pydantic collect what a parser refuses. ``form``: the type that a JSON Schema shows."""
+    ``form``: what a file has to give, as a JSON Schema shows it.
+    """
 
-    def validate(value: object) -> T:
+    parse: Callable[[Any], object]
+    form: Any = str
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._validate, json_schema_input_schema=handler.generate_schema(self.form)
+        )
+
+    def _validate(self, value: object) -> object:
         try:
-            return parse(value)
+            return self.parse(value)
         except Failure as failure:
             raise refused(failure.problems[0]) from None
 
-    return PlainValidator(validate, json_schema_input_type=form)
 
-
-def _number(least: int, most: int) -> PlainValidator:
+def _number(least: int, most: int) -> Parsed:
     """A number within bounds."""
-    return parsed(grammar.number(least, most), Annotated[StrictInt, Field(ge=least, le=most)])
+    return Parsed(grammar.number(least, most), Annotated[StrictInt, Field(ge=least, le=most)])
 
 
 def refused(problem: Problem) -> PydanticCustomError:
@@ -76,131 +87,131 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True
     )
 
-    command: Annotated[Command, parsed(grammar.choice(Command))] = Field(
+    command: Annotated[Command, Parsed(grammar.choice(Command))] = Field(
         Command.PUBLISH,
         description="What to do: publish, build, push, tags, promote, rollback, deploy, prune, "
         "init or doctor. Default: publish.",
     )
-    registry: Annotated[RegistryHost, parsed(RegistryHost.parse)] = Field(
+    registry: Annotated[RegistryHost, Parsed(RegistryHost.parse)] = Field(
         _HUB,
         description="The registry, as host[:port]. Plain HTTP only on this machine. "
         "Default: docker.io.",
         examples=["docker.io", "ghcr.io"],
     )
-    namespace: Annotated[str, parsed(grammar.repository_path)] = Field(
+    namespace: Annotated[str, Parsed(grammar.repository_path)] = Field(
         "",
         description="The owner of the repositories. Default: username.",
         examples=["feastflow"],
     )
-    username: Annotated[str, parsed(grammar.username)] = Field(
+    username: Annotated[str, Parsed(grammar.username)] = Field(
         "", description="The registry's user. Empty where nothing is pushed."
     )
-    config: Annotated[str, parsed(grammar.relative_path)] = Field(
+    config: Annotated[str, Parsed(grammar.relative_path)] = Field(
         "", description="The file of services and policy. Default: feastflow.yml if there is one."
     )
-    services: Annotated[Words, parsed(grammar.list_of(grammar.service_name))] = Field(
+    services: Annotated[Words, Parsed(grammar.list_of(grammar.service_name))] = Field(
         (), description="The services to work on, by name. Default: all."
     )
-    services_from: Annotated[str, parsed(grammar.relative_path)] = Field(
+    services_from: Annotated[str, Parsed(grammar.relative_path)] = Field(
         "",
         description="A Compose or Bake file that describes the services.",
         examples=["compose.yaml"],
     )
-    image: Annotated[str, parsed(grammar.repository_path)] = Field(
+    image: Annotated[str, Parsed(grammar.repository_path)] = Field(
         "", description="The image's name. Default: the repository's name."
     )
-    context: Annotated[str, parsed(grammar.relative_path)] = Field(
+    context: Annotated[str, Parsed(grammar.relative_path)] = Field(
         ".", description="The build context, a folder of the repository. Default: its top folder."
     )
-    dockerfile: Annotated[str, parsed(grammar.relative_path)] = Field(
+    dockerfile: Annotated[str, Parsed(grammar.relative_path)] = Field(
         "Dockerfile", description="The Dockerfile, relative to the context. Default: Dockerfile."
     )
-    target: Annotated[str, parsed(grammar.target)] = Field("", description="The stage to build.")
-    build_args: Annotated[Pairs, parsed(grammar.pairs)] = Field(
+    target: Annotated[str, Parsed(grammar.target)] = Field("", description="The stage to build.")
+    build_args: Annotated[Pairs, Parsed(grammar.pairs)] = Field(
         (), description="Build arguments, one KEY=value a line. Never a secret."
     )
-    platforms: Annotated[Words, parsed(grammar.list_of(grammar.platform))] = Field(
+    platforms: Annotated[Words, Parsed(grammar.list_of(grammar.platform))] = Field(
         (), description="Platforms, such as linux/amd64,linux/arm64. Default: the builder's own."
     )
-    labels: Annotated[Pairs, parsed(grammar.labels)] = Field(
+    labels: Annotated[Pairs, Parsed(grammar.labels)] = Field(
         (), description="More image labels, one key=value a line."
     )
     secrets: Annotated[
-        tuple[Secret, ...], parsed(grammar.list_of(grammar.secret, grammar.split_lines))
+        tuple[Secret, ...], Parsed(grammar.list_of(grammar.secret, grammar.split_lines))
     ] = Field(
         (), description="Build secrets, id=NAME,src=FILE or id=NAME,env=VARIABLE, one a line."
     )
-    branches: Annotated[Words, parsed(grammar.branches)] = Field(
+    branches: Annotated[Words, Parsed(grammar.branches)] = Field(
         ("main",),
         description="Branches that may push, the main one first; patterns as in on.push.branches. "
         "Default: main.",
         examples=[["main", "release/**"]],
     )
-    git_tags: Annotated[Words, parsed(grammar.patterns)] = Field(
+    git_tags: Annotated[Words, Parsed(grammar.patterns)] = Field(
         ("*",),
         description="Git tags that may push; patterns as in on.push.tags. Default: *.",
         examples=[["v*"]],
     )
-    milestone: Annotated[Tag | None, parsed(grammar.milestone)] = Field(
+    milestone: Annotated[Tag | None, Parsed(grammar.milestone)] = Field(
         None,
         description="A tag such as sprint3 that follows the main branch until it is tagged.",
         examples=["sprint3"],
     )
-    latest: Annotated[Latest, parsed(grammar.choice(Latest), Latest)] = Field(
+    latest: Annotated[Latest, Parsed(grammar.choice(Latest), Latest)] = Field(
         Latest.FORWARD, description="How latest moves: forward, force or never. Default: forward."
     )
-    extra_tags: Annotated[Words, parsed(grammar.list_of(grammar.tag_template))] = Field(
+    extra_tags: Annotated[Words, Parsed(grammar.list_of(grammar.tag_template))] = Field(
         (),
         description="More tags: names, {version}, {major}, {minor}, {branch}, {date}.",
         examples=[["{version}", "{major}.{minor}"]],
     )
-    shared_tags: Annotated[bool, parsed(grammar.flag)] = Field(
+    shared_tags: Annotated[bool, Parsed(grammar.flag)] = Field(
         True, description="Whether tags other than the commit tag move at all. Default: true."
     )
     sha_length: Annotated[int, _number(7, 40)] = Field(
         7, description="How many digits of the commit its tag has. Default: 7."
     )
-    reuse: Annotated[Reuse, parsed(grammar.choice(Reuse), Reuse)] = Field(
+    reuse: Annotated[Reuse, Parsed(grammar.choice(Reuse), Reuse)] = Field(
         Reuse.COMMIT,
         description="commit: build nothing that this commit published; unchanged: nor what an "
         "ancestor published from the same inputs; never: always build. Default: commit.",
     )
-    builder: Annotated[str, parsed(grammar.builder)] = Field(
+    builder: Annotated[str, Parsed(grammar.builder)] = Field(
         "", description="The buildx builder. Default: the current one."
     )
-    cache: Annotated[str, parsed(grammar.cache)] = Field(
+    cache: Annotated[str, Parsed(grammar.cache)] = Field(
         "",
         description="Where layers are kept between runs: none, registry or a buildx spec. "
         "Default: none.",
         examples=["registry"],
     )
-    attest: Annotated[Words, parsed(grammar.attest)] = Field(
+    attest: Annotated[Words, Parsed(grammar.attest)] = Field(
         (),
         description="Provenance and SBOM: true, false or buildx specs, one a line. Default: false.",
         examples=[["type=provenance,mode=max", "type=sbom"]],
     )
-    reproducible: Annotated[bool, parsed(grammar.flag)] = Field(
+    reproducible: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
         description="Whether no file and layer is to be newer than the commit, so that a build can "
         "be repeated. Default: false.",
     )
-    smoke_test: Annotated[SmokeTest | None, parsed(grammar.smoke_test)] = Field(
+    smoke_test: Annotated[SmokeTest | None, Parsed(grammar.smoke_test)] = Field(
         None,
         description="A port and a path that must answer below 500, such as 3000/.",
         examples=["3000/"],
     )
-    check: Annotated[str, parsed(str)] = Field(
+    check: Annotated[str, Parsed(str)] = Field(
         "", description="A command that judges the image, named by IMAGE, before it is pushed."
     )
-    tag: Annotated[tuple[Destination, ...], parsed(grammar.list_of(selectors.destination))] = Field(
+    tag: Annotated[tuple[Destination, ...], Parsed(grammar.list_of(selectors.destination))] = Field(
         (),
         description="The tag that rollback takes back or deploy looks at, or the tags that promote "
         "gives, which may be [host/]repository[:tag].",
     )
-    to: Annotated[Selector | None, parsed(selectors.selector)] = Field(
+    to: Annotated[Selector | None, Parsed(selectors.selector)] = Field(
         None, description="The image that is meant: a commit, a tag or a digest."
     )
-    manifests: Annotated[Words, parsed(grammar.list_of(grammar.relative_path))] = Field(
+    manifests: Annotated[Words, Parsed(grammar.list_of(grammar.relative_path))] = Field(
         (),
         description="Kubernetes manifests that deploy and rollback edit, and whose images prune "
         "keeps: files, patterns, folders.",
@@ -212,10 +223,10 @@ class Settings(BaseModel):
     keep_last: Annotated[int, _number(1, 99_999)] = Field(
         10, description="How many commit tags prune keeps anyway, per service. Default: 10."
     )
-    keep: Annotated[tuple[selectors.Kept, ...], parsed(grammar.list_of(selectors.kept))] = Field(
+    keep: Annotated[tuple[selectors.Kept, ...], Parsed(grammar.list_of(selectors.kept))] = Field(
         (), description="Tags (patterns as in on.push.tags), digests or references prune keeps."
     )
-    dry_run: Annotated[bool, parsed(grammar.flag)] = Field(
+    dry_run: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
         description="Stop after printing the plan, as prune does unless it is false. "
         "Default: false.",
