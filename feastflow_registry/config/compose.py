@@ -24,17 +24,11 @@ _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
 _ERROR = re.compile(r"^ERROR: (.+)$", re.MULTILINE)
 _TARGET = "target:"
 _OURS = frozenset({"output", "cache-from", "cache-to", "attest", "description", "tags"})
+_SAME = ("context", "dockerfile", "target", "args", "platforms", "labels", "ssh", "pull")
 _KEYS = {
-    "context": "context",
-    "dockerfile": "dockerfile",
-    "target": "target",
-    "args": "args",
-    "platforms": "platforms",
-    "labels": "labels",
+    **{key: key for key in _SAME},
     "secret": "secrets",
-    "ssh": "ssh",
     "contexts": "additional_contexts",
-    "pull": "pull",
     "no-cache": "no_cache",
 }
 """Each key of a target, and that of a service."""

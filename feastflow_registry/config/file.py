@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from feastflow_registry.config.settings import FromFile, Settings, option
-from feastflow_registry.model.errors import Failure, Kind, Problem, gather
+from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.references import Repository
 from feastflow_registry.model.services import Service
 
@@ -23,17 +22,11 @@ if TYPE_CHECKING:
 NAME = "feastflow.yml"
 _OWN_WORDS = "x-"
 """How a key of the file's own begins, which holds what *aliases repeat; the rule is Compose's."""
-OF_ONE_SERVICE = {
-    "image": "image",
-    "context": "context",
-    "dockerfile": "dockerfile",
-    "target": "target",
-    "build-args": "args",
-    "platforms": "platforms",
-    "labels": "labels",
-    "secrets": "secrets",
-}
-"""Each input that describes one service, and the word for it in a file."""
+OF_ONE_SERVICE = (
+    *("image", "context", "dockerfile", "target"),
+    *("build-args", "platforms", "labels", "secrets"),
+)
+"""The inputs that describe one service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +49,19 @@ class Config:
 
     def build(self, settings: Settings, namespace: str) -> tuple[Service, ...]:
         """Give every service its repository and defaults. Raises all that is wrong at once."""
-        found: list[Service] = []
-
-        def add(name: str, model: ServiceModel) -> None:
+        services: list[Service] = []
+        problems: list[Problem] = []
+        for name, model in self.services.items():
             try:
-                found.append(_service(name, model, settings, settings.namespace or namespace))
+                services.append(_service(name, model, settings, settings.namespace or namespace))
             except Failure as failure:
                 where = self.where(name, "image" if model.image else "")
-                problems = [
+                problems += [
                     Problem(f"{where}: {each.cause}", each.fix) for each in failure.problems
                 ]
-                raise Failure.of(failure.kind, problems) from None
-
-        gather(*(partial(add, name, model) for name, model in self.services.items()))
-        return tuple(found)
+        if problems:
+            raise Failure.of(Kind.INPUT, problems)
+        return tuple(services)
 
 
 def _service(name: str, model: ServiceModel, settings: Settings, namespace: str) -> Service:
@@ -99,7 +91,7 @@ def refuse_mixed(config: Config, given: Iterable[str]) -> None:
     problems = [
         Problem(
             f'input "{name}" describes one service, and {config.name} describes them all.',
-            f"Remove the input; in {config.name} the word is {OF_ONE_SERVICE[name]}.",
+            f"Remove the input; in {config.name} the word is {name.removeprefix('build-')}.",
         )
         for name in names
         if name in OF_ONE_SERVICE

@@ -83,9 +83,7 @@ Words = tuple[str, ...]
 class Settings(BaseModel):
     """Every input of ``action.yml`` but the two secrets, typed; the descriptions are the manual."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     command: Annotated[Command, Parsed(grammar.choice(Command))] = Field(
         Command.PUBLISH,
