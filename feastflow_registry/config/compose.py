@@ -17,7 +17,7 @@ from typing import Any
 from feastflow_registry.config.file import Config
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.ports import Print
-from feastflow_registry.model.services import LINK
+from feastflow_registry.model.services import SERVICE_PREFIX
 from feastflow_registry.model.wording import printable
 
 _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
@@ -200,7 +200,7 @@ def _placed(path: object, workspace: str, folder: str) -> object:
     if not isinstance(path, str) or "://" in path or path.startswith("git@"):
         return path
     if path.startswith(_TARGET):
-        return f"{LINK}{path.removeprefix(_TARGET)}"
+        return f"{SERVICE_PREFIX}{path.removeprefix(_TARGET)}"
     whole = posixpath.normpath(posixpath.join(workspace, folder, path))
     outside = whole != workspace and not whole.startswith(f"{workspace}/")
     return path if outside and posixpath.isabs(path) else posixpath.relpath(whole, workspace)

@@ -29,7 +29,7 @@ from feastflow_registry.config.grammar import refusal
 from feastflow_registry.config.settings import Parsed, Settings, option
 from feastflow_registry.config.strict_yaml import Date, Document, Finding, Path
 from feastflow_registry.model.errors import Failure, Problem, nearest
-from feastflow_registry.model.services import LINK, Secret, SmokeTest
+from feastflow_registry.model.services import SERVICE_PREFIX, Secret, SmokeTest
 from feastflow_registry.model.wording import printable
 
 T = TypeVar("T")
@@ -105,8 +105,8 @@ def _label(key: str) -> str:
 
 def _source(text: str) -> str:
     """What a named context is: a path, an address, an image or another service's image."""
-    if text.startswith(LINK):
-        return f"{LINK}{grammar.service_name(text.removeprefix(LINK))}"
+    if text.startswith(SERVICE_PREFIX):
+        return f"{SERVICE_PREFIX}{grammar.service_name(text.removeprefix(SERVICE_PREFIX))}"
     if text.startswith("target:"):
         raise refusal(text, "is Bake's word.", "Write service:NAME, as Compose does.")
     if _REMOTE.fullmatch(text):

@@ -14,7 +14,7 @@ from feastflow_registry.config.filter_patterns import compile_pattern
 from feastflow_registry.config.grammar import is_host, refusal, unreserved
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
-from feastflow_registry.model.services import EACH, Service
+from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Service
 from feastflow_registry.model.tag_names import COMMIT, LATEST
 
 _COMMIT = re.compile(rf"(?:{COMMIT})?([0-9a-f]{{4,64}})")
@@ -54,7 +54,7 @@ class Destination:
         """The repository that this means for one service."""
         if not self.path:
             return service.repository
-        path = self.path.replace(EACH, service.name)
+        path = self.path.replace(SERVICE_PLACEHOLDER, service.name)
         return Repository.parse(self.host or service.repository.host, path)
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeepItem:
     """One item of ``keep``: a pattern of tags, a commit's first digits, or a tag or digest.
 
     ``path``: the tag's repository, or its last part alone; with ``host``, where that is.
@@ -118,7 +118,7 @@ def destination(text: str) -> Destination:
         raise refusal(text, cause, "Give the digest as the input to.")
     else:
         host, path, tag = _split(text)
-        Repository.parse(host or _HUB, path.replace(EACH, "service"))
+        Repository.parse(host or _HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
         found = Destination(tag, path, host)
     if found.tag and found.tag != LATEST:
         unreserved(found.tag)
@@ -142,20 +142,22 @@ def single(command: str, given: Sequence[Destination]) -> Tag | None:
     return given[0].tag if given else None
 
 
-def kept(text: str) -> Kept:
+def kept(text: str) -> KeepItem:
     """Read one item of ``keep``. Raises an input failure on what could not name an image."""
     name, at, digest = text.rpartition("@")
     if not at and text.startswith(_DIGESTS):
-        return Kept(text, digest=Digest.parse(text))
+        return KeepItem(text, digest=Digest.parse(text))
     if not at and not {"/", ":"} & set(text):
         commit = _COMMIT.fullmatch(text.lower())
         if commit:
-            return Kept(text, commit=commit[1])
+            return KeepItem(text, commit=commit[1])
         compile_pattern(text.removeprefix("!"))
-        return Kept(text, pattern=text)
+        return KeepItem(text, pattern=text)
     host, path, tag = _split(name if at else text)
     Repository.parse(host or _HUB, path)
     if not tag and not at:
         fix = "Write repository:tag, repository@sha256:…, or a pattern of tags."
         raise refusal(text, "names no tag and no digest.", fix)
-    return Kept(text, host=host, path=path, tag=tag, digest=Digest.parse(digest) if at else None)
+    return KeepItem(
+        text, host=host, path=path, tag=tag, digest=Digest.parse(digest) if at else None
+    )

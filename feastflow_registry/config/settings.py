@@ -29,7 +29,7 @@ from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
-from feastflow_registry.model.services import EACH, Secret, Service, SmokeTest
+from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Secret, Service, SmokeTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +221,10 @@ class Settings(BaseModel):
     keep_last: Annotated[int, _number(1, 99_999)] = Field(
         10, description="How many commit tags prune keeps anyway, per service. Default: 10."
     )
-    keep: Annotated[tuple[selectors.Kept, ...], Parsed(grammar.list_of(selectors.kept))] = Field(
-        (), description="Tags (patterns as in on.push.tags), digests or references prune keeps."
+    keep: Annotated[tuple[selectors.KeepItem, ...], Parsed(grammar.list_of(selectors.kept))] = (
+        Field(
+            (), description="Tags (patterns as in on.push.tags), digests or references prune keeps."
+        )
     )
     dry_run: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
@@ -307,10 +309,14 @@ def _problem(error: ErrorDetails, places: Mapping[str, str]) -> Problem:
 def check_options(services: Iterable[Service], settings: Settings) -> Iterator[Problem]:
     """Yield what the options of a build forbid its services."""
     known = tuple(services)
-    if settings.cache not in ("", "registry") and len(known) > 1 and EACH not in settings.cache:
+    if (
+        settings.cache not in ("", "registry")
+        and len(known) > 1
+        and SERVICE_PLACEHOLDER not in settings.cache
+    ):
         yield Problem(
             'input "cache": the services would overwrite each other\'s layers.',
-            f"Put {EACH} into it, which becomes the service's name.",
+            f"Put {SERVICE_PLACEHOLDER} into it, which becomes the service's name.",
         )
     if any("mode=max" in each for each in settings.attest):
         for service in known:
@@ -330,7 +336,7 @@ def caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str,
     """
     if not settings.cache:
         return {}
-    spec = settings.cache.replace(EACH, service.name)
+    spec = settings.cache.replace(SERVICE_PLACEHOLDER, service.name)
     if spec == "registry":
         name = f"{service.repository.host}/{service.repository.path}:{tag_names.CACHE_TAG}"
         spec = f"type=registry,ref={name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from feastflow_registry.config.selectors import Kept
+from feastflow_registry.config.selectors import KeepItem
 from feastflow_registry.kubernetes.image_names import Found, shown, spell, whole
 from feastflow_registry.kubernetes.workloads import Manifest
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -13,7 +13,7 @@ from feastflow_registry.model.references import Digest, Repository, Tag
 from feastflow_registry.tags.retention import KEEP
 
 
-def named(repository: Repository, keep: Sequence[Kept], manifests: Iterable[Manifest]) -> Names:
+def named(repository: Repository, keep: Sequence[KeepItem], manifests: Iterable[Manifest]) -> Names:
     """What ``keep`` and manifests name of a repository, by tag or digest.
 
     Raises one input failure with all images of which a manifest does not tell which one is used.
