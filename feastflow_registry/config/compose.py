@@ -42,7 +42,7 @@ def refuse_alike(name: str, content: bytes) -> None:
     try:
         data: Any = strict_yaml.read(name, content).data
     except Failure:
-        return  # It is no YAML, or more than is read here: Bake has its own word on it.
+        return  # It is no YAML, or more than is read here: Bake says what is wrong with it.
     services = data.get("services") if isinstance(data, dict) else None
     targets: dict[str, list[str]] = {}
     for service in services if isinstance(services, dict) else ():
@@ -100,12 +100,14 @@ def _unset(name: str, variables: Iterable[str]) -> list[Problem]:
 
 
 def _unreadable(name: str, errors: str) -> Failure:
-    said = _clean((_ERROR.findall(errors) or [errors])[-1]).rstrip(".")
-    if said == "failed to find target default":
+    reason = _clean((_ERROR.findall(errors) or [errors])[-1]).rstrip(".")
+    if reason == "failed to find target default":
         cause = f"{name} does not say which targets to publish."
         return Failure(Kind.INPUT, cause, 'Name them: group "default" { targets = […] }.')
     fix = f"See it with `docker buildx bake --print -f {_clean(name)}`."
-    return Failure(Kind.INPUT, f"{name}: buildx cannot read it: {said or 'no reason given'}.", fix)
+    return Failure(
+        Kind.INPUT, f"{name}: buildx cannot read it: {reason or 'no reason given'}.", fix
+    )
 
 
 def _clean(text: str) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from feastflow_registry.config.strict_yaml import Document
 
 NAME = "feastflow.yml"
-_OWN_WORDS = "x-"
-"""How a key of the file's own begins, which holds what *aliases repeat; the rule is Compose's."""
+_EXTENSION = "x-"
+"""How a key begins that holds what *aliases repeat, as in Compose."""
 OF_ONE_SERVICE = (
     *("image", "context", "dockerfile", "target"),
     *("build-args", "platforms", "labels", "secrets"),
@@ -114,10 +114,10 @@ def read(name: str, content: bytes) -> Config:
     document = strict_yaml.read(name, content)
     data = document.data
     if isinstance(data, dict):
-        data = {key: value for key, value in data.items() if not key.startswith(_OWN_WORDS)}
+        data = {key: value for key, value in data.items() if not key.startswith(_EXTENSION)}
     services, complaints = schema.check(document, data)
-    known = {each.line for each in document.findings}
-    findings = [*document.findings, *(each for each in complaints if each.line not in known)]
+    reported = {each.line for each in document.findings}
+    findings = [*document.findings, *(each for each in complaints if each.line not in reported)]
     if isinstance(data, dict) and {"services", "services-from"} <= data.keys():
         path = ("services-from",)
         cause = f"{document.place(path)}: services-from is there beside services."

@@ -134,12 +134,12 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 def labels(text: str) -> tuple[tuple[str, str], ...]:
     """``key=value`` lines, without the labels that prove an image's origin."""
-    found = pairs(text)
-    for key, _ in found:
+    given = pairs(text)
+    for key, _ in given:
         if key in OWNED_LABELS:
             cause = f"the label {key} is what proves an image's origin and is set from the commit."
             raise Failure(Kind.INPUT, cause, "Remove it.")
-    return found
+    return given
 
 
 def relative_path(text: str) -> str:

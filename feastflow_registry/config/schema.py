@@ -221,7 +221,7 @@ class ServiceModel(_Strict):
 
 
 def _filled(value: object) -> object:
-    """A service of which nothing is said takes every default."""
+    """A service without keys takes every default."""
     return {} if value is None else value
 
 

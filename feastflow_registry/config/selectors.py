@@ -41,9 +41,9 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where an image goes. Without ``path``, into its own repository; without ``tag``, see there.
+    """Where an image goes. Without ``path``, it stays in its own repository.
 
-    ``path`` may hold ``{service}``.
+    ``path`` may hold ``{service}``. Without ``tag``, the image gets its commit tag alone.
     """
 
     tag: Tag | None
@@ -82,12 +82,12 @@ class KeepItem:
 
         A digest counts anywhere, for what an image is does not depend on where it is.
         """
-        found: list[Tag | Digest] = [self.digest] if self.digest else []
+        targets: list[Tag | Digest] = [self.digest] if self.digest else []
         if self.commit:
-            found.append(Tag(f"{COMMIT}{self.commit}"))
+            targets.append(Tag(f"{COMMIT}{self.commit}"))
         elif self.tag and self._is_of(repository):
-            found.append(self.tag)
-        return found
+            targets.append(self.tag)
+        return targets
 
     def _is_of(self, repository: Repository) -> bool:
         if self.host not in (None, repository.host):
@@ -101,9 +101,9 @@ def selector(text: str) -> Selector:
     if _OF_GIT.search(text):
         fix = "Give the commit's digits, which `git rev-parse` tells."
         raise refusal(text, "is a name that only git knows.", fix)
-    found = _COMMIT.fullmatch(text.lower())
-    if found:
-        return Selector(commit=found[1])
+    commit = _COMMIT.fullmatch(text.lower())
+    if commit:
+        return Selector(commit=commit[1])
     if ":" in text:
         return Selector(digest=Digest.parse(text))
     return Selector(tag=Tag.parse(text))
@@ -112,17 +112,17 @@ def selector(text: str) -> Selector:
 def destination(text: str) -> Destination:
     """Read ``tag``, which must be free to be moved."""
     if "/" not in text:
-        found = Destination(Tag.parse(text))
+        place = Destination(Tag.parse(text))
     elif "@" in text:
         cause = "names a digest, which cannot be moved."
         raise refusal(text, cause, "Give the digest as the input to.")
     else:
         host, path, tag = _split(text)
         Repository.parse(host or _HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
-        found = Destination(tag, path, host)
-    if found.tag and found.tag != LATEST:
-        unreserved(found.tag)
-    return found
+        place = Destination(tag, path, host)
+    if place.tag and place.tag != LATEST:
+        unreserved(place.tag)
+    return place
 
 
 def _split(text: str) -> tuple[RegistryHost | None, str, Tag | None]:

@@ -7,7 +7,7 @@ pydantic never prints a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -306,12 +306,11 @@ def _problem(error: ErrorDetails, places: Mapping[str, str]) -> Problem:
     )
 
 
-def check_options(services: Iterable[Service], settings: Settings) -> Iterator[Problem]:
+def check_options(services: Sequence[Service], settings: Settings) -> Iterator[Problem]:
     """Yield what the options of a build forbid its services."""
-    known = tuple(services)
     if (
         settings.cache not in ("", "registry")
-        and len(known) > 1
+        and len(services) > 1
         and SERVICE_PLACEHOLDER not in settings.cache
     ):
         yield Problem(
@@ -319,7 +318,7 @@ def check_options(services: Iterable[Service], settings: Settings) -> Iterator[P
             f"Put {SERVICE_PLACEHOLDER} into it, which becomes the service's name.",
         )
     if any("mode=max" in each for each in settings.attest):
-        for service in known:
+        for service in services:
             for key, _ in service.args:
                 if grammar.looks_secret(key):
                     yield Problem(
@@ -341,5 +340,5 @@ def caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str,
         name = f"{service.repository.host}/{service.repository.path}:{tag_names.CACHE_TAG}"
         spec = f"type=registry,ref={name}"
         return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
-    found = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
-    return {"cache_from": found, "cache_to": spec if write else ""}
+    source = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
+    return {"cache_from": source, "cache_to": spec if write else ""}
