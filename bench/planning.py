@@ -20,7 +20,7 @@ from bench.monorepo import Monorepo
 from bench.ours import GITHUB_TOKEN, github
 from feastflow_registry import cli
 from feastflow_registry.commands.inputs import Request
-from feastflow_registry.config.environment import merge
+from feastflow_registry.config.command_line import merge
 from feastflow_registry.registry.http import Client
 
 MANY = 50

@@ -18,7 +18,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import TextIO
 
@@ -27,7 +26,7 @@ from feastflow_registry.commands import inputs
 from feastflow_registry.commands.app import App, LocalWorkspace
 from feastflow_registry.commands.inputs import Inputs, Request
 from feastflow_registry.config import command_line
-from feastflow_registry.config.environment import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import Command, RunState
@@ -45,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is the failure's kind."""
     shield()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    words = command_line.read(argv, _version())
+    words = command_line.read(sys.argv[1:] if argv is None else argv, _version)
     environ = dict(os.environ)
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
@@ -221,6 +220,8 @@ def _append(request: Request, variable: str, data: bytes) -> None:
 
 
 def _version() -> str:
+    from importlib import metadata
+
     with suppress(metadata.PackageNotFoundError):
         return metadata.version("feastflow-registry")
     return "(run from source)"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from feastflow_registry.model.plan import BuildImage
-from feastflow_registry.model.services import LINK, Secret, Service
+from feastflow_registry.model.services import SERVICE_PREFIX, Secret, Service
 
 EPOCH = "SOURCE_DATE_EPOCH"
 """https://reproducible-builds.org/docs/source-date-epoch/"""
@@ -110,8 +110,8 @@ def _target(image: BuildImage, output: str, names: Mapping[str, str]) -> dict[st
 
 
 def _context(value: str, names: Mapping[str, str]) -> str:
-    if value.startswith(LINK):
-        return f"target:{names[value.removeprefix(LINK)]}"
+    if value.startswith(SERVICE_PREFIX):
+        return f"target:{names[value.removeprefix(SERVICE_PREFIX)]}"
     return escape(value)
 
 

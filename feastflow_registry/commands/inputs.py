@@ -11,11 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from feastflow_registry.config import file as config_file
-from feastflow_registry.config import grammar, settings, strict_yaml
-from feastflow_registry.config.environment import TOKENS
+from feastflow_registry.config import grammar, settings
+from feastflow_registry.config.command_line import TOKENS
 from feastflow_registry.config.file import Config
-from feastflow_registry.config.options import check_options
-from feastflow_registry.config.settings import Settings, option
+from feastflow_registry.config.settings import Settings, check_options, option
 from feastflow_registry.model import credentials, run
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem, Problems
@@ -28,6 +27,7 @@ from feastflow_registry.model.services import Service, Where, check_together, se
 from feastflow_registry.tags import gate
 
 _SECRET_LIMIT = 1024 * 1024
+_LARGEST_FILE = 1024 * 1024
 _PAYLOAD_LIMIT = 32 * 1024 * 1024
 
 
@@ -107,7 +107,9 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     problems = Problems()
     file = problems.collect(partial(_read_file, request, workspace, texts))
     config = file.config if file else None
-    options = problems.collect(partial(_read_settings, request.given, config))
+    options = problems.collect(
+        partial(settings.parse, request.given, config.policy if config else {})
+    )
     # The files can be checked all the same, if their own names are sound.
     paths = options or _read_paths(request.given)
     known = paths or settings.parse({})
@@ -163,7 +165,7 @@ def _read_file(request: Request, workspace: Workspace, texts: dict[str, str]) ->
         name = grammar.relative_path(given or config_file.NAME)
     except Failure:
         return None  # The settings say so.
-    content = workspace.read(name, most=strict_yaml.LARGEST + 1)
+    content = workspace.read(name, most=_LARGEST_FILE)
     if content is None and given:
         raise Failure(
             Kind.INPUT,
@@ -177,18 +179,6 @@ def _read_file(request: Request, workspace: Workspace, texts: dict[str, str]) ->
     config = config_file.read(name, content)
     texts[config.name] = text
     return _File(config)
-
-
-def _read_settings(given: Mapping[str, str], config: Config | None) -> Settings:
-    """An input beats the file, which beats the default."""
-    policy = {
-        name.replace("-", "_"): value for name, value in (config.policy if config else {}).items()
-    }
-    origins = {
-        name.replace("-", "_"): place for name, place in (config.origins if config else {}).items()
-    }
-    places = {name: place for name, place in origins.items() if not given.get(name)}
-    return settings.parse({**policy, **given}, places)
 
 
 def _read_paths(given: Mapping[str, str]) -> Settings | None:
@@ -297,7 +287,7 @@ class _ServiceReader:
             return None
         from feastflow_registry.config import compose
 
-        content = self.workspace.read(name, most=strict_yaml.LARGEST + 1) or b""
+        content = self.workspace.read(name, most=_LARGEST_FILE) or b""
         compose.refuse_alike(name, content)
         self._refuse_variables(name, content)
         folder = str(self.request.folder.resolve())

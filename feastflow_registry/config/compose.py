@@ -1,9 +1,9 @@
 """Services from the repository's own Compose or Bake file, as ``docker buildx bake`` prints it.
 
-It decides what of a Bake target becomes a service: what makes the image. Where the image goes, its
-caches and attestations are this program's. A target that needs what a service has not is refused,
-as its image would be another one; so is a file whose images depend on variables that are not set.
-https://docs.docker.com/build/bake/reference/
+A target of Bake becomes a service: what makes its image is taken over; where the image goes, its
+caches and its attestations are this program's. A target is refused that needs what a service has
+not, as its image would be another one; so is a file whose images depend on variables that are not
+set. https://docs.docker.com/build/bake/reference/
 """
 
 from __future__ import annotations
@@ -12,56 +12,49 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from pydantic import ValidationError
-
-from feastflow_registry.config import strict_yaml
-from feastflow_registry.config.file import Config, complaints
-from feastflow_registry.config.schema import FileModel
-from feastflow_registry.config.strict_yaml import Document
+from feastflow_registry.config.file import Config
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.ports import Print
-from feastflow_registry.model.services import LINK
+from feastflow_registry.model.services import SERVICE_PREFIX
+from feastflow_registry.model.wording import printable
 
 _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
 _ERROR = re.compile(r"^ERROR: (.+)$", re.MULTILINE)
 _TARGET = "target:"
 _OURS = frozenset({"output", "cache-from", "cache-to", "attest", "description", "tags"})
-_WORDS = {
-    "context": "context",
-    "dockerfile": "dockerfile",
-    "target": "target",
-    "args": "args",
-    "platforms": "platforms",
-    "labels": "labels",
+_SAME = ("context", "dockerfile", "target", "args", "platforms", "labels", "ssh", "pull")
+_KEYS = {
+    **{key: key for key in _SAME},
     "secret": "secrets",
-    "ssh": "ssh",
     "contexts": "additional_contexts",
-    "pull": "pull",
     "no-cache": "no_cache",
 }
-_NO_TARGET = re.compile(r"[^A-Za-z0-9_-]")
+"""Each key of a target, and that of a service."""
 _FIRST_PROBE = 40_001
 
 
 def refuse_alike(name: str, content: bytes) -> None:
     """Refuse services whose names Bake takes for one: it would build one and forget the other."""
+    from feastflow_registry.config import strict_yaml
+
     try:
-        data = strict_yaml.read(name, content).data
+        data: Any = strict_yaml.read(name, content).data
     except Failure:
-        return  # It is no YAML, or more than is read here: Bake has its own word on it.
+        return  # It is no YAML, or more than is read here: Bake says what is wrong with it.
     services = data.get("services") if isinstance(data, dict) else None
-    seen: dict[str, str] = {}
-    problems = []
+    targets: dict[str, list[str]] = {}
     for service in services if isinstance(services, dict) else ():
-        other = seen.setdefault(_NO_TARGET.sub("_", service), service)
-        if other != service:
-            problems.append(
-                Problem(
-                    f"{name}: Bake takes the services {other[:60]} and {service[:60]} for one.",
-                    "Give one of them another name.",
-                )
-            )
+        targets.setdefault(service.replace(".", "_"), []).append(service[:60])
+    problems = [
+        Problem(
+            f"{name}: Bake takes the services {' and '.join(alike)} for one.",
+            "Give one of them another name.",
+        )
+        for alike in targets.values()
+        if len(alike) > 1
+    ]
     if problems:
         raise Failure.of(Kind.INPUT, problems)
 
@@ -87,25 +80,13 @@ def read(name: str, workspace: str, print_file: Print) -> Config:
             raise Failure.of(Kind.INPUT, [*_unset(name, unset), *failure.problems]) from None
 
     config, unset = resolve({})
-    if unset:
-        _refuse_guesses(config, unset, resolve)
-    return config
-
-
-def _refuse_guesses(
-    config: Config,
-    unset: list[str],
-    resolve: Callable[[Mapping[str, str]], tuple[Config, list[str]]],
-) -> None:
-    """Refuse variables that are not set, if any image would be another one with them.
-
-    A Compose file is also for running containers, and what only those see does no harm here.
-    """
+    # A variable that only running containers see does no harm: it changes no service.
     probes = {variable: str(_FIRST_PROBE + place) for place, variable in enumerate(unset)}
-    services = resolve(probes)[0].services
-    if services != config.services:
-        seen = [variable for variable, probe in probes.items() if probe in str(services)]
-        raise Failure.of(Kind.INPUT, _unset(config.name, seen or unset))
+    probed = resolve(probes)[0].services if unset else config.services
+    if probed != config.services:
+        seen = [variable for variable, probe in probes.items() if probe in str(probed)]
+        raise Failure.of(Kind.INPUT, _unset(name, seen or unset))
+    return config
 
 
 def _unset(name: str, variables: Iterable[str]) -> list[Problem]:
@@ -119,73 +100,67 @@ def _unset(name: str, variables: Iterable[str]) -> list[Problem]:
 
 
 def _unreadable(name: str, errors: str) -> Failure:
-    said = _clean((_ERROR.findall(errors) or [errors])[-1]).rstrip(".")
-    if said == "failed to find target default":
+    reason = _clean((_ERROR.findall(errors) or [errors])[-1]).rstrip(".")
+    if reason == "failed to find target default":
         cause = f"{name} does not say which targets to publish."
         return Failure(Kind.INPUT, cause, 'Name them: group "default" { targets = […] }.')
     fix = f"See it with `docker buildx bake --print -f {_clean(name)}`."
-    return Failure(Kind.INPUT, f"{name}: buildx cannot read it: {said or 'no reason given'}.", fix)
+    return Failure(
+        Kind.INPUT, f"{name}: buildx cannot read it: {reason or 'no reason given'}.", fix
+    )
 
 
 def _clean(text: str) -> str:
     """Shorten another program's words to one printable line."""
-    printable = "".join(each if each.isprintable() else " " for each in text)
-    return " ".join(printable.split())[:300]
+    return " ".join(printable(text).split())[:300]
 
 
 def from_bake(name: str, text: str, workspace: str, folder: str = "") -> Config:
     """Read what ``bake --print`` wrote; relative paths start at a folder of the workspace."""
+    from feastflow_registry.config import schema, strict_yaml
+
     try:
         bake = json.loads(text)
         groups, targets = bake["group"], bake["target"]
-        published = _members("default", groups, set())
-        chosen = {each: targets[each] for each in published}
-        words = {each: _words(target, workspace, folder) for each, target in chosen.items()}
+        chosen = {target: targets[target] for target in _members("default", groups, set())}
+        services = {each: _service(target, workspace, folder) for each, target in chosen.items()}
     except (ValueError, LookupError, TypeError, AttributeError):
         cause = f"{name}: what buildx printed is no Bake definition."
         raise Failure(Kind.INPUT, cause, "Update buildx.") from None
-    if not words:
+    if not services:
         cause = f"{name} describes nothing to build."
         raise Failure(Kind.INPUT, cause, "Give a service of it a build, or write a feastflow.yml.")
-    document = Document(name, {"services": words})
-    problems = [each for name in words for each in _left_out(document, name, chosen)]
-    model = FileModel()
-    try:
-        model = FileModel.model_validate(document.data)
-    except ValidationError as error:
-        problems += [each.problem for each in complaints(document, error)]
+    document = strict_yaml.Document(name, {"services": services})
+    problems = [problem for target in chosen for problem in _left_out(name, target, chosen)]
+    models, complaints = schema.check(document, document.data)
+    problems += [each.problem for each in complaints]
     if problems:
         raise Failure.of(Kind.INPUT, problems)
-    return Config(document, services=model.services)
+    return Config(document, policy={}, services=models)
 
 
-def _members(
-    group: str, groups: Mapping[str, Mapping[str, list[str]]], seen: set[str]
-) -> list[str]:
+def _members(group: str, groups: Mapping[str, Any], seen: set[str]) -> list[str]:
     """The targets of a group and of the groups in it, each once."""
-    found: dict[str, None] = {}
+    targets: dict[str, None] = {}
     seen.add(group)
-    for each in groups[group]["targets"] or []:
-        if each not in groups or each == group:
-            found[each] = None
-        elif each not in seen:
-            found |= dict.fromkeys(_members(each, groups, seen))
-    return list(found)
+    for member in groups[group]["targets"] or []:
+        if member not in groups or member == group:
+            targets[member] = None
+        elif member not in seen:
+            targets |= dict.fromkeys(_members(member, groups, seen))
+    return list(targets)
 
 
-def _left_out(
-    document: Document, name: str, chosen: Mapping[str, Mapping[str, object]]
-) -> Iterable[Problem]:
+def _left_out(name: str, target: str, chosen: Mapping[str, Any]) -> Iterable[Problem]:
     """Yield what a target needs and a service has not."""
-    where = f"{document.place(())}: services.{_clean(name)}"
-    for key in chosen[name]:
-        if key not in _WORDS and key not in _OURS:
+    where = f"{name}: services.{_clean(target)}"
+    for key in chosen[target]:
+        if key not in _KEYS and key not in _OURS:
             yield Problem(
                 f"{where}: {_clean(key)} is not supported, and makes another image where it is.",
                 "Take it out, or say it in the Dockerfile.",
             )
-    contexts = chosen[name].get("contexts", {})
-    for context in contexts.values() if isinstance(contexts, dict) else ():
+    for context in chosen[target].get("contexts", {}).values():
         base = str(context).removeprefix(_TARGET)
         if str(context).startswith(_TARGET) and base not in chosen:
             yield Problem(
@@ -194,44 +169,32 @@ def _left_out(
             )
 
 
-def _words(target: Mapping[str, object], workspace: str, folder: str) -> dict[str, object]:
-    """Say a Bake target in the words of a service."""
-    said = {ours: target[bakes] for bakes, ours in _WORDS.items() if bakes in target}
+def _service(target: Any, workspace: str, folder: str) -> dict[str, object]:
+    """Describe a target with a service's keys. Raises what Python does where it is no target."""
+    service = {ours: target[bakes] for bakes, ours in _KEYS.items() if bakes in target}
 
-    def placed(path: object) -> object:
+    def place(path: object) -> object:
         return _placed(path, workspace, folder)
 
     for key, spell in (
         ("args", _unescaped),
         ("labels", _unescaped),
-        ("additional_contexts", placed),
+        ("additional_contexts", place),
     ):
-        if key in said:
-            said[key] = {name: spell(value) for name, value in _mapping(said[key]).items()}
-    said["context"] = placed(said.get("context", "."))
-    dockerfile = said.get("dockerfile")
+        if key in service:
+            service[key] = {name: spell(value) for name, value in service[key].items()}
+    service["context"] = place(service.get("context", "."))
+    dockerfile = service.get("dockerfile")
     if isinstance(dockerfile, str) and posixpath.isabs(dockerfile):
-        start = posixpath.join(workspace, str(said["context"]))
-        said["dockerfile"] = posixpath.relpath(dockerfile, start)
-    if "secrets" in said:
-        said["secrets"] = [_secret(each, placed) for each in _list(said["secrets"])]
-    if "ssh" in said:
-        said["ssh"] = [_ssh(each) for each in _list(said["ssh"])]
-    for tag in _list(target.get("tags", []))[:1]:
-        said["image"] = str(tag).partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return said
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError
-    return value
+        start = posixpath.join(workspace, service["context"])
+        service["dockerfile"] = posixpath.relpath(dockerfile, start)
+    if "secrets" in service:
+        service["secrets"] = [_secret(each, place) for each in service["secrets"]]
+    if "ssh" in service:
+        service["ssh"] = [_ssh(each) for each in service["ssh"]]
+    for tag in target.get("tags", [])[:1]:
+        service["image"] = str(tag).partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return service
 
 
 def _placed(path: object, workspace: str, folder: str) -> object:
@@ -239,7 +202,7 @@ def _placed(path: object, workspace: str, folder: str) -> object:
     if not isinstance(path, str) or "://" in path or path.startswith("git@"):
         return path
     if path.startswith(_TARGET):
-        return f"{LINK}{path.removeprefix(_TARGET)}"
+        return f"{SERVICE_PREFIX}{path.removeprefix(_TARGET)}"
     whole = posixpath.normpath(posixpath.join(workspace, folder, path))
     outside = whole != workspace and not whole.startswith(f"{workspace}/")
     return path if outside and posixpath.isabs(path) else posixpath.relpath(whole, workspace)
@@ -252,11 +215,11 @@ def _unescaped(value: object) -> object:
     return value.replace("$${", "${").replace("%%{", "%{")
 
 
-def _secret(secret: object, placed: Callable[[object], object]) -> object:
+def _secret(secret: object, place: Callable[[object], object]) -> object:
     """Write a secret as buildx takes it; so did ``--print`` before buildx 0.20."""
     if not isinstance(secret, dict):
         return secret
-    parts = {key: placed(value) if key == "src" else value for key, value in secret.items()}
+    parts = {key: place(value) if key == "src" else value for key, value in secret.items()}
     return ",".join(f"{key}={value}" for key, value in parts.items())
 
 
@@ -264,5 +227,5 @@ def _ssh(ssh: object) -> object:
     """Write an SSH agent as buildx takes it."""
     if not isinstance(ssh, dict):
         return ssh
-    paths = ",".join(str(each) for each in _list(ssh.get("paths", [])))
+    paths = ",".join(str(each) for each in ssh.get("paths", []))
     return f"{ssh['id']}={paths}" if paths else ssh["id"]

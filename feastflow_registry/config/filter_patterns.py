@@ -32,11 +32,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Translate one pattern. Raises an input failure on a pattern that GitHub would refuse."""
     out = ""
-    rest = pattern
-    while rest:
-        found = _PIECE.match(rest)
-        assert found is not None
-        piece, rest = found[0], rest[found.end() :]
+    for piece in _PIECE.findall(pattern):
         if piece == "**":
             out += ".*"
         elif piece == "*":

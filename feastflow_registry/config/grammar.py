@@ -1,9 +1,12 @@
-"""The grammar of each input: text in, value out, or a failure that names the rule and the fix."""
+"""The grammar of each input: text in, value out, or a failure that names the rule and the fix.
+
+A parser of numbers, booleans or lists also takes what YAML makes of them in a file.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -16,37 +19,54 @@ from feastflow_registry.model.tag_names import OWNED_LABELS, RESERVED
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
-_VARIABLE = re.compile(r"\{[^{}]*\}")
-_KNOWN_VARIABLES = ("{version}", "{major}", "{minor}", "{branch}", "{date}")
+TextOrList = str | Iterable[str]
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_TEMPLATE_VARIABLE = re.compile(r"\{[^{}]*\}")
+_TEMPLATE_VARIABLES = ("{version}", "{major}", "{minor}", "{branch}", "{date}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9.]+)?")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SMOKE_TEST = re.compile(r"([0-9]{1,5})(/[!-~]*)?")
 _SPEC = re.compile(r"type=[a-z0-9]+(?:,[a-z0-9_.-]+=[^,\s\"]*)*")
 _CREDENTIAL = re.compile(r"token|passw|secret|credential|private|(?:^|_)(?:key|pat|auth)(?:_|$)")
 
 
-def word(kind: type[E]) -> Callable[[str], E]:
-    """One word of a vocabulary."""
+def refusal(text: str, cause: str, fix: str) -> Failure:
+    """Bad input: the text, shortened as it may be a whole file, and what is wrong with it."""
+    return Failure(Kind.INPUT, f"{text[:80]!r} {cause}", fix)
+
+
+def choice(kind: type[E]) -> Callable[[str], E]:
+    """One of the values of an enumeration."""
 
     def parse(text: str) -> E:
         try:
             return kind(text)
         except ValueError:
-            raise Failure(
-                Kind.INPUT, f"{text[:80]!r} is not known.", nearest(text, list(kind))
-            ) from None
+            raise refusal(text, "is not known.", nearest(text, list(kind))) from None
 
     return parse
 
 
-def flag(text: str) -> bool:
+def flag(given: str | bool) -> bool:
     """``true`` or ``false``."""
-    known = {"true": True, "false": False}
-    if text.lower() not in known:
-        raise Failure(Kind.INPUT, f"{text[:80]!r} is not a boolean.", "Use true or false.")
-    return known[text.lower()]
+    text = str(given).lower()
+    if text not in ("true", "false"):
+        raise refusal(text, "is not a boolean.", "Use true or false.")
+    return text == "true"
+
+
+def number(least: int, most: int) -> Callable[[str | int], int]:
+    """A whole number in decimal digits."""
+
+    def parse(given: str | int) -> int:
+        text = str(given)
+        if not re.fullmatch(r"[0-9]{1,5}", text) or not least <= int(text) <= most:
+            cause = "is out of range, or not a whole number."
+            raise refusal(text, cause, f"Use a number from {least} to {most}.")
+        return int(text)
+
+    return parse
 
 
 def matching(grammar: re.Pattern[str], what: str, fix: str) -> Callable[[str], str]:
@@ -54,102 +74,96 @@ def matching(grammar: re.Pattern[str], what: str, fix: str) -> Callable[[str], s
 
     def parse(text: str) -> str:
         if grammar.fullmatch(text) is None:
-            raise Failure(Kind.INPUT, f"{text[:80]!r} is not {what}.", fix)
+            raise refusal(text, f"is not {what}.", fix)
         return text
 
     return parse
 
 
-def items(text: str) -> tuple[str, ...]:
+def split_items(given: TextOrList) -> tuple[str, ...]:
     """Items separated by commas or line breaks."""
-    return tuple(item.strip() for item in re.split(r"[,\n]", text) if item.strip())
+    return tuple(
+        item.strip() for line in split_lines(given) for item in line.split(",") if item.strip()
+    )
 
 
-def each(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    """A list whose items have a grammar of their own."""
-    return lambda text: tuple(parse(item) for item in items(text))
+def split_lines(given: TextOrList) -> tuple[str, ...]:
+    """Items that may hold commas, one a line."""
+    text = given if isinstance(given, str) else "\n".join(given)
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def branches(text: str) -> tuple[str, ...]:
-    """Patterns of branches, of which the first is a plain name."""
-    found = patterns(text)
-    if not found or not is_literal(found[0]):
-        raise Failure(
-            Kind.INPUT,
-            "the first branch is the main one, and must be a name without pattern characters.",
-            'Write it first, as in "main, release/**".',
-        )
-    return found
+def list_of(
+    parse: Callable[[str], T], split: Callable[[TextOrList], tuple[str, ...]] = split_items
+) -> Callable[[TextOrList], tuple[T, ...]]:
+    """Items, each of which a parser reads."""
+    return lambda given: tuple(parse(item) for item in split(given))
 
 
-def patterns(text: str) -> tuple[str, ...]:
+def patterns(given: TextOrList) -> tuple[str, ...]:
     """Patterns as in ``on.push``."""
-    found = items(text)
-    for pattern in found:
+    items = split_items(given)
+    for pattern in items:
         compile_pattern(pattern.removeprefix("!"))
-    return found
+    return items
+
+
+def branches(given: TextOrList) -> tuple[str, ...]:
+    """Patterns of branches, of which the first is a plain name."""
+    items = patterns(given)
+    if not items or not is_literal(items[0]):
+        cause = "the first branch is the main one, and must be a name without pattern characters."
+        raise Failure(Kind.INPUT, cause, 'Write it first, as in "main, release/**".')
+    return items
 
 
 def pairs(text: str) -> tuple[tuple[str, str], ...]:
     """Read ``KEY=value`` lines; the value is everything after the first ``=``."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        key, equals, value = line.strip().partition("=")
-        if not key and not equals:
-            continue
-        if not equals or _KEY.fullmatch(key) is None or _CONTROL.search(value):
-            raise Failure(
-                Kind.INPUT,
-                f"the line that starts with {key[:40]!r} is not of the form KEY=value.",
-                "Write one KEY=value on each line; a key holds letters, digits, '_', '.' and '-'.",
-            )
-        if key in found:
+    values: dict[str, str] = {}
+    for line in split_lines(text):
+        key, equals, value = line.partition("=")
+        if not equals or KEY.fullmatch(key) is None or CONTROL.search(value):
+            cause = f"the line that starts with {key[:40]!r} is not of the form KEY=value."
+            fix = "Write one KEY=value on each line; a key holds letters, digits, '_', '.' and '-'."
+            raise Failure(Kind.INPUT, cause, fix)
+        if key in values:
             raise Failure(Kind.INPUT, f"the key {key[:40]!r} is given twice.", "Remove one.")
-        found[key] = value
-    return tuple(found.items())
+        values[key] = value
+    return tuple(values.items())
 
 
 def labels(text: str) -> tuple[tuple[str, str], ...]:
     """``key=value`` lines, without the labels that prove an image's origin."""
-    found = pairs(text)
-    for key, _ in found:
+    given = pairs(text)
+    for key, _ in given:
         if key in OWNED_LABELS:
-            raise Failure(
-                Kind.INPUT,
-                f"the label {key} is what proves an image's origin and is set from the commit.",
-                "Remove it.",
-            )
-    return found
+            cause = f"the label {key} is what proves an image's origin and is set from the commit."
+            raise Failure(Kind.INPUT, cause, "Remove it.")
+    return given
 
 
 def relative_path(text: str) -> str:
     """Check a relative path by its text alone; links are followed where files can be seen."""
     path = PurePosixPath(text)
     if not text.isprintable() or path.is_absolute() or "://" in text or text.startswith("git@"):
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} is not a relative path.",
-            "Give a path inside the repository, relative to its top folder.",
-        )
+        fix = "Give a path inside the repository, relative to its top folder."
+        raise refusal(text, "is not a relative path.", fix)
     return str(path)
 
 
 def unreserved(tag: Tag) -> Tag:
     """Refuse a tag whose meaning this program owns."""
-    for word in RESERVED:
-        if tag.value == word or (word.endswith("-") and tag.value.startswith(word)):
-            raise Failure(
-                Kind.INPUT,
-                f'the tag "{tag}" is reserved: this program gives '
-                f'"{word}{"*" if word.endswith("-") else ""}" its meaning.',
-                "Choose another name.",
-            )
+    for name in RESERVED:
+        if tag.value == name or (name.endswith("-") and tag.value.startswith(name)):
+            shown = f"{name}*" if name.endswith("-") else name
+            cause = f'the tag "{tag}" is reserved: this program gives "{shown}" its meaning.'
+            raise Failure(Kind.INPUT, cause, "Choose another name.")
     return tag
 
 
-def milestone(text: str) -> Tag | None:
-    """A tag that this program does not own, or none."""
-    return unreserved(Tag.parse(text)) if text else None
+def milestone(text: str) -> Tag:
+    """A tag that this program does not own."""
+    return unreserved(Tag.parse(text))
 
 
 def username(text: str) -> str:
@@ -170,31 +184,11 @@ def repository_path(text: str) -> str:
 
 def tag_template(text: str) -> str:
     """A tag with ``{variables}``."""
-    for variable in _VARIABLE.findall(text):
-        if variable not in _KNOWN_VARIABLES:
-            known = ", ".join(_KNOWN_VARIABLES)
-            raise Failure(Kind.INPUT, f"{variable[:40]!r} is not known.", f"Use {known}.")
-    unreserved(Tag.parse(_VARIABLE.sub("0", text)))
+    for variable in _TEMPLATE_VARIABLE.findall(text):
+        if variable not in _TEMPLATE_VARIABLES:
+            raise refusal(variable, "is not known.", f"Use {', '.join(_TEMPLATE_VARIABLES)}.")
+    unreserved(Tag.parse(_TEMPLATE_VARIABLE.sub("0", text)))
     return text
-
-
-def count(text: str) -> int:
-    """A number of things, at least one."""
-    if re.fullmatch(r"[0-9]{1,5}", text) is None or int(text) < 1:
-        raise Failure(Kind.INPUT, f"{text[:80]!r} is not a count.", "Use a number from 1 to 99999.")
-    return int(text)
-
-
-def sha_length(text: str) -> int:
-    """How many digits of a commit its tag has."""
-    if not text.isascii() or not text.isdecimal() or len(text) > 2 or not 7 <= int(text) <= 40:
-        raise Failure(Kind.INPUT, f"{text[:80]!r} is not a length.", "Use a number from 7 to 40.")
-    return int(text)
-
-
-def lines(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    """Items that may hold commas, one a line."""
-    return lambda text: tuple(parse(each.strip()) for each in text.splitlines() if each.strip())
 
 
 def secret(text: str) -> Secret:
@@ -202,21 +196,18 @@ def secret(text: str) -> Secret:
 
     https://docs.docker.com/reference/cli/docker/buildx/build/#secret
     """
-    found = dict(each.partition("=")[::2] for each in text.split(","))
-    kind = found.pop("type", "")
-    name = found.pop("id", "")
-    file = found.pop("src", found.pop("source", ""))
-    variable = found.pop("env", "")
+    parts = dict(part.partition("=")[::2] for part in text.split(","))
+    kind = parts.pop("type", "")
+    name = parts.pop("id", "")
+    file = parts.pop("src", parts.pop("source", ""))
+    variable = parts.pop("env", "")
     if kind == "env" and file:
         file, variable = "", file
-    if found or bool(file) == bool(variable) or not _NAME.fullmatch(name):
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} is not a build secret.",
-            "Write id=NAME,src=FILE or id=NAME,env=VARIABLE; the value itself is never an input.",
-        )
-    if variable and not _KEY.fullmatch(variable):
-        raise Failure(Kind.INPUT, f"{variable[:80]!r} is no variable.", "Name it without a $.")
+    if parts or bool(file) == bool(variable) or not NAME.fullmatch(name):
+        fix = "Write id=NAME,src=FILE or id=NAME,env=VARIABLE; the value itself is never an input."
+        raise refusal(text, "is not a build secret.", fix)
+    if variable and not KEY.fullmatch(variable):
+        raise refusal(variable, "is no variable.", "Name it without a $.")
     return Secret(name, relative_path(file) if file else "", variable)
 
 
@@ -226,23 +217,18 @@ def ssh(text: str) -> str:
     https://docs.docker.com/reference/cli/docker/buildx/build/#ssh
     """
     name, _, path = text.partition("=")
-    if not _NAME.fullmatch(name) or not path.isprintable() or "," in path:
-        raise Failure(
-            Kind.INPUT, f"{text[:80]!r} is not an SSH agent.", "Write default, or NAME=SOCKET."
-        )
+    if not NAME.fullmatch(name) or not path.isprintable() or "," in path:
+        raise refusal(text, "is not an SSH agent.", "Write default, or NAME=SOCKET.")
     return text
 
 
-def smoke_test(text: str) -> SmokeTest | None:
-    """A port and a path, ``3000/health``; nothing, if it is empty."""
-    found = _SMOKE_TEST.fullmatch(text)
-    if not found or not 1 <= int(found[1]) <= 65535:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} is not a port and a path.",
-            "Write the container's port, then the path, as in 3000/ or 8080/health.",
-        )
-    return SmokeTest(int(found[1]), found[2] or "/")
+def smoke_test(text: str) -> SmokeTest:
+    """A port and a path, ``3000/health``."""
+    parts = _SMOKE_TEST.fullmatch(text)
+    if not parts or not 1 <= int(parts[1]) <= 65535:
+        fix = "Write the container's port, then the path, as in 3000/ or 8080/health."
+        raise refusal(text, "is not a port and a path.", fix)
+    return SmokeTest(int(parts[1]), parts[2] or "/")
 
 
 def cache(text: str) -> str:
@@ -253,30 +239,24 @@ def cache(text: str) -> str:
     if text == "none":
         return ""
     if text != "registry" and not _SPEC.fullmatch(text):
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} is not a cache.",
-            "Use none, registry, or what buildx takes, as in type=local,dest=.cache/{service}.",
-        )
+        fix = "Use none, registry, or what buildx takes, as in type=local,dest=.cache/{service}."
+        raise refusal(text, "is not a cache.", fix)
     return text
 
 
-def attest(text: str) -> tuple[str, ...]:
+def attest(given: TextOrList | bool) -> tuple[str, ...]:
     """Attestations as buildx takes them: none, provenance and SBOM, or the given ones.
 
     https://docs.docker.com/build/metadata/attestations/
     """
-    if text.lower() in ("true", "false"):
-        return ("type=provenance,mode=min", "type=sbom") if flag(text) else ()
-    found = lines(str)(text)
-    for each in found:
-        if not _SPEC.fullmatch(each) or not re.match(r"type=(?:provenance|sbom)\b", each):
-            raise Failure(
-                Kind.INPUT,
-                f"{each[:80]!r} is not an attestation.",
-                "Use true, false, or one buildx spec a line, such as type=provenance,mode=max.",
-            )
-    return found
+    if isinstance(given, bool) or (isinstance(given, str) and given.lower() in ("true", "false")):
+        return ("type=provenance,mode=min", "type=sbom") if flag(given) else ()
+    specs = split_lines(given)
+    for spec in specs:
+        if not _SPEC.fullmatch(spec) or not re.match(r"type=(?:provenance|sbom)\b", spec):
+            fix = "Use true, false, or one buildx spec a line, such as type=provenance,mode=max."
+            raise refusal(spec, "is not an attestation.", fix)
+    return specs
 
 
 def looks_secret(key: str) -> bool:
@@ -284,9 +264,9 @@ def looks_secret(key: str) -> bool:
     return _CREDENTIAL.search(key.lower()) is not None
 
 
-service_name = matching(_NAME, "a service", "A name holds letters, digits, '_', '.' and '-'.")
-builder = matching(_NAME, "the name of a builder", "See the names in `docker buildx ls`.")
-target = matching(_NAME, "a build stage", "Name a stage as the Dockerfile does after AS.")
+service_name = matching(NAME, "a service", "A name holds letters, digits, '_', '.' and '-'.")
+builder = matching(NAME, "the name of a builder", "See the names in `docker buildx ls`.")
+target = matching(NAME, "a build stage", "Name a stage as the Dockerfile does after AS.")
 platform = matching(
     _PLATFORM, "a platform", "Write os/architecture[/variant], such as linux/amd64."
 )

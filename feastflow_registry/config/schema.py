@@ -1,66 +1,77 @@
-"""What a configuration file may hold: each key, its type, its grammar and what it says of itself.
+"""What a configuration file may hold, and what is wrong with one in sentences.
 
-The words of a service are those of Compose's ``build``, and ours with a hyphen; those of the top
-level are the inputs of the action. It refuses what is no text where text is due, as YAML reads
-``1.10`` and ``no`` as something else, and every key that it does not know.
+A service has Compose's keys below ``build``, and ours with a hyphen. The keys of the top level are
+inputs of the action: only the form of their values is checked here, as their grammar is that of
+``settings``. Where a text is due, nothing else is taken, as YAML reads ``1.10`` and ``no`` as
+something else. An unknown key is refused.
 https://docs.docker.com/reference/compose-file/build/
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     StrictBool,
-    StrictInt,
-    WithJsonSchema,
+    ValidationError,
+    create_model,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from feastflow_registry.config import grammar
-from feastflow_registry.config.settings import Settings
-from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.plan import Latest, Reuse
+from feastflow_registry.config.grammar import refusal
+from feastflow_registry.config.settings import Parsed, Settings, option
+from feastflow_registry.config.strict_yaml import Date, Document, Finding, KeyPath
+from feastflow_registry.model.errors import Failure, Problem, nearest
 from feastflow_registry.model.references import split_host
-from feastflow_registry.model.services import LINK, Secret, SmokeTest
+from feastflow_registry.model.services import SERVICE_PREFIX, Secret, SmokeTest
+from feastflow_registry.model.wording import printable
 
 T = TypeVar("T")
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-_IMAGE = r"^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+POLICY = (
+    *("registry", "namespace", "branches", "git_tags", "milestone", "latest", "manifests"),
+    *("extra_tags", "shared_tags", "sha_length", "reuse", "builder", "cache", "attest"),
+    *("reproducible", "smoke_test", "check", "services_from"),
+)
+"""The settings that a file may hold; those of ``RETENTION`` stand below ``retention``."""
+RETENTION = ("keep_days", "keep_last", "keep")
 _REMOTE = re.compile(r"(?:https?|git|ssh|docker-image)://[!-~]+|git@[!-~]+")
 _CONTEXT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,255}")
+_SENTENCES = {
+    "bool_type": ("is not a boolean.", "Write true or false, without quotes."),
+    "int_type": ("is not a whole number.", "Write its digits, without quotes."),
+    "greater_than_equal": ("is less than {ge}.", "Write {ge} or more."),
+    "less_than_equal": ("is more than {le}.", "Write {le} or less."),
+    "tuple_type": ("is not a list.", "Write [one, two], or one item a line, each after a dash."),
+    "too_short": ("is empty.", "Name a service, or remove the key."),
+}
+"""Cause and fix of pydantic's own errors."""
+_NO_MAPPING = ("is not a mapping.", "Write key: value lines below it, indented.")
 
 
-def _parsed(parse: Callable[[str], T]) -> PlainValidator:
-    """Turn a parser that raises a failure into one for pydantic, of text and nothing else."""
+def _text(parse: Callable[[str], T], form: Any = str) -> Parsed:
+    """Read a text with a parser, and refuse what is no text. ``form``: its JSON Schema."""
 
     def validate(value: object) -> T:
         if not isinstance(value, str):
             raise PydanticCustomError("not_text", "not a text")
-        try:
-            return parse(value)
-        except Failure as failure:
-            said = {"cause": failure.problems[0].cause, "fix": failure.problems[0].fix}
-            raise PydanticCustomError("rule", "{cause} {fix}", said) from None
+        return parse(value)
 
-    return PlainValidator(validate)
+    return Parsed(validate, form)
 
 
-def _shown(**schema: Any) -> WithJsonSchema:
-    """Describe a text to editors."""
-    return WithJsonSchema({"type": "string", **schema})
+def _matching(pattern: str) -> Any:
+    """A text that matches a pattern, for the JSON Schema."""
+    return Annotated[str, Field(pattern=pattern)]
 
 
-def _listed(split: Callable[[str], tuple[str, ...]]) -> BeforeValidator:
+def _or_text(split: Callable[[str], tuple[str, ...]]) -> BeforeValidator:
     """Take a list in the one text that an input takes, too."""
     return BeforeValidator(
         lambda value: split(value) if isinstance(value, str) else value,
@@ -71,24 +82,18 @@ def _listed(split: Callable[[str], tuple[str, ...]]) -> BeforeValidator:
 def _image(text: str) -> str:
     """A repository below the namespace, without the registry and the tag."""
     if split_host(text)[0]:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} begins with a registry.",
-            "Write the name alone; the registry and the namespace have keys of their own.",
-        )
+        fix = "Write the name alone; the registry and the namespace have keys of their own."
+        raise refusal(text, "begins with a registry.", fix)
     if ":" in text or "@" in text:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} holds a tag or a digest.",
-            "Write the name alone; the tags come from the commit.",
-        )
+        fix = "Write the name alone; the tags come from the commit."
+        raise refusal(text, "holds a tag or a digest.", fix)
     return grammar.repository_path(text)
 
 
 def _value(text: str) -> str:
     """The value of an argument or label."""
-    if _CONTROL.search(text):
-        raise Failure(Kind.INPUT, f"{text[:80]!r} holds a control character.", "Remove it.")
+    if grammar.CONTROL.search(text):
+        raise refusal(text, "holds a control character.", "Remove it.")
     return text
 
 
@@ -100,73 +105,42 @@ def _label(key: str) -> str:
 
 def _source(text: str) -> str:
     """What a named context is: a path, an address, an image or another service's image."""
-    if text.startswith(LINK):
-        return f"{LINK}{grammar.service_name(text.removeprefix(LINK))}"
+    if text.startswith(SERVICE_PREFIX):
+        return f"{SERVICE_PREFIX}{grammar.service_name(text.removeprefix(SERVICE_PREFIX))}"
     if text.startswith("target:"):
-        raise Failure(
-            Kind.INPUT, f"{text[:80]!r} is Bake's word.", "Write service:NAME, as Compose does."
-        )
+        raise refusal(text, "is Bake's word.", "Write service:NAME, as Compose does.")
     if _REMOTE.fullmatch(text):
         return text
     try:
         return grammar.relative_path(text)
     except Failure:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} is not a context.",
-            "Write a path inside the repository, https://…, docker-image://… or service:NAME.",
-        ) from None
+        fix = "Write a path inside the repository, https://…, docker-image://… or service:NAME."
+        raise refusal(text, "is not a context.", fix) from None
 
 
-def _one(split: Callable[[str], tuple[str, ...]]) -> Callable[[str], str]:
-    """One item of a list, which its input's separator would make two."""
-
-    def parse(text: str) -> str:
-        if len(split(text)) != 1:
-            raise Failure(
-                Kind.INPUT, f"{text[:80]!r} is not one item.", "Write one item on each line."
-            )
-        return text
-
-    return parse
-
-
-def _attested(value: object) -> object:
-    """Take a boolean in place of the list of attestations."""
-    if isinstance(value, bool):
-        return [str(value).lower()]
-    return _lines(value) if isinstance(value, str) else value
-
-
-_key = grammar.matching(_KEY, "such a name", "Use letters, digits, '_', '.' and '-'.")
+_key = grammar.matching(grammar.KEY, "such a name", "Use letters, digits, '_', '.' and '-'.")
 _context_name = grammar.matching(
     _CONTEXT_NAME, "the name of a context", "Use the name that the Dockerfile has after FROM."
 )
-_lines = grammar.lines(str)
 
-Text = Annotated[str, _parsed(str), _shown()]
-Path = Annotated[str, _parsed(grammar.relative_path), _shown()]
-Key = Annotated[str, _parsed(_key), _shown(pattern=f"^{_KEY.pattern}$")]
-LabelKey = Annotated[str, _parsed(_label), _shown(pattern=f"^{_KEY.pattern}$")]
-Value = Annotated[str, _parsed(_value), _shown()]
-ServiceName = Annotated[str, _parsed(grammar.service_name), _shown(pattern=_NAME)]
-ContextName = Annotated[str, _parsed(_context_name), _shown(pattern=f"^{_CONTEXT_NAME.pattern}$")]
-Count = Annotated[StrictInt, Field(ge=1, le=100_000)]
-Items = Annotated[
-    tuple[Annotated[str, _parsed(_one(grammar.items)), _shown()], ...], _listed(grammar.items)
-]
+_NAME = _matching(f"^{grammar.NAME.pattern}$")
+_KEY = _matching(f"^{grammar.KEY.pattern}$")
+_IMAGE = r"^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$"
+Text = Annotated[str, _text(str)]
+FilePath = Annotated[str, _text(grammar.relative_path)]
+Key = Annotated[str, _text(_key, _KEY)]
+LabelKey = Annotated[str, _text(_label, _KEY)]
+Value = Annotated[str, _text(_value)]
+ServiceName = Annotated[str, _text(grammar.service_name, _NAME)]
+ContextName = Annotated[str, _text(_context_name, _matching(f"^{_CONTEXT_NAME.pattern}$"))]
+Items = Annotated[tuple[Text, ...], _or_text(grammar.split_items)]
 Attestations = Annotated[
-    tuple[Annotated[str, _parsed(_one(_lines)), _shown()], ...],
-    BeforeValidator(_attested, json_schema_input_type=bool | list[str] | str),
+    tuple[Text, ...],
+    BeforeValidator(
+        lambda value: [str(value)] if isinstance(value, bool | str) else value,
+        json_schema_input_type=bool | list[str] | str,
+    ),
 ]
-
-
-def _said(name: str, *examples: object) -> Any:
-    """A key that is an input, too, and is described as that."""
-    said = Settings.model_fields[name].description
-    return Field(
-        None, alias=name.replace("_", "-"), description=said, examples=list(examples) or None
-    )
 
 
 class _Strict(BaseModel):
@@ -176,28 +150,28 @@ class _Strict(BaseModel):
 class ServiceModel(_Strict):
     """One image to build."""
 
-    image: Annotated[str, _parsed(_image), _shown(pattern=_IMAGE)] = Field(
+    image: Annotated[str, _text(_image, _matching(_IMAGE))] = Field(
         "",
         description="The repository's name below the namespace. Default: the service's name.",
         examples=["feastflow-frontend"],
     )
-    context: Path = Field(
+    context: FilePath = Field(
         ".",
         description="The build context, a folder of the repository. Default: its top folder.",
         examples=["frontend/app"],
     )
-    dockerfile: Path = Field(
+    dockerfile: FilePath = Field(
         "Dockerfile",
         description="The Dockerfile, relative to the context. Default: Dockerfile.",
     )
-    target: Annotated[str, _parsed(grammar.target), _shown(pattern=_NAME)] = Field(
+    target: Annotated[str, _text(grammar.target, _NAME)] = Field(
         "", description="The stage to build. Default: the last one."
     )
     args: dict[Key, Value] = Field(
         {}, description="Build arguments. Never a secret.", examples=[{"NODE_VERSION": "22"}]
     )
     platforms: Annotated[
-        tuple[Annotated[str, _parsed(grammar.platform), _shown()], ...], _listed(grammar.items)
+        tuple[Annotated[str, _text(grammar.platform)], ...], _or_text(grammar.split_items)
     ] = Field(
         (),
         description="Platforms. Default: the builder's own.",
@@ -205,16 +179,16 @@ class ServiceModel(_Strict):
     )
     labels: dict[LabelKey, Value] = Field({}, description="More image labels.")
     secrets: Annotated[
-        tuple[Annotated[Secret, _parsed(grammar.secret), _shown()], ...], _listed(_lines)
+        tuple[Annotated[Secret, _text(grammar.secret)], ...], _or_text(grammar.split_lines)
     ] = Field(
         (),
         description="Build secrets, id=NAME,src=FILE or id=NAME,env=VARIABLE.",
         examples=[["id=npm,env=NPM_TOKEN"]],
     )
     ssh: Annotated[
-        tuple[Annotated[str, _parsed(grammar.ssh), _shown()], ...], _listed(grammar.items)
+        tuple[Annotated[str, _text(grammar.ssh)], ...], _or_text(grammar.split_items)
     ] = Field((), description="SSH agents for the build: default, or NAME=SOCKET.")
-    additional_contexts: dict[ContextName, Annotated[str, _parsed(_source), _shown()]] = Field(
+    additional_contexts: dict[ContextName, Annotated[str, _text(_source)]] = Field(
         {},
         description="Named contexts: a path, an address, docker-image://… or service:NAME, which "
         "is another service's image.",
@@ -226,13 +200,13 @@ class ServiceModel(_Strict):
     no_cache: StrictBool = Field(
         False, description="Whether the build uses no cache. Default: false."
     )
-    watch: Annotated[tuple[Path, ...], _listed(grammar.items)] = Field(
+    watch: Annotated[tuple[FilePath, ...], _or_text(grammar.split_items)] = Field(
         (),
         description="Paths of the repository whose change makes another image, beyond those that "
         "the build names.",
     )
     smoke_test: Annotated[
-        SmokeTest | None, _parsed(grammar.smoke_test), _shown(pattern=r"^[0-9]{1,5}(/.*)?$")
+        SmokeTest | None, _text(grammar.smoke_test, _matching(r"^[0-9]{1,5}(/.*)?$"))
     ] = Field(
         None,
         alias="smoke-test",
@@ -246,54 +220,122 @@ class ServiceModel(_Strict):
     )
 
 
-class Retention(_Strict):
-    """Which commit tags outlive a prune."""
-
-    keep_days: Count = Field(
-        default=90,
-        alias="keep-days",
-        description="Days for which every commit tag is kept. Default: 90.",
-    )
-    keep_last: Count = Field(
-        default=10,
-        alias="keep-last",
-        description="How many commit tags are kept anyway. Default: 10.",
-    )
-    keep: Items = Field(default=(), description="Tags, digests or references that are kept, too.")
-
-
-def _described(value: object) -> object:
-    """A service of which nothing is said takes every default."""
+def _filled(value: object) -> object:
+    """A service without keys takes every default."""
     return {} if value is None else value
 
 
-class FileModel(_Strict):
-    """Services and policy of feastflow/registry-action. An input of the action beats this file."""
+def _form(name: str) -> Any:
+    """What YAML has to read where a file gives a setting."""
+    setting = Settings.model_fields[name]
+    parsed: Parsed = setting.metadata[0]
+    if name == "attest":
+        return Attestations
+    if setting.annotation is bool:
+        return StrictBool
+    if setting.annotation is int:
+        return parsed.form
+    if get_origin(setting.annotation) is tuple:
+        return Items
+    return Annotated[str, _text(str, parsed.form)]
 
-    registry: Text = _said("registry", "docker.io", "ghcr.io")
-    namespace: Text = _said("namespace", "feastflow")
-    branches: Items = _said("branches", ["main", "release/**"])
-    git_tags: Items = _said("git_tags", ["v*"])
-    milestone: Text = _said("milestone", "sprint3")
-    latest: Annotated[str, _parsed(str), _shown(enum=list(Latest))] = _said("latest")
-    manifests: Items = _said("manifests", ["k8s/**"])
-    extra_tags: Items = _said("extra_tags", ["{version}", "{major}.{minor}"])
-    shared_tags: StrictBool = _said("shared_tags")
-    sha_length: Annotated[StrictInt, Field(ge=7, le=40)] = _said("sha_length")
-    reuse: Annotated[str, _parsed(str), _shown(enum=list(Reuse))] = _said("reuse")
-    builder: Text = _said("builder")
-    cache: Text = _said("cache", "registry")
-    attest: Attestations = _said("attest", ["type=provenance,mode=max", "type=sbom"])
-    reproducible: StrictBool = _said("reproducible")
-    smoke_test: Text = _said("smoke_test", "3000/")
-    check: Text = _said("check")
-    services_from: Path = _said("services_from", "compose.yaml")
+
+def _settings(names: Iterable[str]) -> dict[str, Any]:
+    """Make a key of each setting, called and described as the input is."""
+    return {
+        name: (
+            _form(name),
+            Field(
+                None,
+                alias=option(name),
+                description=Settings.model_fields[name].description,
+                examples=Settings.model_fields[name].examples,
+            ),
+        )
+        for name in names
+    }
+
+
+class _WithServices(_Strict):
     services: Annotated[
-        dict[ServiceName, Annotated[ServiceModel, BeforeValidator(_described)]],
+        dict[ServiceName, Annotated[ServiceModel, BeforeValidator(_filled)]],
         Field(min_length=1),
-    ] = Field(
-        default={}, description="The images of this repository, by the name of their service."
-    )
-    retention: Retention = Field(
-        default=Retention(), description="Which commit tags outlive a prune."
-    )
+    ] = Field({}, description="The images of this repository, by the name of their service.")
+
+
+RetentionModel = create_model(
+    "RetentionModel",
+    __base__=_Strict,
+    __doc__="Which commit tags outlive a prune.",
+    **_settings(RETENTION),
+)
+FileModel = create_model(
+    "FileModel",
+    __base__=_WithServices,
+    __doc__="Services and policy of feastflow/registry-action. An input of the action beats this "
+    "file.",
+    **_settings(POLICY),
+    retention=(RetentionModel, Field({}, description=str(RetentionModel.__doc__))),
+)
+
+
+def check(document: Document, data: object) -> tuple[dict[str, ServiceModel], list[Finding]]:
+    """Give the services of a document's data, and all that is wrong with the data."""
+    try:
+        return FileModel.model_validate(data).services, []
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+    return {}, [
+        Finding(document.line(_path(each)), _complaint(document, _path(each), each))
+        for each in errors
+    ]
+
+
+def _path(error: ErrorDetails) -> KeyPath:
+    """Where an error stands; pydantic marks what concerns a key and not its value."""
+    path = error["loc"]
+    return path[:-1] if path[-1:] == ("[key]",) else path
+
+
+def _complaint(document: Document, path: KeyPath, error: ErrorDetails) -> Problem:
+    where = f"{document.place(path)}: {_spell(path)}" if path else document.name
+    context = error.get("ctx", {})
+    if error["type"] == "refused":
+        return Problem(f"{where}: {context['cause']}", str(context["fix"]))
+    if error["type"] == "not_text":
+        cause, fix = _surprise(document.value(path), document.texts.get(path, ""))
+    elif error["type"] == "extra_forbidden":
+        cause, fix = "is not a key that is known here.", _known_keys(path)
+    else:
+        sentences = _SENTENCES.get(error["type"], _NO_MAPPING)
+        cause, fix = (each.format(**context) for each in sentences)
+    return Problem(f"{where} {cause}", fix)
+
+
+def _known_keys(path: KeyPath) -> str:
+    models: dict[int, type[BaseModel]] = {1: FileModel, 2: RetentionModel}
+    model = models.get(len(path), ServiceModel)
+    if path[-1] == "build" and model is ServiceModel:
+        return "Write what Compose has below build directly below the service."
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return nearest(str(path[-1])[:60], names)
+
+
+def _surprise(value: object, text: str) -> tuple[str, str]:
+    """What YAML reads where a text was meant, and how to write the text."""
+    if isinstance(value, dict | list):
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"is a {kind}, not a text.", "Write one text in its place."
+    if not text:
+        return "has no value.", "Give it one, or remove the line."
+    read = f"the number {value}"
+    if isinstance(value, bool):
+        read = f"the boolean {str(value).lower()}"
+    elif isinstance(value, Date) or value is None:
+        read = "a date" if value else "nothing"
+    return f"is {text}, which is {read} to YAML.", f'Quote it: "{text}".'
+
+
+def _spell(path: KeyPath) -> str:
+    """Write a path as ``services.pricing.args.ZIP``, an item of a list by its number from 1."""
+    return printable(".".join(f"item {e + 1}" if isinstance(e, int) else e[:60] for e in path))

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.config.filter_patterns import compile_pattern
-from feastflow_registry.config.grammar import unreserved
+from feastflow_registry.config.grammar import refusal, unreserved
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
-from feastflow_registry.model.services import EACH, Service
+from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Service
+from feastflow_registry.model.tag_names import COMMIT, LATEST
 
-_COMMIT = re.compile(r"(?:commit-)?([0-9a-f]{4,64})")
+_COMMIT = re.compile(rf"(?:{COMMIT})?([0-9a-f]{{4,64}})")
 _OF_GIT = re.compile(r"^HEAD$|[~^@{}]")
-_LATEST = Tag("latest")
+_HUB = RegistryHost("docker.io")
 _OFFICIAL = "library/"
 _DIGESTS = ("sha256:", "sha512:")
 
@@ -40,9 +41,9 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where an image goes. Without ``path``, into its own repository; without ``tag``, see there.
+    """Where an image goes. Without ``path``, it stays in its own repository.
 
-    ``path`` may hold ``{service}``.
+    ``path`` may hold ``{service}``. Without ``tag``, the image gets its commit tag alone.
     """
 
     tag: Tag | None
@@ -53,7 +54,7 @@ class Destination:
         """The repository that this means for one service."""
         if not self.path:
             return service.repository
-        path = self.path.replace(EACH, service.name)
+        path = self.path.replace(SERVICE_PLACEHOLDER, service.name)
         return Repository.parse(self.host or service.repository.host, path)
 
     def __str__(self) -> str:
@@ -62,7 +63,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeepItem:
     """One item of ``keep``: a pattern of tags, a commit's first digits, or a tag or digest.
 
     ``path``: the tag's repository, or its last part alone; with ``host``, where that is.
@@ -81,12 +82,12 @@ class Kept:
 
         A digest counts anywhere, for what an image is does not depend on where it is.
         """
-        found: list[Tag | Digest] = [self.digest] if self.digest else []
+        targets: list[Tag | Digest] = [self.digest] if self.digest else []
         if self.commit:
-            found.append(Tag(f"commit-{self.commit}"))
+            targets.append(Tag(f"{COMMIT}{self.commit}"))
         elif self.tag and self._is_of(repository):
-            found.append(self.tag)
-        return found
+            targets.append(self.tag)
+        return targets
 
     def _is_of(self, repository: Repository) -> bool:
         if self.host not in (None, repository.host):
@@ -98,14 +99,11 @@ class Kept:
 def selector(text: str) -> Selector:
     """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
     if _OF_GIT.search(text):
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} is a name that only git knows.",
-            "Give the commit's digits, which `git rev-parse` tells.",
-        )
-    found = _COMMIT.fullmatch(text.lower())
-    if found:
-        return Selector(commit=found[1])
+        fix = "Give the commit's digits, which `git rev-parse` tells."
+        raise refusal(text, "is a name that only git knows.", fix)
+    commit = _COMMIT.fullmatch(text.lower())
+    if commit:
+        return Selector(commit=commit[1])
     if ":" in text:
         return Selector(digest=Digest.parse(text))
     return Selector(tag=Tag.parse(text))
@@ -113,61 +111,53 @@ def selector(text: str) -> Selector:
 
 def destination(text: str) -> Destination:
     """Read ``tag``, which must be free to be moved."""
-    found = _parse(text)
-    if found.tag and found.tag != _LATEST:
-        unreserved(found.tag)
-    return found
-
-
-def _parse(text: str) -> Destination:
     if "/" not in text:
-        return Destination(Tag.parse(text))
+        place = Destination(Tag.parse(text))
+    elif "@" in text:
+        cause = "names a digest, which cannot be moved."
+        raise refusal(text, cause, "Give the digest as the input to.")
+    else:
+        host, path, tag = _split(text)
+        Repository.parse(host or _HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
+        place = Destination(tag, path, host)
+    if place.tag and place.tag != LATEST:
+        unreserved(place.tag)
+    return place
+
+
+def _split(text: str) -> tuple[RegistryHost | None, str, Tag | None]:
+    """Split ``[host/]path[:tag]``."""
     first, rest = split_host(text)
     host = RegistryHost.parse(first) if first else None
     path, colon, tag = rest.partition(":")
-    if "@" in path or "@" in tag:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} names a digest, which cannot be moved.",
-            "Give the digest as the input to.",
-        )
-    Repository.parse(host or RegistryHost("docker.io"), path.replace(EACH, "service"))
-    return Destination(Tag.parse(tag) if colon else None, path, host)
+    return host, path, Tag.parse(tag) if colon else None
 
 
 def single(command: str, given: Sequence[Destination]) -> Tag | None:
     """The one bare tag that a command is about, or none."""
     for each in given:
         if each.path or len(given) > 1:
-            raise Failure(
-                Kind.INPUT,
-                f'input "tag": {command} is about one tag of each service, not {each}.',
-                "Give the tag alone, as in tag: production.",
-            )
+            cause = f'input "tag": {command} is about one tag of each service, not {each}.'
+            raise Failure(Kind.INPUT, cause, "Give the tag alone, as in tag: production.")
     return given[0].tag if given else None
 
 
-def kept(text: str) -> Kept:
+def kept(text: str) -> KeepItem:
     """Read one item of ``keep``. Raises an input failure on what could not name an image."""
-    name, at, last = text.rpartition("@")
-    digest = Digest.parse(last) if at or last.startswith(_DIGESTS) else None
-    if not digest:
-        name = text
-    elif not at:
-        return Kept(text, digest=digest)
-    if not digest and not {"/", ":"} & set(text):
-        found = _COMMIT.fullmatch(text.lower())
-        if not found:
-            compile_pattern(text.removeprefix("!"))
-        return Kept(text, commit=found[1]) if found else Kept(text, pattern=text)
-    first, rest = split_host(name)
-    host = RegistryHost.parse(first) if first else None
-    path, colon, tag = rest.partition(":")
-    Repository.parse(host or RegistryHost("docker.io"), path)
-    if not colon and not digest:
-        raise Failure(
-            Kind.INPUT,
-            f"{text[:80]!r} names no tag and no digest.",
-            "Write repository:tag, repository@sha256:…, or a pattern of tags.",
-        )
-    return Kept(text, "", "", host, path, Tag.parse(tag) if colon else None, digest)
+    name, at, digest = text.rpartition("@")
+    if not at and text.startswith(_DIGESTS):
+        return KeepItem(text, digest=Digest.parse(text))
+    if not at and not {"/", ":"} & set(text):
+        commit = _COMMIT.fullmatch(text.lower())
+        if commit:
+            return KeepItem(text, commit=commit[1])
+        compile_pattern(text.removeprefix("!"))
+        return KeepItem(text, pattern=text)
+    host, path, tag = _split(name if at else text)
+    Repository.parse(host or _HUB, path)
+    if not tag and not at:
+        fix = "Write repository:tag, repository@sha256:…, or a pattern of tags."
+        raise refusal(text, "names no tag and no digest.", fix)
+    return KeepItem(
+        text, host=host, path=path, tag=tag, digest=Digest.parse(digest) if at else None
+    )

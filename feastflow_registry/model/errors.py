@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -93,6 +92,8 @@ def gather(*checks: Callable[[], object]) -> None:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Name the known word closest to a mistyped one, or list all of them."""
+    import difflib
+
     choices = sorted(known)
     close = difflib.get_close_matches(word.lower(), choices, n=1)
     if close:

@@ -10,13 +10,13 @@ from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.references import Repository
 
 _ELSEWHERE = re.compile(r"[a-z-]+:|git@")
-LINK = "service:"
+SERVICE_PREFIX = "service:"
 """How a named context says that it is another service's image; the word is Compose's."""
 
 Where = Callable[[str, str], str]
 """Says where a key of a service, by their names, was given."""
 
-EACH = "{service}"
+SERVICE_PLACEHOLDER = "{service}"
 """What stands for the name of each service in turn."""
 
 
@@ -73,7 +73,9 @@ class Service:
     def links(self) -> tuple[str, ...]:
         """The services whose images this one is built from."""
         named = [value for _, value in self.contexts]
-        return tuple(each.removeprefix(LINK) for each in named if each.startswith(LINK))
+        return tuple(
+            each.removeprefix(SERVICE_PREFIX) for each in named if each.startswith(SERVICE_PREFIX)
+        )
 
 
 def linked(service: Service, known: Mapping[str, Service]) -> Iterator[Service]:

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from feastflow_registry.model.history import SUBMODULE, Tree
-from feastflow_registry.model.services import LINK, Service, linked
+from feastflow_registry.model.services import SERVICE_PREFIX, Service, linked
 
 _SYMLINK = "12"
 _CREDENTIAL = re.compile(r"//[^/]*@")
-_KNOWN = ("docker-image://", LINK)
+_KNOWN = ("docker-image://", SERVICE_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from feastflow_registry.config.options import caches
-from feastflow_registry.config.settings import Settings
+from feastflow_registry.config.settings import Settings, caches
 from feastflow_registry.model.plan import (
     BuildImage,
     CarryImage,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from feastflow_registry.config.filter_patterns import matches
-from feastflow_registry.config.selectors import Kept
+from feastflow_registry.config.selectors import KeepItem
 from feastflow_registry.model.images import ImmutableTags, Names, Verdict
 from feastflow_registry.model.plan import DeleteTag, KeepTag
 from feastflow_registry.model.references import Digest, Tag
@@ -185,12 +185,12 @@ def _old(entry: Entry, retention: Retention) -> str:
     return f"{days} {'day' if days == 1 else 'days'} old"
 
 
-def patterns(keep: Sequence[Kept]) -> tuple[str, ...]:
+def patterns(keep: Sequence[KeepItem]) -> tuple[str, ...]:
     """Those items of ``keep`` that are patterns of tags."""
     return tuple(each.pattern for each in keep if each.pattern)
 
 
-def reaches(item: Kept, catalog: Catalog) -> bool:
+def reaches(item: KeepItem, catalog: Catalog) -> bool:
     """Whether an item of ``keep`` names any tag that is there; what only takes out always does."""
     targets = item.targets(catalog.service.repository)
     return item.pattern.startswith("!") or any(

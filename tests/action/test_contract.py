@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from feastflow_registry.config import settings
-from feastflow_registry.config.environment import PREFIX
+from feastflow_registry.config.command_line import PREFIX
 from feastflow_registry.config.settings import Settings, option
 from feastflow_registry.model.plan import Command, Permission, Plan
 from feastflow_registry.model.references import Commit

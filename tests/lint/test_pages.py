@@ -88,7 +88,7 @@ def test_the_step_to_copy_is_the_one_of_the_workflow() -> None:
 def test_the_file_to_copy_is_one() -> None:
     found = file.read("feastflow.yml", SNIPPETS[1].encode())
     assert list(found.services) == ["frontend", "pricing"]
-    assert found.policy["reuse"] == "unchanged"
+    assert found.policy["reuse"].value == "unchanged"
 
 
 def test_the_words_of_a_service_are_all_named() -> None:

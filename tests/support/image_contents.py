@@ -14,7 +14,7 @@ from integration.conftest import REMOTE, Builder
 
 from feastflow_registry.builder import bake
 from feastflow_registry.model.plan import BuildImage
-from feastflow_registry.model.services import LINK, Service, linked
+from feastflow_registry.model.services import SERVICE_PREFIX, Service, linked
 
 FORM = "type=oci,tar=false,compression=uncompressed,force-compression=true"
 
@@ -51,7 +51,7 @@ class Wanted:
         return replace(service, name=f"{service.name}-{word}", context=context, contexts=named)
 
     def _place(self, value: str, word: str) -> str:
-        return f"{value}-{word}" if value.startswith(LINK) else str(self.folder / value)
+        return f"{value}-{word}" if value.startswith(SERVICE_PREFIX) else str(self.folder / value)
 
 
 def build(wanted: Sequence[Wanted], builder: Builder, home: Path) -> list[Contents | None]:

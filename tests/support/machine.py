@@ -17,7 +17,7 @@ from typing import Any
 
 from feastflow_registry.cli import run
 from feastflow_registry.commands.inputs import Request
-from feastflow_registry.config.environment import find_folder, merge
+from feastflow_registry.config.command_line import find_folder, merge
 from feastflow_registry.registry.http import Client
 from support.registries import REPOSITORY, USER, Place
 from support.repositories import Project

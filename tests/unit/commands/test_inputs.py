@@ -12,7 +12,7 @@ from support.failures import fails
 from support.runs import MOMENT, A, B
 
 from feastflow_registry.commands.inputs import Inputs, Request, read
-from feastflow_registry.config.environment import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git.worktree import check_files, read_file
 from feastflow_registry.model.credentials import Credential

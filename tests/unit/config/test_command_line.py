@@ -10,7 +10,7 @@ from feastflow_registry.model.plan import Command
 
 
 def test_every_option_is_an_input() -> None:
-    found = read(["promote", "--to", "a1b2c3d", "--tag", "production", "--dry-run"], "1")
+    found = read(["promote", "--to", "a1b2c3d", "--tag", "production", "--dry-run"], str)
     assert found.given == {
         "command": "promote",
         "to": "a1b2c3d",
@@ -18,15 +18,22 @@ def test_every_option_is_an_input() -> None:
         "dry_run": "true",
     }
     assert (found.json, found.problem) == (False, None)
-    assert read(["publish", "ada", "--json"], "1").given == {
+    assert read(["publish", "ada", "--json"], str).given == {
         "command": "publish",
         "username": "ada",
     }
-    assert read(["tags", "--json"], "1").json
+    assert read(["tags", "--json"], str).json
+
+
+def test_the_version_is_looked_up_when_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read([], pytest.fail).given == {}
+    with pytest.raises(SystemExit) as ended:
+        read(["--version"], lambda: "1.2.3")
+    assert (ended.value.code, capsys.readouterr().out) == (0, "1.2.3\n")
 
 
 def test_an_option_that_is_given_twice_has_both_values() -> None:
-    given = read(["promote", "--tag", "a", "--tag", "b,c"], "1").given
+    given = read(["promote", "--tag", "a", "--tag", "b,c"], str).given
     assert [str(each) for each in parse(given).tag] == ["a", "b", "c"]
 
 
@@ -44,7 +51,7 @@ def test_an_option_that_is_given_twice_has_both_values() -> None:
     ],
 )
 def test_what_is_refused(words: list[str], cause: str, fix: str) -> None:
-    problem = read(words, "1").problem
+    problem = read(words, str).problem
     assert problem
     assert cause in problem.cause
     assert fix in problem.fix
@@ -56,7 +63,7 @@ def test_help_says_what_each_command_is_for(
     command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        read(["--help"], "1")
+        read(["--help"], str)
     lines = capsys.readouterr().out.splitlines()
     [line] = [each for each in lines if each.split()[:1] == [command.value]]
     assert len(line.split()) > 3
