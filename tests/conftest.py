@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support.registries import Processes
 
 STACK = Path(__file__).resolve().parent.parent / "dev" / "stack"
 
@@ -76,3 +77,11 @@ def stack() -> Iterator[Stack]:
     stack = Stack()
     yield stack
     stack.down()
+
+
+@pytest.fixture(scope="session")
+def registries(stack: Stack) -> Iterator[Processes]:
+    """The registry processes that tests use in turn."""
+    processes = Processes(stack.variables()["PATH"])
+    yield processes
+    processes.close()

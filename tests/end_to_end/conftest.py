@@ -15,7 +15,7 @@ from conftest import Stack
 from docker.errors import APIError
 from support import workflows
 from support.act import GITHUB_TOKEN, Runner, job_path, ship
-from support.registries import REPOSITORY, Auth, Place
+from support.registries import REPOSITORY, Auth, Place, Processes
 from support.repositories import MARK, Project
 from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
 
@@ -81,14 +81,13 @@ def engines(stack: Stack, docker_config: Path) -> Iterator[Callable[[str], dict[
 
 
 @pytest.fixture
-def places(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., Place]]:
+def places(registries: Processes, tmp_path: Path) -> Iterator[Callable[..., Place]]:
     """Open a registry with a kind of auth, perhaps a token; closed when the test ends."""
     with ExitStack() as open_:
 
         def give(auth: Auth, *, token: str = "") -> Place:
-            place = Place(auth, home=tmp_path / "witness", path=stack.variables()["PATH"])
-            place.token = token or place.token
-            return open_.enter_context(place)
+            home = tmp_path / "witness"
+            return open_.enter_context(Place(auth, registries, home=home, token=token))
 
         yield give
 

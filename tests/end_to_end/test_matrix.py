@@ -16,7 +16,7 @@ import pytest
 from conftest import Stack
 from support import events, monorepo, workflows
 from support.monorepo import BROKEN, SERVICES, SHARED, Chapter
-from support.registries import USER
+from support.registries import USER, Processes
 
 ALL = {"plan", "publish", *(f"build {service}" for service in SERVICES)}
 ALONE = "alone"
@@ -40,13 +40,14 @@ class Story:
 @pytest.fixture(scope="module")
 def story(
     stack: Stack,
+    registries: Processes,
     action: Path,
     tool_cache: Path,
     engines: Callable[[str], dict[str, str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Story]:
     home = tmp_path_factory.mktemp("matrix")
-    with monorepo.site(home, stack, action, tool_cache, engines("classic")) as site:
+    with monorepo.site(home, stack, registries, action, tool_cache, engines("classic")) as site:
         project, host = site.project, site.place.host
         monorepo.commit_workflow(project, workflows.matrix_caller(host))
         many = site.run()

@@ -17,7 +17,7 @@ from conftest import Stack
 from support import monorepo, workflows
 from support.act import Job
 from support.monorepo import BROKEN, SERVICES, SHARED, Chapter
-from support.registries import REPOSITORY
+from support.registries import REPOSITORY, Processes
 
 from end_to_end.conftest import STORES
 
@@ -40,6 +40,7 @@ class Story:
 def story(
     request: pytest.FixtureRequest,
     stack: Stack,
+    registries: Processes,
     action: Path,
     tool_cache: Path,
     engines: Callable[[str], dict[str, str]],
@@ -47,7 +48,7 @@ def story(
 ) -> Iterator[Story]:
     home = tmp_path_factory.mktemp("monorepo")
     variables = engines(request.param)
-    with monorepo.site(home, stack, action, tool_cache, variables) as site:
+    with monorepo.site(home, stack, registries, action, tool_cache, variables) as site:
         project = site.project
         monorepo.commit_workflow(project, workflows.caller(site.place.host))
         first = site.run()

@@ -15,7 +15,7 @@ import pytest
 from conftest import Stack
 from support.feastflow import FeastFlow, lay_out
 from support.machine import GITHUB_TOKEN, Machine
-from support.registries import REPOSITORY, Auth, Place
+from support.registries import REPOSITORY, Auth, Place, Processes
 from support.repositories import MARK, Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
@@ -134,14 +134,13 @@ def github(api: GitHubApi) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def places(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., Place]]:
+def places(registries: Processes, tmp_path: Path) -> Iterator[Callable[..., Place]]:
     """Open a registry with a kind of auth; closed when the test ends."""
     with ExitStack() as open_:
 
         def give(auth: Auth = "htpasswd", *, reader: bool = False) -> Place:
-            path = stack.variables()["PATH"]
-            place = Place(auth, home=tmp_path / f"witness-{auth}", path=path, reader=reader)
-            return open_.enter_context(place)
+            home = tmp_path / f"witness-{auth}"
+            return open_.enter_context(Place(auth, registries, home=home, reader=reader))
 
         yield give
 

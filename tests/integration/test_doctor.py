@@ -141,8 +141,8 @@ def test_a_registry_that_deletes(
 
 
 def test_a_registry_that_does_not_delete_is_advice(machine: Machine, place: Place) -> None:
-    registry = place.registry
-    with Registry(users=registry.users, delete=False, binary=registry._binary) as other:
+    binary = place.registry._binary
+    with Registry(users={USER: place.token}, delete=False, binary=binary) as other:
         place.proxy.upstream = other.url
         ran = examine(machine).ended()
     said, fix = finding(ran, f"prune of {place.repository}")

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.docker_hub import find_registry
 from support.machine import Machine, Ran
 from support.many_tags import Stock, commit_days, docker_hub
-from support.registries import USER, Place
+from support.registries import USER, Place, find_registry
 from support.repositories import Project
 from support.servers.docker_hub import DockerHub
 from support.servers.fault_proxy import Fault, FaultProxy

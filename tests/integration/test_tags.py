@@ -11,10 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.docker_hub import find_registry
 from support.machine import PROGRAM, Machine
 from support.many_tags import DAY, Stock, commit_days, docker_hub
-from support.registries import OURS, Place
+from support.registries import OURS, Place, find_registry
 from support.repositories import Project
 from support.servers.registry import Registry
 

@@ -19,7 +19,7 @@ from conftest import Stack
 from support import events, workflows
 from support.act import GITHUB_TOKEN, Job, Runner
 from support.events import Event
-from support.registries import REPOSITORY, USER, Place
+from support.registries import REPOSITORY, USER, Place, Processes
 from support.repositories import MARK, Project
 from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
 
@@ -110,7 +110,12 @@ def name_of(service: str, namespace: str = USER) -> str:
 
 @contextmanager
 def site(
-    home: Path, stack: Stack, action: Path, tool_cache: Path, variables: Mapping[str, str]
+    home: Path,
+    stack: Stack,
+    registries: Processes,
+    action: Path,
+    tool_cache: Path,
+    variables: Mapping[str, str],
 ) -> Iterator[Site]:
     """Commit the example with its busybox, as its README says; its images carry our mark."""
     project = Project.create(home)
@@ -124,7 +129,7 @@ def site(
     project.commit()
     tokens = {GITHUB_TOKEN: [READ, WRITE_STATUS]}
     with (
-        Place("htpasswd", home=home / "witness", path=variables["PATH"]) as place,
+        Place("htpasswd", registries, home=home / "witness") as place,
         GitHubApi(project.origin, name=REPOSITORY, tokens=tokens, private=True) as api,
     ):
         runner = Runner(home / "runner", action, place, variables, api.url, tool_cache)
