@@ -15,11 +15,11 @@ from conftest import Stack
 from docker.errors import APIError
 from support import workflows
 from support.act import GITHUB_TOKEN, Runner, job_path, ship
+from support.machine import Machine
 from support.registries import REPOSITORY, Auth, Place, Processes
 from support.repositories import MARK, Project
 from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
 
-STORES = ("classic", "containerd")
 Runners = Callable[..., Runner]
 
 
@@ -137,3 +137,21 @@ def runners(
 def runner(runners: Runners) -> Runner:
     """A runner with the classic store, and the action's packages in its tool cache."""
     return runners()
+
+
+@pytest.fixture
+def publish(
+    tmp_path: Path,
+    project: Project,
+    place: Place,
+    api: GitHubApi,
+    engines: Callable[[str], dict[str, str]],
+) -> Callable[[], str]:
+    """Publish HEAD as the workflow does, but in this process; its commit tag."""
+    machine = Machine(tmp_path / "machine", project, place, engines("classic"), api.url)
+
+    def run() -> str:
+        machine.call(machine.runner(milestone="sprint3")).ended()
+        return f"commit-{project.head[:7]}"
+
+    return run

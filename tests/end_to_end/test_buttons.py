@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,12 +38,10 @@ class Site:
 
 
 @pytest.fixture
-def site(runner: Runner, project: Project, place: Place) -> Site:
-    runner.run(project.folder).ended()
-    older = f"commit-{project.head[:7]}"
+def site(runner: Runner, project: Project, place: Place, publish: Callable[[], str]) -> Site:
+    older = publish()
     project.commit()
-    runner.run(project.folder).ended()
-    return Site(place, project, runner, older, f"commit-{project.head[:7]}")
+    return Site(place, project, runner, older, publish())
 
 
 def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site) -> None:
@@ -64,15 +63,14 @@ def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site
 
 
 def test_prune_shows_its_plan_first_and_deletes_when_it_is_told(
-    runner: Runner, project: Project, place: Place
+    runner: Runner, project: Project, place: Place, publish: Callable[[], str]
 ) -> None:
     [old] = commit_days(project, 120)
     made = (datetime.now(UTC) - timedelta(days=120)).isoformat()
     place.retag({f"commit-{old}": Stock(place).image("old", created=made)})
-    project.commit()
-    runner.run(project.folder).ended()
-    project.commit()
-    runner.run(project.folder).ended()
+    for _ in range(2):
+        project.commit()
+        publish()
     before = place.tags()
     text = workflows.button("prune.yml", place.host).replace("keep-last: 10", "keep-last: 1")
 

@@ -18,6 +18,8 @@ from support import events, monorepo, workflows
 from support.monorepo import BROKEN, SERVICES, SHARED, Chapter
 from support.registries import USER, Processes
 
+pytestmark = pytest.mark.xdist_group("matrix")  # One worker, one story.
+
 ALL = {"plan", "publish", *(f"build {service}" for service in SERVICES)}
 ALONE = "alone"
 

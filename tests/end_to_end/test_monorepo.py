@@ -1,6 +1,6 @@
 """Six services in one job: they publish, one changes, one breaks, and all is well again.
 
-The story is run once for each store; every test reads what one of its chapters left.
+The story is run once; every test reads what one of its chapters left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from support.act import Job
 from support.monorepo import BROKEN, SERVICES, SHARED, Chapter
 from support.registries import REPOSITORY, Processes
 
-from end_to_end.conftest import STORES
+pytestmark = pytest.mark.xdist_group("monorepo")  # One worker, one story.
 
 LABEL = "org.opencontainers.image"
 
@@ -36,9 +36,8 @@ class Story:
     labels: dict[str, dict[str, str]]
 
 
-@pytest.fixture(scope="module", params=STORES)
+@pytest.fixture(scope="module")
 def story(
-    request: pytest.FixtureRequest,
     stack: Stack,
     registries: Processes,
     action: Path,
@@ -47,7 +46,7 @@ def story(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Story]:
     home = tmp_path_factory.mktemp("monorepo")
-    variables = engines(request.param)
+    variables = engines("containerd")
     with monorepo.site(home, stack, registries, action, tool_cache, variables) as site:
         project = site.project
         monorepo.commit_workflow(project, workflows.caller(site.place.host))
