@@ -52,14 +52,17 @@ def _with_token(lines: list[str]) -> list[str]:
     return [lines[0], "GET /token 200", *lines[1:]]
 
 
-@pytest.mark.parametrize("auth", ["htpasswd", "token"])
+@pytest.mark.parametrize(
+    ("auth", "name"), [("htpasswd", "classic"), ("token", "containerd"), ("token", "remote")]
+)
 def test_a_commit_gets_three_tags_on_one_digest_and_a_second_run_costs_nothing(
     auth: Auth,
-    builder: Builder,
+    name: str,
+    builders: Callable[[str], Builder],
     places: Callable[..., Place],
     machines: Callable[[Place, Builder], Machine],
 ) -> None:
-    place = places(auth)
+    place, builder = places(auth), builders(name)
     machine = machines(place, builder)
     wanted: dict[str, Any] = {"milestone": "sprint3", **builder.inputs}
 
