@@ -196,14 +196,17 @@ def test_a_forged_command_is_quoted(engineless: Images) -> None:
 
 
 def test_output_comes_as_it_is_written(engineless: Images) -> None:
-    seen: dict[str, float] = {}
+    seen = engineless.folder / "seen"
 
-    class Timed(FakeLog):
+    class Answering(FakeLog):
         def quote(self, line: str) -> None:
-            seen[line] = time.monotonic()
+            super().quote(line)
+            seen.touch()
 
-    assert run(engineless, "echo early; sleep 1.5; echo late >&2", log=Timed()) is None
-    assert seen["late"] - seen["early"] > 1.4
+    log = Answering()
+    command = f"echo early; until [ -e '{seen}' ]; do sleep 0.1; done; echo late >&2"
+    assert run(engineless, command, log=log) is None
+    assert [line for kind, line in log.lines if kind == "quote"] == ["early", "late"]
 
 
 def test_any_bytes_are_taken(engineless: Images) -> None:
@@ -220,11 +223,9 @@ def test_it_runs_in_the_workspace(engineless: Images) -> None:
 
 
 def test_a_check_that_does_not_end(engineless: Images) -> None:
-    began = time.monotonic()
     failure = run(engineless, "echo $$; sleep 987", limit=1.0)
     assert failure
     assert "did not end within 1.0 s, and was ended" in str(failure)
-    assert time.monotonic() - began < 4
     assert not alive(int(engineless.quoted()[0]))
 
 
@@ -236,10 +237,8 @@ def test_a_check_that_will_not_be_ended(engineless: Images) -> None:
 
 
 def test_what_it_leaves_in_the_background_is_ended(engineless: Images) -> None:
-    began = time.monotonic()
     assert run(engineless, "echo $$; sleep 987 & (trap '' TERM; sleep 988) & exit 0") is None
     assert not alive(int(engineless.quoted()[0]))
-    assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("path", ["", "/"])
@@ -247,7 +246,7 @@ def test_an_end_from_another_thread_is_soon_and_leaves_nothing(laid: Laid, path:
     images = laid("classic")
     silent = ["/bin/busybox", "sleep", "987"]
     image = images.build(*silent)
-    checks = images.checks(patience=60.0)
+    checks = images.checks(patience=987.0)
     service = images.service("" if path else "echo $$; sleep 987", path=path)
     found: list[Failure] = []
 
@@ -259,12 +258,11 @@ def test_an_end_from_another_thread_is_soon_and_leaves_nothing(laid: Laid, path:
 
     thread = threading.Thread(target=judge)
     thread.start()
-    deadline = time.monotonic() + 30
     while not (images.containers() if path else images.quoted()):
-        assert time.monotonic() < deadline
+        assert thread.is_alive()
         time.sleep(0.05)
     checks.end()
-    thread.join(10)
+    thread.join(300)
     assert not thread.is_alive()
     assert len(found) == 1
     assert images.containers() == []

@@ -49,7 +49,7 @@ def test_beside_a_container_of_our_own_it_shares_the_network(images: Images) -> 
 
     def judge(hostname: str) -> None:
         seen.clear()
-        changes = {"sleep": sleep, "hostname": hostname, "patience": 30.0}
+        changes = {"sleep": sleep, "hostname": hostname, "patience": 60.0}
         assert images.judge(images.service(path="/"), image, **changes) is None
 
     own = images.client.containers.create(

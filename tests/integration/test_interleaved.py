@@ -26,11 +26,11 @@ def _held(machine: Machine, fault: Fault, **facts: Any) -> Iterator[list[Ran]]:
     machine.place.proxy.add(fault)
     thread.start()
     try:
-        assert fault.arrived.wait(20), "the run never made that request"
+        assert fault.arrived.wait(300), "the run never made that request"
         yield found
     finally:
         fault.release()
-        thread.join(30)
+        thread.join(300)
 
 
 @pytest.fixture

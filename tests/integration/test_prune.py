@@ -178,7 +178,7 @@ class TestInterrupted:
         shop.proxy.add(fault)
         inputs = {"keep_days": "1", "keep_last": "1"}
         running = shop.machine.start(shop.environ(**inputs))
-        assert fault.arrived.wait(30)
+        assert fault.arrived.wait(300)
         running.kill()
         fault.release()
         shop.proxy.clear()

@@ -71,7 +71,7 @@ class Shop:
     def run(self, command: str, **inputs: Any) -> Ran:
         """Run a command as somebody does who presses a button on GitHub."""
         environ = self.machine.runner(event="workflow_dispatch", command=command, **inputs)
-        return self.machine.call(environ, timeout=inputs.pop("timeout", 20.0))
+        return self.machine.call(environ, timeout=inputs.pop("timeout", 300.0))
 
     def shortened(self, lines: list[str]) -> list[str]:
         names = {self.good[:7]: "good", self.bad[:7]: "bad"}
@@ -208,7 +208,7 @@ def failing(shop: Shop, command: str, **inputs: Any) -> Iterator[Callable[[Fault
         shop.place.untag(*(now.keys() - start.keys()))
         shop.place.retag(start)
         shop.place.proxy.add(fault)
-        ran = shop.run(command, timeout=0.2, **inputs)
+        ran = shop.run(command, timeout=0.5 if fault.kind == "stall" else 300.0, **inputs)
         shop.place.proxy.clear()
         return ran if fault.fired else None
 

@@ -25,7 +25,7 @@ ACTION = "feastflow/registry-action@v0.1.0"
 SHIPPED = ("action.yml", "bootstrap.py", "requirements.txt", "requirements-uv.txt")
 GITHUB_TOKEN = "ghs_only_for_tests"
 STEP = "registry"
-SECONDS = 90
+SECONDS = 600
 
 # How a job reaches the package index, where the machine says so.
 PASSED = re.compile(

@@ -121,7 +121,7 @@ class Scene:
         if self.name == "first":
             self.place.untag(self.own)
 
-    def run(self, *, timeout: float = 20.0) -> Ran:
+    def run(self, *, timeout: float = 300.0) -> Ran:
         """Run once, in this process."""
         return self.machine.call(
             self.machine.runner(**dict[str, Any](self.inputs)), timeout=timeout
@@ -136,7 +136,7 @@ class Scene:
             facts: dict[str, Any] = {"match": is_ours, **fault, "nth": nth}
             rule = Fault(**facts)
             way.add(rule)
-            ran = self.run(timeout=0.15)
+            ran = self.run(timeout=0.5 if rule.kind == "stall" else 300.0)
             way.clear()
             if not rule.fired:
                 assert nth > first, "the run asked nothing on this way"

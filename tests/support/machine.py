@@ -152,7 +152,7 @@ class Machine:
         self,
         environ: Mapping[str, str],
         *,
-        timeout: float = 20.0,
+        timeout: float = 300.0,
         sleep: Callable[[float], None] | None = None,
     ) -> Ran:
         """Run the program in this process, where waiting costs no time but is counted."""
@@ -189,7 +189,7 @@ class Running:
             text=True,
         )
 
-    def end(self, seconds: float = 60) -> Ran:
+    def end(self, seconds: float = 300) -> Ran:
         """Wait for its end."""
         try:
             log, _ = self.process.communicate(timeout=seconds)

@@ -80,7 +80,7 @@ class Watch:
     def __exit__(self, *problem: object) -> None:
         self._stop.set()
         assert self._thread
-        self._thread.join(10)
+        self._thread.join()
 
     def _look(self) -> None:
         mine = str(os.getpid())

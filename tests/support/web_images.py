@@ -115,7 +115,7 @@ class Images:
         return found
 
     def checks(self, **changes: Any) -> Checks:
-        """What judges them, with little patience."""
+        """What judges them."""
         given: dict[str, Any] = {
             "client": lambda: self.client,
             "workspace": self.folder,
@@ -125,9 +125,21 @@ class Images:
             "sleep": time.sleep,
             "word": lambda: self.word,
             "credential": Credential(USER, self.place.token),
-            "patience": 2.0,
         }
         return Checks(**{**given, **changes})
+
+    def spent_once(self, text: str) -> dict[str, Any]:
+        """A patience that is spent as soon as a container has written a text."""
+        seconds = 0.0
+
+        def sleep(pause: float) -> None:
+            nonlocal seconds
+            time.sleep(pause)
+            for name in self.containers():
+                container = self.client.containers.get(name.strip("[]'/"))
+                seconds += 60 * (text in container.logs().decode())
+
+        return {"clock": lambda: seconds, "sleep": sleep}
 
     def service(
         self, check: str = "", *, port: int = 3000, path: str = "", **facts: Any
