@@ -7,17 +7,17 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import token_hunt as secrets_found
+from support import token_search
 from support.machine import Machine, Ran, Running
-from support.registries import Place
+from support.registries import USER, Place
 from support.repositories import MARK
 from support.servers.faults import Fault
-from support.token_hunt import Watch
+from support.token_search import Watch, in_texts
 
 from integration.conftest import Builder
 
@@ -49,10 +49,19 @@ def _everywhere(machine: Machine, ran: Ran) -> dict[str, bytes]:
         "log": ran.shown.encode(),
         "summary": ran.summary.encode(),
         **{f"output {name}": value.encode() for name, value in ran.outputs.items()},
-        **secrets_found.files(
+        **token_search.files(
             machine.folder, machine.project.folder, machine.project.origin, config
         ),
     }
+
+
+def _forms(place: Place) -> Mapping[str, bytes]:
+    return token_search.forms(place.token, USER)
+
+
+def _found(place: Place, texts: Mapping[str, bytes]) -> list[str]:
+    """Where the token is, and in which form."""
+    return in_texts(texts, _forms(place))
 
 
 def _spy(machine: Machine, folder: Path, program: str) -> Path:
@@ -91,17 +100,16 @@ def test_a_publish_leaves_the_token_nowhere(
     literal = "GIVEN=${DOCKER_AUTH_CONFIG} %{if true}x%{endif} ${FEASTFLOW_TOKEN}"
     ran = _watched(machine, watch, build_args=literal, **builder.inputs).ended()
 
-    assert watch.rounds
     argv = b"\n".join(watch.argv)
     assert b"feastflow_registry" in argv
     assert b"buildx" in argv
-    assert secrets_found.find(place, {"argv": argv}) == []
-    holders = secrets_found.holders(place, watch)
-    assert secrets_found.find(place, {"git": seen_by_git.read_bytes()}) == []
+    assert _found(place, {"argv": argv}) == []
+    holders = watch.holders(_forms(place))
+    assert _found(place, {"git": seen_by_git.read_bytes()}) == []
     strangers = [each for each in holders if not PROGRAM.match(each)]
     assert not strangers, strangers
     assert set().union(*holders.values()) <= {"DOCKER_AUTH_CONFIG"}
-    assert secrets_found.find(place, _everywhere(machine, ran)) == []
+    assert _found(place, _everywhere(machine, ran)) == []
 
     image = place.at("latest")
     exported = subprocess.run(
@@ -112,7 +120,7 @@ def test_a_publish_leaves_the_token_nowhere(
     ).stdout
     assert b"PATH=" in exported, "the build did look at its environment"
     texts = {"layers": exported, "config": place.crane("config", image).encode()}
-    assert secrets_found.find(place, texts) == []
+    assert _found(place, texts) == []
     labels = place.labels("latest")
     assert labels["given"] == literal.removeprefix("GIVEN=")
     assert not labels.get("auth")
@@ -130,14 +138,14 @@ def test_an_image_in_the_engine_holds_no_token(
         done = subprocess.run(
             ["docker", *command], env=dict(machine.variables), capture_output=True, check=True
         )
-        assert secrets_found.find(place, {" ".join(command): done.stdout}) == []
+        assert _found(place, {" ".join(command): done.stdout}) == []
 
 
 def test_the_search_itself_finds_every_form(place: Place) -> None:
-    known = secrets_found.forms(place)
-    assert len(known) == 20
+    known = _forms(place)
+    assert len(known) == 22
     for name, form in known.items():
-        assert name in str(secrets_found.find(place, {"a file": b"before" + form + b"after"}))
+        assert name in str(_found(place, {"a file": b"before" + form + b"after"}))
 
 
 def test_our_own_process_does_not_show_the_token(machine: Machine, place: Place) -> None:
@@ -146,7 +154,7 @@ def test_our_own_process_does_not_show_the_token(machine: Machine, place: Place)
     assert hold.arrived.wait(300)
     shown = Path(f"/proc/{running.process.pid}/environ").read_bytes()
     assert b"FEASTFLOW_REGISTRY=" in shown, "the rest of the environment is there"
-    assert secrets_found.find(place, {"environ": shown}) == []
+    assert _found(place, {"environ": shown}) == []
     assert b"ghs_only_for_tests" not in shown
     hold.release()
     running.end().ended()
@@ -165,7 +173,7 @@ def test_killed_in_mid_push_it_leaves_the_token_nowhere(
     assert ran.code == -9
     hold.release()
     _wait_for_children(machine)
-    assert secrets_found.find(place, _everywhere(machine, ran)) == []
+    assert _found(place, _everywhere(machine, ran)) == []
     assert "latest" not in place.tags()
     place.proxy.clear()
     machine.call(machine.runner(**builder.inputs)).ended()  # It finishes the job.
@@ -186,7 +194,7 @@ def test_killed_in_mid_build_it_leaves_the_token_nowhere(
     assert ran.code == -9
     _wait_for_children(machine)
     everywhere = {**_everywhere(machine, ran), "log before": said.encode()}
-    assert secrets_found.find(place, everywhere) == []
+    assert _found(place, everywhere) == []
     assert place.tags() == {}
 
 
@@ -209,7 +217,7 @@ def _wait_for_children(machine: Machine) -> None:
         alive = [
             path
             for path in Path("/proc").glob("[0-9]*/environ")
-            if mark in secrets_found._read(path) and b"buildx" in _argv(path)
+            if mark in token_search.read(path) and b"buildx" in _argv(path)
         ]
         if not alive:
             return
@@ -218,7 +226,7 @@ def _wait_for_children(machine: Machine) -> None:
 
 
 def _argv(environ: Path) -> bytes:
-    return secrets_found._read(environ.parent / "cmdline")
+    return token_search.read(environ.parent / "cmdline")
 
 
 @pytest.mark.parametrize("name", ["build_args", "labels", "context"])
@@ -226,7 +234,7 @@ def test_a_token_in_another_input_is_refused(machine: Machine, place: Place, nam
     value: Any = {"build_args": "KEY={}", "labels": "key={}"}.get(name, "{}").format(place.token)
     ran = machine.run(machine.runner(**{name: value})).ended(2)
     assert f'input "{name.replace("_", "-")}"' in "".join(ran.errors)
-    assert secrets_found.find(place, {"log": ran.shown.encode()}) == []
+    assert _found(place, {"log": ran.shown.encode()}) == []
     assert place.proxy.requests == ()
 
 
