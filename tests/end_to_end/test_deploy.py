@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 from support import workflows
-from support.act import GITHUB_TOKEN, Job, Runner
+from support.act import Job, Runner
 from support.events import Event
-from support.registries import Place
+from support.registries import GITHUB_TOKEN, Place
 from support.repositories import Project
 
 MANIFEST = """\

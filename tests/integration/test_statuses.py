@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from support.fault_scenes import KINDS, Scene
-from support.machine import GITHUB_TOKEN, Machine, Ran
-from support.registries import Place
+from support.machine import Machine, Ran
+from support.registries import GITHUB_TOKEN, Place
 from support.servers.fault_proxy import Fault, FaultProxy
 from support.servers.github_api import READ, GitHubApi, Status
 

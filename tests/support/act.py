@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from support.events import PUSH, Event
-from support.registries import REPOSITORY, USER, Place
+from support.registries import GITHUB_TOKEN, REPOSITORY, USER, Place
 from support.servers.git_repository import GitRepository
 
 ROOT = Path(__file__).resolve().parents[2]
 ACT = Path(sys.executable).with_name("act")
 ACTION = "feastflow/registry-action@v0.1.0"
 SHIPPED = ("action.yml", "bootstrap.py", "requirements.txt", "requirements-uv.txt")
-GITHUB_TOKEN = "ghs_only_for_tests"
 STEP = "registry"
 SECONDS = 600
 

@@ -19,10 +19,9 @@ from feastflow_registry.cli import run
 from feastflow_registry.commands.inputs import Intake
 from feastflow_registry.config.environment import find_folder, merge
 from feastflow_registry.registry.http import Client
-from support.registries import REPOSITORY, USER, Place
+from support.registries import GITHUB_TOKEN, REPOSITORY, USER, Place
 from support.repositories import Project
 
-GITHUB_TOKEN = "ghs_only_for_tests"
 PROGRAM = [sys.executable, "-I", "-m", "feastflow_registry"]
 _HEREDOC = re.compile(r"^([\w-]+)<<(.+)\n((?:.*\n)*?)\2\n", re.MULTILINE)
 

@@ -17,9 +17,9 @@ from typing import Any
 from conftest import Stack
 
 from support import events, workflows
-from support.act import GITHUB_TOKEN, Job, Runner
+from support.act import Job, Runner
 from support.events import Event
-from support.registries import REPOSITORY, USER, Place, Processes
+from support.registries import GITHUB_TOKEN, REPOSITORY, USER, Place, Processes
 from support.repositories import MARK, Project
 from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
 

@@ -24,6 +24,7 @@ Auth = Literal["htpasswd", "token"]
 USER = "feastflow"
 REPOSITORY = "feastflow/app"
 OURS = "feastflow-registry"
+GITHUB_TOKEN = "ghs_only_for_tests"
 
 
 class Process:
