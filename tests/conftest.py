@@ -75,8 +75,8 @@ class Stack:
         )
 
     def down(self) -> None:
-        """Leave the machine as it was found."""
-        if self.started:
+        """Leave the machine as it was found; what others may use beside this process stays."""
+        if self.started and "PYTEST_XDIST_WORKER" not in os.environ:
             self._run("down")
 
 

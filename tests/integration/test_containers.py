@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import docker
@@ -148,19 +149,22 @@ def test_what_a_killed_run_left_is_removed_by_a_later_one(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smoke_test, "LABEL", f"tests.{images.word}")
-    monkeypatch.setattr(smoke_test, "_LEFT_OVER", 4.0)
     image = images.build()
 
-    def leave(name: str) -> str:
+    def leave(name: str) -> int:
         labels = {smoke_test.LABEL: "smoke-test"}
         left = images.client.containers.create(image.image_id, name=name, labels=labels)
         left.start()
-        return name
+        [found] = images.client.api.containers(all=True, filters={"name": name})
+        return int(found["Created"])
 
-    names = [leave(f"old-{images.word}")]
-    time.sleep(5.2)
-    names.append(leave(f"young-{images.word}"))
-    images.checks(patience=0.1, word=lambda: "x" + images.word).check(
+    old = leave(f"old-{images.word}")
+    while time.time() < old + 1:
+        time.sleep(0.05)
+    leave(f"young-{images.word}")
+    now = datetime.fromtimestamp(old + smoke_test._LEFT_OVER + 1, UTC).isoformat()
+    monkeypatch.setattr(images.client, "info", lambda: {"SystemTime": now})
+    images.checks(word=lambda: "x" + images.word).check(
         images.service(path="/"), image, images.reference
     )
-    assert images.containers() == [str([f"/{names[1]}"])]
+    assert images.containers() == [str([f"/young-{images.word}"])]
