@@ -29,7 +29,7 @@ WORKERS := $(shell expr `nproc` + 1)
 
 test: .venv/installed up ## run every test; RUNGS="unit lint" runs those alone
 	$(if $(filter unit,$(RUNGS)),pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit)
-	$(if $(OTHERS),pytest -n $(WORKERS) --dist loadgroup $(OTHERS))
+	$(if $(OTHERS),pytest -n $(WORKERS) --dist loadscope $(OTHERS))
 
 lint: .venv/installed ## run only the checkers
 	pytest tests/lint

@@ -21,11 +21,28 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import APIError
-from support.registries import GITHUB_TOKEN, REPOSITORY, Auth, Place, Processes
+from support.registries import GITHUB_TOKEN, REPOSITORY, Auth, LocalRegistry, RegistryProcesses
 from support.repositories import MARK, Project
 from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+# The tests of each of these read what one long run left: one worker runs them all.
+TOGETHER = ("end_to_end/test_matrix.py", "end_to_end/test_monorepo.py")
 STACK = Path(__file__).resolve().parent.parent / "dev" / "stack"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run side by side, hand out one after another, but some files whole."""
+
+    def split(nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file.endswith(TOGETHER) else nodeid
+
+    if config.getvalue("dist") != "loadscope":
+        return None
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = split
+    return scheduler
 
 
 @dataclass
@@ -127,27 +144,27 @@ def _remove_images(client: docker.DockerClient) -> None:
 
 
 @pytest.fixture(scope="session")
-def registries(stack: Stack) -> Iterator[Processes]:
+def registries(stack: Stack) -> Iterator[RegistryProcesses]:
     """The registry processes that tests use in turn."""
-    processes = Processes(stack.variables()["PATH"])
+    processes = RegistryProcesses(stack.variables()["PATH"])
     yield processes
     processes.close()
 
 
 @pytest.fixture
-def places(registries: Processes, tmp_path: Path) -> Iterator[Callable[..., Place]]:
+def places(registries: RegistryProcesses, tmp_path: Path) -> Iterator[Callable[..., LocalRegistry]]:
     """Open a registry with a kind of auth; closed when the test ends."""
     with ExitStack() as open_:
 
-        def give(auth: Auth = "htpasswd", **options: Any) -> Place:
+        def give(auth: Auth = "htpasswd", **options: Any) -> LocalRegistry:
             home = tmp_path / f"witness-{auth}"
-            return open_.enter_context(Place(auth, registries, home=home, **options))
+            return open_.enter_context(LocalRegistry(auth, registries, home=home, **options))
 
         yield give
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, places: Callable[..., Place]) -> Place:
+def place(request: pytest.FixtureRequest, places: Callable[..., LocalRegistry]) -> LocalRegistry:
     """A registry with a password file, or of the kind that the test names."""
     return places(getattr(request, "param", "htpasswd"))
 

@@ -13,7 +13,7 @@ from conftest import Stack
 from support import workflows
 from support.act import Runner, job_path, ship
 from support.machine import Machine
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.repositories import Project
 from support.servers.github_api import GitHubApi
 
@@ -47,7 +47,7 @@ def tool_cache(action: Path, stack: Stack, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def project(tmp_path: Path, place: Place) -> Project:
+def project(tmp_path: Path, place: LocalRegistry) -> Project:
     """A repository on main that has the workflow, and a bare remote."""
     project = Project.create(tmp_path)
     project.commit({workflows.PATH: workflows.caller(place.host)})
@@ -59,7 +59,7 @@ def runners(
     tmp_path: Path,
     action: Path,
     tool_cache: Path,
-    place: Place,
+    place: LocalRegistry,
     api: GitHubApi,
     engines: Callable[[str], dict[str, str]],
 ) -> Runners:
@@ -83,7 +83,7 @@ def runner(runners: Runners) -> Runner:
 def publish(
     tmp_path: Path,
     project: Project,
-    place: Place,
+    place: LocalRegistry,
     api: GitHubApi,
     engines: Callable[[str], dict[str, str]],
 ) -> Callable[[], str]:

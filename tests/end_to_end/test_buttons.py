@@ -11,8 +11,8 @@ import pytest
 from support import workflows
 from support.act import Job, Runner
 from support.events import Event
-from support.many_tags import Stock, commit_days
-from support.registries import Place
+from support.many_tags import ImageMaker, commit_days
+from support.registries import LocalRegistry
 from support.repositories import Project
 
 
@@ -20,7 +20,7 @@ from support.repositories import Project
 class Site:
     """Two published commits. `older` came first."""
 
-    place: Place
+    place: LocalRegistry
     project: Project
     runner: Runner
     older: str
@@ -38,7 +38,9 @@ class Site:
 
 
 @pytest.fixture
-def site(runner: Runner, project: Project, place: Place, publish: Callable[[], str]) -> Site:
+def site(
+    runner: Runner, project: Project, place: LocalRegistry, publish: Callable[[], str]
+) -> Site:
     older = publish()
     project.commit()
     return Site(place, project, runner, older, publish())
@@ -63,11 +65,11 @@ def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site
 
 
 def test_prune_shows_its_plan_first_and_deletes_when_it_is_told(
-    runner: Runner, project: Project, place: Place, publish: Callable[[], str]
+    runner: Runner, project: Project, place: LocalRegistry, publish: Callable[[], str]
 ) -> None:
     [old] = commit_days(project, 120)
     made = (datetime.now(UTC) - timedelta(days=120)).isoformat()
-    place.retag({f"commit-{old}": Stock(place).image("old", created=made)})
+    place.retag({f"commit-{old}": ImageMaker(place).image("old", created=made)})
     for _ in range(2):
         project.commit()
         publish()

@@ -13,7 +13,7 @@ import pytest
 from support import workflows
 from support.act import Job, Runner
 from support.events import Event
-from support.registries import GITHUB_TOKEN, Place
+from support.registries import GITHUB_TOKEN, LocalRegistry
 from support.repositories import Project
 
 MANIFEST = """\
@@ -47,7 +47,7 @@ def decode(line: str) -> str:
 class Site:
     """A repository with a manifest. `publish_head` publishes; what it gives is the commit tag."""
 
-    place: Place
+    place: LocalRegistry
     project: Project
     runner: Runner
     publish_head: Callable[[], str]
@@ -74,7 +74,9 @@ class Site:
 
 
 @pytest.fixture
-def site(place: Place, project: Project, runner: Runner, publish: Callable[[], str]) -> Site:
+def site(
+    place: LocalRegistry, project: Project, runner: Runner, publish: Callable[[], str]
+) -> Site:
     text = MANIFEST.replace("IMAGE", f"{place.repository}:v1")
     project.commit({NAME: text, "k8s/README.md": f"image: {place.repository}:v1\n"})
     return Site(place, project, runner, publish)

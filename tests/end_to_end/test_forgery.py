@@ -8,7 +8,7 @@ import secrets
 from conftest import Stack
 from support import events
 from support.act import Job, Runner
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.repositories import MARK, Project
 
 ORDERS = (
@@ -46,7 +46,7 @@ def _check_nothing_is_obeyed(job: Job) -> None:
 
 
 def test_a_builds_output_forges_no_command(
-    stack: Stack, place: Place, project: Project, runner: Runner
+    stack: Stack, place: LocalRegistry, project: Project, runner: Runner
 ) -> None:
     stack.give_busybox(project.folder)
     # A step that is in the engine's cache prints nothing.
@@ -59,7 +59,7 @@ def test_a_builds_output_forges_no_command(
     assert place.tags() == {}
 
 
-def test_a_branchs_name_stays_text(place: Place, project: Project, runner: Runner) -> None:
+def test_a_branchs_name_stays_text(place: LocalRegistry, project: Project, runner: Runner) -> None:
     branch = "x%0A%0D-error-`<img-src=x>`|a|_b_@team&amp;##forged"
     project.git("checkout", "--quiet", "-b", branch)
     sha = project.commit(message="::error::forged")

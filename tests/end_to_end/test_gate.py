@@ -12,7 +12,7 @@ import pytest
 from support import workflows
 from support.act import Runner
 from support.events import BLOCKED
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.repositories import Project
 
 # registry-ci.yml starts on the others; these need another `on:`, and nothing else is changed.
@@ -30,7 +30,7 @@ TRIGGERS = ("pull_request_target", "workflow_run", "merge_group")
     ],
 )
 def test_it_builds_says_why_and_sends_nothing(
-    place: Place, project: Project, runner: Runner, case: str, secrets: bool
+    place: LocalRegistry, project: Project, runner: Runner, case: str, secrets: bool
 ) -> None:
     prepare, describe, reason = BLOCKED[case]
     event = describe(prepare(project))

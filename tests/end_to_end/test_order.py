@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from support import events
 from support.act import Runner
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.repositories import Project
 
 MILESTONE = "sprint3"
 
 
 def test_an_annotated_git_tag_sets_the_milestone_to_its_commit(
-    place: Place, project: Project, runner: Runner, publish: Callable[[], str]
+    place: LocalRegistry, project: Project, runner: Runner, publish: Callable[[], str]
 ) -> None:
     before = publish()
     two = project.commit()
@@ -28,7 +28,7 @@ def test_an_annotated_git_tag_sets_the_milestone_to_its_commit(
 
 
 def test_the_object_of_a_git_tag_is_never_taken_for_a_commit(
-    place: Place, project: Project, runner: Runner
+    place: LocalRegistry, project: Project, runner: Runner
 ) -> None:
     """An annotated tag's own sha, as a payload's `after` holds it, names no commit."""
     sha = project.head

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import events, workflows
 from support.act import Runner
-from support.registries import OURS, REPOSITORY, USER, Place
+from support.registries import OURS, REPOSITORY, USER, LocalRegistry
 from support.repositories import Project
 from support.servers.github_api import GitHubApi
 
@@ -29,7 +29,7 @@ RERUN = [
 
 
 def test_three_tags_hold_one_digest_and_a_later_job_is_told(
-    place: Place, project: Project, runner: Runner, api: GitHubApi
+    place: LocalRegistry, project: Project, runner: Runner, api: GitHubApi
 ) -> None:
     sha = project.head
     text = workflows.with_later_job(workflows.caller(place.host))
@@ -83,7 +83,7 @@ def test_three_tags_hold_one_digest_and_a_later_job_is_told(
 
 @pytest.mark.parametrize("place", ["token"], indirect=True)
 def test_a_cold_runner_installs_what_it_needs_and_publishes(
-    place: Place, project: Project, runners: Runners
+    place: LocalRegistry, project: Project, runners: Runners
 ) -> None:
     job = runners("containerd", cold=True).run(project.folder).ended()
     assert any(line.startswith("Installed this action's packages in") for line in job.printed)
@@ -104,7 +104,11 @@ def _only_git(folder: Path, path: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("place", ["token"], indirect=True)
 def test_a_rerun_costs_nothing_and_needs_no_docker(
-    place: Place, project: Project, runner: Runner, publish: Callable[[], str], tmp_path: Path
+    place: LocalRegistry,
+    project: Project,
+    runner: Runner,
+    publish: Callable[[], str],
+    tmp_path: Path,
 ) -> None:
     tag = publish()
     published = place.tags()

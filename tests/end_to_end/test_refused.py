@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from support import events, workflows
 from support.act import Runner
-from support.registries import OURS, Place
+from support.registries import OURS, LocalRegistry
 from support.repositories import Project
 from support.servers.github_api import GitHubApi
 
 
 def test_all_problems_are_reported_at_once(
-    place: Place, project: Project, runner: Runner, api: GitHubApi
+    place: LocalRegistry, project: Project, runner: Runner, api: GitHubApi
 ) -> None:
     text = workflows.caller(place.host, command="publsh")
     text = workflows.with_input(text, "username", "FeastFlow")
@@ -31,7 +31,7 @@ def test_all_problems_are_reported_at_once(
 
 @pytest.mark.parametrize("place", ["token"], indirect=True)
 def test_a_wrong_token_ends_the_run_before_the_build(
-    place: Place, project: Project, runner: Runner
+    place: LocalRegistry, project: Project, runner: Runner
 ) -> None:
     runner.token = "dckr_pat_of_somebody_else"
     job = runner.run(project.folder, events.push("main", project.head)).failed(3)

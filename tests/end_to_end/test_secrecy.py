@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import token_search as leaks
 from support.act import Runner, Running
-from support.registries import USER, Auth, Place
+from support.registries import USER, Auth, LocalRegistry
 from support.repositories import Project
 from support.servers.faults import Fault
 
@@ -25,7 +25,7 @@ LATEST_MOVES = {"method": "PUT", "path": "manifests/latest"}
 
 
 @pytest.fixture
-def place(places: Callable[..., Place], request: pytest.FixtureRequest) -> Place:
+def place(places: Callable[..., LocalRegistry], request: pytest.FixtureRequest) -> LocalRegistry:
     """A registry whose token has characters that are written in more than one way."""
     auth: Auth = getattr(request, "param", "htpasswd")
     return places(auth, token=TOKEN)
@@ -59,7 +59,7 @@ def _places(runner: Runner, project: Project, tool_cache: Path, docker_config: P
     ("place", "store"), [("token", "classic"), ("htpasswd", "containerd")], indirect=["place"]
 )
 def test_no_process_and_no_file_holds_it(
-    place: Place,
+    place: LocalRegistry,
     project: Project,
     runners: Callable[..., Runner],
     shims: leaks.Shims,
@@ -100,7 +100,7 @@ def test_no_process_and_no_file_holds_it(
 
 @pytest.mark.parametrize("moment", [ENGINE_UPLOADS, LATEST_MOVES], ids=["the push", "latest"])
 def test_no_file_holds_it_in_the_middle_of_a_run_nor_after_a_kill(
-    place: Place,
+    place: LocalRegistry,
     project: Project,
     runner: Runner,
     tool_cache: Path,
@@ -126,7 +126,7 @@ def test_no_file_holds_it_in_the_middle_of_a_run_nor_after_a_kill(
     ids=["published", "refused", "verbose"],
 )
 def test_no_log_holds_it(
-    place: Place, project: Project, runner: Runner, options: str, wrong: bool
+    place: LocalRegistry, project: Project, runner: Runner, options: str, wrong: bool
 ) -> None:
     """Without its mask act shows every line as it was printed, but for `::add-mask::`."""
     runner.token = TOKEN[::-1] if wrong else TOKEN
@@ -136,7 +136,7 @@ def test_no_log_holds_it(
 
 
 def test_every_form_is_masked_before_anything_else_is_said(
-    place: Place, project: Project, runner: Runner
+    place: LocalRegistry, project: Project, runner: Runner
 ) -> None:
     """GitHub's runner masks what it was told and no more."""
     job = runner.run(project.folder).ended()

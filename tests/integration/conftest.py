@@ -12,7 +12,7 @@ import pytest
 from conftest import Stack
 from support.feastflow import FeastFlow, lay_out
 from support.machine import Machine
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import GitHubApi
@@ -102,10 +102,10 @@ def github(api: GitHubApi) -> Iterator[FaultProxy]:
 @pytest.fixture
 def machines(
     tmp_path: Path, project: Project, github: FaultProxy
-) -> Callable[[Place, Builder], Machine]:
+) -> Callable[[LocalRegistry, Builder], Machine]:
     """Set up a machine with a builder that publishes to a place."""
 
-    def give(place: Place, builder: Builder) -> Machine:
+    def give(place: LocalRegistry, builder: Builder) -> Machine:
         return Machine(tmp_path / "machine", project, place, builder.variables, github.url)
 
     return give
@@ -113,7 +113,7 @@ def machines(
 
 @pytest.fixture
 def machine(
-    machines: Callable[[Place, Builder], Machine], place: Place, classic: Builder
+    machines: Callable[[LocalRegistry, Builder], Machine], place: LocalRegistry, classic: Builder
 ) -> Machine:
     """A machine with the classic engine, and a registry with a password file."""
     return machines(place, classic)

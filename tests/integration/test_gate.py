@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.events import BLOCKED
 from support.machine import Machine
-from support.registries import REPOSITORY, Place
+from support.registries import REPOSITORY, LocalRegistry
 from support.repositories import Project
 
 from integration.conftest import Builder
@@ -50,7 +50,9 @@ def _facts(case: str, project: Project) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.parametrize("case", [*CASES, *BLOCKED])
-def test_it_builds_says_why_and_sends_nothing(machine: Machine, place: Place, case: str) -> None:
+def test_it_builds_says_why_and_sends_nothing(
+    machine: Machine, place: LocalRegistry, case: str
+) -> None:
     facts, reason = _facts(case, machine.project)
     environ = machine.runner(**facts, milestone="sprint3", token="", username="")
     ran = machine.call(environ).ended()
@@ -64,7 +66,7 @@ def test_it_builds_says_why_and_sends_nothing(machine: Machine, place: Place, ca
 
 
 @pytest.mark.parametrize("case", ["a fork", "pull_request_target of a fork"])
-def test_credentials_change_nothing(machine: Machine, place: Place, case: str) -> None:
+def test_credentials_change_nothing(machine: Machine, place: LocalRegistry, case: str) -> None:
     """A secret that GitHub hands out by mistake is not used either: as in a real process."""
     facts, _ = _facts(case, machine.project)
     ran = machine.run(machine.runner(**facts)).ended()
@@ -72,7 +74,7 @@ def test_credentials_change_nothing(machine: Machine, place: Place, case: str) -
     assert place.proxy.requests == ()
 
 
-def test_a_pull_request_that_does_not_build_fails(machine: Machine, place: Place) -> None:
+def test_a_pull_request_that_does_not_build_fails(machine: Machine, place: LocalRegistry) -> None:
     machine.project.commit({"Dockerfile": "FROM scratch\nCOPY nothing /\n"})
     facts, _ = _facts("pull_request", machine.project)
     ran = machine.call(machine.runner(**facts)).ended(4)
@@ -82,7 +84,7 @@ def test_a_pull_request_that_does_not_build_fails(machine: Machine, place: Place
 
 
 def test_a_builder_that_pushes_by_digest_pushes_nothing_either(
-    machine: Machine, place: Place, remote: Builder
+    machine: Machine, place: LocalRegistry, remote: Builder
 ) -> None:
     machine.variables = remote.variables
     environ = machine.runner(event="pull_request", ref=PULL, **remote.inputs)
@@ -98,7 +100,9 @@ def test_a_pull_request_is_labelled_with_its_own_commit(machine: Machine) -> Non
     assert f"commit {own[:7]} pushes nothing" in ran.log
 
 
-def test_dependabot_without_secrets_ends_green_and_warns(machine: Machine, place: Place) -> None:
+def test_dependabot_without_secrets_ends_green_and_warns(
+    machine: Machine, place: LocalRegistry
+) -> None:
     environ = machine.runner(actor="dependabot[bot]", token="", username="")
     ran = machine.call(environ).ended()
     assert "::warning::Nothing is pushed: Dependabot's runs are given no secrets" in ran.log
@@ -107,7 +111,7 @@ def test_dependabot_without_secrets_ends_green_and_warns(machine: Machine, place
 
 
 def test_anybody_else_without_secrets_is_told_so_before_the_build(
-    machine: Machine, place: Place
+    machine: Machine, place: LocalRegistry
 ) -> None:
     ran = machine.call(machine.runner(token="", username="")).ended(2)
     assert "there are no credentials" in ran.errors[0]
@@ -115,7 +119,9 @@ def test_anybody_else_without_secrets_is_told_so_before_the_build(
     assert place.proxy.requests == ()
 
 
-def test_an_allowed_branch_publishes_its_commit_tag_alone(machine: Machine, place: Place) -> None:
+def test_an_allowed_branch_publishes_its_commit_tag_alone(
+    machine: Machine, place: LocalRegistry
+) -> None:
     environ = machine.runner(ref="refs/heads/release/1", branches="main, release/*")
     ran = machine.call(environ | {"FEASTFLOW_MILESTONE": "sprint3"}).ended()
     assert set(place.tags()) == {f"commit-{machine.project.head[:7]}"}

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from support.machine import Machine, Ran
-from support.many_tags import Stock, commit_days, docker_hub
-from support.registries import USER, Place, find_registry
+from support.many_tags import ImageMaker, commit_days, docker_hub
+from support.registries import USER, LocalRegistry, find_registry
 from support.repositories import Project
 from support.servers.docker_hub import DockerHub
 from support.servers.fault_proxy import Fault, FaultProxy
@@ -48,13 +48,13 @@ class Shop:
     """A repository on a registry of one kind. `proxy` sees the deletions."""
 
     machine: Machine
-    stock: Stock
+    stock: ImageMaker
     host: str
     proxy: FaultProxy
     hub: DockerHub | None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LocalRegistry:
         return self.machine.place
 
     def environ(self, **facts: Any) -> dict[str, str]:
@@ -76,7 +76,7 @@ def shops(machine: Machine) -> Iterator[Callable[[str], Shop]]:
 
         def give(kind: str) -> Shop:
             place = machine.place
-            stock = Stock(place)
+            stock = ImageMaker(place)
             if kind == "by tag":
                 untagging = open_.enter_context(Untagging(place.registry))
                 proxy = open_.enter_context(FaultProxy(untagging.url))
@@ -464,7 +464,7 @@ class TestRefused:
         with Registry(
             binary=program, delete=False, storage=place.registry.storage, users={USER: place.token}
         ) as registry:
-            stock = Stock(place)
+            stock = ImageMaker(place)
             stock.tag({f"commit-{name}": stock.image("1")})
             stock.tag({f"commit-{other}": stock.image("2")})
             environ = machine.runner(command="prune", dry_run="false", registry=registry.host)
@@ -474,7 +474,7 @@ class TestRefused:
         assert len(place.tags()) == 2
 
     def test_a_token_that_may_only_read(
-        self, places: Callable[..., Place], machines: Callable[..., Machine], classic: Any
+        self, places: Callable[..., LocalRegistry], machines: Callable[..., Machine], classic: Any
     ) -> None:
         place = places("token", reader=True)
         machine = machines(place, classic)
@@ -551,7 +551,7 @@ def test_by_hand_on_several_services(machine: Machine, project: Project) -> None
     services = "services:\n  web: {image: web, context: .}\n  api: {image: api, context: .}\n"
     project.commit({"feastflow.yml": services})
     (old,) = commit_days(project, 400)
-    stock = Stock(machine.place)
+    stock = ImageMaker(machine.place)
     for name in ("web", "api"):
         repository = f"{USER}/{name}"
         stock.tag(

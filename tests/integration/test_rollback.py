@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.fault_scenes import KINDS, is_ours
 from support.machine import Machine, Ran
-from support.registries import REPOSITORY, USER, Auth, Place
+from support.registries import REPOSITORY, USER, Auth, LocalRegistry
 from support.servers.faults import Fault
 
 from integration.conftest import Builder
@@ -58,7 +58,7 @@ class Shop:
     bad: str
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LocalRegistry:
         return self.machine.place
 
     @property
@@ -91,8 +91,8 @@ def publish_two(machine: Machine, **inputs: Any) -> Shop:
 
 @pytest.fixture
 def shop(
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
 ) -> Shop:
     return publish_two(machines(places(), remote), **remote.inputs)
@@ -101,8 +101,8 @@ def shop(
 @pytest.mark.parametrize("auth", ["htpasswd", "token"])
 def test_back_and_forth_moves_tags_and_no_layer(
     auth: Auth,
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
     tmp_path: Path,
 ) -> None:
@@ -172,7 +172,7 @@ def test_a_promotion_is_of_this_runs_commit_unless_told(shop: Shop) -> None:
 
 
 def test_a_promotion_to_another_repository_and_another_registry(
-    shop: Shop, places: Callable[..., Place]
+    shop: Shop, places: Callable[..., LocalRegistry]
 ) -> None:
     other = places("token")
     before = len(shop.place.requests())
@@ -190,7 +190,7 @@ def test_a_promotion_to_another_repository_and_another_registry(
     assert other.token not in ran.log
 
 
-def _log_in(machine: Machine, place: Place) -> str:
+def _log_in(machine: Machine, place: LocalRegistry) -> str:
     """Where `docker login` has left a credential."""
     folder = machine.folder / "login"
     folder.mkdir()

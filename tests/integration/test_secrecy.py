@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import token_search
 from support.machine import Machine, Ran, Running
-from support.registries import USER, Place
+from support.registries import USER, LocalRegistry
 from support.repositories import MARK
 from support.servers.faults import Fault
 from support.token_search import Watch, in_texts
@@ -55,11 +55,11 @@ def _everywhere(machine: Machine, ran: Ran) -> dict[str, bytes]:
     }
 
 
-def _forms(place: Place) -> Mapping[str, bytes]:
+def _forms(place: LocalRegistry) -> Mapping[str, bytes]:
     return token_search.forms(place.token, USER)
 
 
-def _found(place: Place, texts: Mapping[str, bytes]) -> list[str]:
+def _found(place: LocalRegistry, texts: Mapping[str, bytes]) -> list[str]:
     """Where the token is, and in which form."""
     return in_texts(texts, _forms(place))
 
@@ -90,7 +90,7 @@ def _watched(machine: Machine, watch: Watch, **inputs: Any) -> Ran:
 
 
 def test_a_publish_leaves_the_token_nowhere(
-    machine: Machine, place: Place, builder: Builder, busybox: Path, tmp_path: Path
+    machine: Machine, place: LocalRegistry, builder: Builder, busybox: Path, tmp_path: Path
 ) -> None:
     machine.variables = builder.variables
     seen_by_git = _spy(machine, tmp_path / "spy", "git")
@@ -129,7 +129,7 @@ def test_a_publish_leaves_the_token_nowhere(
 
 @pytest.mark.parametrize("name", ["classic", "containerd"])
 def test_an_image_in_the_engine_holds_no_token(
-    machine: Machine, place: Place, builders: Callable[[str], Builder], name: str
+    machine: Machine, place: LocalRegistry, builders: Callable[[str], Builder], name: str
 ) -> None:
     machine.variables = builders(name).variables
     ran = machine.call(machine.runner()).ended()
@@ -141,14 +141,14 @@ def test_an_image_in_the_engine_holds_no_token(
         assert _found(place, {" ".join(command): done.stdout}) == []
 
 
-def test_the_search_itself_finds_every_form(place: Place) -> None:
+def test_the_search_itself_finds_every_form(place: LocalRegistry) -> None:
     known = _forms(place)
     assert len(known) == 22
     for name, form in known.items():
         assert name in str(_found(place, {"a file": b"before" + form + b"after"}))
 
 
-def test_our_own_process_does_not_show_the_token(machine: Machine, place: Place) -> None:
+def test_our_own_process_does_not_show_the_token(machine: Machine, place: LocalRegistry) -> None:
     hold = place.proxy.add(Fault("hold", path="manifests/"))
     running = machine.start(machine.runner())
     assert hold.arrived.wait(300)
@@ -161,7 +161,7 @@ def test_our_own_process_does_not_show_the_token(machine: Machine, place: Place)
 
 
 def test_killed_in_mid_push_it_leaves_the_token_nowhere(
-    machine: Machine, place: Place, builder: Builder
+    machine: Machine, place: LocalRegistry, builder: Builder
 ) -> None:
     machine.variables = builder.variables
     hold = place.proxy.add(
@@ -182,7 +182,11 @@ def test_killed_in_mid_push_it_leaves_the_token_nowhere(
 
 @pytest.mark.parametrize("name", ["classic", "remote"])
 def test_killed_in_mid_build_it_leaves_the_token_nowhere(
-    machine: Machine, place: Place, builders: Callable[[str], Builder], busybox: Path, name: str
+    machine: Machine,
+    place: LocalRegistry,
+    builders: Callable[[str], Builder],
+    busybox: Path,
+    name: str,
 ) -> None:
     builder = builders(name)
     machine.variables = builder.variables
@@ -230,7 +234,9 @@ def _argv(environ: Path) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["build_args", "labels", "context"])
-def test_a_token_in_another_input_is_refused(machine: Machine, place: Place, name: str) -> None:
+def test_a_token_in_another_input_is_refused(
+    machine: Machine, place: LocalRegistry, name: str
+) -> None:
     value: Any = {"build_args": "KEY={}", "labels": "key={}"}.get(name, "{}").format(place.token)
     ran = machine.run(machine.runner(**{name: value})).ended(2)
     assert f'input "{name.replace("_", "-")}"' in "".join(ran.errors)
@@ -239,7 +245,7 @@ def test_a_token_in_another_input_is_refused(machine: Machine, place: Place, nam
 
 
 def test_a_cancelled_run_ends_its_build_too(
-    machine: Machine, place: Place, remote: Builder, busybox: Path
+    machine: Machine, place: LocalRegistry, remote: Builder, busybox: Path
 ) -> None:
     """GitHub cancels with SIGINT, and SIGTERM after a moment."""
     machine.variables = remote.variables

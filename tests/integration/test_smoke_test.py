@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from support.registries import Place
-from support.web_images import WAYS, Images, Laid, lay
+from support.registries import LocalRegistry
+from support.web_images import WAYS, Images, MakeImages, make_images
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import BuiltImage
@@ -19,23 +19,23 @@ SLEEP = ("/bin/busybox", "sleep", "100")
 
 
 @pytest.fixture
-def laid(
-    builders: Callable[[str], Builder], place: Place, busybox: Path, tmp_path: Path
-) -> Iterator[Laid]:
+def make(
+    builders: Callable[[str], Builder], place: LocalRegistry, busybox: Path, tmp_path: Path
+) -> Iterator[MakeImages]:
     """Images by the way they are made."""
-    yield from lay(builders, place, busybox, tmp_path)
+    yield from make_images(builders, place, busybox, tmp_path)
 
 
 @pytest.fixture(params=WAYS)
-def images(request: pytest.FixtureRequest, laid: Laid) -> Images:
+def images(request: pytest.FixtureRequest, make: MakeImages) -> Images:
     """Each way in turn."""
-    return laid(request.param)
+    return make(request.param)
 
 
 @pytest.fixture
-def classic_images(laid: Laid) -> Images:
+def classic_images(make: MakeImages) -> Images:
     """Images in the classic engine."""
-    return laid("classic")
+    return make("classic")
 
 
 def test_an_image_that_answers_passes(images: Images) -> None:
@@ -64,8 +64,8 @@ def test_an_image_that_ends_fails_at_once_with_its_log(images: Images) -> None:
     assert images.quoted() == [*(f"line {each}" for each in range(32, 81)), "::error::x"]
 
 
-def test_what_was_pulled_is_removed_unless_it_was_there(laid: Laid) -> None:
-    images = laid("remote to classic")
+def test_what_was_pulled_is_removed_unless_it_was_there(make: MakeImages) -> None:
+    images = make("remote to classic")
     image = images.build()
     name = f"{images.repository}@{image.digest}"
 
@@ -150,8 +150,8 @@ def test_an_image_of_another_platform(images: Images) -> None:
     assert "setup-qemu-action" in failure.problems[0].fix
 
 
-def test_of_several_platforms_the_engines_own_is_run(laid: Laid) -> None:
-    images = laid("remote to classic")
+def test_of_several_platforms_the_engines_own_is_run(make: MakeImages) -> None:
+    images = make("remote to classic")
     here = images.client.version()
     platforms = ("linux/s390x", f"linux/{here['Arch']}")
     image = images.build(platform=",".join(platforms))

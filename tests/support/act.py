@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from support.events import PUSH, Event
-from support.registries import GITHUB_TOKEN, REPOSITORY, USER, Place
+from support.registries import GITHUB_TOKEN, REPOSITORY, USER, LocalRegistry
 from support.servers.git_repository import GitRepository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,7 +127,7 @@ class Runner:
 
     folder: Path
     action: Path
-    place: Place
+    place: LocalRegistry
     variables: Mapping[str, str]
     api_url: str
     tool_cache: Path | None = None

@@ -21,7 +21,7 @@ from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.copy import ImageCopier
 from feastflow_registry.registry.http import Client
-from support.registries import USER, Place
+from support.registries import USER, LocalRegistry
 from support.servers.images import CONFIG, LAYER, MANIFEST
 
 APP = "team/app"
@@ -34,10 +34,10 @@ def descriptor(kind: str, data: bytes, hashing: str = "sha256", **more: Any) -> 
 
 
 @dataclass
-class Depot:
+class FilledRegistry:
     """One registry, stocked by hand, and reached by the program through its proxy."""
 
-    place: Place
+    place: LocalRegistry
     random: random.Random = field(default_factory=lambda: random.Random(4))
     names: Any = field(default_factory=itertools.count)
 
@@ -152,7 +152,9 @@ def _bear(request: requests.PreparedRequest, token: str) -> requests.PreparedReq
     return request
 
 
-def copy(source: Depot, digest: Digest, target: Depot, goal: Repository, **options: Any) -> int:
+def copy(
+    source: FilledRegistry, digest: Digest, target: FilledRegistry, goal: Repository, **options: Any
+) -> int:
     """Copy from the one repository of a depot, as one run would."""
     origin = source.repository()
     if source is target:

@@ -19,7 +19,7 @@ from feastflow_registry.cli import run
 from feastflow_registry.commands.inputs import Intake
 from feastflow_registry.config.environment import find_folder, merge
 from feastflow_registry.registry.http import Client
-from support.registries import GITHUB_TOKEN, REPOSITORY, USER, Place
+from support.registries import GITHUB_TOKEN, REPOSITORY, USER, LocalRegistry
 from support.repositories import Project
 
 PROGRAM = [sys.executable, "-I", "-m", "feastflow_registry"]
@@ -63,7 +63,7 @@ class Machine:
 
     folder: Path
     project: Project
-    place: Place
+    place: LocalRegistry
     variables: Mapping[str, str]
     api_url: str = ""
     workspace: Path | None = None

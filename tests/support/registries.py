@@ -27,7 +27,7 @@ OURS = "feastflow-registry"
 GITHUB_TOKEN = "ghs_only_for_tests"
 
 
-class Process:
+class SharedProcess:
     """A registry's process, and its token server if it has one: tests use them in turn."""
 
     def __init__(self, auth: Auth, program: str | None) -> None:
@@ -55,25 +55,25 @@ class Process:
             self.registry.admit({USER: token})
 
 
-class Processes:
+class RegistryProcesses:
     """The registry processes of a session. One that no test uses any more is used again."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._idle: list[Process] = []
+        self._idle: list[SharedProcess] = []
         self._open = ExitStack()
 
-    def take(self, auth: Auth) -> Process:
+    def take(self, auth: Auth) -> SharedProcess:
         """A process that nobody uses."""
         for process in self._idle:
             if process.auth == auth:
                 self._idle.remove(process)
                 return process
-        process = Process(auth, find_registry(self.path))
+        process = SharedProcess(auth, find_registry(self.path))
         self._open.push(process.open)
         return process
 
-    def give_back(self, process: Process) -> None:
+    def give_back(self, process: SharedProcess) -> None:
         """Say that a process is used no more."""
         self._idle.append(process)
 
@@ -88,13 +88,13 @@ def find_registry(path: str) -> str | None:
     return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
 
 
-class Place:
+class LocalRegistry:
     """One registry of a test's own. Runs reach it by `host`, and so through `proxy`."""
 
     def __init__(
         self,
         auth: Auth,
-        processes: Processes,
+        processes: RegistryProcesses,
         *,
         home: Path,
         token: str = "",
