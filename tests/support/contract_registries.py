@@ -212,7 +212,7 @@ class RealContractRegistry:
     ) -> None:
         headers = {"Content-Type": kind, **options.get("headers", {})}
         url = f"{self._url}/manifests/{name}"
-        answer = session.put(url, data=data, timeout=20, **{**options, "headers": headers})
+        answer = session.put(url, data=data, timeout=300, **{**options, "headers": headers})
         assert answer.status_code == 201, answer.text
 
 

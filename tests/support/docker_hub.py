@@ -80,7 +80,7 @@ class Hub:
         return Digest.parse(digest)
 
     def client(
-        self, *, anonymous: bool = False, scope: Scope = "repo:admin", timeout: float = 20.0
+        self, *, anonymous: bool = False, scope: Scope = "repo:admin", timeout: float = 300.0
     ) -> HubClient:
         """A run's client; `scope` is that of its token."""
         self.server.accounts[USER] = Account(SECRET, scope, owns=(NAMESPACE,))

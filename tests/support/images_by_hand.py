@@ -50,7 +50,7 @@ class FilledRegistry:
         return self.repository(f"prod/app{next(self.names)}")
 
     def client(
-        self, *repositories: Repository, timeout: float = 20.0, slept: list[float] | None = None
+        self, *repositories: Repository, timeout: float = 300.0, slept: list[float] | None = None
     ) -> RegistryClient:
         """A run's client, for which waiting costs no time."""
         waits = [] if slept is None else slept
@@ -69,8 +69,8 @@ class FilledRegistry:
         """Push a blob at the registry itself, not through the proxy."""
         url = f"{self.place.registry.url}/v2/{path}/blobs/uploads/"
         with self._session(path) as session:
-            location = session.post(url, timeout=20).headers["Location"]
-            put = session.put(location, params={"digest": digest}, data=pieces, timeout=60)
+            location = session.post(url, timeout=300).headers["Location"]
+            put = session.put(location, params={"digest": digest}, data=pieces, timeout=300)
             assert put.status_code == 201, put.text
 
     def begin_upload(self, path: str) -> str:
@@ -78,7 +78,7 @@ class FilledRegistry:
         url = f"{self.place.registry.url}/v2/{path}/blobs/uploads/"
         with self._session(path) as session:
             return (
-                urlsplit(session.post(url, timeout=20).headers["Location"])
+                urlsplit(session.post(url, timeout=300).headers["Location"])
                 ._replace(scheme="", netloc="")
                 .geturl()
             )
@@ -90,7 +90,7 @@ class FilledRegistry:
         url = f"{self.place.registry.url}/v2/{path}/manifests/{tag or digest}"
         with self._session(path) as session:
             headers = {"Content-Type": content["mediaType"]}
-            put = session.put(url, data=data, headers=headers, timeout=20)
+            put = session.put(url, data=data, headers=headers, timeout=300)
             assert put.status_code == 201, put.text
         return Digest(digest)
 

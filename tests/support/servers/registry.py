@@ -25,7 +25,7 @@ import bcrypt
 
 from support.servers.token_server import TokenServer
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 300.0
 STOP_TIMEOUT = 5.0
 
 
