@@ -22,8 +22,14 @@ help: ## list the recipes
 demo: .venv/installed ## publish examples/frontend to a registry on this machine, and run it
 	dev/demo
 
-test: .venv/installed up ## run every test
-	pytest
+# The unit tests take every branch of the core by themselves; much of the others' time is waiting.
+RUNGS ?= unit contract servers integration end_to_end action lint
+OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
+WORKERS := $(shell expr `nproc` + 1)
+
+test: .venv/installed up ## run every test; RUNGS="unit lint" runs those alone
+	$(if $(filter unit,$(RUNGS)),pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit)
+	$(if $(OTHERS),pytest -n $(WORKERS) --dist loadscope $(OTHERS))
 
 lint: .venv/installed ## run only the checkers
 	pytest tests/lint

@@ -200,12 +200,12 @@ def test_runs_at_the_same_time_share_one(runner: Runner) -> None:
 
 
 def test_what_a_killed_run_left_is_never_used_and_is_swept(runner: Runner) -> None:
-    runner.put("uv", FAKE_UV + "sleep 60\n")
+    runner.put("uv", FAKE_UV + "sleep 987\n")
     killed = subprocess.Popen(
         runner.argv("install"), env=runner.known, stdout=subprocess.DEVNULL, start_new_session=True
     )
-    deadline = time.monotonic() + 20
-    while not list(runner.home.glob("*/site/package.py")) and time.monotonic() < deadline:
+    while not list(runner.home.glob("*/site/package.py")):
+        assert killed.poll() is None
         time.sleep(0.02)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
@@ -229,7 +229,7 @@ def test_an_environment_that_nobody_uses_is_swept(runner: Runner) -> None:
     long_ago = time.time() - 31 * 24 * 60 * 60
     os.utime(old / "complete", (long_ago, long_ago))
     runner.install()
-    assert time.time() - (old / "complete").stat().st_mtime < 60, "using it renews it"
+    assert (old / "complete").stat().st_mtime > long_ago + 60, "using it renews it"
 
     os.utime(old / "complete", (long_ago, long_ago))
     with (runner.action / "requirements.txt").open("a") as file:

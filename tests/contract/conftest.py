@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from support.contract_registries import KINDS, Shelf, open_shelf
+from support.contract_registries import KINDS, ContractRegistry, open_registry
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +21,15 @@ def binary(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def shared(request: pytest.FixtureRequest) -> Iterator[Shelf]:
+def shared(request: pytest.FixtureRequest) -> Iterator[ContractRegistry]:
     kind = request.param
     binary = "" if kind == "fake" else request.getfixturevalue("binary")
-    with open_shelf(kind, binary) as shelf:
+    with open_registry(kind, binary) as shelf:
         yield shelf
 
 
 @pytest.fixture
-def shelf(shared: Shelf) -> Shelf:
+def shelf(shared: ContractRegistry) -> ContractRegistry:
     """A registry with a repository that nobody has used."""
     shared.turn_over()
     return shared

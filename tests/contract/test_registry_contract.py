@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from support.contract_registries import Image, Shelf
+from support.contract_registries import ContractRegistry, Image
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
@@ -22,16 +22,16 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 NOWHERE = Digest("sha256:" + "0" * 64)
 
 
-def at(shelf: Shelf, target: str | Digest) -> Reference:
+def at(shelf: ContractRegistry, target: str | Digest) -> Reference:
     return Reference(shelf.repository, Tag(target) if isinstance(target, str) else target)
 
 
 class TestResolve:
-    def test_a_repository_that_is_not_there(self, shelf: Shelf) -> None:
+    def test_a_repository_that_is_not_there(self, shelf: ContractRegistry) -> None:
         assert shelf.client().resolve(at(shelf, "one")) is None
         assert shelf.client().resolve(at(shelf, NOWHERE)) is None
 
-    def test_a_tag_and_a_digest(self, shelf: Shelf) -> None:
+    def test_a_tag_and_a_digest(self, shelf: ContractRegistry) -> None:
         digest = shelf.put("one", OURS)
         client = shelf.client()
         assert client.resolve(at(shelf, "one")) == digest
@@ -39,13 +39,13 @@ class TestResolve:
         assert client.resolve(at(shelf, "two")) is None
         assert client.resolve(at(shelf, NOWHERE)) is None
 
-    def test_an_index_has_a_digest_of_its_own(self, shelf: Shelf) -> None:
+    def test_an_index_has_a_digest_of_its_own(self, shelf: ContractRegistry) -> None:
         single, index = shelf.put("one", OURS), shelf.put("two", OURS, LARGER)
         client = shelf.client()
         assert client.resolve(at(shelf, "two")) == index
         assert client.resolve(at(shelf, index)) == index != single
 
-    def test_is_asked_anew_each_time(self, shelf: Shelf) -> None:
+    def test_is_asked_anew_each_time(self, shelf: ContractRegistry) -> None:
         shelf.put("one", OURS)
         client = shelf.client()
         first = client.resolve(at(shelf, "one"))
@@ -56,31 +56,31 @@ class TestResolve:
 
 class TestInspect:
     @pytest.mark.parametrize("image", [OURS, LARGER, UNLABELLED, Image((None, SOURCE))])
-    def test_one_platform(self, shelf: Shelf, image: Image) -> None:
+    def test_one_platform(self, shelf: ContractRegistry, image: Image) -> None:
         digest = shelf.put("one", image)
         found = shelf.client().inspect(shelf.repository, digest)
         assert found == Published(digest, *image.origin, image.size)
 
-    def test_what_it_was_made_from(self, shelf: Shelf) -> None:
+    def test_what_it_was_made_from(self, shelf: ContractRegistry) -> None:
         one = replace(OURS, inputs="sha256:1")
         for platforms, inputs in (((one,), "sha256:1"), ((one, OURS), "")):
             digest = shelf.put("one", *platforms)
             assert shelf.client().inspect(shelf.repository, digest).inputs == inputs
 
-    def test_platforms_that_agree(self, shelf: Shelf) -> None:
+    def test_platforms_that_agree(self, shelf: ContractRegistry) -> None:
         digest = shelf.put("one", OURS, LARGER)
         found = shelf.client().inspect(shelf.repository, digest)
         assert found == Published(digest, A, SOURCE, LARGER.size)
 
     @pytest.mark.parametrize("second", [OTHER, UNLABELLED, Image((A, SOURCE + "x"))])
     def test_platforms_that_do_not_agree_are_of_no_commit(
-        self, shelf: Shelf, second: Image
+        self, shelf: ContractRegistry, second: Image
     ) -> None:
         digest = shelf.put("one", OURS, second)
         found = shelf.client().inspect(shelf.repository, digest)
         assert found == Published(digest, None, "", max(OURS.size, second.size))
 
-    def test_a_digest_that_is_not_there(self, shelf: Shelf) -> None:
+    def test_a_digest_that_is_not_there(self, shelf: ContractRegistry) -> None:
         shelf.put("one", OURS)
         with pytest.raises(Failure) as caught:
             shelf.client().inspect(shelf.repository, NOWHERE)
@@ -88,7 +88,7 @@ class TestInspect:
 
     @pytest.mark.parametrize("platforms", [(OURS,), (OURS, LARGER)])
     def test_bytes_that_do_not_hash_to_the_digest(
-        self, shelf: Shelf, platforms: tuple[Image, ...]
+        self, shelf: ContractRegistry, platforms: tuple[Image, ...]
     ) -> None:
         layer = shelf.repository.path.encode()  # Blobs are shared by all repositories.
         digest = shelf.put("one", *(Image(each.origin, layer + each.layer) for each in platforms))
@@ -97,7 +97,7 @@ class TestInspect:
             shelf.client().inspect(shelf.repository, digest)
         assert caught.value.kind is Kind.UNVERIFIED
 
-    def test_a_run_reads_an_image_only_once(self, shelf: Shelf) -> None:
+    def test_a_run_reads_an_image_only_once(self, shelf: ContractRegistry) -> None:
         digest = shelf.put("one", Image((A, SOURCE), shelf.repository.path.encode()))
         client = shelf.client()
         first = client.inspect(shelf.repository, digest)
@@ -106,13 +106,13 @@ class TestInspect:
 
 
 class TestSize:
-    def test_is_that_of_the_largest_platform(self, shelf: Shelf) -> None:
+    def test_is_that_of_the_largest_platform(self, shelf: ContractRegistry) -> None:
         single, index = shelf.put("one", OURS), shelf.put("two", OURS, LARGER)
         client = shelf.client()
         assert client.size(shelf.repository, single) == OURS.size
         assert client.size(shelf.repository, index) == LARGER.size
 
-    def test_of_what_is_no_image(self, shelf: Shelf) -> None:
+    def test_of_what_is_no_image(self, shelf: ContractRegistry) -> None:
         digest = shelf.put("one", Image((A, SOURCE), shelf.repository.path.encode()))
         shelf.corrupt(digest)
         for each in (NOWHERE, digest):
@@ -133,13 +133,13 @@ class TestCreated:
         ],
     )
     def test_by_the_newest_platform_that_tells(
-        self, shelf: Shelf, told: list[str], created: datetime | None
+        self, shelf: ContractRegistry, told: list[str], created: datetime | None
     ) -> None:
         platforms = [replace(OURS, created=each, layer=each.encode()) for each in told]
         digest = shelf.put("one", *platforms)
         assert shelf.client().created(shelf.repository, digest) == created
 
-    def test_of_what_is_no_image(self, shelf: Shelf) -> None:
+    def test_of_what_is_no_image(self, shelf: ContractRegistry) -> None:
         image = Image((A, SOURCE), shelf.repository.path.encode(), created="2026-01-01T00:00:00Z")
         digest = shelf.put("one", image)
         shelf.corrupt(digest)
@@ -150,7 +150,7 @@ class TestCreated:
 @pytest.mark.parametrize("platforms", [(OURS,), (OURS, LARGER)], ids=["single", "index"])
 class TestSetTag:
     def test_a_new_tag_has_the_same_digest(
-        self, shelf: Shelf, platforms: tuple[Image, ...]
+        self, shelf: ContractRegistry, platforms: tuple[Image, ...]
     ) -> None:
         digest = shelf.put("one", *platforms)
         before = shelf.client().inspect(shelf.repository, digest)
@@ -159,7 +159,9 @@ class TestSetTag:
             assert shelf.client().resolve(at(shelf, tag)) == digest
         assert shelf.client().inspect(shelf.repository, digest) == before
 
-    def test_moves_a_tag_and_no_other(self, shelf: Shelf, platforms: tuple[Image, ...]) -> None:
+    def test_moves_a_tag_and_no_other(
+        self, shelf: ContractRegistry, platforms: tuple[Image, ...]
+    ) -> None:
         old, new = shelf.put("latest", OTHER), shelf.put("one", *platforms)
         shelf.client().set_tag(at(shelf, "old"), old)
         client = shelf.client()
@@ -170,7 +172,9 @@ class TestSetTag:
         assert client.resolve(at(shelf, "old")) == old
         assert client.resolve(at(shelf, old)) == old
 
-    def test_an_image_that_is_not_there(self, shelf: Shelf, platforms: tuple[Image, ...]) -> None:
+    def test_an_image_that_is_not_there(
+        self, shelf: ContractRegistry, platforms: tuple[Image, ...]
+    ) -> None:
         shelf.put("one", *platforms)
         with pytest.raises(Failure) as caught:
             shelf.client().set_tag(at(shelf, "two"), NOWHERE)
@@ -178,7 +182,7 @@ class TestSetTag:
         assert shelf.client().resolve(at(shelf, "two")) is None
 
     def test_bytes_that_are_not_the_digests(
-        self, shelf: Shelf, platforms: tuple[Image, ...]
+        self, shelf: ContractRegistry, platforms: tuple[Image, ...]
     ) -> None:
         layer = b"tagged" + shelf.repository.path.encode()
         digest = shelf.put("one", *(Image(each.origin, layer + each.layer) for each in platforms))
@@ -190,10 +194,10 @@ class TestSetTag:
 
 
 class TestTags:
-    def test_a_repository_that_is_not_there(self, shelf: Shelf) -> None:
+    def test_a_repository_that_is_not_there(self, shelf: ContractRegistry) -> None:
         assert shelf.client().tags(shelf.repository) == ()
 
-    def test_every_tag_and_nothing_else(self, shelf: Shelf) -> None:
+    def test_every_tag_and_nothing_else(self, shelf: ContractRegistry) -> None:
         digest = shelf.put("one", OURS, LARGER)
         shelf.put("Two_2.x", OTHER)
         shelf.client().set_tag(at(shelf, "three"), digest)
@@ -202,11 +206,11 @@ class TestTags:
 
 
 class TestCheckPush:
-    def test_publishes_nothing(self, shelf: Shelf) -> None:
+    def test_publishes_nothing(self, shelf: ContractRegistry) -> None:
         shelf.client().check_push(shelf.repository)
         assert shelf.client().tags(shelf.repository) == ()
 
-    def test_who_may_only_read(self, shelf: Shelf) -> None:
+    def test_who_may_only_read(self, shelf: ContractRegistry) -> None:
         digest = shelf.put("one", OURS)
         reader = shelf.reader()
         if reader is None:

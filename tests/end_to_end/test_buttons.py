@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from support import workflows
 from support.act import Job, Runner
 from support.events import Event
-from support.many_tags import Stock, commit_days
-from support.registries import Place
+from support.many_tags import ImageMaker, commit_days
+from support.registries import LocalRegistry
 from support.repositories import Project
 
 
@@ -19,7 +20,7 @@ from support.repositories import Project
 class Site:
     """Two published commits. `older` came first."""
 
-    place: Place
+    place: LocalRegistry
     project: Project
     runner: Runner
     older: str
@@ -37,12 +38,12 @@ class Site:
 
 
 @pytest.fixture
-def site(runner: Runner, project: Project, place: Place) -> Site:
-    runner.run(project.folder).ended()
-    older = f"commit-{project.head[:7]}"
+def site(
+    runner: Runner, project: Project, place: LocalRegistry, publish: Callable[[], str]
+) -> Site:
+    older = publish()
     project.commit()
-    runner.run(project.folder).ended()
-    return Site(place, project, runner, older, f"commit-{project.head[:7]}")
+    return Site(place, project, runner, older, publish())
 
 
 def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site) -> None:
@@ -64,15 +65,14 @@ def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site
 
 
 def test_prune_shows_its_plan_first_and_deletes_when_it_is_told(
-    runner: Runner, project: Project, place: Place
+    runner: Runner, project: Project, place: LocalRegistry, publish: Callable[[], str]
 ) -> None:
     [old] = commit_days(project, 120)
     made = (datetime.now(UTC) - timedelta(days=120)).isoformat()
-    place.retag({f"commit-{old}": Stock(place).image("old", created=made)})
-    project.commit()
-    runner.run(project.folder).ended()
-    project.commit()
-    runner.run(project.folder).ended()
+    place.retag({f"commit-{old}": ImageMaker(place).image("old", created=made)})
+    for _ in range(2):
+        project.commit()
+        publish()
     before = place.tags()
     text = workflows.button("prune.yml", place.host).replace("keep-last: 10", "keep-last: 1")
 

@@ -1,6 +1,6 @@
 """Six services in one job: they publish, one changes, one breaks, and all is well again.
 
-The story is run once for each store; every test reads what one of its chapters left.
+All is run once; every test reads what one of the runs left.
 """
 
 from __future__ import annotations
@@ -16,38 +16,36 @@ import pytest
 from conftest import Stack
 from support import monorepo, workflows
 from support.act import Job
-from support.monorepo import BROKEN, SERVICES, SHARED, Chapter
-from support.registries import REPOSITORY
-
-from end_to_end.conftest import STORES
+from support.monorepo import BROKEN, SERVICES, SHARED, WorkflowRun
+from support.registries import REPOSITORY, RegistryProcesses
 
 LABEL = "org.opencontainers.image"
 
 
 @dataclass(frozen=True)
-class Story:
+class Runs:
     """`first`: all is new; `second`: the menu changes; `third`: the order service breaks, and
     delivery changes; `fourth`: order is mended. `labels`: those of the first images."""
 
-    first: Chapter
-    second: Chapter
-    third: Chapter
-    fourth: Chapter
+    first: WorkflowRun
+    second: WorkflowRun
+    third: WorkflowRun
+    fourth: WorkflowRun
     labels: dict[str, dict[str, str]]
 
 
-@pytest.fixture(scope="module", params=STORES)
-def story(
-    request: pytest.FixtureRequest,
+@pytest.fixture(scope="module")
+def runs(
     stack: Stack,
+    registries: RegistryProcesses,
     action: Path,
     tool_cache: Path,
     engines: Callable[[str], dict[str, str]],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Story]:
+) -> Iterator[Runs]:
     home = tmp_path_factory.mktemp("monorepo")
-    variables = engines(request.param)
-    with monorepo.site(home, stack, action, tool_cache, variables) as site:
+    variables = engines("containerd")
+    with monorepo.site(home, stack, registries, action, tool_cache, variables) as site:
         project = site.project
         monorepo.commit_workflow(project, workflows.caller(site.place.host))
         first = site.run()
@@ -58,7 +56,7 @@ def story(
         project.commit({"order/Dockerfile": BROKEN, "delivery/srv/news": "By bicycle.\n"})
         third = site.run()
         project.commit({"order/Dockerfile": f"{order}# Mended.\n"})
-        yield Story(first, second, third, site.run(), labels)
+        yield Runs(first, second, third, site.run(), labels)
 
 
 def images(job: Job) -> dict[str, Any]:
@@ -83,8 +81,8 @@ def plan(job: Job) -> dict[str, dict[str, Any]]:
     return {each["service"]: each for each in steps if each["step"] in ("build", "carry", "reuse")}
 
 
-def test_six_images_get_three_tags_each(story: Story) -> None:
-    one = story.first
+def test_six_images_get_three_tags_each(runs: Runs) -> None:
+    one = runs.first
     one.job.ended()
     for service in SERVICES:
         assert set(one.tags[service]) == {one.own, *SHARED}
@@ -93,44 +91,44 @@ def test_six_images_get_three_tags_each(story: Story) -> None:
     assert len(set(one.digests().values())) == len(SERVICES), "they are six images"
 
 
-def test_each_image_names_its_service_and_its_commit(story: Story) -> None:
-    for service, labels in story.labels.items():
+def test_each_image_names_its_service_and_its_commit(runs: Runs) -> None:
+    for service, labels in runs.labels.items():
         assert labels[f"{LABEL}.title"] == service
-        assert labels[f"{LABEL}.revision"] == story.first.sha
+        assert labels[f"{LABEL}.revision"] == runs.first.sha
         assert labels[f"{LABEL}.source"] == f"https://github.com/{REPOSITORY}"
 
 
-def test_each_build_has_a_fold_of_its_own(story: Story) -> None:
-    folds = story.first.job.commands("group")
+def test_each_build_has_a_fold_of_its_own(runs: Runs) -> None:
+    folds = runs.first.job.commands("group")
     assert [each for each in folds if each.startswith("Building ")] == [
         f"Building {service}" for service in SERVICES
     ]
 
 
-def test_each_service_is_tried_before_it_is_pushed(story: Story) -> None:
-    said = "\n".join(story.first.job.printed)
+def test_each_service_is_tried_before_it_is_pushed(runs: Runs) -> None:
+    said = "\n".join(runs.first.job.printed)
     for service in SERVICES:
         tried = re.search(rf"^{service}: port \d+, path /\S* answered 200 ", said, re.MULTILINE)
         pushed = re.search(rf"pushed +\S+/feastflow-{service}:", said)
         assert tried, service
         assert pushed
         assert tried.start() < pushed.start()
-    assert f"feastflow-payment:{story.first.own} runs as 65532:65532" in said, "its own check"
+    assert f"feastflow-payment:{runs.first.own} runs as 65532:65532" in said, "its own check"
 
 
-def test_the_summary_lists_all_six(story: Story) -> None:
-    found = rows(story.first.job)
+def test_the_summary_lists_all_six(runs: Runs) -> None:
+    found = rows(runs.first.job)
     assert tuple(found) == SERVICES
     for service, row in found.items():
-        digest = story.first.digests()[service].partition(":")[2]
+        digest = runs.first.digests()[service].partition(":")[2]
         assert "built" in row
         assert digest[:12] in row
-        for tag in (story.first.own, *SHARED):
+        for tag in (runs.first.own, *SHARED):
             assert f"<code>{tag}</code>" in row
 
 
-def test_one_change_builds_one_and_carries_five(story: Story) -> None:
-    one, two = story.first, story.second
+def test_one_change_builds_one_and_carries_five(runs: Runs) -> None:
+    one, two = runs.first, runs.second
     two.job.ended()
     others = [each for each in SERVICES if each != "menu"]
     assert actions(two.job) == {**dict.fromkeys(others, "carried"), "menu": "built"}
@@ -143,8 +141,8 @@ def test_one_change_builds_one_and_carries_five(story: Story) -> None:
     assert two.digests(one.own) == one.digests(), "a commit tag is written once"
 
 
-def test_who_is_carried_is_told_since_when(story: Story) -> None:
-    one, two = story.first, story.second
+def test_who_is_carried_is_told_since_when(runs: Runs) -> None:
+    one, two = runs.first, runs.second
     for service, step in plan(two.job).items():
         if service == "menu":
             assert step["why"] == f"it changed since {one.sha[:7]}"
@@ -154,15 +152,15 @@ def test_who_is_carried_is_told_since_when(story: Story) -> None:
             assert f"carried, unchanged since {one.sha[:7]}" in rows(two.job)[service]
 
 
-def test_nothing_else_is_built_or_tried(story: Story) -> None:
-    folds = story.second.job.commands("group")
+def test_nothing_else_is_built_or_tried(runs: Runs) -> None:
+    folds = runs.second.job.commands("group")
     assert [each for each in folds if each.startswith("Building ")] == ["Building menu"]
-    answered = [line for line in story.second.job.printed if " answered " in line]
+    answered = [line for line in runs.second.job.printed if " answered " in line]
     assert [line.partition(":")[0] for line in answered] == ["menu"]
 
 
-def test_a_broken_service_fails_the_run_by_its_name(story: Story) -> None:
-    job = story.third.job.failed(4)
+def test_a_broken_service_fails_the_run_by_its_name(runs: Runs) -> None:
+    job = runs.third.job.failed(4)
     assert len(job.errors) == 1
     assert "order" in job.errors[0]
     assert "/nothing" in job.errors[0], "what BuildKit says of it"
@@ -171,8 +169,8 @@ def test_a_broken_service_fails_the_run_by_its_name(story: Story) -> None:
     assert "order" in job.outputs()["reason"]
 
 
-def test_the_others_are_published_but_no_shared_tag_moves(story: Story) -> None:
-    two, three = story.second, story.third
+def test_the_others_are_published_but_no_shared_tag_moves(runs: Runs) -> None:
+    two, three = runs.second, runs.third
     assert three.shared == two.shared
     assert set(three.digests()) == set(SERVICES) - {"order"}
     assert three.digests()["delivery"] != two.digests()["delivery"]
@@ -181,22 +179,22 @@ def test_the_others_are_published_but_no_shared_tag_moves(story: Story) -> None:
     assert three.digests(two.own) == two.digests()
 
 
-def test_the_failed_run_says_what_was_written_and_what_was_not(story: Story) -> None:
-    said = "\n".join(story.third.job.printed)
+def test_the_failed_run_says_what_was_written_and_what_was_not(runs: Runs) -> None:
+    said = "\n".join(runs.third.job.printed)
     written = re.search(r"^Written before the failure: (.*)$", said, re.MULTILINE)
     undone = re.search(r"^Not done: (.*)$", said, re.MULTILINE)
     assert written
     assert undone
     for service in SERVICES:
-        own = f"/feastflow-{service}:{story.third.own}"
+        own = f"/feastflow-{service}:{runs.third.own}"
         assert (own in written[1]) == (service != "order")
-    assert f"/feastflow-order:{story.third.own}" in undone[1]
+    assert f"/feastflow-order:{runs.third.own}" in undone[1]
     assert "/feastflow-delivery:latest" in undone[1]
     assert "In doubt" not in said
 
 
-def test_the_next_commit_mends_it_all(story: Story) -> None:
-    three, four = story.third, story.fourth
+def test_the_next_commit_mends_it_all(runs: Runs) -> None:
+    three, four = runs.third, runs.fourth
     four.job.ended()
     others = [each for each in SERVICES if each != "order"]
     assert actions(four.job) == {**dict.fromkeys(others, "carried"), "order": "built"}
@@ -207,8 +205,8 @@ def test_the_next_commit_mends_it_all(story: Story) -> None:
     assert three.own not in four.tags["order"], "what broke was never published"
     since = {each: step.get("since") for each, step in plan(four.job).items()}
     expected = {
-        **dict.fromkeys(("frontend", "pricing", "payment"), story.first.sha),
-        "menu": story.second.sha,
+        **dict.fromkeys(("frontend", "pricing", "payment"), runs.first.sha),
+        "menu": runs.second.sha,
         "delivery": three.sha,
         "order": None,
     }

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 from conftest import Stack
 from support.feastflow import FeastFlow, lay_out
-from support.machine import GITHUB_TOKEN, Machine
-from support.registries import REPOSITORY, Auth, Place
-from support.repositories import MARK, Project
+from support.machine import Machine
+from support.registries import LocalRegistry
+from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
-from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
+from support.servers.github_api import GitHubApi
 
 REMOTE = "feastflow-tests"
 BUILDERS = ("classic", "containerd", "remote")
@@ -38,45 +35,22 @@ class Builder:
 
 
 @pytest.fixture(scope="session")
-def docker_config(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Docker configuration with buildx, without credentials, apart from the developer's."""
-    folder = tmp_path_factory.mktemp("docker-config")
-    known = stack.variables().get("DOCKER_CONFIG")
-    if known and Path(known, "cli-plugins").exists():
-        shutil.copytree(Path(known, "cli-plugins"), folder / "cli-plugins", symlinks=True)
-    (folder / "config.json").write_text('{"auths": {}}')
-    return folder
-
-
-@pytest.fixture(scope="session")
-def builders(stack: Stack, docker_config: Path) -> Iterator[Callable[[str], Builder]]:
-    """Give a builder by its name; what tests leave in its engine is removed in the end."""
-    known: dict[str, Builder] = {}
+def builders(stack: Stack, engines: Callable[[str], dict[str, str]]) -> Callable[[str], Builder]:
+    """Give a builder by its name."""
+    given: dict[str, Builder] = {}
 
     def give(name: str) -> Builder:
-        if name not in known:
-            store = "classic" if name == "classic" else "containerd"
-            found = stack.variables(store)
-            variables = {each: found[each] for each in ("PATH", "DOCKER_HOST")}
-            variables["DOCKER_CONFIG"] = str(docker_config)
+        if name not in given:
+            variables = engines("classic" if name == "classic" else "containerd")
             if name == "remote":
                 create = ["create", "--driver", "remote", "--name", REMOTE, stack.buildkit]
                 subprocess.run(
                     ["docker", "buildx", *create], env=variables, check=True, capture_output=True
                 )
-            known[name] = Builder(name, variables)
-        return known[name]
+            given[name] = Builder(name, variables)
+        return given[name]
 
-    yield give
-    for builder in known.values():
-        _remove_images(builder.variables["DOCKER_HOST"])
-
-
-def _remove_images(host: str) -> None:
-    client = docker.DockerClient(base_url=host, timeout=300)
-    with suppress(docker.errors.APIError):  # Of another session, which prunes at the same time.
-        client.images.prune(filters={"dangling": False, "label": MARK})
-    client.close()
+    return give
 
 
 @pytest.fixture(params=BUILDERS)
@@ -119,14 +93,6 @@ def project(pattern: Project, tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def api(project: Project) -> Iterator[GitHubApi]:
-    """GitHub's API over the project's remote."""
-    tokens = {GITHUB_TOKEN: [READ, WRITE_STATUS]}
-    with GitHubApi(project.origin, name=REPOSITORY, tokens=tokens, private=True) as api:
-        yield api
-
-
-@pytest.fixture
 def github(api: GitHubApi) -> Iterator[FaultProxy]:
     """The way to GitHub's API, where it can fail."""
     with FaultProxy(api.url) as proxy:
@@ -134,31 +100,12 @@ def github(api: GitHubApi) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def places(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., Place]]:
-    """Open a registry with a kind of auth; closed when the test ends."""
-    with ExitStack() as open_:
-
-        def give(auth: Auth = "htpasswd", *, reader: bool = False) -> Place:
-            path = stack.variables()["PATH"]
-            place = Place(auth, home=tmp_path / f"witness-{auth}", path=path, reader=reader)
-            return open_.enter_context(place)
-
-        yield give
-
-
-@pytest.fixture
-def place(places: Callable[..., Place]) -> Place:
-    """A registry with a password file."""
-    return places()
-
-
-@pytest.fixture
 def machines(
     tmp_path: Path, project: Project, github: FaultProxy
-) -> Callable[[Place, Builder], Machine]:
+) -> Callable[[LocalRegistry, Builder], Machine]:
     """Set up a machine with a builder that publishes to a place."""
 
-    def give(place: Place, builder: Builder) -> Machine:
+    def give(place: LocalRegistry, builder: Builder) -> Machine:
         return Machine(tmp_path / "machine", project, place, builder.variables, github.url)
 
     return give
@@ -166,7 +113,7 @@ def machines(
 
 @pytest.fixture
 def machine(
-    machines: Callable[[Place, Builder], Machine], place: Place, classic: Builder
+    machines: Callable[[LocalRegistry, Builder], Machine], place: LocalRegistry, classic: Builder
 ) -> Machine:
     """A machine with the classic engine, and a registry with a password file."""
     return machines(place, classic)

@@ -6,9 +6,8 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from support.machine import GITHUB_TOKEN
 from support.random_histories import ENVIRON
-from support.registries import REPOSITORY
+from support.registries import GITHUB_TOKEN, REPOSITORY
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import GitHubApi

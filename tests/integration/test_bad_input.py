@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.machine import Machine, Ran
-from support.registries import Place
+from support.registries import LocalRegistry
 
 from feastflow_registry.builder.diagnosis import is_denied
 
@@ -271,7 +271,7 @@ def test_a_reserved_git_tag(machine: Machine) -> None:
 
 
 def test_a_failing_build_is_exit_4_and_nothing_is_pushed(
-    machine: Machine, place: Place, builders: Callable[..., Any]
+    machine: Machine, place: LocalRegistry, builders: Callable[..., Any]
 ) -> None:
     machine.project.commit({"Dockerfile": "FROM scratch\nCOPY not-there /\n"})
     for name in ("classic", "remote"):

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from support.builds import Workshop, script
+from support.builds import BuildSetup, script
 from support.memory import FakeLog
-from support.registries import Place
+from support.registries import LocalRegistry
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.services import Secret
@@ -21,9 +21,9 @@ from integration.conftest import BUILDERS, Builder
 
 
 @pytest.fixture
-def shop(builder: Builder, place: Place, busybox: Path, tmp_path: Path) -> Workshop:
+def shop(builder: Builder, place: LocalRegistry, busybox: Path, tmp_path: Path) -> BuildSetup:
     """Each way to build in turn."""
-    return Workshop(builder, place, tmp_path, busybox)
+    return BuildSetup(builder, place, tmp_path, busybox)
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Folds(FakeLog):
 NOISE = re.compile(r"sha256:|transferring|resolve|\[internal\]|\[auth\]|^\s*$")
 
 
-def test_each_service_has_its_fold_and_each_line_is_there_once(shop: Workshop) -> None:
+def test_each_service_has_its_fold_and_each_line_is_there_once(shop: BuildSetup) -> None:
     names = ["pricing", "menu", "or.der", "or_der"]
     count = "for i in 1 2 3 4 5; do echo {0} $i; /busybox sleep 0.1; done"
     images = [shop.image(name, script(count.format(name))) for name in names]
@@ -69,7 +69,7 @@ def test_each_service_has_its_fold_and_each_line_is_there_once(shop: Workshop) -
         assert not [each for each in lines if NOISE.search(each)]
 
 
-def test_a_second_build_says_cached(shop: Workshop) -> None:
+def test_a_second_build_says_cached(shop: BuildSetup) -> None:
     image = shop.image("app", script(f"echo {shop.word}"))
     shop.engine(Folds()).build([image], push=True)
     log = Folds()
@@ -81,7 +81,7 @@ def test_a_second_build_says_cached(shop: Workshop) -> None:
     assert len(begun) == 3, steps
 
 
-def test_a_failing_service_keeps_no_other_from_being_built(shop: Workshop) -> None:
+def test_a_failing_service_keeps_no_other_from_being_built(shop: BuildSetup) -> None:
     word = shop.word
     images = [
         shop.image("slow", script(f"echo {word}; /busybox sleep 2; echo slow is done")),
@@ -111,7 +111,7 @@ def test_a_failing_service_keeps_no_other_from_being_built(shop: Workshop) -> No
     assert log.found["Building slow"].count("  slow is done") == 1
 
 
-def test_a_service_that_is_reused_is_built_from_and_published_nowhere(shop: Workshop) -> None:
+def test_a_service_that_is_reused_is_built_from_and_published_nowhere(shop: BuildSetup) -> None:
     base = shop.image("base", platforms=())
     image = shop.image(
         "app",
@@ -130,7 +130,7 @@ def test_a_service_that_is_reused_is_built_from_and_published_nowhere(shop: Work
     assert repositories.split() == ["feastflow/app"]
 
 
-def test_secrets_are_what_they_name_and_replace_nothing_of_ours(shop: Workshop) -> None:
+def test_secrets_are_what_they_name_and_replace_nothing_of_ours(shop: BuildSetup) -> None:
     (shop.folder / "a,b").write_text("of a file")
     shop.variables = {"DOCKER_AUTH_CONFIG": "mine", "BUILDX_GIT_INFO": "yours"}
     secrets = (
@@ -152,9 +152,13 @@ def test_secrets_are_what_they_name_and_replace_nothing_of_ours(shop: Workshop) 
 
 @pytest.mark.parametrize("name", ["classic", "containerd"])
 def test_pushes_at_once_have_a_fold_each(
-    builders: Callable[[str], Builder], place: Place, busybox: Path, tmp_path: Path, name: str
+    builders: Callable[[str], Builder],
+    place: LocalRegistry,
+    busybox: Path,
+    tmp_path: Path,
+    name: str,
 ) -> None:
-    shop = Workshop(builders(name), place, tmp_path, busybox)
+    shop = BuildSetup(builders(name), place, tmp_path, busybox)
     images = [shop.image(f"app{i}", script(f"echo {i} > /{i}")) for i in range(6)]
     built = shop.engine(Folds()).build(images, push=True)
     log, engine = Folds(), shop.engine()
@@ -178,10 +182,14 @@ def test_pushes_at_once_have_a_fold_each(
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_docker_is_asked_twice(
-    builders: Callable[[str], Builder], place: Place, busybox: Path, tmp_path: Path, name: str
+    builders: Callable[[str], Builder],
+    place: LocalRegistry,
+    busybox: Path,
+    tmp_path: Path,
+    name: str,
 ) -> None:
     """One question for the plugin, its version and the context; one for the driver."""
-    shop = Workshop(builders(name), place, tmp_path, busybox)
+    shop = BuildSetup(builders(name), place, tmp_path, busybox)
     engine = shop.engine()
     asked: list[str] = []
     run = engine.buildx._run

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.builds import EPOCH, Workshop, script
-from support.registries import Place
+from support.builds import EPOCH, BuildSetup, script
+from support.registries import LocalRegistry
 
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature, is_lacking
 from feastflow_registry.model.errors import Failure, Kind
@@ -27,19 +27,19 @@ UNABLE = [cell for cell in CELLS if cell not in ABLE]
 
 @pytest.fixture
 def workshops(
-    builders: Callable[[str], Builder], place: Place, busybox: Path, tmp_path: Path
-) -> Callable[[str], Workshop]:
-    def give(name: str) -> Workshop:
-        return Workshop(builders(name), place, tmp_path, busybox)
+    builders: Callable[[str], Builder], place: LocalRegistry, busybox: Path, tmp_path: Path
+) -> Callable[[str], BuildSetup]:
+    def give(name: str) -> BuildSetup:
+        return BuildSetup(builders(name), place, tmp_path, busybox)
 
     return give
 
 
-def cache_of(shop: Workshop) -> str:
+def cache_of(shop: BuildSetup) -> str:
     return f"type=registry,ref={shop.place.host}/feastflow/app:buildcache"
 
 
-def words(shop: Workshop, feature: Feature) -> dict[str, Any]:
+def words(shop: BuildSetup, feature: Feature) -> dict[str, Any]:
     """What a build says that asks for a feature."""
     asked: dict[Feature, dict[str, Any]] = {
         Feature.PLATFORMS: {"platforms": TWO},
@@ -50,7 +50,7 @@ def words(shop: Workshop, feature: Feature) -> dict[str, Any]:
     return asked.get(feature, {})
 
 
-def options(shop: Workshop, feature: Feature) -> list[str]:
+def options(shop: BuildSetup, feature: Feature) -> list[str]:
     """The same for plain buildx."""
     epoch = ["--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"]
     name = f"{shop.place.host}/feastflow/app"
@@ -65,7 +65,7 @@ def options(shop: Workshop, feature: Feature) -> list[str]:
 
 @pytest.mark.parametrize(("name", "feature"), UNABLE)
 def test_what_is_refused_is_impossible(
-    workshops: Callable[[str], Workshop], name: str, feature: Feature
+    workshops: Callable[[str], BuildSetup], name: str, feature: Feature
 ) -> None:
     shop = workshops(name)
     image, other = shop.image("app", **words(shop, feature)), shop.image("other")
@@ -91,14 +91,14 @@ def test_what_is_refused_is_impossible(
 
 @pytest.mark.parametrize(("name", "feature"), ABLE)
 def test_what_is_allowed_is_done(
-    workshops: Callable[[str], Workshop], name: str, feature: Feature
+    workshops: Callable[[str], BuildSetup], name: str, feature: Feature
 ) -> None:
     shop = workshops(name)
     assert shop.engine().kind is KINDS[name]
     CHECKS[feature](shop)
 
 
-def check_platforms(shop: Workshop) -> None:
+def check_platforms(shop: BuildSetup) -> None:
     image = shop.image("app", platforms=TWO)
     digest = shop.publish(image)
     found = [each["platform"] for each in shop.manifest(image, digest)["manifests"]]
@@ -108,13 +108,13 @@ def check_platforms(shop: Workshop) -> None:
     ]
 
 
-def check_attestation(shop: Workshop) -> None:
+def check_attestation(shop: BuildSetup) -> None:
     image = shop.image("app", attest=(PROVENANCE,))
     predicates = _predicates(shop, image, shop.publish(image))
     assert predicates == ["https://slsa.dev/provenance/v0.2"]
 
 
-def _predicates(shop: Workshop, image: Any, digest: str) -> list[str]:
+def _predicates(shop: BuildSetup, image: Any, digest: str) -> list[str]:
     found = []
     for each in shop.manifest(image, digest)["manifests"]:
         if each.get("annotations", {}).get("vnd.docker.reference.type") == "attestation-manifest":
@@ -123,7 +123,7 @@ def _predicates(shop: Workshop, image: Any, digest: str) -> list[str]:
     return sorted(found)
 
 
-def check_cache(shop: Workshop) -> None:
+def check_cache(shop: BuildSetup) -> None:
     image = shop.image("app", script(f"echo {shop.word}"), **words(shop, Feature.CACHE))
     shop.publish(image)
     kept = shop.manifest(image, "buildcache")
@@ -139,13 +139,13 @@ def check_cache(shop: Workshop) -> None:
     assert _is_cached(shop)
 
 
-def _is_cached(shop: Workshop) -> bool:
+def _is_cached(shop: BuildSetup) -> bool:
     [step] = [each for each in shop.quoted() if "RUN" in each]
     tag = step.partition("]")[0]
     return any(each.startswith(tag) and each.endswith(" CACHED") for each in shop.quoted())
 
 
-def check_reproducible(shop: Workshop) -> None:
+def check_reproducible(shop: BuildSetup) -> None:
     ours = [shop.image("app", script("date > /now; rm /now"), no_cache=True, epoch=EPOCH)]
     digests = {shop.publish(ours[0])}
     ours.append(shop.image("app", script("date > /now; rm /now"), no_cache=True, epoch=EPOCH))
@@ -158,7 +158,7 @@ def check_reproducible(shop: Workshop) -> None:
     assert len(without) == 2, "which is not so of itself"
 
 
-def _reproduce(shop: Workshop) -> list[str]:
+def _reproduce(shop: BuildSetup) -> list[str]:
     shop.image("app")
     file = str(shop.folder / "metadata.json")
     words = [*options(shop, Feature.REPRODUCIBLE), "--no-cache", "--metadata-file", file]
@@ -166,14 +166,14 @@ def _reproduce(shop: Workshop) -> list[str]:
     return [json.loads(Path(file).read_text())["containerimage.digest"]]
 
 
-def check_by_digest(shop: Workshop) -> None:
+def check_by_digest(shop: BuildSetup) -> None:
     image = shop.image("app")
     digest = shop.publish(image)
     assert shop.manifest(image, digest)
     assert shop.place.tags("feastflow/app") == {}
 
 
-CHECKS: dict[Feature, Callable[[Workshop], None]] = {
+CHECKS: dict[Feature, Callable[[BuildSetup], None]] = {
     Feature.PLATFORMS: check_platforms,
     Feature.ATTEST: check_attestation,
     Feature.CACHE: check_cache,
@@ -183,7 +183,7 @@ CHECKS: dict[Feature, Callable[[Workshop], None]] = {
 
 
 def test_everything_that_is_missing_is_told_at_once(
-    workshops: Callable[[str], Workshop],
+    workshops: Callable[[str], BuildSetup],
 ) -> None:
     shop = workshops("classic")
     asked: dict[str, Any] = {
@@ -199,7 +199,7 @@ def test_everything_that_is_missing_is_told_at_once(
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_every_builder_keeps_a_cache_inside_the_image(
-    workshops: Callable[[str], Workshop], name: str
+    workshops: Callable[[str], BuildSetup], name: str
 ) -> None:
     shop = workshops(name)
     step = script(f"echo {shop.word}")
@@ -215,7 +215,7 @@ def test_every_builder_keeps_a_cache_inside_the_image(
 
 @pytest.mark.parametrize("name", ["containerd", "remote"])
 def test_a_bill_of_materials_by_a_scanner_of_ones_own(
-    workshops: Callable[[str], Workshop], name: str
+    workshops: Callable[[str], BuildSetup], name: str
 ) -> None:
     """https://github.com/moby/buildkit/blob/master/docs/attestations/sbom-protocol.md"""
     shop = workshops(name)
@@ -236,7 +236,7 @@ def test_a_bill_of_materials_by_a_scanner_of_ones_own(
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_another_platforms_program_names_the_emulator(
-    workshops: Callable[[str], Workshop], name: str
+    workshops: Callable[[str], BuildSetup], name: str
 ) -> None:
     shop = workshops(name)
     image = shop.image("app", "COPY --chmod=755 page-* /program", 'RUN ["/program"]')
@@ -248,7 +248,7 @@ def test_another_platforms_program_names_the_emulator(
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_a_pull_request_builds_with_every_word(
-    workshops: Callable[[str], Workshop], builders: Callable[[str], Builder], name: str
+    workshops: Callable[[str], BuildSetup], builders: Callable[[str], Builder], name: str
 ) -> None:
     """What is not pushed is loaded into an engine, which may keep less than a registry."""
     shop = workshops(name)

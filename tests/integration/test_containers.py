@@ -13,8 +13,8 @@ from pathlib import Path
 
 import docker
 import pytest
-from support.registries import Place
-from support.web_images import Images, Laid, lay
+from support.registries import LocalRegistry
+from support.web_images import Images, MakeImages, make_images
 
 from feastflow_registry.builder import smoke_test
 from feastflow_registry.builder.smoke_test import SmokeTester
@@ -24,17 +24,17 @@ SLEEP = ("/bin/busybox", "sleep", "100")
 
 
 @pytest.fixture
-def laid(
-    builders: Callable[[str], Builder], place: Place, busybox: Path, tmp_path: Path
-) -> Iterator[Laid]:
+def make(
+    builders: Callable[[str], Builder], place: LocalRegistry, busybox: Path, tmp_path: Path
+) -> Iterator[MakeImages]:
     """Images by the way they are made."""
-    yield from lay(builders, place, busybox, tmp_path)
+    yield from make_images(builders, place, busybox, tmp_path)
 
 
 @pytest.fixture
-def images(laid: Laid) -> Images:
+def images(make: MakeImages) -> Images:
     """Images in the classic engine."""
-    return laid("classic")
+    return make("classic")
 
 
 def test_beside_a_container_of_our_own_it_shares_the_network(images: Images) -> None:
@@ -50,7 +50,7 @@ def test_beside_a_container_of_our_own_it_shares_the_network(images: Images) -> 
 
     def judge(hostname: str) -> None:
         seen.clear()
-        changes = {"sleep": sleep, "hostname": hostname, "patience": 30.0}
+        changes = {"sleep": sleep, "hostname": hostname, "patience": 60.0}
         assert images.judge(images.service(path="/"), image, **changes) is None
 
     own = images.client.containers.create(

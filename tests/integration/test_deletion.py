@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import requests
 from conftest import Stack
-from support.docker_hub import fails, find_registry, tags
+from support.docker_hub import fails, tags
 from support.fault_scenes import KINDS
+from support.registries import find_registry
 from support.servers import images
 from support.servers.fault_proxy import Fault, FaultProxy
 from support.servers.registry import Registry

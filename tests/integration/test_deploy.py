@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.machine import PROGRAM, Machine, Ran
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.servers.faults import Fault
 
 from integration.conftest import Builder
@@ -206,8 +206,8 @@ def test_json_is_for_programs(shop: Shop) -> None:
 
 @pytest.mark.parametrize("event", ["pull_request", "push"])
 def test_whoever_may_read_the_registry_needs_no_credentials(
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
     classic: Builder,
     event: str,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.machine import Machine, Ran
-from support.registries import REPOSITORY, USER, Place
+from support.registries import REPOSITORY, USER, LocalRegistry
 from support.servers.docker_hub import Account, DockerHub, Scope
 from support.servers.fault_proxy import Fault
 from support.servers.registry import Registry
@@ -18,7 +18,7 @@ PULLS = {"ratelimit-limit": "200;w=21600", "ratelimit-remaining": "187;w=21600"}
 
 
 @pytest.fixture
-def hub(place: Place) -> Iterator[DockerHub]:
+def hub(place: LocalRegistry) -> Iterator[DockerHub]:
     """Docker Hub's own API over the registry."""
     with DockerHub(place.registry.storage, {USER: Account(place.token)}) as hub:
         yield hub
@@ -37,7 +37,9 @@ def finding(ran: Ran, name: str) -> tuple[str, str]:
     return lines[index], lines[index + 1]
 
 
-def test_docker_hub_when_all_is_well(machine: Machine, place: Place, hub: DockerHub) -> None:
+def test_docker_hub_when_all_is_well(
+    machine: Machine, place: LocalRegistry, hub: DockerHub
+) -> None:
     machine.publish().ended()
     place.proxy.add(Fault("status", method="HEAD", path="latest", status=200, headers=PULLS))
     before = place.tags()
@@ -62,7 +64,7 @@ def test_docker_hub_when_all_is_well(machine: Machine, place: Place, hub: Docker
 
 
 def test_docker_hub_when_people_do_not_see_their_images(
-    machine: Machine, place: Place, hub: DockerHub
+    machine: Machine, place: LocalRegistry, hub: DockerHub
 ) -> None:
     machine.publish().ended()
     hub.private = {REPOSITORY}
@@ -78,7 +80,9 @@ def test_docker_hub_when_people_do_not_see_their_images(
     assert "Tag mutability" in fix
 
 
-def test_docker_hub_before_the_first_push(machine: Machine, place: Place, hub: DockerHub) -> None:
+def test_docker_hub_before_the_first_push(
+    machine: Machine, place: LocalRegistry, hub: DockerHub
+) -> None:
     ran = examine(machine, hub).ended()
     assert "not there yet" in finding(ran, f"visibility of {place.repository}")[0]
     assert finding(ran, f"prune of {place.repository}")[0].endswith(": nothing to delete")
@@ -87,7 +91,7 @@ def test_docker_hub_before_the_first_push(machine: Machine, place: Place, hub: D
 
 @pytest.mark.parametrize(("rule", "tag"), [("latest", "latest"), ("sprint.*", "sprint3")])
 def test_a_rule_that_blocks_a_shared_tag_fails(
-    machine: Machine, place: Place, hub: DockerHub, rule: str, tag: str
+    machine: Machine, place: LocalRegistry, hub: DockerHub, rule: str, tag: str
 ) -> None:
     machine.publish().ended()
     hub.immutable = {REPOSITORY: [rule]}
@@ -102,7 +106,7 @@ def test_a_rule_that_blocks_a_shared_tag_fails(
 
 @pytest.mark.parametrize("scope", ["repo:read", "repo:write"])
 def test_a_token_that_may_not_delete_is_advice(
-    machine: Machine, place: Place, hub: DockerHub, scope: Scope
+    machine: Machine, place: LocalRegistry, hub: DockerHub, scope: Scope
 ) -> None:
     machine.publish().ended()
     hub.accounts = {USER: Account(place.token, scope)}
@@ -113,7 +117,7 @@ def test_a_token_that_may_not_delete_is_advice(
     assert "Read, Write & Delete" in fix
 
 
-def test_an_api_that_is_not_there_is_advice(machine: Machine, place: Place) -> None:
+def test_an_api_that_is_not_there_is_advice(machine: Machine, place: LocalRegistry) -> None:
     environ = {**machine.runner(command="doctor"), "FEASTFLOW_HUB_URL": "http://127.0.0.1:1"}
     ran = machine.run(environ).ended()
     said, fix = finding(ran, f"visibility of {place.repository}")
@@ -124,8 +128,8 @@ def test_an_api_that_is_not_there_is_advice(machine: Machine, place: Place) -> N
 @pytest.mark.parametrize("auth", ["htpasswd", "token"])
 def test_a_registry_that_deletes(
     auth: str,
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
     classic: Builder,
 ) -> None:
     place = places(auth)
@@ -140,9 +144,9 @@ def test_a_registry_that_deletes(
         }
 
 
-def test_a_registry_that_does_not_delete_is_advice(machine: Machine, place: Place) -> None:
-    registry = place.registry
-    with Registry(users=registry.users, delete=False, binary=registry._binary) as other:
+def test_a_registry_that_does_not_delete_is_advice(machine: Machine, place: LocalRegistry) -> None:
+    binary = place.registry._binary
+    with Registry(users={USER: place.token}, delete=False, binary=binary) as other:
         place.proxy.upstream = other.url
         ran = examine(machine).ended()
     said, fix = finding(ran, f"prune of {place.repository}")
@@ -151,7 +155,7 @@ def test_a_registry_that_does_not_delete_is_advice(machine: Machine, place: Plac
     assert "REGISTRY_STORAGE_DELETE_ENABLED=true" in fix
 
 
-def test_a_registry_that_is_not_there_fails_soon(machine: Machine, place: Place) -> None:
+def test_a_registry_that_is_not_there_fails_soon(machine: Machine, place: LocalRegistry) -> None:
     host = f"localhost:{place.proxy.port}"
     environ = machine.runner(command="doctor")
     place.proxy.stop()
@@ -164,7 +168,9 @@ def test_a_registry_that_is_not_there_fails_soon(machine: Machine, place: Place)
     assert len(ran.errors) == 1
 
 
-def test_every_command_fails_soon_where_nothing_listens(machine: Machine, place: Place) -> None:
+def test_every_command_fails_soon_where_nothing_listens(
+    machine: Machine, place: LocalRegistry
+) -> None:
     environ = machine.runner()
     place.proxy.stop()
     ran = machine.call(environ).ended(5)
@@ -174,7 +180,7 @@ def test_every_command_fails_soon_where_nothing_listens(machine: Machine, place:
 
 
 def test_nothing_is_tried_where_a_run_may_not_push(
-    machine: Machine, place: Place, hub: DockerHub
+    machine: Machine, place: LocalRegistry, hub: DockerHub
 ) -> None:
     machine.publish().ended()
     before = len(place.requests())

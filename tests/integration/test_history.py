@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.machine import GITHUB_TOKEN
-from support.registries import REPOSITORY
+from support.registries import GITHUB_TOKEN, REPOSITORY
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault

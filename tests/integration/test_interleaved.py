@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.fault_scenes import Cached
 from support.machine import Machine, Ran
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.servers.faults import Fault
 
 from integration.conftest import Builder
@@ -26,11 +26,11 @@ def _held(machine: Machine, fault: Fault, **facts: Any) -> Iterator[list[Ran]]:
     machine.place.proxy.add(fault)
     thread.start()
     try:
-        assert fault.arrived.wait(20), "the run never made that request"
+        assert fault.arrived.wait(300), "the run never made that request"
         yield found
     finally:
         fault.release()
-        thread.join(30)
+        thread.join(300)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def _head(machine: Machine) -> str:
     return machine.project.git("rev-parse", "HEAD", at=machine.workspace)
 
 
-def _check_newest(place: Place, older: str, newer: str) -> None:
+def _check_newest(place: LocalRegistry, older: str, newer: str) -> None:
     tags = place.tags()
     assert tags["latest"] == tags["sprint3"] == tags[f"commit-{newer[:7]}"]
     assert tags["latest"] != tags[f"commit-{older[:7]}"]
@@ -77,7 +77,7 @@ def _check_newest(place: Place, older: str, newer: str) -> None:
 
 @pytest.mark.parametrize("first", ["older", "newer"])
 def test_latest_ends_on_the_newer_commit(
-    machine: Machine, other: Machine, place: Place, first: str
+    machine: Machine, other: Machine, place: LocalRegistry, first: str
 ) -> None:
     older = machine.project.head
     newer = machine.project.commit()  # In `machine`; the older one is in `other`.
@@ -89,7 +89,7 @@ def test_latest_ends_on_the_newer_commit(
 def test_so_it_does_at_every_other_moment(
     machine: Machine,
     other: Machine,
-    place: Place,
+    place: LocalRegistry,
     remote: Builder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -119,7 +119,7 @@ def test_so_it_does_at_every_other_moment(
 def test_two_runs_of_one_commit_end_with_one_digest(
     machine: Machine,
     other: Machine,
-    place: Place,
+    place: LocalRegistry,
     builders: Callable[[str], Builder],
     moment: dict[str, Any],
 ) -> None:

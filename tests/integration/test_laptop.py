@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.machine import PROGRAM, Machine, Ran
-from support.registries import REPOSITORY, USER, Place
+from support.registries import REPOSITORY, USER, LocalRegistry
 from support.repositories import MARK
 
 from integration.conftest import Builder
@@ -34,7 +34,7 @@ def _ended(ran: Ran, code: int = 0) -> Ran:
 
 @pytest.mark.parametrize("name", ["classic", "containerd"])
 def test_build_then_push_pushes_what_was_built(
-    machine: Machine, place: Place, builders: Callable[[str], Builder], name: str
+    machine: Machine, place: LocalRegistry, builders: Callable[[str], Builder], name: str
 ) -> None:
     machine.variables = builders(name).variables
     sha = machine.project.head
@@ -65,14 +65,14 @@ def test_build_then_push_pushes_what_was_built(
     assert place.proxy.uploaded("blobs") == before
 
 
-def test_a_push_without_a_build_says_what_to_do(machine: Machine, place: Place) -> None:
+def test_a_push_without_a_build_says_what_to_do(machine: Machine, place: LocalRegistry) -> None:
     ran = _ended(_by_hand(machine, "push"), 2)
     assert "no build of app at commit" in ran.log
     assert "feastflow-registry build" in ran.log
     assert place.tags() == {}
 
 
-def test_a_dirty_build_is_not_pushed(machine: Machine, place: Place) -> None:
+def test_a_dirty_build_is_not_pushed(machine: Machine, place: LocalRegistry) -> None:
     page = machine.project.folder / "page.html"
     clean = page.read_text()
     page.write_text("not committed\n")
@@ -87,7 +87,7 @@ def test_a_dirty_build_is_not_pushed(machine: Machine, place: Place) -> None:
 
 
 def test_a_commit_that_is_not_on_the_remotes_main_moves_no_shared_tag(
-    machine: Machine, place: Place
+    machine: Machine, place: LocalRegistry
 ) -> None:
     machine.project.commit(push=False)
     ran = _ended(_by_hand(machine, "publish"))
@@ -95,7 +95,7 @@ def test_a_commit_that_is_not_on_the_remotes_main_moves_no_shared_tag(
     assert "not on the remote's main" in ran.log
 
 
-def test_docker_login_is_enough(machine: Machine, place: Place, tmp_path: Path) -> None:
+def test_docker_login_is_enough(machine: Machine, place: LocalRegistry, tmp_path: Path) -> None:
     pair = base64.b64encode(f"{USER}:{place.token}".encode()).decode()
     config = tmp_path / "docker"
     config.mkdir()
@@ -108,20 +108,22 @@ def test_docker_login_is_enough(machine: Machine, place: Place, tmp_path: Path) 
     assert place.token not in ran.log
 
 
-def test_without_credentials_it_says_where_they_come_from(machine: Machine, place: Place) -> None:
+def test_without_credentials_it_says_where_they_come_from(
+    machine: Machine, place: LocalRegistry
+) -> None:
     ran = _ended(_by_hand(machine, "publish", credentials=False), 2)
     assert "DOCKERHUB_TOKEN or run `docker login`" in ran.log
     assert place.proxy.requests == ()
 
 
-def test_the_username_may_be_an_argument(machine: Machine, place: Place) -> None:
+def test_the_username_may_be_an_argument(machine: Machine, place: LocalRegistry) -> None:
     """As in ./build-and-tag.sh [username] and ./push.sh [username]."""
     _ended(_by_hand(machine, "build", "feastflow", DOCKERHUB_USERNAME=""))
     _ended(_by_hand(machine, "push", "feastflow", DOCKERHUB_USERNAME=""))
     assert place.digest("latest")
 
 
-def test_a_plan_as_json_is_all_that_is_on_stdout(machine: Machine, place: Place) -> None:
+def test_a_plan_as_json_is_all_that_is_on_stdout(machine: Machine, place: LocalRegistry) -> None:
     environ = machine.laptop()
     done = subprocess.run(
         [*PROGRAM, "publish", "--dry-run", "--json", "--registry", place.host, "--image", "app"],
@@ -139,7 +141,7 @@ def test_a_plan_as_json_is_all_that_is_on_stdout(machine: Machine, place: Place)
 
 
 @pytest.mark.parametrize("place", ["htpasswd", "token"], indirect=True)
-def test_doctor_finds_nothing_wrong(machine: Machine, place: Place) -> None:
+def test_doctor_finds_nothing_wrong(machine: Machine, place: LocalRegistry) -> None:
     ran = _ended(_by_hand(machine, "doctor"))
     for line in ("engine: Docker", "builder:", "names:", "git: commit", "credentials: accepted"):
         assert f"✓ {line}" in ran.log, ran.log

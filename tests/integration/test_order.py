@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.machine import Machine, Ran
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import GitHubApi
 
@@ -20,11 +20,13 @@ def _publish(machine: Machine, sha: str = "", **facts: Any) -> Ran:
     return ran
 
 
-def _own(place: Place, sha: str) -> str:
+def _own(place: LocalRegistry, sha: str) -> str:
     return place.tags()[f"commit-{sha[:7]}"]
 
 
-def test_a_git_tag_sets_the_milestone_and_freezes_it(machine: Machine, place: Place) -> None:
+def test_a_git_tag_sets_the_milestone_and_freezes_it(
+    machine: Machine, place: LocalRegistry
+) -> None:
     project = machine.project
     _publish(machine, milestone="sprint3").ended()
     one, two = project.head, project.commit()
@@ -56,7 +58,7 @@ def test_a_git_tag_sets_the_milestone_and_freezes_it(machine: Machine, place: Pl
 
 
 def test_a_git_tag_may_take_its_milestone_back_to_its_own_commit(
-    machine: Machine, place: Place
+    machine: Machine, place: LocalRegistry
 ) -> None:
     one = machine.project.head
     _publish(machine, milestone="sprint3").ended()
@@ -71,7 +73,7 @@ def test_a_git_tag_may_take_its_milestone_back_to_its_own_commit(
     assert place.tags()["sprint3"] == _own(place, one)
 
 
-def test_a_git_tag_that_moved_is_refused(machine: Machine, place: Place) -> None:
+def test_a_git_tag_that_moved_is_refused(machine: Machine, place: LocalRegistry) -> None:
     one = machine.project.head
     machine.project.tag("v1.0.0")
     _publish(machine, ref="refs/tags/v1.0.0", extra_tags="{version},{major}").ended()
@@ -84,7 +86,7 @@ def test_a_git_tag_that_moved_is_refused(machine: Machine, place: Place) -> None
     assert place.tags()["v1.0.0"] == _own(place, one)
 
 
-def test_an_older_commits_late_run_leaves_latest(machine: Machine, place: Place) -> None:
+def test_an_older_commits_late_run_leaves_latest(machine: Machine, place: LocalRegistry) -> None:
     one, two = machine.project.head, machine.project.commit()
     _publish(machine, milestone="sprint3").ended()
     ran = _publish(machine, one, milestone="sprint3").ended()
@@ -98,7 +100,7 @@ def test_an_older_commits_late_run_leaves_latest(machine: Machine, place: Place)
     assert place.tags()["latest"] == _own(place, one), "told to, it moves anywhere"
 
 
-def test_rewritten_history_is_a_conflict(machine: Machine, place: Place) -> None:
+def test_rewritten_history_is_a_conflict(machine: Machine, place: LocalRegistry) -> None:
     machine.project.commit()
     _publish(machine).ended()
     before = place.tags()
@@ -112,7 +114,7 @@ def test_rewritten_history_is_a_conflict(machine: Machine, place: Place) -> None
 
 
 def test_history_that_github_forgot_is_not_guessed(
-    machine: Machine, place: Place, api: GitHubApi, tmp_path: Path
+    machine: Machine, place: LocalRegistry, api: GitHubApi, tmp_path: Path
 ) -> None:
     _publish(machine).ended()
     api.repository.forgotten.add(machine.project.head)
@@ -125,7 +127,7 @@ def test_history_that_github_forgot_is_not_guessed(
 
 
 def test_a_shallow_clone_asks_github(
-    machine: Machine, place: Place, github: FaultProxy, tmp_path: Path
+    machine: Machine, place: LocalRegistry, github: FaultProxy, tmp_path: Path
 ) -> None:
     one = machine.project.head
     _publish(machine, milestone="sprint3").ended()
@@ -143,7 +145,7 @@ def test_a_shallow_clone_asks_github(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_github_token_is_named(
-    machine: Machine, place: Place, tmp_path: Path, status: int, api: GitHubApi
+    machine: Machine, place: LocalRegistry, tmp_path: Path, status: int, api: GitHubApi
 ) -> None:
     _publish(machine).ended()
     machine.project.commit()
@@ -157,7 +159,9 @@ def test_a_refused_github_token_is_named(
     assert place.tags() == before
 
 
-def test_a_squashed_branch_is_followed_by_first_parents(machine: Machine, place: Place) -> None:
+def test_a_squashed_branch_is_followed_by_first_parents(
+    machine: Machine, place: LocalRegistry
+) -> None:
     """A commit that came in by a merge was never main's own head, and takes nothing over."""
     project = machine.project
     one = project.head

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.docker_hub import find_registry
 from support.machine import Machine, Ran
-from support.many_tags import Stock, commit_days, docker_hub
-from support.registries import USER, Place
+from support.many_tags import ImageMaker, commit_days, docker_hub
+from support.registries import USER, LocalRegistry, find_registry
 from support.repositories import Project
 from support.servers.docker_hub import DockerHub
 from support.servers.fault_proxy import Fault, FaultProxy
@@ -49,13 +48,13 @@ class Shop:
     """A repository on a registry of one kind. `proxy` sees the deletions."""
 
     machine: Machine
-    stock: Stock
+    stock: ImageMaker
     host: str
     proxy: FaultProxy
     hub: DockerHub | None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LocalRegistry:
         return self.machine.place
 
     def environ(self, **facts: Any) -> dict[str, str]:
@@ -77,7 +76,7 @@ def shops(machine: Machine) -> Iterator[Callable[[str], Shop]]:
 
         def give(kind: str) -> Shop:
             place = machine.place
-            stock = Stock(place)
+            stock = ImageMaker(place)
             if kind == "by tag":
                 untagging = open_.enter_context(Untagging(place.registry))
                 proxy = open_.enter_context(FaultProxy(untagging.url))
@@ -179,7 +178,7 @@ class TestInterrupted:
         shop.proxy.add(fault)
         inputs = {"keep_days": "1", "keep_last": "1"}
         running = shop.machine.start(shop.environ(**inputs))
-        assert fault.arrived.wait(30)
+        assert fault.arrived.wait(300)
         running.kill()
         fault.release()
         shop.proxy.clear()
@@ -465,7 +464,7 @@ class TestRefused:
         with Registry(
             binary=program, delete=False, storage=place.registry.storage, users={USER: place.token}
         ) as registry:
-            stock = Stock(place)
+            stock = ImageMaker(place)
             stock.tag({f"commit-{name}": stock.image("1")})
             stock.tag({f"commit-{other}": stock.image("2")})
             environ = machine.runner(command="prune", dry_run="false", registry=registry.host)
@@ -475,7 +474,7 @@ class TestRefused:
         assert len(place.tags()) == 2
 
     def test_a_token_that_may_only_read(
-        self, places: Callable[..., Place], machines: Callable[..., Machine], classic: Any
+        self, places: Callable[..., LocalRegistry], machines: Callable[..., Machine], classic: Any
     ) -> None:
         place = places("token", reader=True)
         machine = machines(place, classic)
@@ -553,7 +552,7 @@ def test_by_hand_on_several_services(machine: Machine, project: Project) -> None
     services = "services:\n  web: {image: web, context: .}\n  api: {image: api, context: .}\n"
     project.commit({"feastflow.yml": services})
     (old,) = commit_days(project, 400)
-    stock = Stock(machine.place)
+    stock = ImageMaker(machine.place)
     for name in ("web", "api"):
         repository = f"{USER}/{name}"
         stock.tag(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.machine import Machine
-from support.many_tags import Stock, commit_days, docker_hub
+from support.many_tags import ImageMaker, commit_days, docker_hub
 
 LAST = 10
 COUNTS = (20, 40)
@@ -24,7 +24,7 @@ def fill(machine: Machine, old: int) -> None:
     """Old commits with an image each, ten new ones, and `latest` on the newest."""
     ages = [*range(1000, 1000 - old, -1), *range(LAST, 0, -1)]
     names = commit_days(machine.project, *ages)
-    stock = Stock(machine.place)
+    stock = ImageMaker(machine.place)
     for name, age in zip(names, ages, strict=True):
         stock.tag({f"commit-{name}": stock.image(name)}, age=age)
     stock.tag({"latest": machine.place.tags()[f"commit-{names[-1]}"]}, age=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.machine import Machine
-from support.registries import OURS, REPOSITORY, Auth, Place
+from support.registries import OURS, REPOSITORY, Auth, LocalRegistry
 from support.servers.fault_proxy import FaultProxy
 
 from integration.conftest import Builder
@@ -44,7 +44,7 @@ FIRST = [
 ]
 
 
-def _asked(place: Place, sha: str, before: int = 0) -> list[str]:
+def _asked(place: LocalRegistry, sha: str, before: int = 0) -> list[str]:
     return [line.replace(sha[:7], "…") for line in place.since(before)]
 
 
@@ -52,14 +52,17 @@ def _with_token(lines: list[str]) -> list[str]:
     return [lines[0], "GET /token 200", *lines[1:]]
 
 
-@pytest.mark.parametrize("auth", ["htpasswd", "token"])
+@pytest.mark.parametrize(
+    ("auth", "name"), [("htpasswd", "classic"), ("token", "containerd"), ("token", "remote")]
+)
 def test_a_commit_gets_three_tags_on_one_digest_and_a_second_run_costs_nothing(
     auth: Auth,
-    builder: Builder,
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    name: str,
+    builders: Callable[[str], Builder],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
 ) -> None:
-    place = places(auth)
+    place, builder = places(auth), builders(name)
     machine = machines(place, builder)
     wanted: dict[str, Any] = {"milestone": "sprint3", **builder.inputs}
 
@@ -105,7 +108,7 @@ def test_a_commit_gets_three_tags_on_one_digest_and_a_second_run_costs_nothing(
 
 
 def test_the_requests_of_a_first_publish_are_these_and_no_more(
-    machine: Machine, place: Place, github: FaultProxy
+    machine: Machine, place: LocalRegistry, github: FaultProxy
 ) -> None:
     sha = machine.project.head
     machine.publish(milestone="sprint3").ended()
@@ -128,8 +131,8 @@ def test_the_requests_of_a_first_publish_are_these_and_no_more(
 def test_an_image_of_two_platforms_stays_one_index(
     name: str,
     builders: Callable[[str], Builder],
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
 ) -> None:
     builder = builders(name)
     place = places("token")
@@ -146,7 +149,7 @@ def test_an_image_of_two_platforms_stays_one_index(
 
 
 def test_the_classic_store_refuses_two_platforms_before_it_builds(
-    machine: Machine, place: Place
+    machine: Machine, place: LocalRegistry
 ) -> None:
     ran = machine.publish(platforms="linux/amd64,linux/arm64").ended(4)
     assert "keeps one platform" in ran.errors[0]
@@ -156,7 +159,7 @@ def test_the_classic_store_refuses_two_platforms_before_it_builds(
 
 
 def test_a_commit_tag_of_another_commit_is_never_overwritten(
-    machine: Machine, place: Place
+    machine: Machine, place: LocalRegistry
 ) -> None:
     """As somebody who tags by hand, or a rebuilt storage, would leave it."""
     machine.call(machine.runner()).ended()
@@ -170,7 +173,9 @@ def test_a_commit_tag_of_another_commit_is_never_overwritten(
     assert place.tags()["latest"] == place.tags()[f"commit-{two[:12]}"] != digest
 
 
-def test_an_image_of_another_repository_is_left_alone(machine: Machine, place: Place) -> None:
+def test_an_image_of_another_repository_is_left_alone(
+    machine: Machine, place: LocalRegistry
+) -> None:
     machine.call(machine.runner()).ended()
     place.untag(f"commit-{machine.project.head[:7]}")
     before = place.tags()
@@ -182,7 +187,7 @@ def test_an_image_of_another_repository_is_left_alone(machine: Machine, place: P
     assert place.tags() == before
 
 
-def test_a_dry_run_writes_nothing_and_plans_as_json(machine: Machine, place: Place) -> None:
+def test_a_dry_run_writes_nothing_and_plans_as_json(machine: Machine, place: LocalRegistry) -> None:
     ran = machine.run(machine.runner(milestone="sprint3"), "--dry-run", "--json").ended()
     assert place.tags() == {}
     assert {each.method for each in place.requests()} == {"HEAD"}

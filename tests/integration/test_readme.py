@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from support.feastflow import IMAGE, FeastFlow
-from support.many_tags import Stock, commit_days
+from support.many_tags import ImageMaker, commit_days
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 STORY = (
@@ -42,7 +42,7 @@ def tell(feastflow: FeastFlow) -> str:
     """Publish two commits, and run the commands of the story one after the other."""
     told = []
     [old] = commit_days(feastflow.machine.project, 120, subject="Open the shop")
-    stock = Stock(feastflow.place)
+    stock = ImageMaker(feastflow.place)
     made = (datetime.now(UTC) - timedelta(days=120)).isoformat()
     digest = stock.image("old", size=1_130_000, created=made, repository=IMAGE)
     stock.tag({f"commit-{old}": digest}, repository=IMAGE)

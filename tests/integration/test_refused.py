@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.machine import Machine
-from support.registries import OURS, USER, Auth, Place
+from support.registries import OURS, USER, Auth, LocalRegistry
 from support.servers.faults import Fault
 
 from integration.conftest import Builder
@@ -31,8 +31,8 @@ def test_wrong_credentials_fail_before_the_build(
     auth: Auth,
     wrong: dict[str, Any],
     classic: Builder,
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
 ) -> None:
     place = places(auth)
     machine = machines(place, classic)
@@ -48,8 +48,8 @@ def test_wrong_credentials_fail_before_the_build(
 
 def test_a_token_without_push_scope_fails_before_the_build(
     classic: Builder,
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
 ) -> None:
     place = places("token", reader=True)
     machine = machines(place, classic)
@@ -74,7 +74,7 @@ def test_a_token_without_push_scope_fails_before_the_build(
 )
 def test_a_push_of_the_engines_own_is_done_again(
     machine: Machine,
-    place: Place,
+    place: LocalRegistry,
     builders: Callable[[str], Builder],
     name: str,
     fault: dict[str, Any],
@@ -91,7 +91,7 @@ def test_a_push_of_the_engines_own_is_done_again(
 
 @pytest.mark.parametrize("name", ["classic", "containerd", "remote"])
 def test_a_push_that_never_succeeds_ends_in_5(
-    machine: Machine, place: Place, builders: Callable[[str], Builder], name: str
+    machine: Machine, place: LocalRegistry, builders: Callable[[str], Builder], name: str
 ) -> None:
     builder = builders(name)
     machine.variables = builder.variables
@@ -107,7 +107,7 @@ def test_a_push_that_never_succeeds_ends_in_5(
 
 @pytest.mark.parametrize("name", ["classic", "containerd", "remote"])
 def test_a_denied_push_is_not_tried_again(
-    machine: Machine, place: Place, builders: Callable[[str], Builder], name: str
+    machine: Machine, place: LocalRegistry, builders: Callable[[str], Builder], name: str
 ) -> None:
     builder = builders(name)
     machine.variables = builder.variables
@@ -119,7 +119,7 @@ def test_a_denied_push_is_not_tried_again(
 
 
 def test_a_verified_digest_is_what_the_engine_pushed_or_the_run_fails(
-    machine: Machine, place: Place
+    machine: Machine, place: LocalRegistry
 ) -> None:
     """A registry that shows another image under the commit tag than was pushed."""
     machine.call(machine.runner()).ended()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.fault_scenes import KINDS, is_ours
 from support.machine import Machine, Ran
-from support.registries import REPOSITORY, USER, Auth, Place
+from support.registries import REPOSITORY, USER, Auth, LocalRegistry
 from support.servers.faults import Fault
 
 from integration.conftest import Builder
@@ -58,7 +58,7 @@ class Shop:
     bad: str
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LocalRegistry:
         return self.machine.place
 
     @property
@@ -71,7 +71,7 @@ class Shop:
     def run(self, command: str, **inputs: Any) -> Ran:
         """Run a command as somebody does who presses a button on GitHub."""
         environ = self.machine.runner(event="workflow_dispatch", command=command, **inputs)
-        return self.machine.call(environ, timeout=inputs.pop("timeout", 20.0))
+        return self.machine.call(environ, timeout=inputs.pop("timeout", 300.0))
 
     def shortened(self, lines: list[str]) -> list[str]:
         names = {self.good[:7]: "good", self.bad[:7]: "bad"}
@@ -91,8 +91,8 @@ def publish_two(machine: Machine, **inputs: Any) -> Shop:
 
 @pytest.fixture
 def shop(
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
 ) -> Shop:
     return publish_two(machines(places(), remote), **remote.inputs)
@@ -101,8 +101,8 @@ def shop(
 @pytest.mark.parametrize("auth", ["htpasswd", "token"])
 def test_back_and_forth_moves_tags_and_no_layer(
     auth: Auth,
-    places: Callable[..., Place],
-    machines: Callable[[Place, Builder], Machine],
+    places: Callable[..., LocalRegistry],
+    machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
     tmp_path: Path,
 ) -> None:
@@ -172,7 +172,7 @@ def test_a_promotion_is_of_this_runs_commit_unless_told(shop: Shop) -> None:
 
 
 def test_a_promotion_to_another_repository_and_another_registry(
-    shop: Shop, places: Callable[..., Place]
+    shop: Shop, places: Callable[..., LocalRegistry]
 ) -> None:
     other = places("token")
     before = len(shop.place.requests())
@@ -190,7 +190,7 @@ def test_a_promotion_to_another_repository_and_another_registry(
     assert other.token not in ran.log
 
 
-def _log_in(machine: Machine, place: Place) -> str:
+def _log_in(machine: Machine, place: LocalRegistry) -> str:
     """Where `docker login` has left a credential."""
     folder = machine.folder / "login"
     folder.mkdir()
@@ -208,7 +208,7 @@ def failing(shop: Shop, command: str, **inputs: Any) -> Iterator[Callable[[Fault
         shop.place.untag(*(now.keys() - start.keys()))
         shop.place.retag(start)
         shop.place.proxy.add(fault)
-        ran = shop.run(command, timeout=0.2, **inputs)
+        ran = shop.run(command, timeout=0.5 if fault.kind == "stall" else 300.0, **inputs)
         shop.place.proxy.clear()
         return ran if fault.fired else None
 

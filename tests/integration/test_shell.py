@@ -27,6 +27,7 @@ bash = shell.Shell(Path(sys.argv[1]), dict(os.environ), time.monotonic)
 print(bash.run(sys.argv[2], {}, say, 1e9), flush=True)
 """
 COMMAND = "sleep 987 & sleep 988 | cat & echo $$; wait"
+STUBBORN = "trap '' TERM; sleep 987 & trap 'echo asked' TERM; echo $$; while :; do wait || :; done"
 POLITE = "trap 'sleep 0.5; echo tidied; exit 1' TERM; echo $$; sleep 987 & wait"
 
 
@@ -56,7 +57,9 @@ def _start(
 
 def wait_until_gone(group: int) -> None:
     """Wait until no process of a group is left."""
+    deadline = time.monotonic() + 300
     while alive(group):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from support.registries import Place
-from support.web_images import WAYS, Images, Laid, lay
+from support.registries import LocalRegistry
+from support.web_images import WAYS, Images, MakeImages, make_images
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import BuiltImage
@@ -19,23 +19,23 @@ SLEEP = ("/bin/busybox", "sleep", "100")
 
 
 @pytest.fixture
-def laid(
-    builders: Callable[[str], Builder], place: Place, busybox: Path, tmp_path: Path
-) -> Iterator[Laid]:
+def make(
+    builders: Callable[[str], Builder], place: LocalRegistry, busybox: Path, tmp_path: Path
+) -> Iterator[MakeImages]:
     """Images by the way they are made."""
-    yield from lay(builders, place, busybox, tmp_path)
+    yield from make_images(builders, place, busybox, tmp_path)
 
 
 @pytest.fixture(params=WAYS)
-def images(request: pytest.FixtureRequest, laid: Laid) -> Images:
+def images(request: pytest.FixtureRequest, make: MakeImages) -> Images:
     """Each way in turn."""
-    return laid(request.param)
+    return make(request.param)
 
 
 @pytest.fixture
-def classic_images(laid: Laid) -> Images:
+def classic_images(make: MakeImages) -> Images:
     """Images in the classic engine."""
-    return laid("classic")
+    return make("classic")
 
 
 def test_an_image_that_answers_passes(images: Images) -> None:
@@ -45,7 +45,7 @@ def test_an_image_that_answers_passes(images: Images) -> None:
 
 def test_an_image_that_answers_with_an_error_fails_with_its_log(images: Images) -> None:
     service = images.service(path="/cgi-bin/broken")
-    failure = images.judge(service, images.build(), patience=1.0)
+    failure = images.judge(service, images.build(), **images.spent_once("broken by design"))
     assert failure
     assert failure.kind is Kind.BUILD
     cause = failure.problems[0].cause
@@ -64,8 +64,8 @@ def test_an_image_that_ends_fails_at_once_with_its_log(images: Images) -> None:
     assert images.quoted() == [*(f"line {each}" for each in range(32, 81)), "::error::x"]
 
 
-def test_what_was_pulled_is_removed_unless_it_was_there(laid: Laid) -> None:
-    images = laid("remote to classic")
+def test_what_was_pulled_is_removed_unless_it_was_there(make: MakeImages) -> None:
+    images = make("remote to classic")
     image = images.build()
     name = f"{images.repository}@{image.digest}"
 
@@ -117,16 +117,16 @@ def test_a_wrong_port_is_told_from_the_image(classic_images: Images) -> None:
 
 def test_a_server_that_gives_no_answer(classic_images: Images) -> None:
     images = classic_images
-    failure = images.judge(images.service(path="/cgi-bin/silent"), images.build(), patience=1.0)
+    failure = images.judge(images.service(path="/cgi-bin/silent"), images.build(), patience=10.0)
     assert failure
-    assert "port 3000, path /cgi-bin/silent gave no answer after 1 s" in str(failure)
+    assert "port 3000, path /cgi-bin/silent gave no answer after 10 s" in str(failure)
 
 
 def test_a_server_that_speaks_something_else(classic_images: Images) -> None:
     images = classic_images
     script = "while true; do echo '220 mail.example.com ESMTP' | busybox nc -l -p 3000; done"
     image = images.build("/bin/sh", "-c", script)
-    failure = images.judge(images.service(path="/"), image, patience=1.0)
+    failure = images.judge(images.service(path="/"), image, patience=10.0)
     assert failure
     assert "does not speak HTTP" in str(failure)
 
@@ -150,8 +150,8 @@ def test_an_image_of_another_platform(images: Images) -> None:
     assert "setup-qemu-action" in failure.problems[0].fix
 
 
-def test_of_several_platforms_the_engines_own_is_run(laid: Laid) -> None:
-    images = laid("remote to classic")
+def test_of_several_platforms_the_engines_own_is_run(make: MakeImages) -> None:
+    images = make("remote to classic")
     here = images.client.version()
     platforms = ("linux/s390x", f"linux/{here['Arch']}")
     image = images.build(platform=",".join(platforms))

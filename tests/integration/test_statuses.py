@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.fault_scenes import KINDS, Scene
-from support.machine import GITHUB_TOKEN, Machine, Ran
-from support.registries import Place
+from support.fault_scenes import KINDS, PreparedRun
+from support.machine import Machine, Ran
+from support.registries import GITHUB_TOKEN, LocalRegistry
 from support.servers.fault_proxy import Fault, FaultProxy
 from support.servers.github_api import READ, GitHubApi, Status
 
@@ -20,15 +20,15 @@ FIX = "Give the job `permissions: statuses: write`"
 
 
 @pytest.fixture
-def scene(
-    place: Place,
-    machines: Callable[[Place, Builder], Machine],
+def prepared(
+    place: LocalRegistry,
+    machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
     monkeypatch: pytest.MonkeyPatch,
     github: FaultProxy,
-) -> Iterator[Scene]:
+) -> Iterator[PreparedRun]:
     """Runs that find all they publish on the registry, so that nothing is built."""
-    laid = Scene.lay("rerun", machines(place, remote), remote, monkeypatch)
+    laid = PreparedRun.prepare("rerun", machines(place, remote), remote, monkeypatch)
     laid.reset()
     brief = github_api._BRIEF.new(backoff_factor=0, backoff_jitter=0)
     monkeypatch.setattr(github_api, "_BRIEF", brief)
@@ -50,13 +50,15 @@ def notices(ran: Ran) -> list[str]:
     ]
 
 
-def test_each_published_image_sets_one(scene: Scene, api: GitHubApi, github: FaultProxy) -> None:
+def test_each_published_image_sets_one(
+    prepared: PreparedRun, api: GitHubApi, github: FaultProxy
+) -> None:
     api.statuses.clear()
     before = len(posts(github))
-    ran = scene.run().ended()
-    short = scene.new.partition(":")[2][:12]
-    description = f"app:{scene.own} sha256:{short}"
-    sha = scene.machine.project.head
+    ran = prepared.run().ended()
+    short = prepared.new.partition(":")[2][:12]
+    description = f"app:{prepared.own} sha256:{short}"
+    sha = prepared.machine.project.head
     assert api.statuses == [Status(sha, "success", "registry/app", description, RUN)]
     assert posts(github)[before:] == ["201"]
     assert notices(ran) == []
@@ -73,37 +75,37 @@ def test_each_published_image_sets_one(scene: Scene, api: GitHubApi, github: Fau
     ],
 )
 def test_a_refusal_is_one_notice_and_the_run_is_green(
-    scene: Scene, api: GitHubApi, github: FaultProxy, status: int, cause: str
+    prepared: PreparedRun, api: GitHubApi, github: FaultProxy, status: int, cause: str
 ) -> None:
     api.statuses.clear()
     github.add(Fault("status", method="POST", status=status, times=None))
-    ran = scene.run()
-    scene.check_done(ran)
+    ran = prepared.run()
+    prepared.check_done(ran)
     [notice] = notices(ran)
     assert cause in notice
     assert FIX in notice
     assert api.statuses == []
 
 
-def test_a_token_without_the_permission(scene: Scene, api: GitHubApi) -> None:
+def test_a_token_without_the_permission(prepared: PreparedRun, api: GitHubApi) -> None:
     api.tokens = {GITHUB_TOKEN: [READ]}
-    ran = scene.run()
-    scene.check_done(ran)
+    ran = prepared.run()
+    prepared.check_done(ran)
     [notice] = notices(ran)
     assert "GitHub answered 403. " + FIX in notice
 
 
-def test_an_api_that_is_gone(scene: Scene, github: FaultProxy) -> None:
+def test_an_api_that_is_gone(prepared: PreparedRun, github: FaultProxy) -> None:
     github.add(Fault("reset_before", times=None, method="POST"))
-    ran = scene.run()
-    scene.check_done(ran)
+    ran = prepared.run()
+    prepared.check_done(ran)
     assert "could not be reached. " + FIX in notices(ran)[0]
 
 
-def test_without_a_token_nothing_is_sent(scene: Scene, github: FaultProxy) -> None:
+def test_without_a_token_nothing_is_sent(prepared: PreparedRun, github: FaultProxy) -> None:
     before = len(github.requests)
-    ran = scene.machine.call(scene.machine.runner(github_token=""))
-    scene.check_done(ran)
+    ran = prepared.machine.call(prepared.machine.runner(github_token=""))
+    prepared.check_done(ran)
     [notice] = notices(ran)
     assert "the input github-token is empty. " + FIX in notice
     assert github.requests[before:] == ()
@@ -111,11 +113,11 @@ def test_without_a_token_nothing_is_sent(scene: Scene, github: FaultProxy) -> No
 
 @pytest.mark.parametrize("kind", ["429", "503", "reset_before", "reset_after"])
 def test_one_bad_moment_is_survived(
-    scene: Scene, api: GitHubApi, github: FaultProxy, kind: str
+    prepared: PreparedRun, api: GitHubApi, github: FaultProxy, kind: str
 ) -> None:
     api.statuses.clear()
     fault = github.add(Fault(method="POST", **KINDS[kind]))
-    ran = scene.run().ended()
+    ran = prepared.run().ended()
     assert fault.fired == 1
     assert {each.context for each in api.statuses} == {"registry/app"}
     assert notices(ran) == []
@@ -123,17 +125,17 @@ def test_one_bad_moment_is_survived(
 
 @pytest.mark.parametrize("inputs", [{"dry_run": "true"}, {"command": "build"}])
 def test_what_publishes_nothing_sets_none(
-    scene: Scene, github: FaultProxy, inputs: dict[str, str]
+    prepared: PreparedRun, github: FaultProxy, inputs: dict[str, str]
 ) -> None:
     before = len(posts(github))
-    ran = scene.machine.call(scene.machine.runner(**dict[str, Any](inputs)))
+    ran = prepared.machine.call(prepared.machine.runner(**dict[str, Any](inputs)))
     assert posts(github)[before:] == []
     assert notices(ran) == []
 
 
-def test_a_run_by_hand_sets_none(scene: Scene, github: FaultProxy) -> None:
+def test_a_run_by_hand_sets_none(prepared: PreparedRun, github: FaultProxy) -> None:
     before = len(posts(github))
-    machine = scene.machine
+    machine = prepared.machine
     machine.project.commit()
     options = ["--registry", machine.place.host, "--builder", "feastflow-tests"]
     options += ["--shared-tags", "false", "--image", "app", "--namespace", "feastflow"]

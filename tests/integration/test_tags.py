@@ -11,10 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.docker_hub import find_registry
 from support.machine import PROGRAM, Machine
-from support.many_tags import DAY, Stock, commit_days, docker_hub
-from support.registries import OURS, Place
+from support.many_tags import DAY, ImageMaker, commit_days, docker_hub
+from support.registries import OURS, LocalRegistry, find_registry
 from support.repositories import Project
 from support.servers.registry import Registry
 
@@ -33,8 +32,8 @@ sys.exit(code)
 
 
 @pytest.fixture
-def stock(place: Place) -> Stock:
-    return Stock(place)
+def stock(place: LocalRegistry) -> ImageMaker:
+    return ImageMaker(place)
 
 
 def table(log: str) -> dict[str, list[str]]:
@@ -45,7 +44,7 @@ def table(log: str) -> dict[str, list[str]]:
 
 class TestRegistry:
     def test_every_tag_with_its_commit_and_size(
-        self, machine: Machine, stock: Stock, project: Project
+        self, machine: Machine, stock: ImageMaker, project: Project
     ) -> None:
         first, second = commit_days(project, 5, 2)
         small, large = stock.image("small", size=1_000_000), stock.image("large", size=3_000_000)
@@ -64,7 +63,7 @@ class TestRegistry:
         assert "```mermaid" in ran.summary
         assert "| <code>latest</code> |" in ran.summary
 
-    def test_what_is_asked(self, machine: Machine, stock: Stock, project: Project) -> None:
+    def test_what_is_asked(self, machine: Machine, stock: ImageMaker, project: Project) -> None:
         """One listing, one HEAD a tag, one GET an image: no commit is looked up by its image."""
         names = commit_days(project, *range(30, 0, -1))
         images = [stock.image(str(number)) for number in range(3)]
@@ -79,7 +78,7 @@ class TestRegistry:
         assert {each.method for each in machine.place.requests()} == {"GET", "HEAD"}
 
     def test_an_index_has_the_size_of_its_largest_platform(
-        self, machine: Machine, stock: Stock
+        self, machine: Machine, stock: ImageMaker
     ) -> None:
         parts = [stock.image(f"p{size}", size=size) for size in (1000, 9_000_000, 2000)]
         stock.tag({"latest": stock.index(*parts)})
@@ -88,7 +87,7 @@ class TestRegistry:
         assert not [line for line in machine.place.since(0) if "blobs" in line]
 
     def test_a_shallow_clone(
-        self, machine: Machine, stock: Stock, project: Project, tmp_path: Path
+        self, machine: Machine, stock: ImageMaker, project: Project, tmp_path: Path
     ) -> None:
         first, second = commit_days(project, 5, 2)
         stock.tag({f"commit-{each}": stock.image(each) for each in (first, second)})
@@ -99,7 +98,7 @@ class TestRegistry:
 
     @pytest.mark.parametrize("subject", ["::error::forged", "##[error]forged", "| a | b `x`"])
     def test_a_hostile_subject(
-        self, machine: Machine, stock: Stock, project: Project, subject: str
+        self, machine: Machine, stock: ImageMaker, project: Project, subject: str
     ) -> None:
         (name,) = commit_days(project, 1, subject=subject)
         stock.tag({f"commit-{name}": stock.image("1")})
@@ -128,7 +127,7 @@ class TestByHand:
             ).ended()
             assert f"{registry.host}/feastflow/app holds no tags" in done.log
 
-    def test_json(self, machine: Machine, stock: Stock, project: Project) -> None:
+    def test_json(self, machine: Machine, stock: ImageMaker, project: Project) -> None:
         (name,) = commit_days(project, 1)
         digest = stock.image("1", size=500)
         stock.tag({f"commit-{name}": digest, "latest": digest})
@@ -147,7 +146,7 @@ class TestByHand:
         assert "latest is commit" in done.stderr
 
     def test_each_service_of_several(
-        self, machine: Machine, stock: Stock, project: Project
+        self, machine: Machine, stock: ImageMaker, project: Project
     ) -> None:
         project.commit({"feastflow.yml": CONFIG})
         for name in ("web", "api"):
@@ -160,7 +159,7 @@ class TestByHand:
 
 class TestDockerHub:
     def test_a_hundred_tags_a_request(
-        self, machine: Machine, stock: Stock, project: Project
+        self, machine: Machine, stock: ImageMaker, project: Project
     ) -> None:
         (name,) = commit_days(project, 9)
         digest = stock.image("1", size=5_000_000)
@@ -180,7 +179,7 @@ class TestDockerHub:
         assert row[-1] == "Change 1"
 
     def test_ten_thousand_tags(
-        self, machine: Machine, stock: Stock, project: Project, tmp_path: Path
+        self, machine: Machine, stock: ImageMaker, project: Project, tmp_path: Path
     ) -> None:
         digest = stock.image("1")
         stock.tag({f"commit-{number:07x}": digest for number in range(10_000)})
@@ -207,7 +206,7 @@ class TestDockerHub:
         assert asked == {"POST": 1, "GET": 100}
         assert int(done.stdout) < 150 * 1024
 
-    def test_anonymous(self, machine: Machine, stock: Stock) -> None:
+    def test_anonymous(self, machine: Machine, stock: ImageMaker) -> None:
         stock.tag({"latest": stock.image("1")})
         with docker_hub(machine.place) as hub:
             environ = machine.laptop(credentials=False, FEASTFLOW_HUB_URL=hub.url)

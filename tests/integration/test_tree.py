@@ -20,7 +20,7 @@ from support.random_trees import (
     Move,
     Special,
     Submodule,
-    World,
+    WorkingCopy,
     Write,
 )
 from support.repositories import Project
@@ -34,11 +34,11 @@ CRLF = Lines(".gitattributes", ("*.txt text eol=crlf",))
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def checkout(tmp_path: Path) -> WorkingCopy:
     """A repository of several services, all of it committed."""
-    world = World(tmp_path)
-    world.commit(everything=True)
-    return world
+    checkout = WorkingCopy(tmp_path)
+    checkout.commit(everything=True)
+    return checkout
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def git(project: Project) -> Git:
     return Git(project.folder, ENVIRON)
 
 
-def tree_of(world: World, *edits: Edit) -> Tree:
+def tree_of(checkout: WorkingCopy, *edits: Edit) -> Tree:
     for edit in edits:
-        edit.to(world)
-    return Git(world.folder, ENVIRON).tree()
+        edit.to(checkout)
+    return Git(checkout.folder, ENVIRON).tree()
 
 
 def test_a_tree_names_what_is_tracked_with_its_modes(project: Project, git: Git) -> None:
@@ -72,9 +72,9 @@ def test_a_tree_names_what_is_tracked_with_its_modes(project: Project, git: Git)
     assert tree.untracked == ()
 
 
-def test_everything_else_is_untracked(world: World) -> None:
+def test_everything_else_is_untracked(checkout: WorkingCopy) -> None:
     tree = tree_of(
-        world,
+        checkout,
         Lines(".gitignore", ("*.o", "build")),
         Write("web/new", b""),
         Write("web/ignored.o", b""),
@@ -98,26 +98,28 @@ def test_everything_else_is_untracked(world: World) -> None:
 
 
 @pytest.mark.parametrize("folder", ["web", "web/deep", "web/new"])
-def test_a_repository_inside_is_not_overlooked(world: World, folder: str) -> None:
+def test_a_repository_inside_is_not_overlooked(checkout: WorkingCopy, folder: str) -> None:
     """Where git finds a `.git`, it names neither that nor, in a new folder, anything else."""
-    (world.folder / folder).mkdir(exist_ok=True)
-    found = tree_of(world, Inner(folder, b"")).untracked
+    (checkout.folder / folder).mkdir(exist_ok=True)
+    found = tree_of(checkout, Inner(folder, b"")).untracked
     assert found == (folder if folder == "web/new" else f"{folder}/.git",)
 
 
-def test_a_submodule_is_known_for_one(world: World) -> None:
-    tree = tree_of(world, Submodule("web/sub"))
+def test_a_submodule_is_known_for_one(checkout: WorkingCopy) -> None:
+    tree = tree_of(checkout, Submodule("web/sub"))
     assert tree.files["web/sub"] == SUBMODULE
     assert not [name for name in (*tree.folders, *tree.untracked) if "sub" in name]
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_folder_or_file_in_the_place_of_another_is_not_that(world: World, kept: bool) -> None:
-    (world.folder / "web/deep").rename(world.folder / ("web/old" if kept else "../gone"))
-    (world.folder / "web/deep").symlink_to("old")
-    (world.folder / "web/a").unlink()
-    (world.folder / "web/a").mkdir()
-    tree = tree_of(world)
+def test_a_folder_or_file_in_the_place_of_another_is_not_that(
+    checkout: WorkingCopy, kept: bool
+) -> None:
+    (checkout.folder / "web/deep").rename(checkout.folder / ("web/old" if kept else "../gone"))
+    (checkout.folder / "web/deep").symlink_to("old")
+    (checkout.folder / "web/a").unlink()
+    (checkout.folder / "web/a").mkdir()
+    tree = tree_of(checkout)
     assert set(tree.untracked) == {"web/deep", "web/a", *(["web/old"] if kept else [])}
     assert not [name for name in (*tree.files, *tree.folders) if name.startswith("web/deep")]
 
@@ -147,20 +149,20 @@ def test_a_hidden_file_of_any_name_is_refused(project: Project, git: Git) -> Non
         git.ensure(commit)
 
 
-def test_what_is_on_disk_is_summed_up(world: World) -> None:
+def test_what_is_on_disk_is_summed_up(checkout: WorkingCopy) -> None:
     def sha(text: bytes) -> str:
         return hashlib.sha256(text).hexdigest()
 
-    tree = tree_of(world, Hide("web/a", "assume-unchanged", b"new"), Link("api/a", "nowhere"))
+    tree = tree_of(checkout, Hide("web/a", "assume-unchanged", b"new"), Link("api/a", "nowhere"))
     assert tree.digest("web/a") == sha(b"new")
     assert tree.digest("web/b.txt") == sha(b"web\n")
     assert tree.digest("api/a") == sha(b"nowhere")
-    (world.folder / "lib/a").unlink()
+    (checkout.folder / "lib/a").unlink()
     assert tree.digest("lib/a") == ""
 
 
-def test_what_a_sparse_checkout_leaves_out_is_not_there(world: World) -> None:
-    tree = tree_of(world, Command(("sparse-checkout", "set", "--no-cone", "/*", "!b.txt")))
+def test_what_a_sparse_checkout_leaves_out_is_not_there(checkout: WorkingCopy) -> None:
+    tree = tree_of(checkout, Command(("sparse-checkout", "set", "--no-cone", "/*", "!b.txt")))
     assert "web/a" in tree.files
     assert "web/b.txt" not in tree.files
     assert tree.untracked == ()
@@ -184,25 +186,27 @@ UNSEEN: dict[str, tuple[Edit, ...]] = {
 
 
 @pytest.mark.parametrize("edits", UNSEEN.values(), ids=UNSEEN.keys())
-def test_what_git_does_not_see_is_never_unchanged(world: World, edits: tuple[Edit, ...]) -> None:
-    commit = Commit(world.commit(everything=False))
-    before = look(world, commit)["web"]
+def test_what_git_does_not_see_is_never_unchanged(
+    checkout: WorkingCopy, edits: tuple[Edit, ...]
+) -> None:
+    commit = Commit(checkout.commit(everything=False))
+    before = look(checkout, commit)["web"]
     assert before.digest
     for edit in edits:
-        edit.to(world)
-    after = look(world, commit)["web"]
+        edit.to(checkout)
+    after = look(checkout, commit)["web"]
     assert after.digest != before.digest
     assert bool(after.digest) != bool(after.doubt)
 
 
-def test_other_line_ends_are_another_file(world: World) -> None:
+def test_other_line_ends_are_another_file(checkout: WorkingCopy) -> None:
     """git takes them for the same, as it writes them by the attributes on its own way."""
-    Lines(".gitattributes", ("*.txt text",)).to(world)
-    commit = Commit(world.commit(everything=True))
-    before = look(world, commit)["web"].digest
-    LineEnds("web/b.txt").to(world)
-    assert world.git("add", "web/b.txt")
-    assert look(world, commit)["web"].digest not in ("", before)
+    Lines(".gitattributes", ("*.txt text",)).to(checkout)
+    commit = Commit(checkout.commit(everything=True))
+    before = look(checkout, commit)["web"].digest
+    LineEnds("web/b.txt").to(checkout)
+    assert checkout.git("add", "web/b.txt")
+    assert look(checkout, commit)["web"].digest not in ("", before)
 
 
 @pytest.mark.parametrize(
@@ -211,31 +215,31 @@ def test_other_line_ends_are_another_file(world: World) -> None:
     ids=["line ends", "a filter"],
 )
 def test_a_checkout_that_is_older_than_its_attributes(
-    world: World, edits: tuple[Edit, ...]
+    checkout: WorkingCopy, edits: tuple[Edit, ...]
 ) -> None:
     """A new attribute rewrites no file that is there already, but every one of a clone."""
     for edit in edits:
-        edit.to(world)
-    commit = Commit(world.commit(everything=True))
-    here = look(world, commit)["web"].digest
-    world.clone(0o022)
-    there = look(world, commit)["web"].digest
+        edit.to(checkout)
+    commit = Commit(checkout.commit(everything=True))
+    here = look(checkout, commit)["web"].digest
+    checkout.clone(0o022)
+    there = look(checkout, commit)["web"].digest
     assert here
     assert there
     assert here != there
 
 
-def test_another_umask_makes_other_images(world: World) -> None:
-    commit = Commit(world.commit(everything=True))
+def test_another_umask_makes_other_images(checkout: WorkingCopy) -> None:
+    commit = Commit(checkout.commit(everything=True))
     prints = set()
     for umask in (0o022, 0o002, 0o022):
-        world.clone(umask)
-        prints.add(look(world, commit)["web"].digest)
+        checkout.clone(umask)
+        prints.add(look(checkout, commit)["web"].digest)
     assert len(prints - {""}) == 2
 
 
 @pytest.mark.parametrize("how", ["assume-unchanged", "skip-worktree"])
-def test_what_git_is_told_not_to_look_at_is_refused(world: World, how: str) -> None:
-    commit = Commit(world.commit(everything=True))
-    Hide("web/a", how, b"new").to(world)
-    assert look(world, commit) == {}
+def test_what_git_is_told_not_to_look_at_is_refused(checkout: WorkingCopy, how: str) -> None:
+    commit = Commit(checkout.commit(everything=True))
+    Hide("web/a", how, b"new").to(checkout)
+    assert look(checkout, commit) == {}

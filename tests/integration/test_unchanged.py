@@ -1,7 +1,7 @@
 """`reuse: unchanged` on random repositories: what is carried forward would come out the same.
 
-Each story is a repository and a few edits of it. Where a service has one fingerprint at two
-points of a story, BuildKit builds it at both, and the images must hold the same.
+Each history is a repository and a few edits of it. Where a service has one fingerprint at two
+points of a history, BuildKit builds it at both, and the images must hold the same.
 FEASTFLOW_EXAMPLES asks for more stories than a run of all tests has time for.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from support.image_contents import Wanted, build, difference
-from support.random_histories import STORIES, Chapter, State, live
+from support.random_histories import HISTORIES, Change, State, replay
 from support.random_trees import Command, Define, Edit, Link, Mode, Remove, Write
 
 from integration.conftest import Builder
@@ -57,10 +57,10 @@ def test_what_is_carried_forward_would_come_out_the_same(
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(STORIES)
-    def check(story: tuple[list[Edit], list[Chapter]]) -> None:
-        home = tmp_path_factory.mktemp("story")
-        states = live(home, *story)
+    @given(HISTORIES)
+    def check(history: tuple[list[Edit], list[Change]]) -> None:
+        home = tmp_path_factory.mktemp("history")
+        states = replay(home, *history)
         for name in states[0].prints if states else ():
             prints = [each.prints[name].digest for each in states]
             seen["doubtful"] += prints.count("")
@@ -94,7 +94,7 @@ def test_what_is_carried_forward_would_come_out_the_same(
 )
 def test_another_image_is_known_for_one(remote: Builder, tmp_path: Path, edit: Edit) -> None:
     """What the property rests on: where it matters, images and fingerprints differ."""
-    states = live(tmp_path, [], [Chapter((edit,))])
+    states = replay(tmp_path, [], [Change((edit,))])
     one, other = (Wanted(each.folder, each.services["web"], each.services) for each in states)
     assert differences([(one, other)], remote, tmp_path / "images") != {}
     assert len({each.prints["web"].digest for each in states} - {""}) == 2
@@ -110,7 +110,7 @@ def test_what_does_not_concern_a_service_leaves_it_unchanged(
         Command(("config", "core.eol", "crlf")),
         Define("api", {"target": "one"}),
     )
-    later = live(tmp_path, [], [Chapter(elsewhere, everything=False), Chapter((), umask=0o022)])
+    later = replay(tmp_path, [], [Change(elsewhere, everything=False), Change((), umask=0o022)])
     pairs = unchanged(later)
     assert {one.service.name for one, _ in pairs} >= {"web", "deep", "job"}
     assert differences(pairs, remote, tmp_path / "images") == {}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.machine import Machine
-from support.registries import Place
+from support.registries import LocalRegistry
 from support.repositories import MARK
 from support.servers.faults import Fault
 
@@ -56,7 +56,9 @@ def test_the_reader_of_commands_is_as_gullible_as_a_runner() -> None:
     assert names == ["error", "set-output", "add-mask", "group", "error", "error", "warning"]
 
 
-def test_a_noisy_build_forges_nothing(machine: Machine, place: Place, busybox: Path) -> None:
+def test_a_noisy_build_forges_nothing(
+    machine: Machine, place: LocalRegistry, busybox: Path
+) -> None:
     shutil.copy2(busybox, machine.project.folder / "busybox")
     script = "; ".join(f"/busybox printf '%b\\n' {json.dumps(each)}" for each in NOISE)
     lines = ["FROM scratch", f"LABEL {MARK}", "COPY busybox page.html /"]
@@ -91,7 +93,9 @@ def test_a_branch_with_a_clever_name(machine: Machine, branch: str) -> None:
         assert ran.outputs["pushed"] == "false"
 
 
-def test_labels_and_messages_do_not_break_the_summary(machine: Machine, place: Place) -> None:
+def test_labels_and_messages_do_not_break_the_summary(
+    machine: Machine, place: LocalRegistry
+) -> None:
     machine.project.commit(message="::error::forged\n\n| a | <script> | $(id) ${HOME}")
     labels = "note=| <b>x</b> ${HOME} %{if true}\nother=::error::forged"
     ran = machine.publish(labels=labels).ended()
@@ -101,7 +105,7 @@ def test_labels_and_messages_do_not_break_the_summary(machine: Machine, place: P
     assert place.labels("latest")["other"] == "::error::forged"
 
 
-def test_a_registry_with_a_clever_answer(machine: Machine, place: Place) -> None:
+def test_a_registry_with_a_clever_answer(machine: Machine, place: LocalRegistry) -> None:
     message = "x\n::error::forged\x1b[2J##[error]forged <b>"
     body = json.dumps({"errors": [{"code": "DENIED", "message": message}]}).encode()
     place.proxy.add(Fault("status", status=403, method="POST", body=body, times=None))

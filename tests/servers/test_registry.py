@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,12 +143,10 @@ class TestTokenServer:
     ) -> None:
         url = f"{guarded.url}/v2/team/app/manifests/none"
         headers = {}
-        for tokens.lifetime in (1, 30):
+        for tokens.lifetime in (-1, 30):
             headers[tokens.lifetime] = self.bearer(tokens, "repository:team/app:pull", user="ada")
-        before = [session.get(url, headers=one, timeout=9).status_code for one in headers.values()]
-        time.sleep(2.1)  # times in a token are whole seconds
-        after = [session.get(url, headers=one, timeout=9).status_code for one in headers.values()]
-        assert (before, after) == ([404, 404], [401, 404])
+        answers = [session.get(url, headers=one, timeout=9).status_code for one in headers.values()]
+        assert answers == [401, 404]
 
     def test_what_the_client_is_told(self, tokens: TokenServer) -> None:
         assert self.ask(tokens).json()["expires_in"] == 300

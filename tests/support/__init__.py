@@ -1,1 +1,1 @@
-"""What tests are made of: fakes, runs in memory, machines, registries, repositories."""
+"""What tests are made of; `tests/README.md` has the table."""

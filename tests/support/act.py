@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from support.events import PUSH, Event
-from support.registries import REPOSITORY, USER, Place
+from support.registries import GITHUB_TOKEN, REPOSITORY, USER, LocalRegistry
 from support.servers.git_repository import GitRepository
 
 ROOT = Path(__file__).resolve().parents[2]
 ACT = Path(sys.executable).with_name("act")
 ACTION = "feastflow/registry-action@v0.1.0"
 SHIPPED = ("action.yml", "bootstrap.py", "requirements.txt", "requirements-uv.txt")
-GITHUB_TOKEN = "ghs_only_for_tests"
 STEP = "registry"
-SECONDS = 90
+SECONDS = 600
 
 # How a job reaches the package index, where the machine says so.
 PASSED = re.compile(
@@ -128,7 +127,7 @@ class Runner:
 
     folder: Path
     action: Path
-    place: Place
+    place: LocalRegistry
     variables: Mapping[str, str]
     api_url: str
     tool_cache: Path | None = None

@@ -24,7 +24,7 @@ from feastflow_registry.model.ports import BuiltImage
 from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
 from support.memory import FakeLog
-from support.registries import USER, Place
+from support.registries import USER, LocalRegistry
 from support.repositories import MARK
 
 EPOCH = 1_700_000_000
@@ -41,11 +41,11 @@ def _pause(seconds: float) -> None:
 
 
 @dataclass
-class Workshop:
+class BuildSetup:
     """One builder, one registry, and a folder of services. `word` makes every build a new one."""
 
     builder: Builder
-    place: Place
+    place: LocalRegistry
     folder: Path
     busybox: Path
     log: FakeLog = field(default_factory=FakeLog)

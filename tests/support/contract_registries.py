@@ -91,7 +91,7 @@ def attestation() -> Image:
     return Image((None, ""), b"an attestation, longer than any layer" * 100)
 
 
-class Shelf(Protocol):
+class ContractRegistry(Protocol):
     """A registry to be stocked by hand, and the clients of it."""
 
     repository: Repository
@@ -112,7 +112,7 @@ class Shelf(Protocol):
         """Change the bytes of a manifest, so that they no longer hash to its digest."""
 
 
-class FakeShelf:
+class FakeContractRegistry:
     """A fake, told what the bytes would say."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class FakeShelf:
         self.store.corrupt.add(digest)
 
 
-class RealShelf:
+class RealContractRegistry:
     """A registry process. `tokens`: its token server; `login`: whether it wants a password."""
 
     def __init__(
@@ -216,21 +216,21 @@ class RealShelf:
     ) -> None:
         headers = {"Content-Type": kind, **options.get("headers", {})}
         url = f"{self._url}/manifests/{name}"
-        answer = session.put(url, data=data, timeout=20, **{**options, "headers": headers})
+        answer = session.put(url, data=data, timeout=300, **{**options, "headers": headers})
         assert answer.status_code == 201, answer.text
 
 
 @contextmanager
-def open_shelf(kind: str, binary: str = "") -> Iterator[Shelf]:
+def open_registry(kind: str, binary: str = "") -> Iterator[ContractRegistry]:
     """One of `KINDS`; `binary` is the real registry's program."""
     with ExitStack() as stack:
         if kind == "fake":
-            yield FakeShelf()
+            yield FakeContractRegistry()
         elif kind == "token":
             tokens = stack.enter_context(TokenServer(_USERS, _GRANTS))
             process = RegistryProcess(token_server=tokens, binary=binary)
-            yield RealShelf(stack.enter_context(process), tokens=tokens)
+            yield RealContractRegistry(stack.enter_context(process), tokens=tokens)
         else:
             login = kind == "htpasswd"
             process = RegistryProcess(users=_USERS if login else None, binary=binary)
-            yield RealShelf(stack.enter_context(process), login=login)
+            yield RealContractRegistry(stack.enter_context(process), login=login)

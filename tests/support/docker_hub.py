@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.registry.docker_hub import DEADLINE, HubClient
 from feastflow_registry.registry.http import Client
+from support.registries import find_registry
 from support.servers.docker_hub import Account, DockerHub, Scope
 from support.servers.fault_proxy import FaultProxy
 from support.servers.images import put_image
@@ -53,7 +53,7 @@ class Hub:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.time = Time()
-        shutil.rmtree(registry.storage / "docker", ignore_errors=True)
+        registry.clear()
         accounts = {USER: Account(SECRET, owns=(NAMESPACE,))}
         self.server = DockerHub(registry.storage, accounts, clock=self.time.wall)
         self.server.limit = 1_000_000
@@ -79,7 +79,7 @@ class Hub:
         return Digest.parse(digest)
 
     def client(
-        self, *, anonymous: bool = False, scope: Scope = "repo:admin", timeout: float = 20.0
+        self, *, anonymous: bool = False, scope: Scope = "repo:admin", timeout: float = 300.0
     ) -> HubClient:
         """A run's client; `scope` is that of its token."""
         self.server.accounts[USER] = Account(SECRET, scope, owns=(NAMESPACE,))
@@ -136,9 +136,3 @@ def registry_fixture(stack: Stack) -> Iterator[Registry]:
 def hub_fixture(registry: Registry) -> Iterator[Hub]:
     with Hub(registry) as hub:
         yield hub
-
-
-def find_registry(path: str) -> str | None:
-    """The registry's program on a search path."""
-    names = ("docker-registry", "registry")
-    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)

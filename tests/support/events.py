@@ -7,9 +7,13 @@ to what names a repository, a commit, a ref or a person.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from support.repositories import Project
 
 PAYLOADS = Path(__file__).parent / "payloads"
 
@@ -80,3 +84,53 @@ def merge_group(sha: str) -> Event:
     """A merge queue tries a merge."""
     payload = read("merge_group", head=sha)
     return Event("merge_group", payload["merge_group"]["head_ref"], payload)
+
+
+def _merge(project: Project) -> str:
+    """Check out what GITHUB_SHA of a pull request is; the commit that was written."""
+    project.git("checkout", "--quiet", "-b", "topic")
+    written = project.commit()
+    project.git("checkout", "--quiet", "--detach", "main")
+    project.git("merge", "--quiet", "--no-ff", "-m", "Merge topic into main", "topic")
+    return written
+
+
+def _branch(project: Project) -> str:
+    project.git("checkout", "--quiet", "-b", "topic")
+    return project.commit()
+
+
+def _main(project: Project) -> str:
+    return project.head
+
+
+NEVER = "the event {} never pushes"
+BLOCKED: dict[str, tuple[Callable[[Project], str], Callable[[str], Event], str]] = {
+    "pull_request": (_merge, pull_request, NEVER.format("pull_request")),
+    "a merged pull_request": (_main, merged, NEVER.format("pull_request")),
+    "a fork": (_merge, partial(pull_request, fork=True), "a fork never pushes"),
+    "dependabot": (
+        _merge,
+        partial(pull_request, actor="dependabot[bot]"),
+        NEVER.format("pull_request"),
+    ),
+    "pull_request_target": (_main, pull_request_target, NEVER.format("pull_request_target")),
+    "pull_request_target of a fork": (
+        _main,
+        partial(pull_request_target, fork=True),
+        "a fork never pushes",
+    ),
+    "workflow_run": (_main, workflow_run, NEVER.format("workflow_run")),
+    "merge_group": (_merge, merge_group, NEVER.format("merge_group")),
+    "another branch": (
+        _branch,
+        partial(push, "topic"),
+        "branch topic is not among the branches that may push",
+    ),
+    "another git tag": (
+        _main,
+        partial(push_tag, "nightly"),
+        "git tag nightly is not among the git tags that may push",
+    ),
+}
+"""Runs that never push: what they check out, their event, and the reason that they give."""

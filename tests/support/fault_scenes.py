@@ -20,7 +20,7 @@ from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage
 from feastflow_registry.model.references import Digest, Reference
 from support.machine import Machine, Ran
-from support.registries import OURS, Place
+from support.registries import OURS, LocalRegistry
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
 
@@ -65,7 +65,7 @@ class Cached:
 
 
 @dataclass
-class Scene:
+class PreparedRun:
     """What `run` starts from: `first` builds, `moving` finds its image there, `rerun` all."""
 
     name: Name
@@ -76,7 +76,7 @@ class Scene:
     inputs: Mapping[str, str]
 
     @classmethod
-    def lay(
+    def prepare(
         cls,
         name: Name,
         machine: Machine,
@@ -84,7 +84,7 @@ class Scene:
         monkeypatch: pytest.MonkeyPatch,
         shallow: Path | None = None,
         **more: str,
-    ) -> Scene:
+    ) -> PreparedRun:
         """Publish the first commit whole and the second one's image. `more`: inputs of `run`."""
         inputs: dict[str, Any] = {"milestone": MILESTONE, **remote.inputs}
         machine.call(machine.runner(**inputs)).ended()
@@ -108,7 +108,7 @@ class Scene:
         return (*([milestone] if milestone else []), "latest")
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LocalRegistry:
         """The registry."""
         return self.machine.place
 
@@ -121,7 +121,7 @@ class Scene:
         if self.name == "first":
             self.place.untag(self.own)
 
-    def run(self, *, timeout: float = 20.0) -> Ran:
+    def run(self, *, timeout: float = 300.0) -> Ran:
         """Run once, in this process."""
         return self.machine.call(
             self.machine.runner(**dict[str, Any](self.inputs)), timeout=timeout
@@ -136,7 +136,7 @@ class Scene:
             facts: dict[str, Any] = {"match": is_ours, **fault, "nth": nth}
             rule = Fault(**facts)
             way.add(rule)
-            ran = self.run(timeout=0.15)
+            ran = self.run(timeout=0.5 if rule.kind == "stall" else 300.0)
             way.clear()
             if not rule.fired:
                 assert nth > first, "the run asked nothing on this way"

@@ -17,7 +17,7 @@ import docker
 from docker.models.containers import Container
 
 from support.machine import Machine, Ran
-from support.registries import REPOSITORY, USER, Place
+from support.registries import REPOSITORY, USER, LocalRegistry
 from support.repositories import MARK
 
 FRONTEND = Path(__file__).resolve().parents[2] / "examples" / "frontend"
@@ -49,7 +49,7 @@ class FeastFlow:
     machine: Machine
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LocalRegistry:
         return self.machine.place
 
     @property

@@ -21,7 +21,7 @@ from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.copy import ImageCopier
 from feastflow_registry.registry.http import Client
-from support.registries import USER, Place
+from support.registries import USER, LocalRegistry
 from support.servers.images import CONFIG, LAYER, MANIFEST
 
 APP = "team/app"
@@ -34,10 +34,10 @@ def descriptor(kind: str, data: bytes, hashing: str = "sha256", **more: Any) -> 
 
 
 @dataclass
-class Depot:
+class FilledRegistry:
     """One registry, stocked by hand, and reached by the program through its proxy."""
 
-    place: Place
+    place: LocalRegistry
     random: random.Random = field(default_factory=lambda: random.Random(4))
     names: Any = field(default_factory=itertools.count)
 
@@ -50,7 +50,7 @@ class Depot:
         return self.repository(f"prod/app{next(self.names)}")
 
     def client(
-        self, *repositories: Repository, timeout: float = 20.0, slept: list[float] | None = None
+        self, *repositories: Repository, timeout: float = 300.0, slept: list[float] | None = None
     ) -> RegistryClient:
         """A run's client, for which waiting costs no time."""
         waits = [] if slept is None else slept
@@ -69,8 +69,8 @@ class Depot:
         """Push a blob at the registry itself, not through the proxy."""
         url = f"{self.place.registry.url}/v2/{path}/blobs/uploads/"
         with self._session(path) as session:
-            location = session.post(url, timeout=20).headers["Location"]
-            put = session.put(location, params={"digest": digest}, data=pieces, timeout=60)
+            location = session.post(url, timeout=300).headers["Location"]
+            put = session.put(location, params={"digest": digest}, data=pieces, timeout=300)
             assert put.status_code == 201, put.text
 
     def begin_upload(self, path: str) -> str:
@@ -78,7 +78,7 @@ class Depot:
         url = f"{self.place.registry.url}/v2/{path}/blobs/uploads/"
         with self._session(path) as session:
             return (
-                urlsplit(session.post(url, timeout=20).headers["Location"])
+                urlsplit(session.post(url, timeout=300).headers["Location"])
                 ._replace(scheme="", netloc="")
                 .geturl()
             )
@@ -90,7 +90,7 @@ class Depot:
         url = f"{self.place.registry.url}/v2/{path}/manifests/{tag or digest}"
         with self._session(path) as session:
             headers = {"Content-Type": content["mediaType"]}
-            put = session.put(url, data=data, headers=headers, timeout=20)
+            put = session.put(url, data=data, headers=headers, timeout=300)
             assert put.status_code == 201, put.text
         return Digest(digest)
 
@@ -152,7 +152,9 @@ def _bear(request: requests.PreparedRequest, token: str) -> requests.PreparedReq
     return request
 
 
-def copy(source: Depot, digest: Digest, target: Depot, goal: Repository, **options: Any) -> int:
+def copy(
+    source: FilledRegistry, digest: Digest, target: FilledRegistry, goal: Repository, **options: Any
+) -> int:
     """Copy from the one repository of a depot, as one run would."""
     origin = source.repository()
     if source is target:

@@ -19,10 +19,9 @@ from feastflow_registry.cli import run
 from feastflow_registry.commands.inputs import Request
 from feastflow_registry.config.command_line import find_folder, merge
 from feastflow_registry.registry.http import Client
-from support.registries import REPOSITORY, USER, Place
+from support.registries import GITHUB_TOKEN, REPOSITORY, USER, LocalRegistry
 from support.repositories import Project
 
-GITHUB_TOKEN = "ghs_only_for_tests"
 PROGRAM = [sys.executable, "-I", "-m", "feastflow_registry"]
 _HEREDOC = re.compile(r"^([\w-]+)<<(.+)\n((?:.*\n)*?)\2\n", re.MULTILINE)
 
@@ -64,7 +63,7 @@ class Machine:
 
     folder: Path
     project: Project
-    place: Place
+    place: LocalRegistry
     variables: Mapping[str, str]
     api_url: str = ""
     workspace: Path | None = None
@@ -152,7 +151,7 @@ class Machine:
         self,
         environ: Mapping[str, str],
         *,
-        timeout: float = 20.0,
+        timeout: float = 300.0,
         sleep: Callable[[float], None] | None = None,
     ) -> Ran:
         """Run the program in this process, where waiting costs no time but is counted."""
@@ -189,7 +188,7 @@ class Running:
             text=True,
         )
 
-    def end(self, seconds: float = 60) -> Ran:
+    def end(self, seconds: float = 300) -> Ran:
         """Wait for its end."""
         try:
             log, _ = self.process.communicate(timeout=seconds)

@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from support.registries import REPOSITORY, USER, Place
+from support.registries import REPOSITORY, USER, LocalRegistry
 from support.repositories import Project
 from support.servers import images
 from support.servers.docker_hub import Account, DockerHub
@@ -40,10 +40,10 @@ def commit_days(project: Project, *ages: float, subject: str = "Change") -> list
     return found
 
 
-class Stock:
+class ImageMaker:
     """What is put on a place's registry by hand, past every proxy."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: LocalRegistry) -> None:
         self.place = place
         pair = base64.b64encode(f"{USER}:{place.token}".encode()).decode()
         self._sizes: dict[str, int] = {}
@@ -119,7 +119,7 @@ def _tar(name: str, size: int) -> bytes:
 
 
 @contextmanager
-def docker_hub(place: Place, **account: Any) -> Iterator[DockerHub]:
+def docker_hub(place: LocalRegistry, **account: Any) -> Iterator[DockerHub]:
     """Docker Hub's API over a place's registry."""
     known = {USER: Account(place.token, owns=(REPOSITORY.partition("/")[0],), **account)}
     with DockerHub(place.registry.storage, known) as hub:

@@ -17,9 +17,9 @@ from typing import Any
 from conftest import Stack
 
 from support import events, workflows
-from support.act import GITHUB_TOKEN, Job, Runner
+from support.act import Job, Runner
 from support.events import Event
-from support.registries import REPOSITORY, USER, Place
+from support.registries import GITHUB_TOKEN, REPOSITORY, USER, LocalRegistry, RegistryProcesses
 from support.repositories import MARK, Project
 from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
 
@@ -33,7 +33,7 @@ Tags = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Chapter:
+class WorkflowRun:
     """One run for one commit, and the tags as it left them."""
 
     sha: str
@@ -64,11 +64,13 @@ class Chapter:
 class Site:
     """The repository, its registry and a runner with the engine of one store."""
 
-    place: Place
+    place: LocalRegistry
     project: Project
     runner: Runner
 
-    def run(self, event: Event | None = None, *, namespace: str = USER, **options: Any) -> Chapter:
+    def run(
+        self, event: Event | None = None, *, namespace: str = USER, **options: Any
+    ) -> WorkflowRun:
         """Run the workflow at HEAD, cloned to a depth of one as actions/checkout does.
 
         It is a push to main, if nothing else is said.
@@ -77,7 +79,7 @@ class Site:
         folder = self.runner.folder / f"clone-{len(self.runner.homes)}"
         checkout = self.project.clone(folder, "--depth=1", f"--branch={branch}")
         job = self.runner.run(checkout, event or events.push("main", sha), **options)
-        return Chapter(sha, job, self.tags(namespace))
+        return WorkflowRun(sha, job, self.tags(namespace))
 
     def tags(self, namespace: str = USER) -> Tags:
         """What the registry keeps in its own files."""
@@ -110,7 +112,12 @@ def name_of(service: str, namespace: str = USER) -> str:
 
 @contextmanager
 def site(
-    home: Path, stack: Stack, action: Path, tool_cache: Path, variables: Mapping[str, str]
+    home: Path,
+    stack: Stack,
+    registries: RegistryProcesses,
+    action: Path,
+    tool_cache: Path,
+    variables: Mapping[str, str],
 ) -> Iterator[Site]:
     """Commit the example with its busybox, as its README says; its images carry our mark."""
     project = Project.create(home)
@@ -124,7 +131,7 @@ def site(
     project.commit()
     tokens = {GITHUB_TOKEN: [READ, WRITE_STATUS]}
     with (
-        Place("htpasswd", home=home / "witness", path=variables["PATH"]) as place,
+        LocalRegistry("htpasswd", registries, home=home / "witness") as place,
         GitHubApi(project.origin, name=REPOSITORY, tokens=tokens, private=True) as api,
     ):
         runner = Runner(home / "runner", action, place, variables, api.url, tool_cache)

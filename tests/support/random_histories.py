@@ -17,7 +17,7 @@ from feastflow_registry.model.references import Commit
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
 from support import random_trees as edits
-from support.random_trees import FIRST, FOLDERS, SERVICES, SETTINGS, Edit, World
+from support.random_trees import FIRST, FOLDERS, SERVICES, SETTINGS, Edit, WorkingCopy
 
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
 NAMES = ("a", "a", "b.txt", "b.txt", "c.bat", "d.o", "e\nf", "e\rf", "ü x")
@@ -50,7 +50,7 @@ CHANGES: tuple[Mapping[str, Any], ...] = (
 
 
 @dataclass(frozen=True)
-class Chapter:
+class Change:
     """Some edits, and how their commit is made. `umask`: that of a new clone, if there is one."""
 
     edits: tuple[Edit, ...]
@@ -67,32 +67,32 @@ class State:
     prints: Mapping[str, Fingerprint]
 
 
-def live(home: Path, first: Sequence[Edit], chapters: Sequence[Chapter]) -> list[State]:
-    """Live through a story; every state that a publish would not refuse."""
-    world = World(home)
+def replay(home: Path, first: Sequence[Edit], changes: Sequence[Change]) -> list[State]:
+    """Go through a history; every state that a publish would not refuse."""
+    checkout = WorkingCopy(home)
     found = []
-    for number, chapter in enumerate((Chapter(tuple(first)), *chapters)):
-        for edit in chapter.edits:
-            edit.to(world)
-        commit = Commit.parse(world.commit(everything=chapter.everything))
-        if chapter.umask is not None:
-            world.clone(chapter.umask)
-        prints = look(world, commit)
+    for number, change in enumerate((Change(tuple(first)), *changes)):
+        for edit in change.edits:
+            edit.to(checkout)
+        commit = Commit.parse(checkout.commit(everything=change.everything))
+        if change.umask is not None:
+            checkout.clone(change.umask)
+        prints = look(checkout, commit)
         if prints:
             copy = home / f"state-{number}"
-            subprocess.run(["cp", "-a", str(world.folder), str(copy)], check=True)
-            found.append(State(copy, dict(world.services), prints))
+            subprocess.run(["cp", "-a", str(checkout.folder), str(copy)], check=True)
+            found.append(State(copy, dict(checkout.services), prints))
     return found
 
 
-def look(world: World, commit: Commit) -> Mapping[str, Fingerprint]:
+def look(checkout: WorkingCopy, commit: Commit) -> Mapping[str, Fingerprint]:
     """What each service is made from; nothing, where a publish would refuse to begin."""
-    git = Git(world.folder, ENVIRON)
+    git = Git(checkout.folder, ENVIRON)
     try:
         git.ensure(commit)
     except Failure:
         return {}
-    tree, known = git.tree(), world.services
+    tree, known = git.tree(), checkout.services
     return {name: fingerprint(each, known, tree, {}) for name, each in known.items()}
 
 
@@ -136,10 +136,10 @@ EDITS: st.SearchStrategy[Edit] = st.one_of(
         edits.Define, st.sampled_from([each.name for each in SERVICES]), st.sampled_from(CHANGES)
     ),
 )
-_CHAPTERS = st.builds(
-    Chapter,
+_CHANGES = st.builds(
+    Change,
     st.lists(EDITS, min_size=1, max_size=3).map(tuple),
     st.booleans(),
     st.sampled_from((None, None, 0o022, 0o077)),
 )
-STORIES = st.tuples(st.lists(EDITS, max_size=4), st.lists(_CHAPTERS, min_size=1, max_size=3))
+HISTORIES = st.tuples(st.lists(EDITS, max_size=4), st.lists(_CHANGES, min_size=1, max_size=3))

@@ -42,7 +42,7 @@ SERVICES = (
 
 
 @dataclass
-class World:
+class WorkingCopy:
     """One working copy, and the services that are made from it."""
 
     home: Path
@@ -103,9 +103,9 @@ class World:
 
 
 class Edit:
-    """One change of a world; none, where it is not possible."""
+    """One change of a checkout; none, where it is not possible."""
 
-    def to(self, world: World) -> None:
+    def to(self, checkout: WorkingCopy) -> None:
         """Make it."""
         raise NotImplementedError
 
@@ -117,8 +117,8 @@ class Write(Edit):
     name: str
     text: bytes
 
-    def to(self, world: World) -> None:
-        if path := world.clear(self.name):
+    def to(self, checkout: WorkingCopy) -> None:
+        if path := checkout.clear(self.name):
             path.write_bytes(self.text)
 
 
@@ -129,8 +129,8 @@ class Lines(Edit):
     name: str
     lines: tuple[str, ...]
 
-    def to(self, world: World) -> None:
-        Write(self.name, "".join(f"{each}\n" for each in self.lines).encode()).to(world)
+    def to(self, checkout: WorkingCopy) -> None:
+        Write(self.name, "".join(f"{each}\n" for each in self.lines).encode()).to(checkout)
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ class Remove(Edit):
 
     name: str
 
-    def to(self, world: World) -> None:
-        path = world.known(self.name)
+    def to(self, checkout: WorkingCopy) -> None:
+        path = checkout.known(self.name)
         if path and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path:
@@ -154,9 +154,9 @@ class Move(Edit):
     name: str
     other: str
 
-    def to(self, world: World) -> None:
-        path = world.known(self.name)
-        if path and self.name not in self.other and (room := world.clear(self.other)):
+    def to(self, checkout: WorkingCopy) -> None:
+        path = checkout.known(self.name)
+        if path and self.name not in self.other and (room := checkout.clear(self.other)):
             path.rename(room)
 
 
@@ -167,8 +167,8 @@ class Mode(Edit):
     name: str
     mode: int
 
-    def to(self, world: World) -> None:
-        path = world.known(self.name)
+    def to(self, checkout: WorkingCopy) -> None:
+        path = checkout.known(self.name)
         if path and not path.is_symlink():
             path.chmod(self.mode)
 
@@ -180,9 +180,9 @@ class Link(Edit):
     name: str
     target: str
 
-    def to(self, world: World) -> None:
-        Remove(self.name).to(world)
-        if path := world.clear(self.name):
+    def to(self, checkout: WorkingCopy) -> None:
+        Remove(self.name).to(checkout)
+        if path := checkout.clear(self.name):
             path.symlink_to(self.target)
 
 
@@ -193,8 +193,8 @@ class Special(Edit):
     name: str
     pipe: bool = False
 
-    def to(self, world: World) -> None:
-        if path := world.clear(self.name):
+    def to(self, checkout: WorkingCopy) -> None:
+        if path := checkout.clear(self.name):
             os.mkfifo(path) if self.pipe else path.mkdir()
 
 
@@ -205,9 +205,9 @@ class Inner(Edit):
     name: str
     text: bytes
 
-    def to(self, world: World) -> None:
-        path = world.folder / self.name
-        if self.name and world.clear(f"{self.name}/mark") and path.is_dir():
+    def to(self, checkout: WorkingCopy) -> None:
+        path = checkout.folder / self.name
+        if self.name and checkout.clear(f"{self.name}/mark") and path.is_dir():
             if not (path / ".git").exists():
                 git(path, "init", "--quiet", "--template=", ".")
             (path / ".git/mark").write_bytes(self.text)
@@ -219,13 +219,13 @@ class Submodule(Edit):
 
     name: str
 
-    def to(self, world: World) -> None:
-        source = world.home / "submodule"
+    def to(self, checkout: WorkingCopy) -> None:
+        source = checkout.home / "submodule"
         if not source.exists():
-            git(world.home, "init", "--quiet", str(source))
+            git(checkout.home, "init", "--quiet", str(source))
             git(source, "commit", "--quiet", "--allow-empty", "-m", "One")
         options = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add")
-        world.git(*options, str(source), self.name)
+        checkout.git(*options, str(source), self.name)
 
 
 @dataclass(frozen=True)
@@ -236,9 +236,9 @@ class Hide(Edit):
     how: str
     text: bytes
 
-    def to(self, world: World) -> None:
-        if world.git("update-index", f"--{self.how}", "--", self.name):
-            Write(self.name, self.text).to(world)
+    def to(self, checkout: WorkingCopy) -> None:
+        if checkout.git("update-index", f"--{self.how}", "--", self.name):
+            Write(self.name, self.text).to(checkout)
 
 
 @dataclass(frozen=True)
@@ -247,8 +247,8 @@ class LineEnds(Edit):
 
     name: str
 
-    def to(self, world: World) -> None:
-        path = world.known(self.name)
+    def to(self, checkout: WorkingCopy) -> None:
+        path = checkout.known(self.name)
         if path and path.is_file() and not path.is_symlink():
             text = path.read_bytes()
             plain = text.replace(b"\r\n", b"\n")
@@ -261,8 +261,8 @@ class Command(Edit):
 
     words: tuple[str, ...]
 
-    def to(self, world: World) -> None:
-        world.git(*self.words)
+    def to(self, checkout: WorkingCopy) -> None:
+        checkout.git(*self.words)
 
 
 @dataclass(frozen=True)
@@ -272,8 +272,8 @@ class Define(Edit):
     name: str
     change: Mapping[str, Any]
 
-    def to(self, world: World) -> None:
-        world.services[self.name] = replace(world.services[self.name], **self.change)
+    def to(self, checkout: WorkingCopy) -> None:
+        checkout.services[self.name] = replace(checkout.services[self.name], **self.change)
 
 
 def git(folder: Path, *arguments: str) -> bool:

@@ -24,44 +24,102 @@ Auth = Literal["htpasswd", "token"]
 USER = "feastflow"
 REPOSITORY = "feastflow/app"
 OURS = "feastflow-registry"
+GITHUB_TOKEN = "ghs_only_for_tests"
 
 
-class Place:
-    """One registry of a test's own. Runs reach it by `host`, and so through `proxy`."""
+class SharedProcess:
+    """A registry's process, and its token server if it has one: tests use them in turn."""
 
-    def __init__(self, auth: Auth, *, home: Path, path: str, reader: bool = False) -> None:
+    def __init__(self, auth: Auth, program: str | None) -> None:
         self.auth = auth
-        self.token = "dckr_pat_" + secrets.token_urlsafe(24)
-        self.home = home
-        self.path = path
-        self.reader = reader
-        self.proxy, self.realm = FaultProxy(), FaultProxy()
+        self.realm = FaultProxy()
         self.tokens: TokenServer | None = None
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        users = {USER: self.token}
-        names = ("docker-registry", "registry")
-        program = next(filter(None, (shutil.which(name, path=self.path) for name in names)), None)
-        self._open.enter_context(self.proxy)
-        if self.auth == "token":
-            grants = {USER: {"*": ("pull",)}} if self.reader else None
-            self.tokens = self._open.enter_context(TokenServer(users, grants))
+        self.open = ExitStack()
+        if auth == "token":
+            self.tokens = self.open.enter_context(TokenServer({}))
             self.realm.upstream = self.tokens.url
-            self._open.enter_context(self.realm)
+            self.open.enter_context(self.realm)
             realm = f"{self.realm.url}/token"
             self.registry = Registry(token_server=self.tokens, realm=realm, binary=program)
         else:
-            self.registry = Registry(users=users, binary=program)
-        self._open.enter_context(self.registry)
+            self.registry = Registry(users={}, binary=program)
+        self.open.enter_context(self.registry)
+
+    def begin(self, token: str, *, reader: bool) -> None:
+        """Be as new, for a user with this token."""
+        self.registry.clear()
+        self.realm.forget()
+        if self.tokens:
+            self.tokens.admit({USER: token}, {USER: {"*": ("pull",)}} if reader else None)
+        else:
+            self.registry.admit({USER: token})
+
+
+class RegistryProcesses:
+    """The registry processes of a session. One that no test uses any more is used again."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._idle: list[SharedProcess] = []
+        self._open = ExitStack()
+
+    def take(self, auth: Auth) -> SharedProcess:
+        """A process that nobody uses."""
+        for process in self._idle:
+            if process.auth == auth:
+                self._idle.remove(process)
+                return process
+        process = SharedProcess(auth, find_registry(self.path))
+        self._open.push(process.open)
+        return process
+
+    def give_back(self, process: SharedProcess) -> None:
+        """Say that a process is used no more."""
+        self._idle.append(process)
+
+    def close(self) -> None:
+        """End them all."""
+        self._open.close()
+
+
+def find_registry(path: str) -> str | None:
+    """The registry's program on a search path."""
+    names = ("docker-registry", "registry")
+    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+
+
+class LocalRegistry:
+    """One registry of a test's own. Runs reach it by `host`, and so through `proxy`."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        processes: RegistryProcesses,
+        *,
+        home: Path,
+        token: str = "",
+        reader: bool = False,
+    ) -> None:
+        self.token = token or "dckr_pat_" + secrets.token_urlsafe(24)
+        self.home = home
+        self.path = processes.path
+        self.proxy = FaultProxy()
+        self._processes = processes
+        self._process = processes.take(auth)
+        self._process.begin(self.token, reader=reader)
+        self.registry, self.realm = self._process.registry, self._process.realm
+        self.tokens = self._process.tokens
+
+    def __enter__(self) -> Self:
         self.proxy.upstream = self.registry.url
+        self.proxy.start()
         self._write_login()
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self.proxy.clear()
         self.realm.clear()
-        self._open.close()
+        self.proxy.__exit__(None, None, None)
+        self._processes.give_back(self._process)
 
     @property
     def host(self) -> str:

@@ -25,7 +25,7 @@ from feastflow_registry.model.ports import BuiltImage
 from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service, SmokeTest
 from support.memory import FakeLog
-from support.registries import REPOSITORY, USER, Place
+from support.registries import REPOSITORY, USER, LocalRegistry
 from support.repositories import MARK
 
 SERVER = ["/bin/busybox", "httpd", "-f", "-v", "-p", "3000", "-h", "/site"]
@@ -43,7 +43,7 @@ class Images:
 
     builder: Builder
     host: str
-    place: Place
+    place: LocalRegistry
     busybox: Path
     folder: Path
     client: docker.DockerClient
@@ -115,7 +115,7 @@ class Images:
         return found
 
     def checks(self, **changes: Any) -> Checks:
-        """What judges them, with little patience."""
+        """What judges them."""
         given: dict[str, Any] = {
             "client": lambda: self.client,
             "workspace": self.folder,
@@ -125,9 +125,21 @@ class Images:
             "sleep": time.sleep,
             "random_word": lambda: self.word,
             "credential": Credential(USER, self.place.token),
-            "patience": 2.0,
         }
         return Checks(**{**given, **changes})
+
+    def spent_once(self, text: str) -> dict[str, Any]:
+        """A patience that is spent as soon as a container has written a text."""
+        seconds = 0.0
+
+        def sleep(pause: float) -> None:
+            nonlocal seconds
+            time.sleep(pause)
+            for name in self.containers():
+                container = self.client.containers.get(name.strip("[]'/"))
+                seconds += 60 * (text in container.logs().decode())
+
+        return {"clock": lambda: seconds, "sleep": sleep}
 
     def service(
         self, check: str = "", *, port: int = 3000, path: str = "", **facts: Any
@@ -160,15 +172,15 @@ class Images:
         return "\n".join(line for kind, line in self.log.lines if kind == "say")
 
 
-Laid = Callable[[str], Images]
+MakeImages = Callable[[str], Images]
 """Gives images by the way they are made: an engine, or `remote to` the engine that pulls them."""
 
 WAYS = ("classic", "containerd", "remote to classic", "remote to containerd")
 
 
-def lay(
-    builders: Callable[[str], Builder], place: Place, busybox: Path, folder: Path
-) -> Iterator[Laid]:
+def make_images(
+    builders: Callable[[str], Builder], place: LocalRegistry, busybox: Path, folder: Path
+) -> Iterator[MakeImages]:
     """Make images on engines, and leave none of them there."""
     with ExitStack() as open_:
 

@@ -19,11 +19,11 @@ def digest_of(data: bytes) -> str:
 
 def put_blob(session: requests.Session, repository: str, data: bytes, **options: Any) -> str:
     """Push a blob in one PUT; the digest."""
-    opened = session.post(f"{repository}/blobs/uploads/", timeout=20, **options)
+    opened = session.post(f"{repository}/blobs/uploads/", timeout=300, **options)
     assert opened.status_code == 202, opened.text
     location, digest = opened.headers["Location"], digest_of(data)
     assert location.startswith(repository.partition("/v2/")[0])
-    put = session.put(location, params={"digest": digest}, data=data, timeout=20, **options)
+    put = session.put(location, params={"digest": digest}, data=data, timeout=300, **options)
     assert put.status_code == 201, put.text
     return digest
 
@@ -42,7 +42,7 @@ def put_image(session: requests.Session, repository: str, tag: str, **options: A
     body = json.dumps(manifest).encode()
     headers = {"Content-Type": MANIFEST, **options.pop("headers", {})}
     url = f"{repository}/manifests/{tag}"
-    answer = session.put(url, data=body, headers=headers, timeout=20, **options)
+    answer = session.put(url, data=body, headers=headers, timeout=300, **options)
     assert answer.status_code == 201, answer.text
     assert answer.headers["Docker-Content-Digest"] == digest_of(body)
     return digest_of(body)

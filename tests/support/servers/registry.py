@@ -5,9 +5,11 @@ Configuration: https://distribution.github.io/distribution/about/configuration/
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -23,7 +25,7 @@ import bcrypt
 
 from support.servers.token_server import TokenServer
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 300.0
 STOP_TIMEOUT = 5.0
 
 
@@ -124,9 +126,9 @@ class Registry:
 
     def _auth(self) -> dict[str, Any]:
         if self.users is not None:
-            file = self._home / "htpasswd"
-            file.write_text(htpasswd(self.users))
-            return {"auth": {"htpasswd": {"realm": "test", "path": str(file)}}}
+            self.admit(self.users)
+            path = str(self._home / "htpasswd")
+            return {"auth": {"htpasswd": {"realm": "test", "path": path}}}
         if self.token_server is not None:
             token = {
                 "realm": self.realm or self.token_server.realm,
@@ -136,6 +138,19 @@ class Registry:
             }
             return {"auth": {"token": token}}
         return {}
+
+    def admit(self, users: Mapping[str, str]) -> None:
+        """Accept these users and no others from now on; it reads a changed htpasswd file anew."""
+        draft = self._home / "htpasswd.new"
+        draft.write_text(htpasswd(users))
+        draft.replace(self._home / "htpasswd")
+
+    def clear(self) -> None:
+        """Forget every image. It keeps nothing in memory, so it is as new."""
+        old = self._home / f"old-{secrets.token_hex(4)}"
+        with contextlib.suppress(FileNotFoundError):
+            (self.storage / "docker").rename(old)
+        shutil.rmtree(old, ignore_errors=True)
 
     def start(self) -> Self:
         """Start the process and wait until `/v2/` answers."""

@@ -263,6 +263,13 @@ class Server:
             before = self._requests[number - 1]
             self._requests[number - 1] = dataclasses.replace(before, **known)
 
+    def forget(self) -> None:
+        """End every connection and forget every request; the address stays."""
+        if self._listener:
+            self._listener.close_connections(timeout=5)
+        with self._lock:
+            self._requests.clear()
+
     def start(self) -> Self:
         """Listen and serve; the address is known when it returns."""
         self.closing.clear()

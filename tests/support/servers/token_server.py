@@ -64,20 +64,24 @@ class TokenServer(Server):
         port: int = 0,
     ) -> None:
         super().__init__(port=port)
-        everything = {"*": ("pull", "push", "delete")}
-        self.users = dict(users)
-        self.grants: Grants = dict.fromkeys(users, everything) if grants is None else grants
+        self.admit(users, grants)
         self.service = service
         self.issuer = issuer
         self.lifetime = lifetime
         """Seconds after which the registry refuses a token, its own leeway taken into account."""
         self.expires_in = expires_in
         """What the client is told. `None`: the truth, `lifetime`; 0: nothing, so 60 by the spec."""
-        self._issued: list[Issued] = []
-        self._refresh: dict[str, str] = {}
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._certificate = _self_signed(self._key, issuer)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def admit(self, users: Mapping[str, str], grants: Grants | None = None) -> None:
+        """Begin anew: with these users, these grants, and no token handed out."""
+        everything = {"*": ("pull", "push", "delete")}
+        self.users = dict(users)
+        self.grants: Grants = dict.fromkeys(users, everything) if grants is None else grants
+        self._issued: list[Issued] = []
+        self._refresh: dict[str, str] = {}
 
     @property
     def realm(self) -> str:

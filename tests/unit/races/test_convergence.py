@@ -84,7 +84,8 @@ class TestEveryPairOfPositions:
     def test_ends_alike(self, one: Commit, other: Commit, last: int) -> None:
         lengths = count({}, one), count({}, other)
         for first in range(lengths[0] + 1):
-            for second in range(lengths[1] + 1):
+            # Where the other goes on by itself, it does not matter where it was stopped.
+            for second in range(lengths[1] + 1) if last == 0 else [0]:
                 world = World()
                 start(world, A).go()
                 runs = [start(world, one, salt="0"), start(world, other, salt="1")]

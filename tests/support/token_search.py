@@ -8,11 +8,9 @@ import gzip
 import json
 import os
 import shutil
-import stat
 import threading
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,71 +58,82 @@ def in_text(data: bytes, sought: Mapping[str, bytes]) -> list[str]:
 
 def in_files(folders: Iterable[Path], sought: Mapping[str, bytes]) -> list[str]:
     """The files that hold a form, as `path: form`; compressed ones are looked into."""
-    return [
-        f"{path}: {name}"
+    return in_texts(files(*folders), sought)
+
+
+def in_texts(texts: Mapping[str, bytes], sought: Mapping[str, bytes]) -> list[str]:
+    """The texts that hold a form, as `text's name: form`."""
+    return [f"{where}: {name}" for where, text in texts.items() for name in in_text(text, sought)]
+
+
+def files(*folders: Path) -> dict[str, bytes]:
+    """Every file below some folders: its name and its content, compressed content twice."""
+    return {
+        str(path): str(path).encode() + b"\n" + _content(path)
         for folder in folders
-        for path in _files(folder)
-        for name in in_text(_content(path), sought)
-    ]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            with contextlib.suppress(OSError):
-                if stat.S_ISREG(path.lstat().st_mode):
-                    yield path
+        for parent, _, names in os.walk(folder)
+        for path in (Path(parent, name) for name in names)
+        if path.is_file() and not path.is_symlink()
+    }
 
 
 def _content(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError:  # Gone again while it runs.
-        return b""
+    data = read(path)
     if data.startswith(GZIP):
         with contextlib.suppress(OSError, EOFError):
             return data + gzip.decompress(data)
     return data
 
 
+def read(path: Path) -> bytes:
+    """What a file holds; nothing, if it is gone again."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 @dataclass
 class Watch:
-    """What was seen of processes: `argv`, forms in anybody's command line; `seen`, how many."""
+    """Looks at every process of the machine, again and again, until the block ends."""
 
-    sought: Mapping[str, bytes]
-    argv: set[str] = field(default_factory=set)
-    seen: set[str] = field(default_factory=set)
-    _over: threading.Event = field(default_factory=threading.Event)
+    argv: set[bytes] = field(default_factory=set)
+    """Every command line that was ever seen."""
+    environ: dict[bytes, set[bytes]] = field(default_factory=dict)
+    """Every environment that was ever seen, by command line."""
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
 
-    def look(self) -> None:
-        """Look at every process of the machine until it is over."""
-        while not self._over.wait(0.002):
+    def __enter__(self) -> Watch:
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._stop.set()
+        assert self._thread
+        self._thread.join()
+
+    def _look(self) -> None:
+        mine = str(os.getpid())
+        while not self._stop.wait(0.002):
             for process in Path("/proc").glob("[0-9]*"):
-                with contextlib.suppress(OSError):
-                    self._look_at(process)
+                argv = read(process / "cmdline")
+                if not argv or process.name == mine:
+                    continue
+                self.argv.add(argv)
+                if environ := read(process / "environ"):
+                    self.environ.setdefault(argv, set()).add(environ)
 
-    def _look_at(self, process: Path) -> None:
-        line = (process / "cmdline").read_bytes()
-        self.seen.add(line.decode(errors="replace"))
-        self.argv |= {f"{line[:200]!r}: {name}" for name in in_text(line, self.sought)}
-
-    def end(self) -> None:
-        """Stop looking."""
-        self._over.set()
-
-
-@contextmanager
-def watching(sought: Mapping[str, bytes]) -> Iterator[Watch]:
-    """Look at the command lines of all processes while the test does something."""
-    watch = Watch(sought)
-    thread = threading.Thread(target=watch.look)
-    thread.start()
-    try:
-        yield watch
-    finally:
-        watch.end()
-        thread.join()
+    def holders(self, sought: Mapping[str, bytes]) -> dict[str, set[str]]:
+        """The commands that had a form in their environment, and in which variables."""
+        found: dict[str, set[str]] = {}
+        for argv, environs in self.environ.items():
+            for entry in b"\0".join(environs).split(b"\0"):
+                if in_text(entry, sought):
+                    command = argv.replace(b"\0", b" ").decode(errors="replace")
+                    found.setdefault(command, set()).add(entry.partition(b"=")[0].decode())
+        return found
 
 
 @dataclass(frozen=True)
