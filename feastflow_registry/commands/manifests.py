@@ -20,7 +20,7 @@ from feastflow_registry.model.errors import Failure, Kind, Problem, gather
 from feastflow_registry.model.plan import Action, EditFile, Outcome, Plan
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.report import diffs
+from feastflow_registry.report.deploy import unified
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def plan_edits(app: App, manifests: Manifests, pins: Mapping[Service, Pin]) -> t
             app.log.notice(f"{edit.name}, {place} is left as it is.")
     if app.settings.dry_run:
         for _, edit in edits:
-            for line in diffs.unified(edit.name, edit.before, edit.after).splitlines():
+            for line in unified(edit.name, edit.before, edit.after).splitlines():
                 app.log.quote(line)
     return _steps([edit for _, edit in edits], pins)
 

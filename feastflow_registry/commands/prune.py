@@ -16,8 +16,7 @@ from feastflow_registry.model.plan import DeleteTag, KeepTag, Outcome, Plan
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.report import tags
 from feastflow_registry.tags import retention
-from feastflow_registry.tags.catalog import Catalog
-from feastflow_registry.tags.cataloguing import Cataloguer
+from feastflow_registry.tags.catalog import Catalog, Cataloguer
 from feastflow_registry.tags.delete import Deleter
 from feastflow_registry.tags.retention import Retention, Ruling
 

@@ -11,7 +11,7 @@ from feastflow_registry.model.plan import Command, Outcome, Plan, Snapshot
 from feastflow_registry.model.ports import BuiltImage, Status
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.tag_names import CommitTags
-from feastflow_registry.report import results, statuses
+from feastflow_registry.report import results
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.execute import Execution
@@ -97,7 +97,7 @@ def _remember(app: App, built: Mapping[str, BuiltImage]) -> None:
 def _set_statuses(app: App, plan: Plan, outcomes: list[Outcome]) -> None:
     """Leave a record at the commit: a request a service, which fails nothing."""
     tag = CommitTags(app.settings.sha_length).of(plan.commit)
-    wanted = statuses.of_images(results.results(plan, outcomes), tag, app.run.run_url)
+    wanted = results.statuses(results.results(plan, outcomes), tag, app.run.run_url)
     github = app.statuses()
 
     def set_status(status: Status) -> None:
@@ -106,4 +106,4 @@ def _set_statuses(app: App, plan: Plan, outcomes: list[Outcome]) -> None:
     try:
         together(set_status, wanted)
     except Failure as failure:
-        app.log.notice(statuses.unset(failure))
+        app.log.notice(results.no_status(failure))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from feastflow_registry.commands.app import App
 from feastflow_registry.report import tags
 from feastflow_registry.report.results import RunReport
-from feastflow_registry.tags.cataloguing import Cataloguer
+from feastflow_registry.tags.catalog import Cataloguer
 
 
 def run(app: App) -> RunReport:

@@ -1,4 +1,4 @@
-"""Saying what was done: lines of text and outputs. Pure."""
+"""What was done, as lines of text, outputs of the step and statuses of the commit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.plan import (
     Action,
     CarryImage,
@@ -19,6 +20,7 @@ from feastflow_registry.model.plan import (
     Step,
     WithdrawImage,
 )
+from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import text
@@ -36,6 +38,7 @@ _ICONS = {
     Action.DELETED: "🗑️ ",
     Action.EDITED: "📝",
 }
+_LONGEST_STATUS = 140
 _OF_TAGS = (Action.MOVED, Action.KEPT, Action.MARKED, Action.DELETED, Action.EDITED)
 
 
@@ -227,3 +230,31 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         "images": json.dumps(images),
         "changed-files": "",
     }
+
+
+def statuses(found: Sequence[Result], tag: Tag, run_url: str) -> tuple[Status, ...]:
+    """A commit status for each image that is published under the commit's tag.
+
+    https://docs.github.com/en/rest/commits/statuses#create-a-commit-status
+    """
+    return tuple(
+        Status(
+            f"registry/{each.service.name}",
+            _described(each, tag),
+            each.service.repository.tag_page(tag) or run_url,
+        )
+        for each in found
+        if each.digest and tag in [reference.target for reference in each.tags]
+    )
+
+
+def no_status(failure: Failure) -> str:
+    """That nobody will find a status, and what to do."""
+    problem = failure.problems[0]
+    return f"The images are published, but no commit status says so: {problem}"
+
+
+def _described(result: Result, tag: Tag) -> str:
+    """The image, cut where GitHub would refuse it: the digest says what the name was to say."""
+    end = f":{tag} {result.digest.algorithm}:{result.digest.short}" if result.digest else ""
+    return result.service.repository.name[: _LONGEST_STATUS - len(end)] + end

@@ -3,19 +3,26 @@
 It is computed from one listing and one look at the history. A tag that is no commit's has the
 commit of the newest commit tag on its image. Of several commit tags on one image, the oldest made
 it, and the others carry it forward.
+
+``Cataloguer`` reads one. Docker Hub lists a hundred tags at a time with all that is told of them.
+Other registries list names alone: one HEAD a tag gives its image, and of the newest images the
+manifest gives the size. An image's configuration is read only to know when it was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Platform
-from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.ports import Listing, Registry
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import (
     LATEST,
@@ -23,6 +30,8 @@ from feastflow_registry.model.tag_names import (
     frozen_marker,
     withdrawn_digits,
 )
+
+_MOST_SIZES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +192,55 @@ def _newest_first(entry: Entry) -> tuple[float, int, bool, str]:
     place = entry.revision.place if entry.revision else 0
     when = entry.pushed.timestamp() if entry.pushed else 0.0
     return (-when if known else 1.0, place, entry.is_commit, entry.tag.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Cataloguer:
+    """Reads the repositories of one registry.
+
+    ``listing``: a registry's own, if it has one; ``history``: the clone's commits, newest first.
+    """
+
+    registry: Registry
+    listing: Listing | None
+    history: Callable[[], Iterable[Revision]]
+
+    def read(self, services: Sequence[Service], *, sizes: bool = True) -> tuple[Catalog, ...]:
+        """Read each service's repository, with the sizes of its newest images if wanted."""
+        repositories = [each.repository for each in services]
+        lists = zip(repositories, spread(self._list, repositories), strict=True)
+        listed = [self._resolve(*each) for each in lists]
+        wanted = abbreviations(tag for tags in listed for tag in tags)
+        known = complete(wanted, self.history()) if wanted else {}
+        found = tuple(
+            compile_catalog(service, tags, known)
+            for service, tags in zip(services, listed, strict=True)
+        )
+        return tuple(map(self._measure, found)) if sizes and not self.listing else found
+
+    def _list(self, repository: Repository) -> Sequence[ListedTag]:
+        if self.listing:
+            return tuple(self.listing.tags(repository))
+        return tuple(ListedTag(tag) for tag in self.registry.tags(repository))
+
+    def _resolve(self, repository: Repository, listed: Sequence[ListedTag]) -> Sequence[ListedTag]:
+        """Ask for the images that a listing does not name. One that is no image stays unknown."""
+        unknown = [each.name for each in listed if each.digest is None]
+        references = [Reference(repository, tag) for tag in unknown]
+        found = spread(self.registry.resolve, references)
+        digests = dict(zip(unknown, found, strict=True))
+        return [replace(each, digest=each.digest or digests[each.name]) for each in listed]
+
+    def _measure(self, catalog: Catalog) -> Catalog:
+        repository = catalog.service.repository
+
+        digests = catalog.unsized(_MOST_SIZES)
+        sizes = spread(partial(self.registry.size, repository), digests)
+        return catalog.sized(dict(zip(digests, sizes, strict=True)))
+
+    def created(
+        self, repository: Repository, digests: Collection[Digest]
+    ) -> dict[Digest, datetime]:
+        """When images were made; those left out that do not tell."""
+        moments = spread(partial(self.registry.created, repository), digests)
+        return {digest: each for digest, each in zip(digests, moments, strict=True) if each}

@@ -28,7 +28,7 @@ from corpus import (
 )
 
 from feastflow_registry.kubernetes import files, workloads
-from feastflow_registry.report import diffs
+from feastflow_registry.report.deploy import unified
 
 # kubectl reads no directives and knows no custom resources; kustomize reads no directives, no \/,
 # no list whose items leave out their kind, no key twice, and nothing without a name.
@@ -256,7 +256,7 @@ def test_git_applies_what_a_dry_run_shows(tmp_path: Path, judges: Judges, after:
     judged = 0
     for file in files.find(tmp_path / "manifests", ["."]):
         new = (after / file.name).read_bytes()
-        shown = diffs.unified(file.name, file.content, new)
+        shown = unified(file.name, file.content, new)
         assert (shown == "") == (file.content == new)
         plain = all(each.isprintable() for each in new.decode().split("\n"))
         if shown and plain:

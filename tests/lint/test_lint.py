@@ -96,6 +96,27 @@ def test_the_import_contract_names_every_breach(tmp_path: Path) -> None:
         assert f"{breaking} -> {last}" in said, said
 
 
+SHARED = frozenset({"app", "inputs", "manifests"})
+"""What several commands are made of; every other file in that folder is a command."""
+
+
+def imported(path: Path) -> set[str]:
+    """The modules and folders of ours that a module names in an import."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+    return {each.removeprefix(f"{PACKAGE.name}.") for each in found}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "commands").glob("*.py")), ids=lambda p: p.stem)
+def test_no_command_imports_another_or_an_adapter(path: Path) -> None:
+    names = {each.partition(".")[0] for each in imported(path)}
+    assert path.stem == "app" or not names & {"builder", "git", "registry"}
+    commands = {each.stem for each in path.parent.glob("*.py")} - SHARED - {"__init__"}
+    assert not imported(path) & {f"commands.{each}" for each in commands}
+
+
 def modules() -> list[str]:
     return sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
 

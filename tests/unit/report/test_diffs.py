@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.report.diffs import unified
+from feastflow_registry.report.deploy import unified
 
 TEN = "".join(f"{number}\n" for number in range(1, 11))
 

@@ -8,7 +8,7 @@ from feastflow_registry.model.plan import Action
 from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.report import statuses
+from feastflow_registry.report import results
 from feastflow_registry.report.results import Result
 
 OWN, LATEST = Tag("commit-000000b"), Tag("latest")
@@ -23,7 +23,7 @@ def result(service: Service = SHOP, *tags: Tag, action: Action = Action.BUILT) -
 
 @pytest.mark.parametrize("action", [Action.BUILT, Action.REUSED, Action.CARRIED])
 def test_an_image_that_the_commits_tag_holds_gets_a_status(action: Action) -> None:
-    found = statuses.of_images([result(SHOP, LATEST, OWN, action=action)], OWN, RUN)
+    found = results.statuses([result(SHOP, LATEST, OWN, action=action)], OWN, RUN)
     assert found == (
         Status(
             "registry/shop",
@@ -35,23 +35,23 @@ def test_an_image_that_the_commits_tag_holds_gets_a_status(action: Action) -> No
 
 def test_where_a_registry_has_no_pages_it_leads_to_the_run() -> None:
     elsewhere = Service("shop", Repository(RegistryHost("registry.example.com"), "team/shop"))
-    [found] = statuses.of_images([result(elsewhere, OWN)], OWN, RUN)
+    [found] = results.statuses([result(elsewhere, OWN)], OWN, RUN)
     assert found.url == RUN
 
 
 def test_what_is_not_published_under_it_gets_none() -> None:
     unpublished = Result(SHOP, None, None, (Reference(SHOP.repository, OWN),), 0, 0.0)
-    assert statuses.of_images([result(SHOP, LATEST), result(), unpublished], OWN, RUN) == ()
+    assert results.statuses([result(SHOP, LATEST), result(), unpublished], OWN, RUN) == ()
 
 
 def test_no_description_is_longer_than_github_takes() -> None:
     long = Service("shop", Repository(RegistryHost("docker.io"), f"ada/{'x' * 250}"))
-    [found] = statuses.of_images([result(long, OWN)], OWN, RUN)
+    [found] = results.statuses([result(long, OWN)], OWN, RUN)
     assert len(found.description) == 140
     assert found.description.endswith(f"xxx:commit-000000b sha256:{DIGEST.short}")
 
 
 def test_that_there_is_none_is_said_with_the_reason_and_the_fix() -> None:
-    assert statuses.unset(Failure(Kind.REFUSED, "GitHub says no.", "Ask.")) == (
+    assert results.no_status(Failure(Kind.REFUSED, "GitHub says no.", "Ask.")) == (
         "The images are published, but no commit status says so: GitHub says no. Ask."
     )

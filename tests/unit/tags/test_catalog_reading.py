@@ -8,7 +8,7 @@ from support.runs import SHOP, A, B, service
 
 from feastflow_registry.model.images import Deleted, ListedTag, Published
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.tags.cataloguing import Cataloguer
+from feastflow_registry.tags.catalog import Cataloguer
 from unit.tags.test_catalog import HISTORY, ONE, START, TWO, listed, own
 
 
