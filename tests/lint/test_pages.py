@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import urllib.parse
-from pathlib import Path
 from typing import Any
 
 import pytest
