@@ -139,10 +139,12 @@ def _carry_out(app: App, journal: Journal) -> RunReport:
             from feastflow_registry.commands import prune
 
             return commands.run(prune, app, journal)
-        case _:
+        case Command.PUBLISH | Command.BUILD | Command.PUSH:
             from feastflow_registry.commands import publish
 
             return commands.run(publish, app, journal)
+        case Command.INIT:  # pragma: no cover  It needs no inputs, and ran before they were read.
+            raise AssertionError
 
 
 def _wire(

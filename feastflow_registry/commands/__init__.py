@@ -1,7 +1,7 @@
 """One module a command, named as the user types it; ``app`` wires them.
 
-A command that plans has two functions, and ``run`` carries all of them out alike. The others
-(``tags``, ``doctor``) have a ``run`` of their own.
+``publish`` is also ``build`` and ``push``. A command that plans has two functions, and ``run``
+carries all of them out alike; ``tags``, ``doctor`` and ``init`` have a ``run`` of their own.
 """
 
 from __future__ import annotations
