@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench import jobs, planning, promote, prune, publish, services, table, tags
+from bench import jobs, planning, promote, prune, publish, services, start, table, tags
 from bench.machine import BenchError, Machine
 from bench.measure import Alternative, Result, alternate
 
@@ -21,9 +21,9 @@ ONE_IMAGE = ("first", "next", "again")
 COLD = ("six-first", "six-one")
 WARM = ("six-one-cached", "six-none", "six-again")
 JOBS = ("job-first", "job-next", "job-again")
-PLAN = "plan"
+START, PLAN = "start", "plan"
 PROMOTE, TAGS, PRUNE = "promote", "tags", "prune"
-SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, PLAN, PROMOTE, TAGS, PRUNE, *JOBS)
+SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, START, PLAN, PROMOTE, TAGS, PRUNE, *JOBS)
 DELAYS = (0, 80)
 """Milliseconds that every request is made to take longer."""
 ROUNDS = 5
@@ -39,6 +39,7 @@ _ABOUT = {
     "six-one-cached": "{}, one of them new, the others cached",
     "six-none": "{}, none of them new, all cached",
     "six-again": "{}, published already",
+    "start": "importing the program, Python itself not counted",
     "plan": "a dry run in memory: no start-up, no network, no engine",
 }
 
@@ -84,6 +85,9 @@ def _measure(machine: Machine, options: argparse.Namespace) -> Iterator[Result]:
                     "six-again": lambda: services.again(all_sides),
                 }
                 yield from _results(plans, several, options)
+    if START in wanted:
+        with start.starts() as importers:
+            yield from _results({START: lambda: importers}, [START], options)
     if PLAN in wanted:
         with planning.plans(machine) as planners:
             yield from _results({PLAN: lambda: planners}, [PLAN], options)
