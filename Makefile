@@ -9,7 +9,8 @@ UV_IF_MISSING := $(filter $(PINNED_UV),$(UV))
 
 PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.dev/bin:$(PATH)
 export PATH
-unexport VIRTUAL_ENV
+# Without bytecode, every process of the tests would compile the program anew.
+unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 EXPORT := $(UV) export --quiet --locked --no-emit-project --format requirements.txt
 

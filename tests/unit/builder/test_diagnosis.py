@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from support.runs import SHOP
 
 from feastflow_registry.builder import diagnosis
 from feastflow_registry.builder.diagnosis import Fault
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import Reference, Tag
 
 STEP = 'process "/bin/sh -c {}" did not complete successfully: exit code: 1'
 
@@ -129,3 +131,9 @@ def test_what_is_no_services_fault_is_raised(error: str, kind: Kind, part: str) 
 @pytest.mark.parametrize("error", ["", "unexpected status: 503 Service Unavailable", "parse error"])
 def test_what_is_a_services_own_is_not_raised(error: str) -> None:
     diagnosis.refuse(error)
+
+
+def test_a_registry_that_refuses_is_named_with_what_it_refused() -> None:
+    reference = Reference(SHOP.repository, Tag("latest"))
+    problem = diagnosis.denied("push", reference, "denied: no").problems[0]
+    assert str(problem).startswith("docker.io denied the push of ada/shop:latest: denied: no Give")

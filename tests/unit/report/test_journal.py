@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from support.memory import FakeLog
 from support.runs import HOST, SHOP, SOURCE, A, B, image
@@ -12,6 +13,7 @@ from feastflow_registry.model.plan import (
     Command,
     CopyImage,
     DeleteTag,
+    EditFile,
     KeepTag,
     MoveTag,
     Outcome,
@@ -191,3 +193,38 @@ def test_marks_and_copies_are_named_where_they_are_not_done() -> None:
         f"Not done: {MARK}, team/shop@{GOOD.digest}, {LATEST}.",
         "Run it again with the input to: without, it would go one further back.",
     ]
+
+
+def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
+    edit = EditFile(SHOP, "k8s/shop.yaml", 7, "Deployment/shop", "web", "ada/shop:1", "ada/shop:2")
+    command = "kubectl set image deployment/shop web=ada/shop:2"
+    journal = Journal(FakeLog(), RunState())
+    advice = ("Revert it.", "In a cluster:")
+    journal.begin(replace(plan(REUSE, MOVE, edit), advice=advice, kubectl=(command,)))
+    assert "edit   k8s/shop.yaml:7: web in Deployment/shop" in said(journal)
+    journal.note(done(Action.MOVED, LATEST, GOOD.digest))
+    journal.note(Outcome(SHOP, Action.EDITED, OWN, GOOD.digest, note="k8s/shop.yaml"))
+    report = journal.report(dry_run=False)
+    assert report.lines[-5:] == [
+        "📝 k8s/shop.yaml:7  web in Deployment/shop",
+        "   ada/shop:1 → ada/shop:2",
+        *advice,
+        f"  {command}",
+    ]
+    assert f"```bash\n{command}\n```" in report.markdown
+    assert report.outputs["changed-files"] == "k8s/shop.yaml"
+    assert json.loads(report.json)["steps"][-1] == {
+        "step": "edit",
+        "service": "shop",
+        "file": "k8s/shop.yaml",
+        "line": 7,
+    }
+
+
+def test_a_deploy_is_told_in_the_end_alone() -> None:
+    edit = EditFile(SHOP, "k8s/shop.yaml", 7, "Deployment/shop", "web", "ada/shop:1", "ada/shop:2")
+    journal = Journal(FakeLog(), RunState())
+    journal.begin(plan(REUSE, edit, command=Command.DEPLOY))
+    journal.note(Outcome(SHOP, Action.EDITED, OWN, GOOD.digest, note="k8s/shop.yaml"))
+    assert said(journal) == []
+    assert journal.report(dry_run=False).lines[-1] == "1 image in 1 file changed."

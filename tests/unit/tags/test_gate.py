@@ -8,9 +8,9 @@ import pytest
 from support.runs import context
 
 from feastflow_registry.config.settings import parse
-from feastflow_registry.model.plan import Permission
+from feastflow_registry.model.plan import Access, Permission
 from feastflow_registry.model.run import LAPTOP, RefKind
-from feastflow_registry.tags.gate import permit
+from feastflow_registry.tags.gate import access, permit
 
 BRANCHES = {"branches": "main, release/**, !release/old/**", "git-tags": "v*, !v0*"}
 ALLOWED = ["push", "workflow_dispatch", "schedule", "release", "repository_dispatch"]
@@ -99,3 +99,24 @@ def test_by_hand_any_branch_may_push(shared: str, on_main: bool, expected: Permi
     for kind, name in ((RefKind.BRANCH, "feature"), (RefKind.NONE, "")):
         found = context(ref=name, kind=kind, event=LAPTOP, on_remote_main=on_main)
         assert permit(parse({"shared-tags": shared}), found) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "dry_run", "may", "wanted"),
+    [
+        ("publish", "false", True, Access.WRITE),
+        ("publish", "true", True, Access.READ),
+        ("publish", "false", False, Access.READ),
+        ("build", "false", True, Access.READ),
+        ("tags", "false", True, Access.READ),
+        ("doctor", "false", True, Access.WRITE),
+        ("prune", "true", True, Access.READ),
+        ("prune", "false", True, Access.DELETE),
+        ("prune", "false", False, Access.READ),
+    ],
+)
+def test_a_registry_is_asked_for_no_more_than_is_needed(
+    command: str, dry_run: str, may: bool, wanted: Access
+) -> None:
+    settings = parse({"command": command, "dry_run": dry_run})
+    assert access(settings, Permission(may, may, "push on branch main")) is wanted
