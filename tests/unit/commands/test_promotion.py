@@ -213,6 +213,14 @@ def test_what_leads_nowhere_is_refused_before_a_request(
     assert not app.client.calls
 
 
+def test_all_that_may_not_move_is_said_at_once() -> None:
+    world = World(("shop", "cart"))
+    for each in (A, B):
+        world.publish(each)
+    with fails("ada/shop:latest is not moved", "ada/cart:latest is not", kind=Kind.CONFLICT):
+        promote(world, A.short, "latest")
+
+
 def test_where_nothing_may_be_written_nothing_is_looked_at(world: World) -> None:
     app = world.app({"command": "promote", "tag": "production"}, run=context(B, "feature"))
     with fails("promote may not write here"):
