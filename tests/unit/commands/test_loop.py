@@ -6,29 +6,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from support.runs import A, FakeApp, World, context
+from support.memory import digest_of
+from support.runs import SHOP, A, B, C, FakeApp, World, context
 
 from feastflow_registry import commands
-from feastflow_registry.commands import publish
+from feastflow_registry.commands import Command, promote, publish, rollback
 from feastflow_registry.commands.app import App
 from feastflow_registry.model.plan import Outcome, Plan
+from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.report.journal import Journal
+from feastflow_registry.tags.move import Tagger
 
 
 @dataclass
 class Spy:
-    """Publish, with a record of what is asked of it; `stopping`: after its first outcome."""
+    """A command, with a record of what is asked of it; `stopping`: after its first outcome."""
 
+    command: Command = publish
     stopping: bool = False
     asked: list[str] = field(default_factory=list)
 
     def plan(self, app: App) -> Plan:
         self.asked.append("plan")
-        return publish.plan(app)
+        return self.command.plan(app)
 
     def carry_out(self, app: App, plan: Plan) -> Iterator[Outcome]:
         self.asked.append("carry_out")
-        for outcome in publish.carry_out(app, plan):
+        for outcome in self.command.carry_out(app, plan):
             yield outcome
             if self.stopping:
                 raise KeyboardInterrupt
@@ -77,9 +81,28 @@ def test_what_has_to_be_said_of_a_permission_is_said_first() -> None:
     assert app.log.lines[0] == ("warning", "No secrets.")
 
 
-def test_what_was_done_before_an_interrupt_is_in_the_journal() -> None:
-    app, journal = run_on()
+@pytest.mark.parametrize(
+    ("command", "inputs"),
+    [
+        (publish, {}),
+        (promote, {"command": "promote", "tag": "production"}),
+        (rollback, {"command": "rollback"}),
+    ],
+    ids=["publish", "promote", "rollback"],
+)
+def test_an_interrupted_run_begins_no_other_write(command: Command, inputs: dict[str, str]) -> None:
+    world = World()
+    for each in (A, B):
+        world.publish(each)
+    app = world.app(inputs, run=context(B if inputs else C))
+    journal = Journal(app.log, app.state)
+    before = dict(world.store.tagged)
     with pytest.raises(KeyboardInterrupt):
-        commands.run(Spy(stopping=True), app, journal)
-    assert [each.action.value for each in journal.outcomes] == ["built"]
+        commands.run(Spy(command, stopping=True), app, journal)
+    assert [each.action.value for each in journal.outcomes] == ["reused" if inputs else "built"]
     assert not journal.pushed
+    tagger = Tagger(app.surveyor, B, app.clock, app.state)
+    with pytest.raises(SystemExit):
+        tagger.write(Reference(SHOP.repository, Tag("latest")), digest_of("x"))
+    assert world.store.tagged == before
+    assert app.state.attempted == set()
