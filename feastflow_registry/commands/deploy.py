@@ -31,8 +31,8 @@ def plan(app: App) -> Plan:
     chooser = Chooser(app.surveyor)
     images = together(partial(_choose, app, chooser, wanted), files.services)
     edits = manifests.plan_edits(app, files, {step.service: pin for step, pin in images})
-    found = app.plan((*(step for step, _ in images), *edits))
-    return replace(found, permission=Permission(push=False, shared=False, reason=_REASON))
+    permission = Permission(push=False, shared=False, reason=_REASON)
+    return replace(app.plan((*(step for step, _ in images), *edits)), permission=permission)
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:

@@ -1,4 +1,4 @@
-"""Whole runs in memory: what the tests of policy, plan, survey and execute set up and start."""
+"""Whole runs in memory, and the parts of any command's run: what unit tests set up and start."""
 
 from __future__ import annotations
 
