@@ -34,7 +34,11 @@ def run(command: Command, app: App, journal: Journal) -> RunReport:
     plan = command.plan(app)
     journal.begin(plan)
     if not app.settings.dry_run:
-        for outcome in command.carry_out(app, plan):
-            journal.note(outcome)
+        try:
+            for outcome in command.carry_out(app, plan):
+                journal.note(outcome)
+        finally:
+            # Threads of an interrupted run go on until they ask.
+            app.state.stopped = True
         journal.pushed = app.publishes
     return journal.report(dry_run=app.settings.dry_run)

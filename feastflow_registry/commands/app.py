@@ -129,7 +129,7 @@ class App:
     width: int = 0
     state: RunState = field(default_factory=RunState)
     _clients: dict[RegistryHost, RegistryClient] = field(default_factory=dict)
-    _listing: Lock = field(default_factory=Lock)
+    _making: Lock = field(default_factory=Lock)
 
     @property
     def settings(self) -> Settings:
@@ -196,9 +196,11 @@ class App:
         return self._client(repository.host)
 
     def _client(self, host: RegistryHost) -> RegistryClient:
-        if host not in self._clients:
-            self._clients[host] = self._connect(host, gate.access(self.settings, self.permission))
-        return self._clients[host]
+        with self._making:  # Several threads may ask, and a run has one token.
+            if host not in self._clients:
+                access = gate.access(self.settings, self.permission)
+                self._clients[host] = self._connect(host, access)
+            return self._clients[host]
 
     def _connect(self, host: RegistryHost, access: Access) -> RegistryClient:
         """A registry with a token for the repositories of this run that are on it.
@@ -278,7 +280,8 @@ class App:
     @property
     def builder(self) -> Builder:
         """The engine and its builder; a run that reuses everything needs none."""
-        return self._engine
+        with self._making:
+            return self._engine
 
     def checker(self) -> Checker:
         """What judges images."""
@@ -363,7 +366,7 @@ class App:
     def _fingerprint(self, service: Service) -> Fingerprint:
         """What a service is made from. Where it names no platform, this machine's is the one."""
         known = {each.name: each for each in self.inputs.all_services}
-        with self._listing:
+        with self._making:
             tree = self._tree
         options = {
             "attest": "\n".join(self.settings.attest),

@@ -28,10 +28,11 @@ def plan(app: App) -> Plan:
     """Read the manifests, prove the images, and plan the edits."""
     wanted = _wanted(app)
     files = manifests.read(app)
-    images = together(partial(_choose, app, wanted), files.services)
+    chooser = Chooser(app.surveyor)
+    images = together(partial(_choose, app, chooser, wanted), files.services)
     edits = manifests.plan_edits(app, files, {step.service: pin for step, pin in images})
-    found = app.plan((*(step for step, _ in images), *edits))
-    return replace(found, permission=Permission(push=False, shared=False, reason=_REASON))
+    permission = Permission(push=False, shared=False, reason=_REASON)
+    return replace(app.plan((*(step for step, _ in images), *edits)), permission=permission)
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
@@ -49,10 +50,13 @@ def _wanted(app: App) -> Selector:
     return app.settings.to or named or Selector(commit=app.run.commit.sha)
 
 
-def _choose(app: App, wanted: Selector, service: Service) -> tuple[ReuseImage, Pin]:
+def _choose(
+    app: App, chooser: Chooser, wanted: Selector, service: Service
+) -> tuple[ReuseImage, Pin]:
     """Find a service's image, and what manifests name it by."""
-    chosen = Chooser(app.surveyor).choose(service.repository, wanted)
-    _check_good(app, chosen)
+    chosen = chooser.choose(service.repository, wanted)
+    if chooser.is_withdrawn(chosen):
+        _check_named(app, chosen)
     if chosen.tag is None:
         raise Failure(
             Kind.INPUT,
@@ -63,10 +67,8 @@ def _choose(app: App, wanted: Selector, service: Service) -> tuple[ReuseImage, P
     return step, Pin(chosen.tag, chosen.digest)
 
 
-def _check_good(app: App, chosen: Chosen) -> None:
+def _check_named(app: App, chosen: Chosen) -> None:
     """Refuse an image that a rollback has marked, unless somebody asks for it by name."""
-    if not Chooser(app.surveyor).is_withdrawn(chosen):
-        return
     if not app.settings.to and not app.settings.tag:
         raise Failure(
             Kind.CONFLICT,

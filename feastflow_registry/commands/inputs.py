@@ -112,13 +112,13 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     )
     # The files can be checked all the same, if their own names are sound.
     paths = options or _read_paths(request.given)
-    known = paths or settings.parse({})
+    readable = paths or settings.parse({})
     given_user = request.given.get("username", "")
     credential = problems.collect(partial(Credential.parse, given_user, request.token))
-    current = problems.collect(partial(_read_run, request, workspace, known.main))
+    current = problems.collect(partial(_read_run, request, workspace, readable.main))
     if current and not current.in_runner and not credential:
-        credential = workspace.login(known.registry, known.username)
-    forms = (request.token, *(credential.forms(known.registry) if credential else ()))
+        credential = workspace.login(readable.registry, readable.username)
+    forms = (request.token, *(credential.forms(readable.registry) if credential else ()))
     problems.collect(partial(_refuse_token, texts, forms))
     described = None
     if file and paths:
@@ -193,11 +193,11 @@ def _read_run(request: Request, workspace: Workspace, main: str) -> Run:
     if not request.in_runner:
         return run.from_checkout(checkout)
     payload = _read_payload(request.environ.get("GITHUB_EVENT_PATH", ""))
-    found = run.from_runner(request.environ, payload, checkout)
-    if found.ref.kind is RefKind.TAG:
-        commit = workspace.peel(found.checkout)
-        found = replace(found, commit=commit, checkout=commit)
-    return found
+    described = run.from_runner(request.environ, payload, checkout)
+    if described.ref.kind is not RefKind.TAG:
+        return described
+    commit = workspace.peel(described.checkout)
+    return replace(described, commit=commit, checkout=commit)
 
 
 def _read_payload(path: str) -> str:

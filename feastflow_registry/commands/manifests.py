@@ -18,7 +18,6 @@ from feastflow_registry.kubernetes.image_names import Pin, with_library
 from feastflow_registry.kubernetes.workloads import Edit, KubernetesManifest
 from feastflow_registry.model.errors import Failure, Kind, Problem, gather
 from feastflow_registry.model.plan import Action, EditFile, Outcome, Plan
-from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.report.deploy import unified
 
@@ -88,11 +87,7 @@ def write(app: App, plan: Plan) -> Iterator[Outcome]:
     """Write what is planned: all files or none. Raises a conflict if a file is another by now."""
     if not plan.edits:
         return
-    pins = {
-        step.service: Pin(step.reference.target, step.image.digest)
-        for step in plan.reuses
-        if isinstance(step.reference.target, Tag)
-    }
+    pins = {step.service: Pin(step.tag, step.digest) for step in plan.edits}
     files = manifest_files.find(app.workspace.folder, app.settings.manifests)
     edits = _edit([(file, workloads.read(file.name, file.content)) for file in files], pins)
     if _steps([edit for _, edit in edits], pins) != plan.edits:
@@ -103,9 +98,7 @@ def write(app: App, plan: Plan) -> Iterator[Outcome]:
         )
     manifest_files.replace([(file, edit.after) for file, edit in edits if edit.changes])
     for step in plan.edits:
-        reference = Reference(step.service.repository, pins[step.service].tag)
-        digest: Digest = pins[step.service].digest
-        yield Outcome(step.service, Action.EDITED, reference, digest, note=step.file)
+        yield Outcome(step.service, Action.EDITED, step.reference, step.digest, note=step.file)
 
 
 def _edit(
@@ -119,7 +112,9 @@ def _steps(edits: Sequence[Edit], pins: Mapping[Service, Pin]) -> tuple[EditFile
     services = {with_library(service.repository): service for service in pins}
     return tuple(
         EditFile(
-            services[change.repository],
+            service := services[change.repository],
+            pins[service].tag,
+            pins[service].digest,
             edit.name,
             change.line,
             change.resource,

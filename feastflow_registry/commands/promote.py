@@ -56,7 +56,7 @@ def plan(app: App) -> Plan:
 
     promotions = chain(*together(look, app.services))
     # Several tags of one repository have its image in common.
-    return app.plan(tuple(dict.fromkeys(chain(*map(plan_promotion, promotions)))))
+    return app.plan(tuple(dict.fromkeys(chain(*together(plan_promotion, promotions)))))
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:

@@ -196,12 +196,13 @@ class WayBack:
         for place, commit in enumerate(before):
             good = dict(zip(affected, spread(partial(self._good, commit), affected), strict=True))
             if any(each and each.digest != held[service].digest for service, each in good.items()):
-                found = spread(partial(self._nearest, before[place:], good), held)
+                nearest = spread(partial(self._nearest, before[place:], good), held)
                 return [
-                    self._return(service, held[service], each)
-                    for service, each in zip(held, found, strict=True)
+                    self._return(service, held[service], chosen)
+                    for service, chosen in zip(held, nearest, strict=True)
                 ]
-        raise self._nowhere(affected, bad, others=held.keys() - set(affected), known=bool(before))
+        others = held.keys() - set(affected)
+        raise self._nowhere(affected, bad, others=others, has_history=bool(before))
 
     def _newest(self, held: Mapping[Service, Chosen]) -> Commit:
         """The newest commit that any service holds."""
@@ -254,11 +255,16 @@ class WayBack:
         return Return(service, held, good, is_back=is_back)
 
     def _nowhere(
-        self, services: Sequence[Service], bad: Commit, *, others: Collection[Service], known: bool
+        self,
+        services: Sequence[Service],
+        bad: Commit,
+        *,
+        others: Collection[Service],
+        has_history: bool,
     ) -> Failure:
-        """Say whose image has nothing before it. ``known``: whether the history before it is."""
+        """Say whose image has nothing before it, and what to do instead."""
         names = ", ".join(each.name for each in services)
-        if not known:
+        if not has_history:
             return Failure(
                 Kind.INPUT,
                 f"nothing is known from before {bad.short}, of which {names} is.",

@@ -234,13 +234,12 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class ListedTag:
-    """A tag as it is listed. ``size``: compressed, in bytes; the times are in UTC."""
+    """A tag as it is listed. ``size``: compressed, in bytes; ``pushed``: in UTC."""
 
     name: Tag
     digest: Digest | None = None
     size: int = 0
     pushed: datetime | None = None
-    pulled: datetime | None = None
     platforms: tuple[Platform, ...] = ()
 
 

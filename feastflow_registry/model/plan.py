@@ -233,10 +233,10 @@ class DeleteTag(_Tagged):
 
 
 @dataclass(frozen=True, slots=True)
-class EditFile:
-    """Give a container another image, at a line of a Kubernetes manifest."""
+class EditFile(_Tagged):
+    """Give a container the image of a tag, at a line of a Kubernetes manifest."""
 
-    service: Service
+    digest: Digest
     file: str
     line: int
     resource: str

@@ -1,7 +1,7 @@
 """The facts of this run: which event, which ref, which commit, whose repository.
 
 It decides what GitHub's variables and event payload mean, and refuses those that are missing,
-malformed or hostile. Nothing here decides whether a run may push: that is ``policy``.
+malformed or hostile. Whether a run may push is decided in ``tags/gate.py``.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/variables
 https://docs.github.com/en/webhooks/webhook-events-and-payloads

@@ -84,7 +84,6 @@ def read_listed_tag(entry: object) -> ListedTag:
         digest,
         _count(data.get("full_size")),
         read_moment(data.get("tag_last_pushed")) or read_moment(data.get("last_updated")),
-        read_moment(data.get("tag_last_pulled")),
         tuple(dict.fromkeys(each for each in found if each)),
     )
 

@@ -52,14 +52,10 @@ class Execution:
 
     def run(self) -> Iterator[Outcome]:
         """Carry out every step; raises what failed, after yielding what was done."""
-        try:
-            yield from self._build()
-            yield from self._push()
-            yield from self._move()
-            yield from self.convergence.run()
-        finally:
-            # Of an interrupted run, threads may go on until they ask.
-            self.tagger.state.stopped = True
+        yield from self._build()
+        yield from self._push()
+        yield from self._move()
+        yield from self.convergence.run()
 
     @property
     def _registry(self) -> Registry:

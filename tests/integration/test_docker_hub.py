@@ -30,7 +30,6 @@ class TestTags:
         assert (one.size, one.platforms) == (len(b"a layer"), (Platform("linux", "amd64"),))
         assert one.pushed
         assert abs(one.pushed.timestamp() - before) < 60
-        assert one.pulled is None
 
     def test_of_a_repository_that_is_not_there(self, hub: Hub) -> None:
         assert list(hub.client().tags(ELSEWHERE)) == []

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.images import Published
+from feastflow_registry.model.images import Deleted, HubRepository, ListedTag, Published
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Status
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
@@ -257,6 +257,56 @@ class FakeCopier:
         known = (target, digest) in self.store.images
         self.store.images[target, digest] = self.store.images[source, digest]
         return 0 if known else 1000
+
+
+@dataclass
+class FakeDeletion:
+    """Deletes tags, or whole images only. `indexes`: what these list."""
+
+    store: Store
+    by_tag: bool = True
+    indexes: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+        self.asked.append(str(Reference(repository, tag)))
+        if not self.by_tag:
+            return Deleted.UNSUPPORTED
+        return Deleted.DONE if self.store.tagged.pop((repository, tag), None) else Deleted.GONE
+
+    def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
+        self.asked.append(str(Reference(repository, digest)))
+        return Deleted.DONE if self.store.images.pop((repository, digest), None) else Deleted.GONE
+
+    def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
+        return self.indexes.get(digest, frozenset())
+
+
+@dataclass
+class FakeHub:
+    """Docker Hub's own API, with the same facts of every repository; `failing`: whether it listens.
+
+    `checked`: the repositories of which it was asked whether the token may delete.
+    """
+
+    facts: HubRepository | None
+    listed: Sequence[ListedTag] = ()
+    failing: bool = False
+    checked: list[Repository] = field(default_factory=list)
+
+    def tags(self, repository: Repository) -> Sequence[ListedTag]:
+        return self.listed
+
+    def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
+        return Deleted.GONE
+
+    def about(self, repository: Repository) -> HubRepository | None:
+        if self.failing:
+            raise Failure(Kind.UNREACHABLE, "Docker Hub does not answer.", "Run again.")
+        return self.facts
+
+    def check_delete(self, repository: Repository, absent: Tag) -> None:
+        self.checked.append(repository)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Whole runs in memory: what the tests of policy, plan, survey and execute set up and start."""
+"""Whole runs in memory, and the parts of any command's run: what unit tests set up and start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -17,6 +17,7 @@ from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.config import settings
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import Outcome, Plan, RunState
 from feastflow_registry.model.references import (
@@ -38,7 +39,9 @@ from support.memory import (
     FakeBuilder,
     FakeChecker,
     FakeCopier,
+    FakeDeletion,
     FakeHistory,
+    FakeHub,
     FakeLedger,
     FakeLog,
     FakeRegistry,
@@ -95,6 +98,7 @@ def context(
 class FakeApp(App):
     """A run on ports in memory, for the commands as they are."""
 
+    log: FakeLog
     world: World = field(kw_only=True)
     client: FakeRegistry = field(kw_only=True)
     engine: FakeBuilder = field(kw_only=True)
@@ -103,6 +107,7 @@ class FakeApp(App):
     told: FakeStatuses = field(default_factory=FakeStatuses)
     remembered: FakeLedger = field(default_factory=FakeLedger)
     checkout: FakeWorktree = field(init=False)
+    docker_hub: FakeHub | None = None
     reached: int = 0
 
     def __post_init__(self) -> None:
@@ -112,6 +117,9 @@ class FakeApp(App):
 
     def clock(self) -> float:
         return next(self._ticks)
+
+    def now(self) -> float:
+        return (MOMENT + timedelta(days=1000)).timestamp()
 
     @cached_property
     def registry(self) -> FakeRegistry:
@@ -130,6 +138,24 @@ class FakeApp(App):
 
     def checker(self) -> FakeChecker:
         return self.judge
+
+    @cached_property
+    def deletion(self) -> FakeDeletion:
+        return FakeDeletion(self.world.store)
+
+    def try_deletion(self) -> FakeDeletion:
+        return self.deletion
+
+    @cached_property
+    def hub(self) -> FakeHub | None:
+        return self.docker_hub
+
+    def revisions(self) -> list[Revision]:
+        known = enumerate(reversed(self.world.history.parents))
+        return [Revision(each, place, MOMENT, MOMENT, "") for place, each in known]
+
+    def is_shallow(self) -> bool:
+        return self.world.history.cut
 
     @property
     def worktree(self) -> FakeWorktree:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.failures import fails
+from support.memory import FakeHub
+from support.runs import A, B, FakeApp, World, context
 
 from feastflow_registry.commands import doctor
 from feastflow_registry.commands.doctor import Check, Finding, examine
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import HubRepository, ImmutableTags, PullLimit
 from feastflow_registry.model.references import Tag
+from feastflow_registry.report.results import RunReport
 
 LATEST, SPRINT, OWN = Tag("latest"), Tag("sprint3"), Tag("commit-000000b")
 ADVICE = Problem("It is private.", "Make it public.")
@@ -160,3 +165,82 @@ def test_how_many_pulls_are_left(limit: PullLimit | None, words: str) -> None:
     found = doctor.pulls(limit)
     assert said(found).startswith(words)
     assert isinstance(found, Problem) is bool(limit and not limit.remaining)
+
+
+def prepare(**inputs: str) -> FakeApp:
+    return World().app({"command": "doctor", **inputs}, run=context(A))
+
+
+def found(app: FakeApp) -> list[str]:
+    """The lines of a run; it fails where something is wrong."""
+    assert doctor.run(app) == RunReport()
+    return [line for _, line in app.log.lines]
+
+
+class TestExamination:
+    def test_a_registry_that_deletes(self) -> None:
+        app = prepare()
+        assert found(app) == [
+            "✓ engine: Docker in memory",
+            "✓ builder: buildx in memory",
+            "✓ names: ada/shop",
+            f"✓ git: commit {A.short}, nothing modified, history whole",
+            "✓ credentials: accepted by docker.io as ada",
+            "✓ push to ada/shop: granted",
+            "✓ prune of ada/shop: the registry deletes by tag",
+        ]
+        assert app.client.counts == {"resolve": 1, "check_push": 1}
+        assert app.deletion.asked == [f"ada/shop@sha256:{'0' * 64}", "ada/shop:doctor-word"]
+        app.deletion.by_tag = False
+        assert "deletes by digest" in found(app)[-1]
+
+    def test_docker_hub_tells_more(self) -> None:
+        app = prepare(milestone="sprint3")
+        app.docker_hub = FakeHub(repository("v[0-9]+"))
+        assert found(app)[-5:] == [
+            "✓ pulls: not limited, or the registry does not say",
+            "✓ push to ada/shop: granted",
+            "✓ visibility of ada/shop: public",
+            "✓ tags of ada/shop: latest, sprint3 may move",
+            "✓ prune of ada/shop: the token may delete",
+        ]
+        assert app.deletion.asked == []
+        assert [each.path for each in app.docker_hub.checked] == ["ada/shop"]
+
+    def test_a_repository_that_is_not_there_yet_has_nothing_to_delete(self) -> None:
+        app = prepare(latest="never")
+        app.docker_hub = FakeHub(None)
+        assert found(app)[-2:] == [
+            "✓ tags of ada/shop: no shared tag may move",
+            "✓ prune of ada/shop: nothing to delete",
+        ]
+        assert app.docker_hub.checked == []
+
+    def test_a_docker_hub_that_does_not_answer_is_asked_once_and_fails_nothing(self) -> None:
+        app = prepare()
+        app.docker_hub = FakeHub(None, failing=True)
+        assert found(app)[-2].startswith("! visibility of ada/shop: Docker Hub does not answer.")
+
+    @pytest.mark.parametrize("hub", [None, FakeHub(repository())], ids=["other", "Docker Hub"])
+    def test_what_this_run_may_not_do_is_not_tried(self, hub: FakeHub | None) -> None:
+        app = World().app({"command": "doctor"}, run=context(A, event="pull_request"))
+        app.docker_hub = hub
+        lines = found(app)
+        why = "not tried, for this run may not push: the event pull_request never pushes"
+        assert f"✓ push to ada/shop: {why}" in lines
+        assert lines[-1] == f"✓ prune of ada/shop: {why}"
+        assert "; no shared tag moves the event" in lines[3]
+        assert app.deletion.asked == []
+
+    def test_everything_is_asked_before_the_run_fails(self) -> None:
+        app = prepare()
+        app.inputs = replace(app.inputs, credential=None)
+        app.checkout.head = B
+        app.world.history.cut = True
+        with fails("a publish would fail: git, credentials, push to ada/shop."):
+            doctor.run(app)
+        assert app.log.lines[-1][1].startswith("✓ prune of ada/shop: not tried")
+        app.checkout.head = A
+        with fails("a publish would fail: credentials, push to ada/shop."):
+            doctor.run(app)
+        assert any("history cut off, so the remote is asked" in line for _, line in app.log.lines)

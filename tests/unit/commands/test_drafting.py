@@ -1,12 +1,23 @@
+"""The first configuration of a repository, and where it is written."""
+
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.failures import fails
+from support.memory import FakeLog
+from support.runs import MOMENT, A
 
+from feastflow_registry.commands import init
+from feastflow_registry.commands.app import LocalWorkspace
 from feastflow_registry.commands.init import SCHEMA, draft
 from feastflow_registry.config import file, settings
+from feastflow_registry.model.history import Checkout
 
 
 def drafted(*paths: str, repository: str = "feastflow/feastflow") -> dict[str, tuple[str, ...]]:
@@ -96,3 +107,32 @@ def test_every_dockerfile_is_found_again(repository: str, places: set[tuple[str,
     }
     assert len(found) == len(places)
     assert len({image for image, _, _ in found.values()}) == len(places)
+
+
+@dataclass(frozen=True)
+class Tracked(LocalWorkspace):
+    """A working copy with one Dockerfile, and nothing else that git knows."""
+
+    remote: str = ""
+
+    def checkout(self, main: str) -> Checkout:
+        return Checkout(A, MOMENT, "main", self.remote)
+
+    def tracked(self) -> Iterable[str]:
+        return ["Dockerfile"]
+
+
+@pytest.mark.parametrize(
+    ("remote", "name"), [("git@github.com:feastflow/Shop.git", "shop"), ("", "my-folder")]
+)
+def test_the_file_is_written_once(tmp_path: Path, remote: str, name: str) -> None:
+    folder = tmp_path / "My folder"
+    folder.mkdir()
+    log = FakeLog()
+    init.run(Tracked(folder, {}, remote), log)
+    written = (folder / "feastflow.yml").read_text()
+    assert written == draft(name, ["Dockerfile"])
+    assert log.lines[0][1].startswith("✅ Wrote feastflow.yml.")
+    with fails("there is a feastflow.yml already", "remove it"):
+        init.run(Tracked(folder, {}, remote), log)
+    assert (folder / "feastflow.yml").read_text() == written

@@ -227,6 +227,15 @@ class TestSecrets:
         with fails("names the variable NPM_TOKEN, which is not set"):
             load(folder, secrets="id=npm,env=NPM_TOKEN")
 
+    def test_one_is_missed_together_with_what_is_wrong_with_the_run(self, folder: Path) -> None:
+        environ = {**RUNNER, "GITHUB_SHA": "x"}
+        with fails("names the variable NPM_TOKEN", "commit"):
+            load(folder, environ, secrets="id=npm,env=NPM_TOKEN")
+
+    def test_a_command_that_builds_nothing_needs_none(self, folder: Path) -> None:
+        (folder / "Dockerfile").unlink()
+        assert load(folder, command="tags", secrets="id=npm,env=NPM_TOKEN").variables == {}
+
     def test_a_run_that_is_given_none_does_without(self, folder: Path) -> None:
         fork = {**RUNNER, "GITHUB_EVENT_NAME": "pull_request"}
         for environ in (fork, {**RUNNER, "GITHUB_ACTOR": DEPENDABOT}):

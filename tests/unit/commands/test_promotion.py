@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from support.failures import fails
-from support.runs import HOST, SHOP, A, B, C, World, at_call, image
+from support.runs import HOST, SHOP, A, B, C, World, at_call, context, image
 from support.runs_after_push import carry_out, promote, shapes
 
+from feastflow_registry.commands import promote as promote_command
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 
@@ -193,3 +194,35 @@ def test_an_image_without_a_commit_tag_lands_nowhere_by_itself(world: World) -> 
     world.store.tagged.pop((SHOP.repository, Tag(f"commit-{B.short}")))
     with fails("no commit tag holds", "host/repository:tag"):
         promote(world, "latest", "team/shop")
+
+
+@pytest.mark.parametrize(
+    ("tag", "inputs", "said"),
+    [
+        ("", {}, "promote needs to know which tag the image is to get"),
+        ("latest", {"latest": "never"}, "latest is not to be moved, as the input latest says"),
+        ("team/all:x", {}, "team/all:x is one repository for 2 services"),
+    ],
+)
+def test_what_leads_nowhere_is_refused_before_a_request(
+    tag: str, inputs: dict[str, str], said: str
+) -> None:
+    app = World(("shop", "cart")).app({"command": "promote", "tag": tag, **inputs})
+    with fails('input "tag": ', said):
+        promote_command.plan(app)
+    assert not app.client.calls
+
+
+def test_all_that_may_not_move_is_said_at_once() -> None:
+    world = World(("shop", "cart"))
+    for each in (A, B):
+        world.publish(each)
+    with fails("ada/shop:latest is not moved", "ada/cart:latest is not", kind=Kind.CONFLICT):
+        promote(world, A.short, "latest")
+
+
+def test_where_nothing_may_be_written_nothing_is_looked_at(world: World) -> None:
+    app = world.app({"command": "promote", "tag": "production"}, run=context(B, "feature"))
+    with fails("promote may not write here"):
+        promote_command.plan(app)
+    assert not app.client.calls

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.failures import fails
-from support.runs import ELSEWHERE, A, B, C, D, World, at_call, failing, image, service
+from support.runs import (
+    ELSEWHERE,
+    A,
+    B,
+    C,
+    D,
+    FakeApp,
+    World,
+    at_call,
+    context,
+    failing,
+    image,
+    service,
+)
 from support.runs_after_push import carry_out, roll_back, shapes
 
+from feastflow_registry.commands import rollback
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Commit, Tag
+from feastflow_registry.model.run import LAPTOP
+from unit.commands.test_deploy import DEPLOYMENT, write
 
 
 def published(*commits: object, names: Sequence[str] = ("shop",)) -> World:
@@ -283,3 +300,88 @@ def test_a_newer_publish_in_between_is_not_undone() -> None:
         carry_out(world, steps)
     assert world.at("latest") == world.own(C)
     assert world.at(f"withdrawn-{B.short}") == world.own(B)
+
+
+class TestManifests:
+    NAMES = ("shop", "cart")
+
+    def prepare(self, world: World, folder: Path, **inputs: str) -> FakeApp:
+        write(folder, *self.NAMES)
+        given = {"command": "rollback", "manifests": "*.yaml", **inputs}
+        return world.app(given, folder=folder)
+
+    def test_are_pointed_at_what_the_tags_hold_then(self, tmp_path: Path) -> None:
+        world = published(A, B, names=self.NAMES)
+        app = self.prepare(world, tmp_path)
+        plan = rollback.plan(app)
+        assert len(plan.edits) == 2
+        assert any("deployment/shop web=" in command for command in plan.kubectl)
+        assert plan.advice == (
+            f"Revert {B.short} on the branch, or what is published next has it again.",
+            "In a cluster:",
+        )
+        done = list(rollback.carry_out(app, plan))
+        assert [each.action.value for each in done[-4:]] == ["moved", "moved", "edited", "edited"]
+        for name in self.NAMES:
+            own = f"ada/{name}:commit-{A.short}@{world.own(A, name)}"
+            assert own in (tmp_path / f"{name}.yaml").read_text()
+
+    def test_of_a_service_that_stays_are_pointed_too(self, tmp_path: Path) -> None:
+        """A rollback whose tags were moved, and whose manifests were not, is run again."""
+        world = published(A, B, names=self.NAMES)
+        carry_out(world, roll_back(world, self.NAMES))
+        app = self.prepare(world, tmp_path, to=A.short)
+        plan = rollback.plan(app)
+        assert "Nothing to do" in plan.advice[0]
+        done = list(rollback.carry_out(app, plan))
+        assert [each.action.value for each in done] == ["kept", "kept", "edited", "edited"]
+        assert str(world.own(A, "cart")) in (tmp_path / "cart.yaml").read_text()
+
+    def test_that_cannot_be_written_say_that_the_tags_are_moved(self, tmp_path: Path) -> None:
+        world = published(A, B, names=self.NAMES)
+        app = self.prepare(world, tmp_path)
+        plan = rollback.plan(app)
+        write(tmp_path, "shop", text=DEPLOYMENT.replace(":old", ":other"))
+        said = "the tags are moved, the manifests are not: the manifests were changed"
+        with fails(said, "then run deploy with tag: latest", kind=Kind.CONFLICT):
+            list(rollback.carry_out(app, plan))
+        assert world.at("latest") == world.own(A)
+
+    def test_without_them_the_names_in_a_cluster_are_a_guess(self) -> None:
+        plan = rollback.plan(published(A, B).app({"command": "rollback"}))
+        assert plan.advice[-1] == "In a cluster, if it has these names:"
+
+
+def test_latest_that_is_never_moved_does_not_go_back() -> None:
+    with fails("the input latest says never"):
+        roll_back(published(A, B), latest="never")
+
+
+def test_a_second_try_has_to_say_where_to() -> None:
+    world = published(A, B, C)
+    given = {"command": "rollback"}
+    again = context(D, attempt=2)
+    with fails("its first try may have moved the tags already", "Name where to go"):
+        rollback.plan(world.app(given, run=again))
+    assert rollback.plan(world.app({**given, "to": B.short}, run=again)).moves
+    assert rollback.plan(world.app({**given, "dry-run": "true"}, run=again)).moves
+
+
+def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
+    world = published(A, B)
+    app = world.app({"command": "rollback"}, run=context(B, "feature"))
+    with fails("rollback may not write here", "Run it from main or an allowed git tag"):
+        rollback.plan(app)
+    assert not app.client.calls
+    by_hand = world.app({"command": "rollback"}, run=context(B, event=LAPTOP))
+    with fails("Run it where `git switch --detach origin/main` leads"):
+        rollback.plan(by_hand)
+
+
+def test_to_what_was_withdrawn_goes_with_a_warning() -> None:
+    world = published(A, B)
+    world.put(image(A), f"withdrawn-{A.short}")
+    app = world.app({"command": "rollback", "to": A.short})
+    assert rollback.plan(app).moves
+    warning = f"ada/shop:commit-{A.short} was withdrawn by a rollback, and stays marked."
+    assert app.log.lines == [("warning", warning)]

@@ -31,7 +31,6 @@ ENTRY: dict[str, Any] = {
     "full_size": 12345,
     "last_updated": "2021-01-04T00:00:00Z",
     "tag_last_pushed": "2021-01-05T21:06:53.506400Z",
-    "tag_last_pulled": "2021-01-06T01:00:00+01:00",
     "images": [
         {"os": "linux", "architecture": "amd64", "variant": None},
         {"os": "linux", "architecture": "arm64", "variant": "v8"},
@@ -45,8 +44,7 @@ PUSHED = datetime(2021, 1, 5, 21, 6, 53, 506400, tzinfo=UTC)
 def test_a_tag() -> None:
     found = read_listed_tag(ENTRY)
     platforms = (Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))
-    pulled = datetime(2021, 1, 6, tzinfo=UTC)
-    assert found == ListedTag(Tag("latest"), Digest(DIGEST), 12345, PUSHED, pulled, platforms)
+    assert found == ListedTag(Tag("latest"), Digest(DIGEST), 12345, PUSHED, platforms)
     assert [str(each) for each in platforms] == ["linux/amd64", "linux/arm64/v8"]
 
 
@@ -61,10 +59,20 @@ def test_a_tag() -> None:
         ("tag_last_pushed", None, "pushed", datetime(2021, 1, 4, tzinfo=UTC)),
         ("tag_last_pushed", "yesterday", "pushed", datetime(2021, 1, 4, tzinfo=UTC)),
         ("tag_last_pushed", "2021-01-05", "pushed", datetime(2021, 1, 5, tzinfo=UTC)),
-        ("tag_last_pulled", None, "pulled", None),
-        ("tag_last_pulled", 7, "pulled", None),
-        ("tag_last_pulled", "0001-01-01T00:00:00Z", "pulled", None),
-        ("tag_last_pulled", "0001-01-01T00:00:00+23:00", "pulled", None),
+        (
+            "tag_last_pushed",
+            "2021-01-06T01:00:00+01:00",
+            "pushed",
+            datetime(2021, 1, 6, tzinfo=UTC),
+        ),
+        ("tag_last_pushed", 7, "pushed", datetime(2021, 1, 4, tzinfo=UTC)),
+        ("tag_last_pushed", "0001-01-01T00:00:00Z", "pushed", datetime(2021, 1, 4, tzinfo=UTC)),
+        (
+            "tag_last_pushed",
+            "0001-01-01T00:00:00+23:00",
+            "pushed",
+            datetime(2021, 1, 4, tzinfo=UTC),
+        ),
         ("images", None, "platforms", ()),
         ("images", {"os": "linux"}, "platforms", ()),
         ("images", [None, {"os": "linux"}, {"os": "l\x1b", "architecture": "a"}], "platforms", ()),

@@ -22,10 +22,14 @@ from unit.report.test_markdown import HOSTILE, rows
 
 DIGEST = Digest(f"sha256:{'0123456789abcdef' * 4}")
 OLD, NEW = f"ada/shop@{DIGEST}", f"ada/shop:commit-1234567@{DIGEST}"
-OWN = Reference(SHOP.repository, Tag("commit-1234567"))
+TAG = Tag("commit-1234567")
+OWN = Reference(SHOP.repository, TAG)
 REUSE = ReuseImage(SHOP, OWN, Published(DIGEST, B, SOURCE, 9))
-ONE = EditFile(SHOP, "k8s/a.yaml", 7, "Deployment/shop", "web", OLD, NEW)
-TWO = [EditFile(SHOP, "k8s/b.yaml", line, "Pod/a", "b", "ada/shop", NEW) for line in (1, 2)]
+ONE = EditFile(SHOP, TAG, DIGEST, "k8s/a.yaml", 7, "Deployment/shop", "web", OLD, NEW)
+TWO = [
+    EditFile(SHOP, TAG, DIGEST, "k8s/b.yaml", line, "Pod/a", "b", "ada/shop", NEW)
+    for line in (1, 2)
+]
 
 
 def plan(*edits: EditFile) -> Plan:
@@ -82,7 +86,7 @@ def test_the_plan_for_other_jobs_holds_no_user_name() -> None:
 
 def test_nothing_that_is_written_there_can_forge_a_line_or_a_cell() -> None:
     who = printable(HOSTILE)  # As it is read from a manifest.
-    edit = EditFile(SHOP, HOSTILE, 1, who, who, HOSTILE * 50, HOSTILE)
+    edit = EditFile(SHOP, TAG, DIGEST, HOSTILE, 1, who, who, HOSTILE * 50, HOSTILE)
     assert all(each.isprintable() for each in deploy.edit_lines(plan(edit)))
     [row] = rows("\n".join(deploy.table(plan(edit))))
     assert len(row) == 5

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
-from typing import cast
 
 import pytest
 from support.memory import Call, digest_of
@@ -12,9 +10,8 @@ from support.runs import SHOP, TWIN, A, B, C, D, Run, World, at_call, image
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.plan import BuildImage, Outcome, Reuse
-from feastflow_registry.model.references import Commit, Reference, Tag
-from feastflow_registry.tags.move import Tagger
+from feastflow_registry.model.plan import BuildImage, Reuse
+from feastflow_registry.model.references import Commit, Tag
 
 
 def world(**shop: str) -> World:
@@ -318,19 +315,6 @@ def test_the_labels_say_what_it_was_made_from() -> None:
     digest = on.own(A)
     assert digest
     assert on.store.images[SHOP.repository, digest].inputs == "1"
-
-
-def test_an_interrupted_run_begins_no_other_write() -> None:
-    on = world(a="1")
-    run = on.run(A)
-    steps = run.steps()
-    next(steps)
-    cast("Generator[Outcome, None, None]", steps).close()
-    tagger = Tagger(run.app.surveyor, A, run.app.clock, run.app.state)
-    with pytest.raises(SystemExit):
-        tagger.write(Reference(SHOP.repository, Tag("latest")), digest_of("x"))
-    assert on.at("latest") is None
-    assert run.attempted == set()
 
 
 def test_a_dated_tag_that_changes_meanwhile_is_not_taken_back() -> None:

@@ -1,0 +1,52 @@
+"""What the threads of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from support.memory import FakeLog
+from support.runs import SHOP, USER, A, context
+
+from feastflow_registry.commands.app import App, LocalWorkspace
+from feastflow_registry.commands.inputs import Inputs
+from feastflow_registry.config import settings
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.plan import Permission
+from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.registry.http import Client
+
+ELSEWHERE = Repository.parse(RegistryHost("registry.example"), "team/shop")
+
+
+@dataclass(frozen=True)
+class Logins(LocalWorkspace):
+    """A machine that says whether a second thread could ask for a login at the same time."""
+
+    locked: list[bool] = field(default_factory=list)
+    app: list[App] = field(default_factory=list)
+
+    def login(self, host: RegistryHost, username: str) -> Credential | None:
+        self.locked.append(self.app[0]._making.locked())
+        return None
+
+
+def test_a_registry_is_connected_to_once_by_one_thread() -> None:
+    parsed = settings.parse({"command": "promote", "tag": f"{ELSEWHERE}:x"})
+    permission = Permission(True, True, "push on main")
+    workspace = Logins(Path(), {})
+    app = App(
+        inputs=Inputs(parsed, context(A), permission, USER, (SHOP,), (SHOP,), {}, ""),
+        workspace=workspace,
+        http=cast("Client", None),
+        log=FakeLog(),
+        machine="x86_64",
+        hostname="",
+        random_word=lambda: "word",
+    )
+    workspace.app.append(app)
+    other = app.registry_of(ELSEWHERE)
+    assert app.registry_of(ELSEWHERE) is other is not app.registry
+    assert app.registry_of(SHOP.repository) is app.registry
+    assert workspace.locked == [True]

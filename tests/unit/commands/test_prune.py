@@ -1,0 +1,126 @@
+"""What prune reads before it decides, and that it deletes what it planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.failures import fails
+from support.memory import FakeHub, digest_of
+from support.runs import MOMENT, SHOP, SOURCE, A, B, C, FakeApp, World, context
+
+from feastflow_registry.commands import prune
+from feastflow_registry.model.images import HubRepository, ImmutableTags, ListedTag, Published
+from feastflow_registry.model.plan import DeleteTag, Plan
+from feastflow_registry.model.references import Tag
+
+PART = digest_of("a part of an index")
+
+
+def prepare(world: World, folder: Path = Path(), **inputs: str) -> FakeApp:
+    given = {"command": "prune", "keep_days": "1", "keep_last": "1", "dry_run": "false", **inputs}
+    return world.app(given, run=context(C), folder=folder)
+
+
+def going(plan: Plan) -> list[str]:
+    return [each.tag.value for each in plan.steps if isinstance(each, DeleteTag)]
+
+
+@pytest.fixture
+def world() -> World:
+    """A, B and C are published; the newest is kept."""
+    world = World()
+    for each in (A, B, C):
+        world.publish(each)
+    return world
+
+
+def own(*commits: object) -> list[str]:
+    return [f"commit-{each.short}" for each in commits]  # type: ignore[attr-defined]
+
+
+def test_what_is_planned_goes_and_nothing_else(world: World) -> None:
+    app = prepare(world)
+    plan = prune.plan(app)
+    assert going(plan) == own(A, B)
+    done = list(prune.carry_out(app, plan))
+    assert [each.reference.identifier for each in done] == own(A, B)
+    assert app.deletion.asked == [f"ada/shop:{tag}" for tag in own(A, B)]
+    assert (world.own(A), world.own(B)) == (None, None)
+    assert world.own(C) == world.at("latest")
+
+
+def test_where_nothing_may_be_written_nothing_is_listed(world: World) -> None:
+    app = world.app({"command": "prune", "dry_run": "false"}, run=context(C, "feature"))
+    with fails("prune may not write here"):
+        prune.plan(app)
+    assert not app.client.calls
+
+
+def test_a_repository_without_tags_is_said() -> None:
+    app = prepare(World())
+    assert prune.plan(app).steps == ()
+    assert [how for how, _ in app.log.lines] == ["warning"]
+
+
+def test_an_image_made_later_than_its_commit_is_young(world: World) -> None:
+    app = prepare(world, keep_days="999")
+    digest = world.own(A)
+    assert digest
+    world.store.created[digest] = MOMENT.replace(year=2027)
+    assert going(prune.plan(app)) == own(B)
+
+
+@pytest.mark.parametrize(
+    ("keep", "warned"),
+    [(A.short, False), (f"commit-{A.short}", False), ("v9", True), ("sha256:" + "7" * 64, True)],
+)
+def test_what_keep_names_stays_and_is_said_if_it_is_not_there(
+    world: World, keep: str, warned: bool
+) -> None:
+    app = prepare(world, keep=keep)
+    assert going(prune.plan(app)) == own(*([A, B] if warned else [B]))
+    warning = ("warning", f"keep: {keep!r} names nothing that is there.")
+    assert app.log.lines == ([warning] if warned else [])
+
+
+def test_a_digest_without_a_tag_that_keep_names_is_there(world: World) -> None:
+    """It is an index that lists the image of A."""
+    digest, held = digest_of("an index"), world.own(A)
+    assert held
+    world.store.add(SHOP.repository, Published(digest, None, SOURCE))
+    app = prepare(world, keep=str(digest))
+    app.deletion.indexes = {digest: frozenset({held})}
+    assert going(prune.plan(app)) == own(B)
+    assert app.log.lines == []
+
+
+def test_an_image_that_lists_what_is_kept_stays(world: World) -> None:
+    world.store.add(SHOP.repository, Published(PART, None, SOURCE))
+    held = world.own(A)
+    assert held
+    app = prepare(world, keep=str(PART))
+    app.deletion.indexes = {held: frozenset({PART})}
+    assert going(prune.plan(app)) == own(B)
+
+
+def test_what_manifests_name_stays(world: World, tmp_path: Path) -> None:
+    pod = "kind: Pod\napiVersion: v1\nspec: {{containers: [{{image: ada/{}}}]}}\n"
+    (tmp_path / "pod.yaml").write_text(pod.format(f"shop:commit-{A.short}"))
+    assert going(prune.plan(prepare(world, tmp_path, manifests="pod.yaml"))) == own(B)
+    (tmp_path / "pod.yaml").write_text(pod.format("other:1"))
+    app = prepare(world, tmp_path, manifests="pod.yaml")
+    assert going(prune.plan(app)) == own(A, B)
+    assert app.log.lines == [("notice", "No file of manifests names an image of these services.")]
+
+
+def test_what_docker_hub_makes_immutable_stays(world: World) -> None:
+    app = prepare(world)
+    rules = ImmutableTags(True, (f"commit-{A.short}",))
+    listed = [
+        ListedTag(Tag(f"commit-{each.short}"), world.own(each), pushed=MOMENT) for each in (C, B, A)
+    ]
+    app.docker_hub = FakeHub(HubRepository(False, rules), listed)
+    plan = prune.plan(app)
+    assert going(plan) == own(B)
+    assert not app.client.counts["tags"]

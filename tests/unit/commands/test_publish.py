@@ -1,0 +1,112 @@
+"""What publish, build and push leave behind beside images, and what push needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from support.failures import fails
+from support.memory import FakeBuilder, FakeLedger, FakeRegistry, FakeStatuses
+from support.runs import SHOP, A, B, FakeApp, World, context
+
+from feastflow_registry.commands import publish
+from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.ports import Built, BuiltImage
+from feastflow_registry.model.references import Commit
+from feastflow_registry.model.run import LAPTOP
+
+
+def go(app: FakeApp) -> list[str]:
+    return [each.action.value for each in publish.carry_out(app, publish.plan(app))]
+
+
+def test_what_was_built_is_pushed() -> None:
+    world = World()
+    build = world.app({"command": "build"}, run=context(A))
+    assert go(build) == ["built"]
+    assert not build.client.calls
+    push = world.app({"command": "push"}, run=context(A), builder=build.engine)
+    push.remembered = build.remembered
+    build.engine.registry = push.client
+    assert go(push) == ["pushed", "moved"]
+    assert world.own(A) == world.at("latest")
+
+
+@pytest.mark.parametrize("remembered", [None, B], ids=["nothing", "another commit"])
+def test_push_takes_no_other_build(remembered: Commit | None) -> None:
+    app = World().app({"command": "push"}, run=context(A))
+    app.remembered = FakeLedger(remembered, {"shop": BuiltImage("sha256:1", None, 1)})
+    with fails(f"no build of shop at commit {A.short} is known", "publish does both"):
+        go(app)
+    assert not app.world.store.writes
+
+
+class CacheBuilder(FakeBuilder):
+    """What it builds stays in its cache."""
+
+    def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
+        return Built({each.service.name: BuiltImage("", None, 1000) for each in images}, {})
+
+
+def test_an_image_of_several_platforms_is_not_remembered() -> None:
+    world = World()
+    builder = CacheBuilder(FakeRegistry(world.store))
+    app = world.app({"command": "build"}, run=context(A), builder=builder)
+    go(app)
+    assert app.remembered.images == {}
+    assert app.log.lines == [
+        ("notice", "shop has several platforms and stays in the cache: use publish.")
+    ]
+
+
+def test_a_build_of_modified_files_is_not_remembered() -> None:
+    app = World().app({"command": "build"}, run=context(A))
+    app.checkout.head = B
+    assert go(app) == ["built"]
+    assert app.remembered.commit is None
+    assert app.log.lines == [("warning", f"push will not take this build: HEAD is {B.short}.")]
+
+
+def test_publish_refuses_another_checkout_before_a_request() -> None:
+    app = World().app({}, run=context(A))
+    app.checkout.head = B
+    with fails("HEAD is"):
+        publish.plan(app)
+    assert not app.client.calls
+
+
+class TestStatuses:
+    def test_each_image_gets_one_at_the_commit(self) -> None:
+        app = World(("shop", "cart")).app({}, run=context(A))
+        go(app)
+        assert [at for at, _ in app.told.told] == [A, A]
+        assert {status.context for _, status in app.told.told} == {"registry/shop", "registry/cart"}
+
+    def test_one_that_cannot_be_left_fails_nothing(self) -> None:
+        app = World().app({}, run=context(A))
+        app.told = FakeStatuses(failing=True)
+        assert go(app)[-1] == "moved"
+        [(how, notice)] = app.log.lines
+        assert how == "notice"
+        assert "no commit status says so: GitHub answered 403." in notice
+
+    @pytest.mark.parametrize("event", [LAPTOP, "pull_request"])
+    def test_none_is_left_by_hand_or_without_a_push(self, event: str) -> None:
+        app = World().app({}, run=context(A, event=event))
+        go(app)
+        assert app.told.told == []
+
+
+def test_by_hand_the_newest_of_main_takes_latest_over() -> None:
+    world = World()
+    world.publish(B)
+    late = world.app({}, run=context(A, event=LAPTOP, on_remote_main=True))
+    go(late)
+    assert world.at("latest") == world.own(B)
+    elsewhere = world.app({}, run=context(A, event=LAPTOP))
+    assert [each.reference.identifier for each in publish.plan(elsewhere).images] == [
+        f"commit-{A.short}"
+    ]
+    assert not publish.plan(elsewhere).moves
+    assert go(elsewhere) == ["reused"]
+    assert world.own(A) == world.at(f"commit-{A.short}", SHOP.name)
