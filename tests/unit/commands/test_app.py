@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from support.memory import FakeLog
 from support.runs import SHOP, USER, A, context
 
@@ -32,21 +34,40 @@ class Logins(LocalWorkspace):
         return None
 
 
-def test_a_registry_is_connected_to_once_by_one_thread() -> None:
+@pytest.fixture
+def app() -> App:
+    """A promotion to another registry, with nothing made yet."""
     parsed = settings.parse({"command": "promote", "tag": f"{ELSEWHERE}:x"})
     permission = Permission(True, True, "push on main")
     workspace = Logins(Path(), {})
     app = App(
         inputs=Inputs(parsed, context(A), permission, USER, (SHOP,), (SHOP,), {}, ""),
         workspace=workspace,
-        http=cast("Client", None),
+        http=cast("Client", SimpleNamespace(sleep=None)),
         log=FakeLog(),
         machine="x86_64",
         hostname="",
         random_word=lambda: "word",
     )
     workspace.app.append(app)
+    return app
+
+
+def test_a_registry_is_connected_to_once_by_one_thread(app: App) -> None:
     other = app.registry_of(ELSEWHERE)
     assert app.registry_of(ELSEWHERE) is other is not app.registry
     assert app.registry_of(SHOP.repository) is app.registry
-    assert workspace.locked == [True]
+    assert cast("Logins", app.workspace).locked == [True]
+
+
+def test_an_engine_is_made_by_one_thread(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes turns between the pushes of several services."""
+    locked: list[bool] = []
+
+    def make(_: object) -> object:
+        locked.append(app._making.locked())
+        return object()
+
+    monkeypatch.setattr("feastflow_registry.builder.engine.Engine", make)
+    assert app.builder is app.builder
+    assert locked == [True]
