@@ -37,6 +37,8 @@ MARK = Reference(SHOP.repository, Tag(f"withdrawn-{B.short}"))
 REUSE = ReuseImage(SHOP, OWN, GOOD)
 MARKING = WithdrawImage(SHOP, Tag(f"withdrawn-{B.short}"), BAD.digest)
 MOVE = MoveTag(SHOP, Tag("latest"), Rule.FORCE, BAD.digest)
+WEB = ("Deployment/shop", "web", "ada/shop:1", "ada/shop:2")
+EDIT = EditFile(SHOP, Tag(f"commit-{A.short}"), GOOD.digest, "k8s/shop.yaml", 7, *WEB)
 
 
 def plan(*steps: object, command: Command = Command.ROLLBACK, may: bool = True) -> Plan:
@@ -196,11 +198,10 @@ def test_marks_and_copies_are_named_where_they_are_not_done() -> None:
 
 
 def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
-    edit = EditFile(SHOP, "k8s/shop.yaml", 7, "Deployment/shop", "web", "ada/shop:1", "ada/shop:2")
     command = "kubectl set image deployment/shop web=ada/shop:2"
     journal = Journal(FakeLog(), RunState())
     advice = ("Revert it.", "In a cluster:")
-    journal.begin(replace(plan(REUSE, MOVE, edit), advice=advice, kubectl=(command,)))
+    journal.begin(replace(plan(REUSE, MOVE, EDIT), advice=advice, kubectl=(command,)))
     assert "edit   k8s/shop.yaml:7: web in Deployment/shop" in said(journal)
     journal.note(done(Action.MOVED, LATEST, GOOD.digest))
     journal.note(Outcome(SHOP, Action.EDITED, OWN, GOOD.digest, note="k8s/shop.yaml"))
@@ -222,9 +223,8 @@ def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
 
 
 def test_a_deploy_is_told_in_the_end_alone() -> None:
-    edit = EditFile(SHOP, "k8s/shop.yaml", 7, "Deployment/shop", "web", "ada/shop:1", "ada/shop:2")
     journal = Journal(FakeLog(), RunState())
-    journal.begin(plan(REUSE, edit, command=Command.DEPLOY))
+    journal.begin(plan(REUSE, EDIT, command=Command.DEPLOY))
     journal.note(Outcome(SHOP, Action.EDITED, OWN, GOOD.digest, note="k8s/shop.yaml"))
     assert said(journal) == []
     assert journal.report(dry_run=False).lines[-1] == "1 image in 1 file changed."
