@@ -124,3 +124,9 @@ def test_what_docker_hub_makes_immutable_stays(world: World) -> None:
     plan = prune.plan(app)
     assert going(plan) == own(B)
     assert not app.client.counts["tags"]
+
+
+def test_an_image_that_has_a_tag_is_not_asked_for_by_its_digest(world: World) -> None:
+    app = prepare(world, keep=str(world.own(A)))
+    assert going(prune.plan(app)) == own(B)
+    assert not any("@" in subject for subject in app.client.subjects("resolve"))
