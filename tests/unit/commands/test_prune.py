@@ -59,6 +59,7 @@ def test_where_nothing_may_be_written_nothing_is_listed(world: World) -> None:
 
 def test_a_repository_without_tags_is_said() -> None:
     app = prepare(World())
+    app.docker_hub = FakeHub(None, failing=True)  # It is not asked about one.
     assert prune.plan(app).steps == ()
     assert [how for how, _ in app.log.lines] == ["warning"]
 
@@ -120,9 +121,11 @@ def test_what_docker_hub_makes_immutable_stays(world: World) -> None:
     listed = [
         ListedTag(Tag(f"commit-{each.short}"), world.own(each), pushed=MOMENT) for each in (C, B, A)
     ]
-    app.docker_hub = FakeHub(HubRepository(False, rules), listed)
+    app.docker_hub = FakeHub(HubRepository(False, rules), listed, store=world.store)
     plan = prune.plan(app)
     assert going(plan) == own(B)
+    list(prune.carry_out(app, plan))
+    assert (app.docker_hub.deleted, app.deletion.asked) == ([f"ada/shop:{own(B)[0]}"], [])
     assert not app.client.counts["tags"]
 
 
