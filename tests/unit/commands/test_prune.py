@@ -43,6 +43,7 @@ def test_what_is_planned_goes_and_nothing_else(world: World) -> None:
     app = prepare(world)
     plan = prune.plan(app)
     assert going(plan) == own(A, B)
+    assert not app.client.counts["size"]
     done = list(prune.carry_out(app, plan))
     assert [each.reference.identifier for each in done] == own(A, B)
     assert app.deletion.asked == [f"ada/shop:{tag}" for tag in own(A, B)]
