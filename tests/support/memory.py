@@ -292,13 +292,16 @@ class FakeHub:
     facts: HubRepository | None
     listed: Sequence[ListedTag] = ()
     failing: bool = False
+    store: Store = field(default_factory=Store)
+    deleted: list[str] = field(default_factory=list)
     checked: list[Repository] = field(default_factory=list)
 
     def tags(self, repository: Repository) -> Sequence[ListedTag]:
         return self.listed
 
     def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
-        return Deleted.GONE
+        self.deleted.append(str(Reference(repository, tag)))
+        return Deleted.DONE if self.store.tagged.pop((repository, tag), None) else Deleted.GONE
 
     def about(self, repository: Repository) -> HubRepository | None:
         if self.failing:

@@ -213,6 +213,19 @@ def test_what_leads_nowhere_is_refused_before_a_request(
     assert not app.client.calls
 
 
+def test_several_tags_have_their_image_in_common(world: World) -> None:
+    steps = promote(world, B.short, "production,staging,team/shop")
+    own = f"commit-{B.short}"
+    assert shapes(steps) == [
+        f"ReuseImage {own}",
+        "MoveTag production",
+        "MoveTag staging",
+        f"ReuseImage {own}",
+        "CopyImage team/shop",
+        f"MoveTag {own}",
+    ]
+
+
 def test_all_that_may_not_move_is_said_at_once() -> None:
     world = World(("shop", "cart"))
     for each in (A, B):

@@ -43,6 +43,7 @@ def test_what_is_planned_goes_and_nothing_else(world: World) -> None:
     app = prepare(world)
     plan = prune.plan(app)
     assert going(plan) == own(A, B)
+    assert not app.client.counts["size"]
     done = list(prune.carry_out(app, plan))
     assert [each.reference.identifier for each in done] == own(A, B)
     assert app.deletion.asked == [f"ada/shop:{tag}" for tag in own(A, B)]
@@ -59,6 +60,7 @@ def test_where_nothing_may_be_written_nothing_is_listed(world: World) -> None:
 
 def test_a_repository_without_tags_is_said() -> None:
     app = prepare(World())
+    app.docker_hub = FakeHub(None, failing=True)  # It is not asked about one.
     assert prune.plan(app).steps == ()
     assert [how for how, _ in app.log.lines] == ["warning"]
 
@@ -120,7 +122,15 @@ def test_what_docker_hub_makes_immutable_stays(world: World) -> None:
     listed = [
         ListedTag(Tag(f"commit-{each.short}"), world.own(each), pushed=MOMENT) for each in (C, B, A)
     ]
-    app.docker_hub = FakeHub(HubRepository(False, rules), listed)
+    app.docker_hub = FakeHub(HubRepository(False, rules), listed, store=world.store)
     plan = prune.plan(app)
     assert going(plan) == own(B)
+    list(prune.carry_out(app, plan))
+    assert (app.docker_hub.deleted, app.deletion.asked) == ([f"ada/shop:{own(B)[0]}"], [])
     assert not app.client.counts["tags"]
+
+
+def test_an_image_that_has_a_tag_is_not_asked_for_by_its_digest(world: World) -> None:
+    app = prepare(world, keep=str(world.own(A)))
+    assert going(prune.plan(app)) == own(B)
+    assert not any("@" in subject for subject in app.client.subjects("resolve"))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from support.failures import fails
 from support.memory import FakeBuilder, FakeLedger, FakeRegistry, FakeStatuses
-from support.runs import SHOP, A, B, FakeApp, World, context
+from support.runs import SHOP, A, B, C, FakeApp, World, context
 
 from feastflow_registry.commands import publish
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage
-from feastflow_registry.model.references import Commit
+from feastflow_registry.model.references import Commit, Tag
 from feastflow_registry.model.run import LAPTOP
 
 
@@ -110,3 +111,30 @@ def test_by_hand_the_newest_of_main_takes_latest_over() -> None:
     assert not publish.plan(elsewhere).moves
     assert go(elsewhere) == ["reused"]
     assert world.own(A) == world.at(f"commit-{A.short}", SHOP.name)
+
+
+def test_a_git_tag_follows_no_branch_of_its_name() -> None:
+    world = World()
+    world.history.branches["v1"] = C
+    world.publish(C)
+    world.run(B, git_tag="v1", extra_tags="stable").go()
+    assert world.at("stable") == world.own(B)
+
+
+def test_a_branch_in_a_runner_follows_itself() -> None:
+    world = World()
+    world.history.branches = {"main": A, "feature": C}
+    options = {"branch": "feature", "branches": "main,feature", "extra_tags": "{branch}"}
+    world.publish(C, **options)
+    world.store.tagged.pop((SHOP.repository, Tag("feature")))
+    world.publish(B, **options)
+    assert world.at("feature") == world.own(C)
+
+
+def test_a_service_is_built_from_one_that_is_not_asked_for() -> None:
+    app = World(("shop", "cart")).app({"command": "build", "services": "shop"}, run=context(A))
+    shop, cart = app.inputs.all_services
+    shop = replace(shop, contexts=(("base", "service:cart"),))
+    app.inputs = replace(app.inputs, services=(shop,), all_services=(shop, cart))
+    [build] = publish.plan(app).builds
+    assert build.needs == (cart,)
