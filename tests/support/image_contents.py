@@ -79,9 +79,11 @@ def _session(wanted: Sequence[Wanted], builder: Builder, home: Path) -> list[Con
     places = {each.service.name: home / each.service.name for each in images}
     outputs = {name: f"{FORM},dest={place}" for name, place in places.items()}
     home.mkdir(parents=True)
+    names = bake.target_names(images)
+    command = ["docker", "buildx", "bake", "--builder", REMOTE, "--progress=quiet", "-f", "-"]
     done = subprocess.run(
-        ["docker", "buildx", "bake", "--builder", REMOTE, "--progress=quiet", "-f", "-"],
-        input=bake.definition(images, outputs, bake.target_names(images)),
+        [*command, *(names[name] for name in places)],
+        input=bake.definition(images, outputs, names),
         env={
             **builder.variables,
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
@@ -93,7 +95,10 @@ def _session(wanted: Sequence[Wanted], builder: Builder, home: Path) -> list[Con
         text=True,
         check=False,
     )
-    return [read(place) for place in places.values()] if done.returncode == 0 else None
+    if done.returncode != 0:
+        assert "failed to solve" in done.stderr, done.stderr
+        return None
+    return [read(place) for place in places.values()]
 
 
 def read(place: Path) -> Contents:
