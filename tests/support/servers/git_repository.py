@@ -53,18 +53,27 @@ class GitRepository:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.forgotten: set[str] = set()
+        self._known: dict[tuple[str, ...], str] = {}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        self._environ = clean | {"TZ": "UTC", "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1"}
 
     def run(self, *arguments: str, stdin: str = "") -> str:
         """The output of a git command; `CalledProcessError` if it fails."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         done = subprocess.run(
             ["git", "-c", "safe.directory=*", "-C", str(self.path), *arguments],
             input=stdin.encode(),
             capture_output=True,
             check=True,
-            env=clean | {"TZ": "UTC", "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1"},
+            env=self._environ,
         )
         return done.stdout.decode(errors="replace")
+
+    def recall(self, *arguments: str, stdin: str = "") -> str:
+        """What git says of objects that are named by their hash: for ever the same, once known."""
+        question = (*arguments, stdin)
+        if question not in self._known:
+            self._known[question] = self.run(*arguments, stdin=stdin)
+        return self._known[question]
 
     def refs(self) -> dict[str, tuple[str, str]]:
         """Full name → (sha, type) of every ref; an annotated tag is of type `tag`."""
@@ -88,7 +97,8 @@ class GitRepository:
 
     def _commit(self, name: str) -> str | None:
         try:
-            sha = self.run("rev-parse", "--verify", "--quiet", name + "^{commit}").strip()
+            ask = self.recall if len(name) == 40 else self.run
+            sha = ask("rev-parse", "--verify", "--quiet", name + "^{commit}").strip()
         except subprocess.CalledProcessError:
             return None
         return None if sha in self.forgotten else sha
@@ -97,7 +107,7 @@ class GitRepository:
         """The named commits, in the order given."""
         if not shas:
             return []
-        output = self.run(
+        output = self.recall(
             "log",
             "-z",
             "--no-walk=unsorted",
@@ -117,18 +127,19 @@ class GitRepository:
     def compare(self, base: str, head: str) -> Comparison | None:
         """How `head` stands to `base`; `None` without a common ancestor."""
         try:
-            merge_base = self.run("merge-base", base, head).strip()
+            merge_base = self.recall("merge-base", base, head).strip()
         except subprocess.CalledProcessError:
             return None
-        ahead = self.run("rev-list", "--reverse", f"{base}..{head}").split()
-        behind = self.run("rev-list", "--count", f"{head}..{base}")
+        ahead = self.recall("rev-list", "--reverse", f"{base}..{head}").split()
+        behind = self.recall("rev-list", "--count", f"{head}..{base}")
         return Comparison(merge_base, len(ahead), int(behind), tuple(ahead))
 
     def files(self, old: str, new: str) -> list[Json]:
         """The files that differ, as GitHub lists them, without patches; at most 300."""
         words = {"A": "added", "D": "removed", "M": "modified", "T": "changed"}
-        raw = self.run("diff", "--raw", "-z", "--no-renames", "--abbrev=40", old, new).split("\0")
-        counts = self.run("diff", "--numstat", "-z", "--no-renames", old, new).split("\0")
+        between = ("-z", "--no-renames", old, new)
+        raw = self.recall("diff", "--raw", "--abbrev=40", *between).split("\0")
+        counts = self.recall("diff", "--numstat", *between).split("\0")
         found = []
         for facts, name, count in zip(raw[0::2], raw[1::2], counts, strict=False):
             *_, sha, letter = facts.split()
