@@ -330,3 +330,17 @@ def test_a_dated_tag_that_changes_meanwhile_is_not_taken_back() -> None:
     run.registry.before = publish_meanwhile
     run.go()
     assert on.at("20250304") == on.own(C) == on.own(A)
+
+
+def test_a_tag_that_an_older_commit_takes_meanwhile_moves_on() -> None:
+    """A is published after B has planned; no newer commit was carried forward to its image."""
+    on = world(a="1", b="2")
+    run = on.run(B, reuse="unchanged")
+
+    def publish_meanwhile(call: Call) -> None:
+        if call.method == "push":
+            publish(on, A)
+
+    run.registry.before = publish_meanwhile
+    run.go()
+    assert on.at("latest") == on.own(B) != on.own(A)
