@@ -32,7 +32,8 @@ def normalize(text: str) -> str:
 
     text = re.sub(r"localhost:\d+/", "", text)
     text = re.sub(r"\d+\.\d+ [kM]B", "<size>", text)
-    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d|\d+\.\d s", "<time>", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "<time>", text)
+    text = re.sub(r" +\d+\.\d s", "", text)  # Which is shown only of what took a while.
     text = re.sub(r"[▁-█]{2,}", "<sizes>", text)
     text = re.sub(r"\b(?:[0-9a-f]{64}|[0-9a-f]{12}|[0-9a-f]{7})\b", name, text)
     return re.sub(r"[ ═─]+", " ", text).strip()
