@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-# As cli does: SIGTERM raises SystemExit.
+# As cli does: SIGTERM raises SystemExit. SIGINT is ignored where the tests run in the background.
 DRIVER = """
 import os, signal, sys, time
 from pathlib import Path
 from feastflow_registry.builder import shell
 shell._GRACE = float(sys.argv[3])
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+signal.signal(signal.SIGINT, signal.default_int_handler)
 say = lambda line: print(line, flush=True)
 bash = shell.Shell(Path(sys.argv[1]), dict(os.environ), time.monotonic)
 print(bash.run(sys.argv[2], {}, say, 1e9), flush=True)
@@ -89,8 +90,10 @@ def test_a_command_ends_with_the_program(
 def test_a_second_signal_ends_it_at_once(
     started: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    process, group = _start(started, tmp_path, f"trap '' TERM; {COMMAND}", grace=1e9)
+    process, group = _start(started, tmp_path, STUBBORN, grace=1e9)
     process.send_signal(signal.SIGINT)
+    assert process.stdout
+    assert process.stdout.readline() == "asked\n", "two signals at one moment would count as one"
     process.send_signal(signal.SIGTERM)
     process.wait()
     wait_until_gone(group)
