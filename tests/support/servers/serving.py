@@ -274,11 +274,14 @@ class Server:
         """Listen and serve; the address is known when it returns."""
         self.closing.clear()
         self._listener = Listener(self, self._wanted_port)
-        self._thread = threading.Thread(
-            target=self._listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, args=[self._listener], daemon=True)
         self._thread.start()
         return self
+
+    def _serve(self, listener: Listener) -> None:
+        """Wait for connections without polling: hundreds of servers live in one session."""
+        while not self.closing.is_set():
+            listener.handle_request()
 
     def stop(self) -> None:
         """Stop listening, end every connection, join every thread."""
@@ -286,10 +289,11 @@ class Server:
         if listener is None or self._thread is None:
             return
         self.closing.set()
-        listener.shutdown()
+        with contextlib.suppress(OSError):  # What waits for a connection is woken by one.
+            socket.create_connection(listener.server_address[:2], timeout=5).close()
+        self._thread.join(5)
         listener.server_close()
         listener.close_connections(timeout=5)
-        self._thread.join(5)
 
     def __enter__(self) -> Self:
         return self.start()
