@@ -20,6 +20,7 @@ class Project:
     def __init__(self, home: Path) -> None:
         self.folder, self.origin = home / "app", home / "origin.git"
         self.commits = 0
+        self._head = ""
 
     @classmethod
     def create(cls, home: Path) -> Project:
@@ -43,12 +44,15 @@ class Project:
 
     def git(self, *arguments: str, at: Path | None = None) -> str:
         """Run git in the working copy (or `at` another one); its output."""
+        self._head = ""
         return _git(at or self.folder, *arguments)
 
     @property
     def head(self) -> str:
         """The commit that is checked out."""
-        return self.git("rev-parse", "HEAD")
+        if not self._head:
+            self._head = self.git("rev-parse", "HEAD")
+        return self._head
 
     def commit(
         self, files: dict[str, str] | None = None, *, message: str = "", push: bool = True

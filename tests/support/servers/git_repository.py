@@ -54,6 +54,8 @@ class GitRepository:
         self.path = path
         self.forgotten: set[str] = set()
         self._known: dict[tuple[str, ...], str] = {}
+        self._refs: dict[str, tuple[str, str]] = {}
+        self._state: dict[Path, bytes] = {}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         self._environ = clean | {"TZ": "UTC", "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1"}
 
@@ -77,9 +79,19 @@ class GitRepository:
 
     def refs(self) -> dict[str, tuple[str, str]]:
         """Full name → (sha, type) of every ref; an annotated tag is of type `tag`."""
-        output = self.run("for-each-ref", "--format=%(refname) %(objectname) %(objecttype)")
-        found = (line.split(" ") for line in output.splitlines())
-        return {name: (sha, kind) for name, sha, kind in found}
+        state = self._read_refs()
+        if state != self._state:
+            output = self.run("for-each-ref", "--format=%(refname) %(objectname) %(objecttype)")
+            found = (line.split(" ") for line in output.splitlines())
+            self._refs = {name: (sha, kind) for name, sha, kind in found}
+            self._state = state
+        return self._refs
+
+    def _read_refs(self) -> dict[Path, bytes]:
+        """The files that hold the refs, as they are: git is asked only after one has changed."""
+        folder = self.path / ".git" if (self.path / ".git").exists() else self.path
+        files = [folder / "packed-refs", *(folder / "refs").rglob("*")]
+        return {each: each.read_bytes() for each in files if each.is_file() and each.suffix != ".lock"}
 
     def default_branch(self) -> str:
         """The branch that HEAD names, born or not."""
