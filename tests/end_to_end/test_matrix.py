@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from conftest import Stack
 from support import events, monorepo, workflows
-from support.monorepo import BROKEN, SERVICES, SHARED, WorkflowRun
+from support.monorepo import BROKEN, SHARED, WorkflowRun
 from support.registries import USER, RegistryProcesses
 
+SERVICES = ("menu", "order", "delivery")
 ALL = {"plan", "publish", *(f"build {service}" for service in SERVICES)}
 ALONE = "alone"
 
@@ -47,7 +48,8 @@ def runs(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Runs]:
     home = tmp_path_factory.mktemp("matrix")
-    with monorepo.site(home, stack, registries, action, tool_cache, engines("classic")) as site:
+    machine = (stack, registries, action, tool_cache, engines("classic"))
+    with monorepo.site(home, *machine, SERVICES) as site:
         project, host = site.project, site.place.host
         monorepo.commit_workflow(project, workflows.matrix_caller(host))
         many = site.run()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ class Site:
     place: LocalRegistry
     project: Project
     runner: Runner
+    services: Sequence[str]
 
     def run(
         self, event: Event | None = None, *, namespace: str = USER, **options: Any
@@ -83,7 +85,7 @@ class Site:
 
     def tags(self, namespace: str = USER) -> Tags:
         """What the registry keeps in its own files."""
-        return {each: self.place.tags(name_of(each, namespace)) for each in SERVICES}
+        return {each: self.place.tags(name_of(each, namespace)) for each in self.services}
 
     def content(self, service: str, namespace: str = USER) -> Mapping[str, Any]:
         """What an image is, but for the time at which it was made: its settings and its files."""
@@ -118,15 +120,20 @@ def site(
     action: Path,
     tool_cache: Path,
     variables: Mapping[str, str],
+    services: Sequence[str] = SERVICES,
 ) -> Iterator[Site]:
-    """Commit the example with its busybox, as its README says; its images carry our mark."""
+    """Commit the example with its busybox, as its README says; its images carry our mark.
+
+    `services`: those that its `feastflow.yml` describes.
+    """
     project = Project.create(home)
     shutil.copytree(EXAMPLE, project.folder, dirs_exist_ok=True)
     stack.give_busybox(project.folder / "base/rootfs/bin")
     config = project.folder / "feastflow.yml"
     label = "    labels: {{{}: '{}'}}\n".format(*MARK.split("="))
-    text = config.read_text().replace("    context:", f"{label}    context:")
-    assert text.count(label) == len(SERVICES)
+    others = rf"(?m)^  (?!(?:{'|'.join(services)}):)\w+:.*\n(?:    .*\n)*\n?"
+    text = re.sub(others, "", config.read_text()).replace("    context:", f"{label}    context:")
+    assert text.count(label) == len(services)
     config.write_text(text)
     project.commit()
     tokens = {GITHUB_TOKEN: [READ, WRITE_STATUS]}
@@ -135,7 +142,7 @@ def site(
         GitHubApi(project.origin, name=REPOSITORY, tokens=tokens, private=True) as api,
     ):
         runner = Runner(home / "runner", action, place, variables, api.url, tool_cache)
-        yield Site(place, project, runner)
+        yield Site(place, project, runner, services)
 
 
 def commit_workflow(project: Project, text: str) -> None:
