@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fault_scenes import KINDS, is_ours
+from support.fault_scenes import KINDS, is_ours, remember_git
 from support.machine import Machine, Ran
 from support.registries import REPOSITORY, USER, Auth, LocalRegistry
 from support.servers.faults import Fault
@@ -199,55 +199,53 @@ def _log_in(machine: Machine, place: LocalRegistry) -> str:
     return str(folder)
 
 
-def failing(shop: Shop, command: str, **inputs: Any) -> Iterator[Callable[[Fault], Ran | None]]:
-    """Run a command from the same state time and again, one of its requests failing."""
+def failing(shop: Shop, command: str, first: int = 1, **fault: Any) -> Iterator[Ran]:
+    """Run a command from the same state time and again, each of its requests failing in turn."""
+    inputs = {"tag": "production"} if command == "promote" else {}
     start = shop.tags
-
-    def attempt(fault: Fault) -> Ran | None:
-        now = shop.tags
-        shop.place.untag(*(now.keys() - start.keys()))
-        shop.place.retag(start)
-        shop.place.proxy.add(fault)
-        ran = shop.run(command, timeout=0.5 if fault.kind == "stall" else 300.0, **inputs)
+    for nth in range(first, 40):
+        rule = shop.place.proxy.add(Fault(match=is_ours, nth=nth, **fault))
+        ran = shop.run(command, timeout=0.5 if rule.kind == "stall" else 300.0, **inputs)
         shop.place.proxy.clear()
-        return ran if fault.fired else None
-
-    yield attempt
+        if rule.fired:
+            yield ran
+        shop.place.untag(*(shop.tags.keys() - start.keys()))
+        shop.place.retag(start)
+        if not rule.fired:
+            assert nth > 8, "a rollback and a promotion ask more than that"
+            return
+    raise AssertionError("a run of forty requests")
 
 
 @pytest.mark.parametrize("command", ["rollback", "promote"])
-def test_one_bad_moment_at_any_request_is_survived(shop: Shop, command: str) -> None:
-    inputs = {"tag": "production"} if command == "promote" else {}
-    tag = inputs.get("tag", "latest")
+def test_one_bad_moment_at_any_request_is_survived(
+    shop: Shop, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember_git(monkeypatch)
+    tag = "production" if command == "promote" else "latest"
     wanted = shop.digest(shop.bad if command == "promote" else shop.good)
-    for attempt in failing(shop, command, **inputs):
-        for kind in KINDS.values():
-            for nth in range(1, 40):
-                ran = attempt(Fault(match=is_ours, nth=nth, **kind))
-                if ran is None:
-                    assert nth > 8
-                    break
-                ran.ended()
-                assert shop.tags[tag] == wanted
-                if command == "rollback":
-                    assert shop.tags[f"withdrawn-{shop.bad[:7]}"] == shop.digest(shop.bad)
+    for kind in KINDS.values():
+        for ran in failing(shop, command, **kind):
+            ran.ended()
+            assert shop.tags[tag] == wanted
+            if command == "rollback":
+                assert shop.tags[f"withdrawn-{shop.bad[:7]}"] == shop.digest(shop.bad)
 
 
-def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(shop: Shop) -> None:
-    for attempt in failing(shop, "rollback"):
-        for nth in range(2, 40):
-            ran = attempt(Fault(match=is_ours, nth=nth, kind="status", status=403))
-            if ran is None:
-                break
-            ran.ended(3)
-            for name in ("latest", f"withdrawn-{shop.bad[:7]}"):
-                if f"Written before the failure: {shop.place.repository}:{name}" in ran.log:
-                    assert name in shop.tags
-            if "Written before" in ran.log:
-                assert f"Run it again with to: commit-{shop.good[:7]}" in ran.log
-            shop.run("rollback", to=shop.good).ended()
-            assert shop.tags["latest"] == shop.digest(shop.good)
-            assert f"withdrawn-{shop.good[:7]}" not in shop.tags
+def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember_git(monkeypatch)
+    for ran in failing(shop, "rollback", first=2, kind="status", status=403):
+        ran.ended(3)
+        for name in ("latest", f"withdrawn-{shop.bad[:7]}"):
+            if f"Written before the failure: {shop.place.repository}:{name}" in ran.log:
+                assert name in shop.tags
+        if "Written before" in ran.log:
+            assert f"Run it again with to: commit-{shop.good[:7]}" in ran.log
+        shop.run("rollback", to=shop.good).ended()
+        assert shop.tags["latest"] == shop.digest(shop.good)
+        assert f"withdrawn-{shop.good[:7]}" not in shop.tags
 
 
 def test_a_second_try_of_one_run_goes_nowhere_by_itself(shop: Shop) -> None:

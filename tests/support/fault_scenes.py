@@ -8,6 +8,7 @@ as a builder leaves it that pushes by digest.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 from integration.conftest import Builder
 
+from feastflow_registry.git.clone import Git
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage
 from feastflow_registry.model.references import Digest, Reference
@@ -36,6 +38,20 @@ KINDS: dict[str, dict[str, Any]] = {
     "stall": {"kind": "stall"},
     "truncate": {"kind": "truncate"},
 }
+
+
+def remember_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask git each question once: the same run is started hundreds of times on one checkout."""
+    ask = Git._bytes
+    answers: dict[tuple[Path, tuple[str, ...]], subprocess.CompletedProcess[bytes]] = {}
+
+    def recall(git: Git, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        question = git.workspace, arguments
+        if question not in answers:
+            answers[question] = ask(git, *arguments)
+        return answers[question]
+
+    monkeypatch.setattr(Git, "_bytes", recall)
 
 
 class Cached:
@@ -97,6 +113,7 @@ class PreparedRun:
         monkeypatch.setattr("feastflow_registry.builder.engine.Engine", Cached)
         if shallow:  # Where it is GitHub that has to say what is newer.
             machine.workspace = machine.project.clone(shallow, "--depth=1")
+        remember_git(monkeypatch)
         return cls(name, machine, old, own, new, more)
 
     @property
