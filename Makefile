@@ -23,8 +23,9 @@ help: ## list the recipes
 demo: .venv/installed ## publish examples/frontend to a registry on this machine, and run it
 	dev/demo
 
-# The unit tests take every branch of the core by themselves; much of the others' time is waiting.
-RUNGS ?= unit contract servers integration end_to_end action lint
+# The unit tests take every branch of the core by themselves, which slows them down: what runs
+# thousands of times is not measured. Much of the others' time is waiting.
+RUNGS ?= unit races contract servers integration end_to_end action lint
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
 WORKERS := $(shell expr `nproc` + 1)
 

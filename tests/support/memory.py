@@ -54,6 +54,12 @@ class Store:
     corrupt: set[Digest] = field(default_factory=set)
     readonly: bool = False
 
+    def copy(self) -> Store:
+        """A registry that holds the same."""
+        return replace(
+            self, images=self.images.copy(), tagged=self.tagged.copy(), writes=self.writes.copy()
+        )
+
     def add(self, repository: Repository, image: Published, *tags: Tag) -> Digest:
         """Put an image there before a test begins."""
         self.images[repository, image.digest] = image

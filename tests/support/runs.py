@@ -267,6 +267,10 @@ class World:
     inputs: dict[tuple[Commit, str], str] = field(default_factory=dict)
     """What a service is made of at a commit; the commit itself, where it is not said."""
 
+    def copy(self) -> World:
+        """The same history, and a registry that holds the same."""
+        return replace(self, store=self.store.copy())
+
     def fingerprint(self, at: Commit) -> Callable[[Service], Fingerprint]:
         return lambda each: Fingerprint(self.inputs.get((at, each.name), f"{each.name} {at}"))
 

@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("unit")
 
 
 @pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every socket and every child process fail."""
 
     class Refused:
@@ -38,6 +38,6 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a run's requests in one order, so that a test can name each of them."""
     monkeypatch.setattr(parallel, "AT_ONCE", 1)

@@ -91,7 +91,9 @@ class GitRepository:
         """The files that hold the refs, as they are: git is asked only after one has changed."""
         folder = self.path / ".git" if (self.path / ".git").exists() else self.path
         files = [folder / "packed-refs", *(folder / "refs").rglob("*")]
-        return {each: each.read_bytes() for each in files if each.is_file() and each.suffix != ".lock"}
+        return {
+            each: each.read_bytes() for each in files if each.is_file() and each.suffix != ".lock"
+        }
 
     def default_branch(self) -> str:
         """The branch that HEAD names, born or not."""

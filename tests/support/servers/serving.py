@@ -288,9 +288,10 @@ class Server:
         listener, self._listener = self._listener, None
         if listener is None or self._thread is None:
             return
+        port = int(listener.server_address[1])
         self.closing.set()
         with contextlib.suppress(OSError):  # What waits for a connection is woken by one.
-            socket.create_connection(listener.server_address[:2], timeout=5).close()
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
         self._thread.join(5)
         listener.server_close()
         listener.close_connections(timeout=5)

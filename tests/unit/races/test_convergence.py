@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.runs import A, B, C, Run, Turns, World, at_call, image
+from support.runs import A, B, C, Run, World, at_call, image
 
 from feastflow_registry.model.plan import Action
 from feastflow_registry.model.references import Commit
 
-ENOUGH = 40
-"""More requests than any of these runs sends."""
 SHARED = ("latest", "sprint3")
 KINDS = [
     pytest.param({}, id="pushed by tag"),
@@ -74,37 +72,6 @@ class TestOneRunWithinAnother:
             inner = start(world, B, salt="inner", **options)
             start(world, B, after=at_call(position, inner.go), **options).go()
             check(world, B)
-
-
-class TestEveryPairOfPositions:
-    """One run stops before its i-th request, the other before its j-th; then both go on."""
-
-    @pytest.mark.parametrize("last", [0, 1])
-    @pytest.mark.parametrize(("one", "other"), [(B, C), (C, B), (B, B)])
-    def test_ends_alike(self, one: Commit, other: Commit, last: int) -> None:
-        lengths = count({}, one), count({}, other)
-        for first in range(lengths[0] + 1):
-            # Where the other goes on by itself, it does not matter where it was stopped.
-            for second in range(lengths[1] + 1) if last == 0 else [0]:
-                world = World()
-                start(world, A).go()
-                runs = [start(world, one, salt="0"), start(world, other, salt="1")]
-                order = [0] * first + [1] * second + [last] * ENOUGH
-                assert not Turns(order).go(runs)
-                check(world, max(one, other), one, other, A)
-
-
-@settings(max_examples=60)
-@given(
-    commits=st.lists(st.sampled_from([A, B, C]), min_size=2, max_size=4),
-    order=st.lists(st.integers(0, 3), max_size=80),
-    by_digest=st.booleans(),
-)
-def test_any_runs_by_any_turns(commits: list[Commit], order: list[int], by_digest: bool) -> None:
-    world = World()
-    runs = [start(world, at, salt=str(n), by_digest=by_digest) for n, at in enumerate(commits)]
-    assert not Turns(order).go(runs)
-    check(world, max(commits), *commits)
 
 
 @settings(max_examples=60)
