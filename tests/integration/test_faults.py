@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fault_scenes import KINDS, MILESTONE, Name, PreparedRun, is_ours
+from support.fault_scenes import KINDS, MILESTONE, ROUNDS, Name, PreparedRun, is_ours
 from support.machine import Machine
 from support.registries import LocalRegistry
 from support.servers.fault_proxy import FaultProxy
@@ -51,21 +51,21 @@ def test_one_bad_moment_at_any_request_is_survived(
     prepare: Prepare, name: Name, auth: str, inputs: dict[str, str]
 ) -> None:
     prepared = prepare(name, auth, **inputs)
-    for fault in KINDS.values():
-        for _, ran in prepared.failing(prepared.place.proxy, **fault):
+    for faults in ROUNDS:
+        for ran in prepared.failing(prepared.place.proxy, faults):
             prepared.check_done(ran)
 
 
 def test_one_bad_moment_is_survived_with_a_milestone_in_a_shallow_clone(prepare: Prepare) -> None:
     prepared = prepare("moving", "htpasswd", shallow=True, milestone=MILESTONE)
-    for _, ran in prepared.failing(prepared.place.proxy, **KINDS["reset_after"]):
+    for ran in prepared.failing(prepared.place.proxy, [KINDS["reset_after"]]):
         prepared.check_done(ran)
 
 
 def test_one_bad_moment_of_the_token_server_is_survived(prepare: Prepare) -> None:
     prepared = prepare("moving", "token")
     for fault in KINDS.values():  # Of one request: the token of the run.
-        for _, ran in prepared.failing(prepared.place.realm, **fault):
+        for ran in prepared.failing(prepared.place.realm, [fault]):
             prepared.check_done(ran)
 
 
@@ -75,7 +75,7 @@ def test_an_expired_token_is_renewed_once(prepare: Prepare) -> None:
     realm = f"{prepared.place.realm.url}/token"
     headers = {"WWW-Authenticate": f'Bearer realm="{realm}",service="test-registry"'}
     fault: dict[str, Any] = {"kind": "status", "status": 401, "headers": headers}
-    for _, ran in prepared.failing(prepared.place.proxy, first=3, **fault):
+    for ran in prepared.failing(prepared.place.proxy, [fault], first=3):
         prepared.check_done(ran)
 
 
@@ -85,7 +85,7 @@ def test_a_flipped_bit_is_never_published(prepare: Prepare, name: Name, auth: st
     prepared = prepare(name, auth)
     ways = [prepared.place.proxy, *([prepared.place.realm] if auth == "token" else [])]
     for way in ways:
-        for _, ran in prepared.failing(way, kind="corrupt"):
+        for ran in prepared.failing(way, [{"kind": "corrupt"}]):
             if ran.code == 0:
                 prepared.check_done(ran)
             else:
@@ -96,8 +96,8 @@ def test_a_flipped_bit_is_never_published(prepare: Prepare, name: Name, auth: st
 def test_an_image_is_believed_by_its_bytes_alone(prepare: Prepare) -> None:
     """Every manifest and every configuration is hashed, whatever else is right about it."""
     prepared = prepare("moving", "htpasswd")
-    content: dict[str, Any] = {"method": "GET", "path": "(manifests|blobs)/sha256"}
-    for _, ran in prepared.failing(prepared.place.proxy, kind="corrupt", **content):
+    content = {"method": "GET", "path": "(manifests|blobs)/sha256"}
+    for ran in prepared.failing(prepared.place.proxy, [{"kind": "corrupt", **content}]):
         ran.ended(7)
         assert "do not hash to its digest" in ran.errors[0]
         assert {prepared.place.tags()[tag] for tag in prepared.shared} == {prepared.old["latest"]}
@@ -237,9 +237,8 @@ def test_one_bad_moment_of_github_is_survived(
     prepare: Prepare, github: FaultProxy, patient: None
 ) -> None:
     prepared = prepare("moving", "htpasswd", shallow=True)
-    anybody: dict[str, Any] = {"match": None}
     for kind in ("503", "reset_after", "stall", "truncate"):
-        for _, ran in prepared.failing(github, **anybody, **KINDS[kind]):
+        for ran in prepared.failing(github, [{"match": None, **KINDS[kind]}]):
             prepared.check_done(ran)
 
 

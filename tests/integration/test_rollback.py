@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fault_scenes import KINDS, is_ours, remember_git
+from support.fault_scenes import ROUNDS, is_ours, remember_git
 from support.machine import Machine, Ran
 from support.registries import REPOSITORY, USER, Auth, LocalRegistry
 from support.servers.faults import Fault
@@ -199,12 +199,14 @@ def _log_in(machine: Machine, place: LocalRegistry) -> str:
     return str(folder)
 
 
-def failing(shop: Shop, command: str, first: int = 1, **fault: Any) -> Iterator[Ran]:
+def failing(
+    shop: Shop, command: str, faults: Sequence[Mapping[str, Any]], first: int = 1
+) -> Iterator[Ran]:
     """Run a command from the same state time and again, each of its requests failing in turn."""
     inputs = {"tag": "production"} if command == "promote" else {}
     start = shop.tags
     for nth in range(first, 40):
-        rule = shop.place.proxy.add(Fault(match=is_ours, nth=nth, **fault))
+        rule = shop.place.proxy.add(Fault(match=is_ours, nth=nth, **faults[nth % len(faults)]))
         ran = shop.run(command, timeout=0.5 if rule.kind == "stall" else 300.0, **inputs)
         shop.place.proxy.clear()
         if rule.fired:
@@ -224,8 +226,8 @@ def test_one_bad_moment_at_any_request_is_survived(
     remember_git(monkeypatch)
     tag = "production" if command == "promote" else "latest"
     wanted = shop.digest(shop.bad if command == "promote" else shop.good)
-    for kind in KINDS.values():
-        for ran in failing(shop, command, **kind):
+    for faults in ROUNDS:
+        for ran in failing(shop, command, faults):
             ran.ended()
             assert shop.tags[tag] == wanted
             if command == "rollback":
@@ -236,7 +238,7 @@ def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remember_git(monkeypatch)
-    for ran in failing(shop, "rollback", first=2, kind="status", status=403):
+    for ran in failing(shop, "rollback", [{"kind": "status", "status": 403}], first=2):
         ran.ended(3)
         for name in ("latest", f"withdrawn-{shop.bad[:7]}"):
             if f"Written before the failure: {shop.place.repository}:{name}" in ran.log:

@@ -40,6 +40,11 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+_STATUSES = tuple(fault for fault in KINDS.values() if fault["kind"] == "status")
+ROUNDS = (_STATUSES, *((fault,) for fault in KINDS.values() if fault not in _STATUSES))
+"""What befalls each request of a run: in one round each gets one of the statuses by turns."""
+
+
 def remember_git(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask git each question once: the same run is started hundreds of times on one checkout."""
     ask = Git._bytes
@@ -145,12 +150,12 @@ class PreparedRun:
         )
 
     def failing(
-        self, way: FaultProxy, *, first: int = 1, **fault: Any
-    ) -> Iterator[tuple[Fault, Ran]]:
+        self, way: FaultProxy, faults: Sequence[Mapping[str, Any]], *, first: int = 1
+    ) -> Iterator[Ran]:
         """Fail each of our requests on a way in turn; ends when a run makes no more of them."""
         for nth in range(first, 100):
             self.reset()
-            facts: dict[str, Any] = {"match": is_ours, **fault, "nth": nth}
+            facts: dict[str, Any] = {"match": is_ours, **faults[nth % len(faults)], "nth": nth}
             rule = Fault(**facts)
             way.add(rule)
             ran = self.run(timeout=0.5 if rule.kind == "stall" else 300.0)
@@ -158,7 +163,7 @@ class PreparedRun:
             if not rule.fired:
                 assert nth > first, "the run asked nothing on this way"
                 return
-            yield rule, ran
+            yield ran
         raise AssertionError("a run of a hundred requests")
 
     def check_done(self, ran: Ran) -> None:
