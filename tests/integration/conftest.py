@@ -12,7 +12,8 @@ import pytest
 from conftest import Stack
 from support.feastflow import FeastFlow, lay_out
 from support.machine import Machine
-from support.registries import LocalRegistry
+from support.published_pair import PublishedPair
+from support.registries import LocalRegistry, RegistryProcesses
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import GitHubApi
@@ -84,6 +85,20 @@ def busybox(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pattern(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """What every test's repository is copied from."""
     return Project.create(tmp_path_factory.mktemp("pattern"))
+
+
+@pytest.fixture(scope="session")
+def pair(
+    pattern: Project,
+    registries: RegistryProcesses,
+    builders: Callable[[str], Builder],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> PublishedPair:
+    """Two published commits, to be copied."""
+    folder, builder = tmp_path_factory.mktemp("pair"), builders("remote")
+    with LocalRegistry("htpasswd", registries, home=folder / "witness") as place:
+        machine = Machine(folder / "machine", pattern.copy(folder), place, builder.variables)
+        return PublishedPair.publish(machine, folder / "storage", builder.inputs)
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fault_scenes import KINDS, MILESTONE, ROUNDS, Name, PreparedRun, is_ours
+from support.fault_scenes import KINDS, ROUNDS, Name, PreparedRun, is_ours
 from support.machine import Machine
+from support.published_pair import MILESTONE, PublishedPair
 from support.registries import LocalRegistry
+from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
 
@@ -22,10 +24,17 @@ Prepare = Callable[..., PreparedRun]
 
 
 @pytest.fixture
+def project(pair: PublishedPair, tmp_path: Path) -> Project:
+    """The pair's repository, at its second commit."""
+    return pair.project.copy(tmp_path)
+
+
+@pytest.fixture
 def prepare(
     places: Callable[..., LocalRegistry],
     machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
+    pair: PublishedPair,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Prepare:
@@ -34,7 +43,7 @@ def prepare(
     def give(name: Name, auth: str, *, shallow: bool = False, **more: str) -> PreparedRun:
         machine = machines(places(auth), remote)
         folder = tmp_path / "shallow" if shallow else None
-        return PreparedRun.prepare(name, machine, remote, monkeypatch, folder, **more)
+        return PreparedRun.prepare(name, machine, pair, monkeypatch, folder, **more)
 
     return give
 

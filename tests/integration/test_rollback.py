@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from support.fault_scenes import ROUNDS, is_ours, remember_git
 from support.machine import Machine, Ran
+from support.published_pair import MILESTONE, PublishedPair
 from support.registries import REPOSITORY, USER, Auth, LocalRegistry
+from support.repositories import Project
 from support.servers.faults import Fault
 
 from integration.conftest import Builder
@@ -80,22 +82,24 @@ class Shop:
         return lines
 
 
-def publish_two(machine: Machine, **inputs: Any) -> Shop:
-    """Publish two commits."""
-    machine.call(machine.runner(**inputs)).ended()
-    good = machine.project.head
-    machine.project.commit()
-    machine.call(machine.runner(**inputs)).ended()
-    return Shop(machine, good, machine.project.head)
+@pytest.fixture
+def project(pair: PublishedPair, tmp_path: Path) -> Project:
+    """The pair's repository, at its second commit."""
+    return pair.project.copy(tmp_path)
 
 
 @pytest.fixture
 def shop(
-    places: Callable[..., LocalRegistry],
+    place: LocalRegistry,
     machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
+    pair: PublishedPair,
 ) -> Shop:
-    return publish_two(machines(places(), remote), **remote.inputs)
+    pair.lay_out(place)
+    shop = Shop(machines(place, remote), pair.first, pair.second)
+    place.untag(MILESTONE)
+    place.retag({"latest": shop.digest(shop.bad)})
+    return shop
 
 
 @pytest.mark.parametrize("auth", ["htpasswd", "token"])
@@ -109,8 +113,11 @@ def test_back_and_forth_moves_tags_and_no_layer(
     """An index of two platforms with attestations stays as it is, to the byte."""
     inputs = {**remote.inputs, "platforms": "linux/amd64,linux/arm64"}
     inputs["attest"] = "type=provenance,mode=min"
-    shop = publish_two(machines(places(auth), remote), **inputs)
-    place = shop.place
+    place = places(auth)
+    machine = machines(place, remote)
+    machine.call(machine.runner(**inputs)).ended()
+    shop = Shop(machine, machine.project.head, machine.project.commit())
+    machine.call(machine.runner(**inputs)).ended()
     good, bad = shop.digest(shop.good), shop.digest(shop.bad)
     manifests = {each: place.crane("manifest", place.at(each)) for each in (good, bad)}
     listed = json.loads(manifests[good])["manifests"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.fault_scenes import KINDS, PreparedRun
 from support.machine import Machine, Ran
+from support.published_pair import PublishedPair
 from support.registries import GITHUB_TOKEN, LocalRegistry
+from support.repositories import Project
 from support.servers.fault_proxy import Fault, FaultProxy
 from support.servers.github_api import READ, GitHubApi, Status
 
@@ -20,15 +23,22 @@ FIX = "Give the job `permissions: statuses: write`"
 
 
 @pytest.fixture
+def project(pair: PublishedPair, tmp_path: Path) -> Project:
+    """The pair's repository, at its second commit."""
+    return pair.project.copy(tmp_path)
+
+
+@pytest.fixture
 def prepared(
     place: LocalRegistry,
     machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
+    pair: PublishedPair,
     monkeypatch: pytest.MonkeyPatch,
     github: FaultProxy,
 ) -> Iterator[PreparedRun]:
     """Runs that find all they publish on the registry, so that nothing is built."""
-    laid = PreparedRun.prepare("rerun", machines(place, remote), remote, monkeypatch)
+    laid = PreparedRun.prepare("rerun", machines(place, remote), pair, monkeypatch)
     laid.reset()
     brief = github_api._BRIEF.new(backoff_factor=0, backoff_jitter=0)
     monkeypatch.setattr(github_api, "_BRIEF", brief)

@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
-from integration.conftest import Builder
 
 from feastflow_registry.git.clone import Git
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage
 from feastflow_registry.model.references import Digest, Reference
 from support.machine import Machine, Ran
+from support.published_pair import PublishedPair
 from support.registries import OURS, LocalRegistry
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
 
 Name = Literal["first", "moving", "rerun"]
-MILESTONE = "sprint3"
 
 KINDS: dict[str, dict[str, Any]] = {
     "429 with Retry-After: 1": {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}},
@@ -101,19 +100,16 @@ class PreparedRun:
         cls,
         name: Name,
         machine: Machine,
-        remote: Builder,
+        pair: PublishedPair,
         monkeypatch: pytest.MonkeyPatch,
         shallow: Path | None = None,
         **more: str,
     ) -> PreparedRun:
-        """Publish the first commit whole and the second one's image. `more`: inputs of `run`."""
-        inputs: dict[str, Any] = {"milestone": MILESTONE, **remote.inputs}
-        machine.call(machine.runner(**inputs)).ended()
+        """Start from the pair, with the second commit checked out. `more`: inputs of `run`."""
+        pair.lay_out(machine.place)
+        own = f"commit-{pair.second[:7]}"
         old = machine.place.tags()
-        machine.project.commit()
-        machine.call(machine.runner(**inputs, shared_tags="false")).ended()
-        own = f"commit-{machine.project.head[:7]}"
-        new = machine.place.tags()[own]
+        new = old.pop(own)
         monkeypatch.setattr(Cached, "digests", machine.place.tags())
         monkeypatch.setattr("feastflow_registry.builder.engine.Engine", Cached)
         if shallow:  # Where it is GitHub that has to say what is newer.
