@@ -28,6 +28,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # The tests of each of these read what one long run left: one worker runs them all.
 TOGETHER = ("end_to_end/test_matrix.py", "end_to_end/test_monorepo.py")
+OWN_ENGINES = "unix:///run/feastflow-dev-"
 STACK = Path(__file__).resolve().parent.parent / "dev" / "stack"
 
 
@@ -117,7 +118,11 @@ def docker_config(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def engines(stack: Stack, docker_config: Path) -> Iterator[Callable[[str], dict[str, str]]]:
-    """Give the variables that find the engine of a store; what tests leave there is removed."""
+    """Give the variables that find the engine of a store.
+
+    What tests leave in the machine's own engine is removed; in one of `dev/stack` it goes with
+    `dev/stack down --purge`.
+    """
     given: dict[str, dict[str, str]] = {}
 
     def give(store: str) -> dict[str, str]:
@@ -128,8 +133,9 @@ def engines(stack: Stack, docker_config: Path) -> Iterator[Callable[[str], dict[
         return given[store]
 
     yield give
-    for variables in given.values():
-        with closing(docker.DockerClient(variables["DOCKER_HOST"], timeout=300)) as client:
+    hosts = {variables["DOCKER_HOST"] for variables in given.values()}
+    for host in (each for each in hosts if not each.startswith(OWN_ENGINES)):
+        with closing(docker.DockerClient(host, timeout=300)) as client:
             _remove_images(client)
 
 
