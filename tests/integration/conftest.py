@@ -18,8 +18,12 @@ from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import GitHubApi
 
+from feastflow_registry.builder.buildx import Buildx
+
 REMOTE = "feastflow-tests"
 BUILDERS = ("classic", "containerd", "remote")
+DECIDES = ("PATH", "DOCKER_", "BUILDX_")
+"""The variables that decide which docker, engine and builder answers."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,27 @@ class Builder:
     def inputs(self) -> dict[str, Any]:
         """The inputs that choose it."""
         return {"builder": REMOTE} if self.name == "remote" else {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remember_docker() -> Iterator[None]:
+    """Ask docker about itself once for each engine and builder: its answer stays the same."""
+    ask = Buildx._run
+    answers: dict[tuple[object, ...], subprocess.CompletedProcess[str]] = {}
+
+    def recall(buildx: Buildx, *command: str) -> subprocess.CompletedProcess[str]:
+        if command[1] not in ("info", "inspect"):
+            return ask(buildx, *command)
+        seen = [each for each in buildx.environ.items() if each[0].startswith(DECIDES)]
+        question = (command, *sorted(seen))
+        answer = answers.get(question) or ask(buildx, *command)
+        if answer.returncode == 0:
+            answers[question] = answer
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Buildx, "_run", recall)
+        yield
 
 
 @pytest.fixture(scope="session")
