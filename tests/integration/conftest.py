@@ -13,10 +13,10 @@ from conftest import Stack
 from support.feastflow import FeastFlow, lay_out
 from support.machine import Machine
 from support.published_pair import PublishedPair
-from support.registries import LocalRegistry, RegistryProcesses
+from support.registries import GITHUB_TOKEN, REPOSITORY, LocalRegistry, RegistryProcesses
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
-from support.servers.github_api import GitHubApi
+from support.servers.github_api import READ, GitHubApi
 
 from feastflow_registry.builder.buildx import Buildx
 
@@ -121,8 +121,12 @@ def pair(
 ) -> PublishedPair:
     """Two published commits, to be copied."""
     folder, builder = tmp_path_factory.mktemp("pair"), builders("remote")
-    with LocalRegistry("htpasswd", registries, home=folder / "witness") as place:
-        machine = Machine(folder / "machine", pattern.copy(folder), place, builder.variables)
+    project = pattern.copy(folder)
+    with (
+        LocalRegistry("htpasswd", registries, home=folder / "witness") as place,
+        GitHubApi(project.origin, name=REPOSITORY, tokens={GITHUB_TOKEN: [READ]}) as api,
+    ):
+        machine = Machine(folder / "machine", project, place, builder.variables, api.url)
         return PublishedPair.publish(machine, folder / "storage", builder.inputs)
 
 
