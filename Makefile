@@ -27,7 +27,7 @@ demo: .venv/installed ## publish examples/frontend to a registry on this machine
 # thousands of times is not measured. Much of the others' time is waiting.
 RUNGS ?= unit races contract servers integration end_to_end action lint
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
-WORKERS := $(shell expr `nproc` + 1)
+WORKERS := $(shell expr `nproc` + 2)
 
 test: .venv/installed up ## run every test; RUNGS="unit lint" runs those alone
 	$(if $(filter unit,$(RUNGS)),pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit)

@@ -25,6 +25,8 @@ import bcrypt
 
 from support.servers.token_server import TokenServer
 
+THRIFT = {"GOMAXPROCS": "1", "GOGC": "400"}
+"""Several of them share the machine: https://pkg.go.dev/runtime#hdr-Environment_Variables."""
 START_TIMEOUT = 300.0
 STOP_TIMEOUT = 5.0
 
@@ -174,7 +176,7 @@ class Registry:
                 stdout=log,
                 stderr=log,
                 # Nothing else: any REGISTRY_* variable overrides the configuration.
-                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._home)},
+                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._home), **THRIFT},
                 start_new_session=True,
             )
 
