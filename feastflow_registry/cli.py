@@ -30,6 +30,7 @@ from feastflow_registry.config.command_line import PREFIX, child_environ, find_f
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import Command, RunState
+from feastflow_registry.model.secrets import Secrets
 from feastflow_registry.registry.http import Client
 from feastflow_registry.report import markdown, runner
 from feastflow_registry.report.journal import Journal
@@ -59,25 +60,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     request = Request(environ, given, folder, token, github_token, hidden)
     stream = sys.stderr if words.json else sys.stdout
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
+    http.secrets.learn([token, github_token])
     if words.problem:
-        _log(request, sys.stderr).fail(words.problem.cause, words.problem.fix)
+        _log(request, sys.stderr, http.secrets).fail(words.problem.cause, words.problem.fix)
         return Kind.INPUT
     return run(request, http, stream, as_json=words.json)
 
 
 def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
     """Run what is asked for; the exit code is the failure's kind."""
-    log = _log(request, stream)
+    http.secrets.learn([request.token, request.github_token])
+    log = _log(request, stream, http.secrets)
     state = RunState()
     journal = Journal(log, state)
     try:
         _mask(log, [request.token])
         report = _run(request, http, log, journal, state)
-        _hand_over(report, request, log)
+        _hand_over(report, request, log, http.secrets)
         if as_json and report.json:
-            print(report.json)
+            print(http.secrets.hide(report.json))
     except Failure as failure:
-        return _close_failed(failure, journal, request, log)
+        return _close_failed(failure, journal, request, log, http.secrets)
     except (KeyboardInterrupt, SystemExit) as stop:
         log.warning("The run was cancelled.")
         for line in journal.remains().lines:
@@ -106,7 +109,9 @@ def _run(
     checked = inputs.read(request, workspace)
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
     _mask(log, list(secret_lines))
+    http.secrets.learn(checked.variables.values())
     if checked.credential:
+        http.secrets.learn_header(checked.credential.basic)
         forms = checked.credential.forms(checked.settings.registry)
         _mask(log, [form for form in forms if form != request.token])
     return _carry_out(_wire(checked, request, workspace, http, log, state), journal)
@@ -171,10 +176,11 @@ def _wire(
     )
 
 
-def _log(request: Request, stream: TextIO) -> RunnerLog | TerminalLog:
+def _log(request: Request, stream: TextIO, known: Secrets) -> RunnerLog | TerminalLog:
     if request.in_runner:
-        return RunnerLog(stream, secrets.token_hex)
-    return TerminalLog(stream, colour=stream.isatty() and not request.environ.get("NO_COLOR"))
+        return RunnerLog(stream, secrets.token_hex, known.hide)
+    colour = stream.isatty() and not request.environ.get("NO_COLOR")
+    return TerminalLog(stream, known.hide, colour=colour)
 
 
 def _mask(log: RunnerLog | TerminalLog, secret_forms: Sequence[str]) -> None:
@@ -190,7 +196,11 @@ def _report_defect(log: RunnerLog | TerminalLog) -> None:
 
 
 def _close_failed(
-    failure: Failure, journal: Journal, request: Request, log: RunnerLog | TerminalLog
+    failure: Failure,
+    journal: Journal,
+    request: Request,
+    log: RunnerLog | TerminalLog,
+    known: Secrets,
 ) -> int:
     """Say what failed, what to do, and where that leaves the registry."""
     for problem in failure.problems:
@@ -199,16 +209,19 @@ def _close_failed(
     lines = () if failure.kind is Kind.INPUT else remains.lines
     outputs = {**remains.outputs, "pushed": "false", "reason": failure.problems[0].cause}
     summary = markdown.failure(failure) + remains.markdown
-    _hand_over(RunReport(lines, summary, outputs), request, log)
+    _hand_over(RunReport(lines, summary, outputs), request, log, known)
     return failure.kind
 
 
-def _hand_over(report: RunReport, request: Request, log: RunnerLog | TerminalLog) -> None:
+def _hand_over(
+    report: RunReport, request: Request, log: RunnerLog | TerminalLog, known: Secrets
+) -> None:
     """Hand over what was done: to the runner, and to whoever reads along."""
     if report.outputs:
-        _append(request, "GITHUB_OUTPUT", runner.outputs(report.outputs, secrets.token_hex))
+        values = {name: known.hide(value) for name, value in report.outputs.items()}
+        _append(request, "GITHUB_OUTPUT", runner.outputs(values, secrets.token_hex))
     if report.markdown:
-        _append(request, "GITHUB_STEP_SUMMARY", runner.summary(report.markdown))
+        _append(request, "GITHUB_STEP_SUMMARY", runner.summary(known.hide(report.markdown)))
     for line in report.lines:
         log.say(line)
 

@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import json_object
 from feastflow_registry.model.references import is_loopback
+from feastflow_registry.model.secrets import Secrets
 from feastflow_registry.model.wording import printable
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -110,6 +111,7 @@ class Client:
     """Sends requests. ``deadline``: seconds for one request with all its retries.
 
     ``clock`` is monotonic and ``wall`` is unix time, both in seconds; ``jitter`` is in [0, 1).
+    ``secrets`` learns every credential that is sent, for a server may echo it.
     """
 
     clock: Callable[[], float]
@@ -118,6 +120,7 @@ class Client:
     jitter: Callable[[], float]
     deadline: float = 60.0
     timeout: tuple[float, float] = _TIMEOUT
+    secrets: Secrets = field(default_factory=Secrets)
     sent: int = 0
     _session: requests.Session = field(default_factory=requests.Session)
 
@@ -212,6 +215,7 @@ class Client:
         expires: float,
     ) -> Response:
         self.sent += 1
+        self.secrets.learn_header((headers or {}).get("Authorization", ""))
         connect, read = self.timeout
         with self._session.request(
             method,

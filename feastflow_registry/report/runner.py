@@ -29,10 +29,14 @@ def _data(text: str) -> str:
 
 @dataclass(slots=True)
 class RunnerLog:
-    """The log of a step, for all threads. ``word`` gives a fresh random word each time."""
+    """The log of a step, for all threads.
+
+    ``word`` gives a fresh random word each time; ``hide`` takes the secrets out of a text.
+    """
 
     stream: TextIO
     word: Callable[[], str]
+    hide: Callable[[str], str]
     annotations: int = 0
     _stopped: str = ""
     _writing: RLock = field(default_factory=RLock)
@@ -77,8 +81,10 @@ class RunnerLog:
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Tell the runner what never to show."""
-        for secret in secrets:
-            self._command("add-mask", secret)
+        with self._writing:
+            self._resume()
+            for secret in secrets:
+                print(f"::add-mask::{_data(secret)}", file=self.stream, flush=True)
 
     def _annotate(self, kind: str, text: str) -> None:
         """Annotate while GitHub still shows it; it keeps ten of a kind, so the rest are lines."""
@@ -101,7 +107,7 @@ class RunnerLog:
             self._stopped = ""
 
     def _write(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        print(self.hide(line), file=self.stream, flush=True)
 
 
 def outputs(values: Mapping[str, str], word: Callable[[], str]) -> bytes:

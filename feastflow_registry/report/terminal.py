@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
@@ -16,9 +16,13 @@ _COLOURS = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "bold": "1"}
 
 @dataclass(slots=True)
 class TerminalLog:
-    """Lines with a little colour, where the stream is a terminal and NO_COLOR is not set."""
+    """Lines with a little colour, where the stream is a terminal and NO_COLOR is not set.
+
+    ``hide`` takes the secrets out of a text.
+    """
 
     stream: TextIO
+    hide: Callable[[str], str]
     colour: bool = False
     _writing: RLock = field(default_factory=RLock)
 
@@ -60,4 +64,4 @@ class TerminalLog:
 
     def _write(self, line: str) -> None:
         with self._writing:
-            print(line, file=self.stream, flush=True)
+            print(self.hide(line), file=self.stream, flush=True)

@@ -186,7 +186,7 @@ def test_without_bash_there_is_sh(engineless: Images, tmp_path: Path) -> None:
 
 def test_a_forged_command_is_quoted(engineless: Images) -> None:
     stream = io.StringIO()
-    log = RunnerLog(stream, lambda: "a-random-word")
+    log = RunnerLog(stream, lambda: "a-random-word", str)
     command = "echo '::error::forged'; printf '\\r::add-mask::x\\nbye'; exit 1"
     assert run(engineless, command, log=log)
     lines = stream.getvalue().splitlines()

@@ -50,7 +50,7 @@ def obeyed(text: str) -> list[tuple[str, str]]:
 
 def log(prefix: str = "w") -> tuple[RunnerLog, io.StringIO]:
     stream = io.StringIO()
-    return RunnerLog(stream, words(prefix)), stream
+    return RunnerLog(stream, words(prefix), str), stream
 
 
 class TestRunnerLog:

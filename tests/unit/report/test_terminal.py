@@ -11,7 +11,7 @@ from feastflow_registry.report.terminal import TerminalLog
 
 def shown(method: str, *texts: str, colour: bool = False) -> str:
     stream = io.StringIO()
-    getattr(TerminalLog(stream, colour), method)(*texts)
+    getattr(TerminalLog(stream, str, colour), method)(*texts)
     return stream.getvalue()
 
 
@@ -34,7 +34,7 @@ def test_lines(method: str, texts: list[str], plain: str) -> None:
 
 def test_a_group_has_a_head_and_an_end() -> None:
     stream = io.StringIO()
-    log = TerminalLog(stream)
+    log = TerminalLog(stream, str)
     with log.group("a\nb"):
         log.say("inside")
     top, title, inside, end = stream.getvalue().splitlines()

@@ -1,0 +1,105 @@
+"""The one filter that stands before everything this program writes for others to read.
+
+A server may echo what it was sent, and a builder what it was given, in any encoding. ``Secrets``
+learns every secret of a run, from whoever comes to know it, and hides all forms of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import json
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from threading import Lock
+
+SHORTEST = 8
+"""Characters. A shorter secret is part of many words: hiding it would tell where it is not."""
+HIDDEN = "***"
+CUT = "…"
+"""What ends a text that was shortened."""
+_TELLING = 3
+_NOTHING = re.compile(r"(?!)")
+
+
+@dataclass(slots=True)
+class Secrets:
+    """The secrets of one run, and text without them. Threads may share it."""
+
+    _forms: set[str] = field(default_factory=set, repr=False)
+    _pattern: re.Pattern[str] = field(default=_NOTHING, repr=False)
+    _learning: Lock = field(default_factory=Lock)
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Hide these from now on, line by line, in every form; short ones are left out."""
+        lines = {line for text in texts for line in text.splitlines() if len(line) >= SHORTEST}
+        with self._learning:
+            if lines <= self._forms:
+                return
+            self._forms |= {form for line in lines for form in forms(line)}
+            longest_first = sorted(self._forms, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(_escaped, longest_first)))
+
+    def learn_header(self, value: str) -> None:
+        """Hide the credential of an ``Authorization`` header. RFC 9110, section 11.4."""
+        scheme, _, credential = value.partition(" ")
+        texts = [credential]
+        if scheme.lower() == "basic":
+            texts.append(_password(credential))
+        self.learn(texts)
+
+    def hide(self, text: str) -> str:
+        """The text with three stars for each form of each secret, whole or cut off."""
+        text = self._pattern.sub(HIDDEN, text)
+        if CUT not in text:
+            return text
+        *parts, last = text.split(CUT)
+        return CUT.join([*map(self._hide_end, parts), last])
+
+    def _hide_end(self, text: str) -> str:
+        """Hide what a text ends with, if a form of a secret begins so."""
+        for size in range(min(len(text), max(map(len, self._forms), default=0)), _TELLING, -1):
+            end = text[-size:]
+            if any(form.startswith(end) for form in self._forms):
+                return text[:-size] + HIDDEN
+        return text
+
+
+def forms(secret: str) -> Iterator[str]:
+    """Every text that gives a secret away: as it is, in JSON, in a URL, in hexadecimal, in base64.
+
+    In base64, what stands before the secret shifts it by 0 to 2 bytes: the characters that are made
+    of it alone are yielded. https://datatracker.ietf.org/doc/html/rfc4648#section-4
+    """
+    escaped = json.dumps(secret)[1:-1]
+    quoted = urllib.parse.quote(secret, safe="")
+    yield from {secret, escaped, quoted, quoted.replace("%20", "+"), quoted.lower()}
+    data = secret.encode("utf-8", "surrogateescape")
+    yield from (data.hex(), data.hex().upper())
+    for text in {data, escaped.encode(), base64.b64encode(data)}:
+        for offset in range(3):
+            encoded = base64.b64encode(b"\0" * offset + text).decode()
+            inner = encoded[-(-offset * 4 // 3) : (offset + len(text)) * 4 // 3 - 1]
+            yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+def _escaped(form: str) -> str:
+    """An expression for a form, also as Markdown and HTML write it."""
+
+    def one(sign: str) -> str:
+        entity = re.escape(html.escape(sign))
+        return sign if sign.isalnum() else f"(?:{re.escape(sign)}|{entity}|&#{ord(sign)};)"
+
+    return "".join(map(one, form))
+
+
+def _password(credential: str) -> str:
+    """The password of a Basic credential. RFC 7617."""
+    try:
+        pair = base64.b64decode(credential, validate=True).decode("utf-8", "surrogateescape")
+    except (binascii.Error, ValueError):
+        return ""
+    return pair.partition(":")[2]

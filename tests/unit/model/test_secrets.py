@@ -1,0 +1,78 @@
+"""The filter knows every form of every secret, and leaves everything else alone."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import token_search
+
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.secrets import HIDDEN, SHORTEST, Secrets
+from feastflow_registry.report.markdown import cell
+
+TOKENS = ("dckr_pat_Ab-9_x+/=z", 'a"b\\c<&>|`*[]~@$d', "pässwört-ü", "9" * 60)
+SECRETS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=SHORTEST, max_size=80)
+
+
+def secrets(*texts: str) -> Secrets:
+    found = Secrets()
+    found.learn(texts)
+    return found
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_hides_every_form_that_the_search_for_tokens_knows(token: str) -> None:
+    known = Secrets()
+    known.learn_header(Credential("ada", token).basic)
+    for name, form in token_search.forms(token, "ada").items():
+        assert known.hide(f"before {form.decode()} after") == f"before {HIDDEN} after", name
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_hides_it_as_a_summary_writes_it(token: str) -> None:
+    assert secrets(token).hide(cell(f"x {token} y")) == f"x {HIDDEN} y"
+
+
+@given(secret=SECRETS, before=st.text(max_size=9), after=st.text(max_size=9))
+def test_nothing_is_left_wherever_it_stands(secret: str, before: str, after: str) -> None:
+    assert secret not in secrets(secret).hide(f"{before}{secret}{after}")
+    encoded = base64.b64encode(f"{before}{secret}{after}".encode()).decode()
+    shown = secrets(secret).hide(encoded)
+    assert len(shown) < len(encoded)
+
+
+@pytest.mark.parametrize("size", [4, 9, 18])
+def test_hides_what_is_left_of_one_that_was_cut_off(size: int) -> None:
+    token = TOKENS[0]
+    assert secrets(token).hide(f"said {token[:size]}… and more") == f"said {HIDDEN}… and more"
+
+
+def test_learns_line_by_line_and_leaves_short_lines_alone() -> None:
+    known = secrets("-----BEGIN-----\n}\nfirst-line-of-it\r\nsecond-line-of-it\n")
+    assert known.hide("} first-line-of-it second-line-of-it") == f"}} {HIDDEN} {HIDDEN}"
+    assert secrets("latest").hide("latest") == "latest"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "token", "bearer"])
+def test_learns_what_a_header_carries(scheme: str) -> None:
+    known = Secrets()
+    known.learn_header(f"{scheme} ey.token.here")
+    assert known.hide("you sent ey.token.here") == f"you sent {HIDDEN}"
+
+
+def test_learns_the_password_of_basic_too() -> None:
+    known, pair = Secrets(), base64.b64encode(b"ada:correct-horse").decode()
+    known.learn_header(f"Basic {pair}")
+    assert known.hide(f"{pair} correct-horse ada") == f"{HIDDEN} {HIDDEN} ada"
+    known.learn_header("Basic no base64!")
+    known.learn_header("")
+    assert known.hide("nothing else") == "nothing else"
+
+
+def test_what_is_no_secret_stays() -> None:
+    text = "ada/shop:latest sha256:0123456789abcdef… is there"
+    assert Secrets().hide(text) == text
+    assert secrets(*TOKENS).hide(text) == text
