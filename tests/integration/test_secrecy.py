@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -259,3 +260,30 @@ def test_a_cancelled_run_ends_its_build_too(
     assert "Traceback" not in ran.log
     _wait_for_children(machine)
     assert place.tags() == {}
+
+
+@pytest.mark.parametrize("place", ["htpasswd", "token"], indirect=True)
+def test_a_server_that_echoes_what_it_was_sent(machine: Machine, place: LocalRegistry) -> None:
+    """In the text of a refusal, in every form, from the registry and from its token server."""
+    for way, status in ((place.proxy, 403), (place.realm, 401)):
+        for name, form in _forms(place).items():
+            echo = f"refused: you sent {form.decode()}{'.' * (len(name) * 5)}"
+            body = json.dumps({"errors": [{"code": "DENIED", "message": echo}]}).encode()
+            way.add(Fault("status", status=status, body=body, times=None))
+            ran = machine.call(machine.runner())
+            way.clear()
+            left = {"log": ran.shown.encode(), "summary": ran.summary.encode()}
+            left |= {name: value.encode() for name, value in ran.outputs.items()}
+            assert _found(place, left) == [], name
+            if ran.code:
+                assert "you sent ***" in ran.errors[0], "nothing was echoed"
+
+
+def test_an_echo_is_hidden_from_a_person_too(machine: Machine, place: LocalRegistry) -> None:
+    message = f"you sent {place.token}"
+    body = json.dumps({"errors": [{"code": "DENIED", "message": message}]}).encode()
+    place.proxy.add(Fault("status", status=403, body=body, times=None))
+    ran = machine.run(machine.laptop(FEASTFLOW_REGISTRY=place.host), "tags")
+    assert ran.code == 3
+    assert "you sent ***" in ran.log
+    assert _found(place, {"log": ran.log.encode()}) == []
