@@ -110,6 +110,8 @@ def _run(
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
     _mask(log, list(secret_lines))
     http.secrets.learn(checked.variables.values())
+    for warning in checked.warnings:
+        log.warning(warning)
     if checked.credential:
         http.secrets.learn_header(checked.credential.basic)
         forms = checked.credential.forms(checked.settings.registry)

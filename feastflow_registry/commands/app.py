@@ -77,6 +77,10 @@ class LocalWorkspace:
         """Whether git tracks a file."""
         return self.git.tracks(path)
 
+    def is_committed(self, path: str) -> bool:
+        """Whether a file is what HEAD holds, byte by byte."""
+        return self.git.is_committed(path)
+
     def tracked(self) -> Iterable[str]:
         """Every file that git tracks."""
         return self.git.tree().files

@@ -23,7 +23,7 @@ from feastflow_registry.model.plan import Permission
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import Commit, RegistryHost, is_loopback
 from feastflow_registry.model.run import DEPENDABOT, RefKind, Run
-from feastflow_registry.model.services import Service, Where, check_together, select
+from feastflow_registry.model.services import Secret, Service, Where, check_together, select
 from feastflow_registry.tags import gate
 
 _SECRET_LIMIT = 1024 * 1024
@@ -58,7 +58,7 @@ class Inputs:
 
     ``services``: those to work on; ``all_services``: also those that they may be built from;
     ``variables``: the values of the build secrets that are variables; ``github_api``: the address
-    of GitHub's REST API.
+    of GitHub's REST API; ``warnings``: what has to be said aloud.
     """
 
     settings: Settings
@@ -69,6 +69,7 @@ class Inputs:
     all_services: tuple[Service, ...]
     variables: Mapping[str, str] = field(repr=False)
     github_api: str
+    warnings: tuple[str, ...] = ()
 
 
 class Workspace(Protocol):
@@ -82,6 +83,9 @@ class Workspace(Protocol):
 
     def tracks(self, path: str) -> bool:
         """Whether git tracks a file."""
+
+    def is_committed(self, path: str) -> bool:
+        """Whether a file is what HEAD holds, byte by byte."""
 
     def exists(self, path: str) -> bool:
         """Whether there is a file."""
@@ -128,15 +132,51 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     assert options
     assert current
     assert described
+    permission = gate.grant(options, current, has_credential=credential is not None)
+    withheld = _withhold(request, workspace, config, options, current) if credential else None
+    if withheld and permission.push and options.command.writes and not options.dry_run:
+        raise withheld
     return Inputs(
         settings=options,
         run=current,
-        permission=gate.grant(options, current, has_credential=credential is not None),
-        credential=credential,
+        permission=permission,
+        credential=None if withheld else credential,
         services=described.services,
         all_services=described.all_services,
         variables=described.variables,
         github_api=_github_api(request.environ),
+        warnings=(str(withheld),) if withheld else (),
+    )
+
+
+def _withhold(
+    request: Request,
+    workspace: Workspace,
+    config: Config | None,
+    options: Settings,
+    current: Run,
+) -> Failure | None:
+    """Why the credential is not sent to the registry, if only a file of the checkout names it.
+
+    What is checked out is data: it decides where a credential goes only in a run that may push, and
+    only as it was committed.
+    """
+    is_from_file = config and "registry" in config.policy and "registry" not in request.given
+    if not config or not is_from_file or options.registry.is_docker_hub or not current.in_runner:
+        return None
+    if not gate.permit(options, current).push:
+        why = "this run may not push"
+    elif current.foreign:
+        why = "what is checked out is not this run's commit"
+    elif not workspace.is_committed(config.name):
+        why = "the file is not as it was committed"
+    else:
+        return None
+    return Failure(
+        Kind.INPUT,
+        f"{config.name} names the registry {options.registry}, and {why}: the credential is not "
+        "sent there.",
+        "Name the registry in the input registry.",
     )
 
 
@@ -194,10 +234,11 @@ def _read_run(request: Request, workspace: Workspace, main: str) -> Run:
         return run.from_checkout(checkout)
     payload = _read_payload(request.environ.get("GITHUB_EVENT_PATH", ""))
     described = run.from_runner(request.environ, payload, checkout)
-    if described.ref.kind is not RefKind.TAG:
-        return described
-    commit = workspace.peel(described.checkout)
-    return replace(described, commit=commit, checkout=commit)
+    if described.ref.kind is RefKind.TAG:
+        commit = workspace.peel(described.checkout)
+        described = replace(described, commit=commit, checkout=commit)
+    foreign = run.is_foreign(checkout, described.checkout, described.source)
+    return replace(described, foreign=foreign)
 
 
 def _read_payload(path: str) -> str:
@@ -257,11 +298,22 @@ class _ServiceReader:
             problems += failure.problems
         if problems:
             raise Failure.of(Kind.INPUT, problems)
-        # A build may do without a secret that this run was not given.
-        without = {each.name: _with_secrets(each, variables) for each in services}
+        bounded = {each.name: self._bounded(each, variables) for each in services}
         return _Described(
-            tuple(without[each.name] for each in chosen), tuple(without.values()), variables
+            tuple(bounded[each.name] for each in chosen), tuple(bounded.values()), variables
         )
+
+    def _bounded(self, service: Service, variables: Mapping[str, str]) -> Service:
+        """The service with what this run may give it: secrets, SSH agents and its check.
+
+        A build may do without a secret that this run was not given. A command of a file runs on
+        this machine, beside the secrets of a job that looks at somebody else's code.
+        """
+        secrets = [each for each in service.secrets if each.file or each.variable in variables]
+        ssh = service.ssh if self._is_trusted else ()
+        own = self._is_trusted or (self.run and self.run.event in gate.UNPRIVILEGED)
+        check = service.check if own else self.request.given.get("check", "")
+        return replace(service, secrets=tuple(secrets), ssh=ssh, check=check)
 
     @property
     def _namespace(self) -> str:
@@ -308,7 +360,7 @@ class _ServiceReader:
     def _read_secrets(
         self, services: Iterable[Service], where: Where, variables: dict[str, str]
     ) -> Iterator[Problem]:
-        """Take the values of the build secrets; none may be the registry's own token."""
+        """Take the values of the build secrets that this run may give away."""
         values = {**self.request.environ, **self.request.hidden}
         for service in services:
             for secret in service.secrets:
@@ -317,37 +369,55 @@ class _ServiceReader:
                     with suppress(Failure):
                         content = self.workspace.read(secret.file, most=_SECRET_LIMIT) or b""
                         value = content.decode("utf-8", "replace")
-                place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
-                is_token = any(credentials.holds(value, form) for form in self.forms)
-                if secret.variable in TOKENS or is_token:
-                    yield Problem(
-                        f"{place} is this program's own token, which no build may have.",
-                        "Give the build a credential of its own.",
-                    )
-                elif secret.variable and value:
-                    variables[secret.variable] = value
+                problem = self._forbid(secret, value)
+                if problem:
+                    place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
+                    yield Problem(f"{place} {problem.cause}", problem.fix)
                 elif secret.variable and self._is_trusted:
-                    yield Problem(
-                        f"{place} names the variable {secret.variable}, which is not set.",
-                        "Set it in the step's env, from a secret of the repository.",
-                    )
+                    variables[secret.variable] = value
+
+    def _forbid(self, secret: Secret, value: str) -> Problem | None:
+        """Why a build may not have a secret, or cannot; a run that may not push gives none."""
+        variable = secret.variable
+        if variable in TOKENS or any(credentials.holds(value, form) for form in self.forms):
+            return Problem(
+                "is this program's own token, which no build may have.",
+                "Give the build a credential of its own.",
+            )
+        if not variable or not self._is_trusted:
+            return None
+        if self._in_runner and grammar.is_runners(variable):
+            return Problem(
+                f"is {variable}, the runner's own, which no build may have.",
+                "Set another variable in the step's env, and name that.",
+            )
+        named = {each.variable for each in self.settings.secrets}
+        if self._in_runner and variable not in {*named, *self.settings.secret_variables}:
+            return Problem(
+                f"names the variable {variable}, which the workflow does not offer.",
+                f"Set the input secret-variables to {variable}.",
+            )
+        if not value:
+            return Problem(
+                f"names the variable {variable}, which is not set.",
+                "Set it in the step's env, from a secret of the repository.",
+            )
+        return None
 
     @property
     def _is_trusted(self) -> bool:
-        """Whether this run may push; a fork's and Dependabot's are given no secrets."""
-        if not self.run:
+        """Whether this run may push, and its own code is what is checked out."""
+        if not self.run or not self._in_runner:
             return True
-        by_dependabot = self.run.in_runner and self.run.actor == DEPENDABOT
-        return gate.permit(self.settings, self.run).push and not by_dependabot
+        is_own = self.run.actor != DEPENDABOT and not self.run.foreign
+        return is_own and gate.permit(self.settings, self.run).push
+
+    @property
+    def _in_runner(self) -> bool:
+        return bool(self.run and self.run.in_runner)
 
 
 def _input(service: str, key: str) -> str:
     """Where the one service that the inputs describe has a key."""
     del service
     return f'input "{option(key)}"'
-
-
-def _with_secrets(service: Service, variables: Mapping[str, str]) -> Service:
-    """The service without the secrets whose variable has no value."""
-    secrets = [each for each in service.secrets if each.file or each.variable in variables]
-    return replace(service, secrets=tuple(secrets))

@@ -21,6 +21,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 TextOrList = str | Iterable[str]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_RUNNERS = ("ACTIONS_", "GITHUB_", "RUNNER_", "INPUT_")
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TEMPLATE_VARIABLE = re.compile(r"\{[^{}]*\}")
@@ -209,6 +210,24 @@ def secret(text: str) -> Secret:
     if variable and not KEY.fullmatch(variable):
         raise refusal(variable, "is no variable.", "Name it without a $.")
     return Secret(name, relative_path(file) if file else "", variable)
+
+
+def offered(text: str) -> str:
+    """A variable that builds may be given: never one of the runner's own.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/variables
+    """
+    if not KEY.fullmatch(text):
+        raise refusal(text, "is no variable.", "Name it without a $.")
+    if is_runners(text):
+        fix = f"Set another one in the step's env: MY_TOKEN: ${{{{ env.{text} }}}}, say."
+        raise refusal(text, "is the runner's own, which no build may have.", fix)
+    return text
+
+
+def is_runners(variable: str) -> bool:
+    """Whether a variable is one of the runner's own."""
+    return variable.upper().startswith(_RUNNERS)
 
 
 def ssh(text: str) -> str:

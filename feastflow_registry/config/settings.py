@@ -139,6 +139,12 @@ class Settings(BaseModel):
     ] = Field(
         (), description="Build secrets, id=NAME,src=FILE or id=NAME,env=VARIABLE, one a line."
     )
+    secret_variables: Annotated[Words, Parsed(grammar.list_of(grammar.offered))] = Field(
+        (),
+        description="The step's variables that build secrets of a file may name. In a run that may "
+        "not push, no build is given a variable.",
+        examples=[["NPM_TOKEN"]],
+    )
     branches: Annotated[Words, Parsed(grammar.branches)] = Field(
         ("main",),
         description="Branches that may push, the main one first; patterns as in on.push.branches. "

@@ -103,6 +103,13 @@ class Git:
         """Whether a file is tracked."""
         return bool(self._list("--", f":(literal){path}"))
 
+    def is_committed(self, path: str) -> bool:
+        """Whether a file is what HEAD holds, byte by byte; false where HEAD does not have it."""
+        held = self._bytes("cat-file", "blob", f"HEAD:./{path}")
+        with suppress(OSError):
+            return held.returncode == 0 and (self.workspace / path).read_bytes() == held.stdout
+        return False
+
     def tree(self) -> Tree:
         """List what is on disk; git only tells which of it is tracked.
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost
-
-_GUESSABLE = 8
+from feastflow_registry.model.secrets import SHORTEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,11 @@ class Credential:
             return None
         if not username:
             raise _wrong("is given without a user name", "Set the input username too")
+        if len(token) < SHORTEST:
+            raise _wrong(
+                f"has less than {SHORTEST} characters: hiding it would blot out other words",
+                "Create an access token, which is longer",
+            )
         if "::" in token:
             raise _wrong(
                 'holds "::", which the runner would read as a command',
@@ -85,7 +89,7 @@ class Credential:
 
 def holds(text: str, token: str) -> bool:
     """Whether a text gives the token away; a short password may be part of any word."""
-    return len(token) >= _GUESSABLE and token in text
+    return len(token) >= SHORTEST and token in text
 
 
 def missing(host: RegistryHost) -> Failure:

@@ -54,7 +54,11 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. ``commit`` names the image; ``checkout`` is what HEAD must be for a push."""
+    """One run. ``commit`` names the image; ``checkout`` is what HEAD must be for a push.
+
+    ``foreign``: what is checked out is neither that nor on the repository's own main branch, so
+    that anybody may have written it.
+    """
 
     event: str
     ref: Ref
@@ -69,6 +73,7 @@ class Run:
     run_url: str = ""
     attempt: int = 1
     on_remote_main: bool = False
+    foreign: bool = False
 
     @property
     def in_runner(self) -> bool:
@@ -89,6 +94,12 @@ def from_checkout(checkout: Checkout) -> Run:
         repository=_owner_and_name(checkout.remote),
         on_remote_main=checkout.on_remote_main,
     )
+
+
+def is_foreign(checkout: Checkout, commit: Commit, source: str) -> bool:
+    """Whether somebody else's code may be checked out: a fork's main is named as ours is."""
+    is_main = checkout.on_remote_main and source_url(checkout.remote).lower() == source.lower()
+    return checkout.head != commit and not is_main
 
 
 def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) -> Run:

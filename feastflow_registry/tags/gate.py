@@ -18,6 +18,8 @@ from feastflow_registry.model.tag_names import LATEST
 ALLOWED_EVENTS = frozenset(
     {"push", "workflow_dispatch", "schedule", "release", "repository_dispatch"}
 )
+UNPRIVILEGED = frozenset({"pull_request", "merge_group"})
+"""The events in which GitHub gives a fork's code no secret, and no right to write."""
 _VERSION = re.compile(r"v?((0|[1-9]\d*)\.(0|[1-9]\d*)(?:\.\d+)?)(-[0-9A-Za-z.-]+)?")
 
 

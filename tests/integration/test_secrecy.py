@@ -287,3 +287,46 @@ def test_an_echo_is_hidden_from_a_person_too(machine: Machine, place: LocalRegis
     assert ran.code == 3
     assert "you sent ***" in ran.log
     assert _found(place, {"log": ran.log.encode()}) == []
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "issue_comment", "workflow_run"])
+@pytest.mark.parametrize("command", ["tags", "doctor", "prune", "promote", "rollback"])
+def test_a_file_of_the_checkout_does_not_choose_who_gets_the_token(
+    machine: Machine, place: LocalRegistry, event: str, command: str
+) -> None:
+    """The registry is somebody else's: its challenge is answered by no credential."""
+    machine.project.commit({"feastflow.yml": f"registry: {place.host}\nservices: {{app: }}\n"})
+    inputs: dict[str, Any] = {
+        "registry": "",
+        "command": command,
+        "dry_run": "true",
+        "tag": "x",
+        "to": "latest",
+    }
+    ran = machine.call(machine.runner(event=event, **inputs))
+    assert ran.code in (0, 3), ran.shown
+    assert place.requests(), "it was asked"
+    assert {each.auth for each in place.requests()} == {""}
+    assert f"names the registry {place.host}, and this run may not push" in ran.log
+    machine.call(machine.runner(event=event, **inputs | {"registry": place.host}))
+    assert {each.auth for each in place.requests()} == {"", "Basic"}
+
+
+def test_a_build_beside_secrets_reads_no_variable_and_runs_no_check(
+    machine: Machine, busybox: Path, tmp_path: Path
+) -> None:
+    """Whatever the pull request's own files name; the workflow offers what it needs on main."""
+    shutil.copy2(busybox, machine.project.folder / "busybox")
+    show = json.dumps(["/busybox", "sh", "-c", "/busybox cat /run/secrets/* || echo no secret"])
+    lines = ["FROM scratch", f"LABEL {MARK}", "COPY busybox /", "COPY page.html /"]
+    lines += [f"RUN --mount=type=secret,id=a --mount=type=secret,id=b {show}", ""]
+    names = '["id=a,env=ACTIONS_ID_TOKEN_REQUEST_TOKEN", "id=b,env=NPM_TOKEN"]'
+    service = f"{{secrets: {names}, check: 'touch {tmp_path}/ran'}}"
+    files = {"feastflow.yml": f"services: {{app: {service}}}\n", "Dockerfile": "\n".join(lines)}
+    machine.project.commit(files)
+    environ = machine.runner(event="pull_request_target", secret_variables="NPM_TOKEN")
+    words = {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of-the-runner", "NPM_TOKEN": "of-the-workflow"}
+    ran = machine.call({**environ, **words}).ended()
+    assert "no secret" in ran.log
+    assert not [word for word in words.values() if word in ran.log]
+    assert not (tmp_path / "ran").exists()

@@ -100,9 +100,16 @@ class FakeWorkspace:
 
     folder: Path
     login_kept: Credential | None = None
+    head: Commit = B
+    on_remote_main: bool = False
+    committed: bool = True
 
     def checkout(self, main: str) -> Checkout:
-        return Checkout(B, MOMENT, "main", "git@github.com:feastflow/shop.git")
+        remote = "git@github.com:feastflow/shop.git"
+        return Checkout(self.head, MOMENT, "main", remote, self.on_remote_main)
+
+    def is_committed(self, path: str) -> bool:
+        return self.committed
 
     def peel(self, commit: Commit) -> Commit:
         return A
@@ -154,12 +161,13 @@ def load(
     token: str = TOKEN,
     kept: Credential | None = None,
     hidden: Mapping[str, str] | None = None,
+    workspace: FakeWorkspace | None = None,
     **given: str,
 ) -> Inputs:
     """Read the inputs of a run, by hand unless an environment says otherwise."""
     seen = {"GITHUB_EVENT_PATH": str(folder / "event.json"), **(environ or {})}
     request = Request(seen, {"username": "ada", **given}, folder, token, "", hidden or {})
-    return read(request, FakeWorkspace(folder, kept))
+    return read(request, workspace or FakeWorkspace(folder, kept))
 
 
 class TestFiles:
@@ -263,6 +271,128 @@ class TestSecrets:
     def test_none_is_shown(self) -> None:
         request = Request({}, {}, Path(), "s3cret", "ghs_s3cret", {"X": "s3cret"})
         assert "s3cret" not in repr(request)
+
+
+HOLDS_SECRETS = ("pull_request_target", "issue_comment", "workflow_run", "discussion")
+NOT_PUSHING = [
+    *(pytest.param({"GITHUB_EVENT_NAME": each}, id=each) for each in HOLDS_SECRETS),
+    pytest.param({"GITHUB_EVENT_NAME": "pull_request"}, id="pull_request"),
+    pytest.param({"GITHUB_REF": "refs/heads/topic"}, id="a branch that may not push"),
+]
+
+
+class TestARegistryThatAFileNames:
+    """It gets the credential in a run that may push, as the file was committed; else nothing."""
+
+    @pytest.fixture
+    def file(self, folder: Path) -> Path:
+        (folder / "feastflow.yml").write_text("registry: evil.example\nservices: {web: }\n")
+        return folder
+
+    @pytest.mark.parametrize("command", ["tags", "doctor", "prune", "promote", "rollback"])
+    @pytest.mark.parametrize("event", NOT_PUSHING)
+    def test_it_gets_none_in_a_run_that_may_not_push(
+        self, file: Path, event: dict[str, str], command: str
+    ) -> None:
+        found = load(file, {**RUNNER, **event}, command=command, dry_run="true")
+        assert found.credential is None
+        assert found.settings.registry == RegistryHost("evil.example"), "reading goes on"
+        [warning] = found.warnings
+        assert "feastflow.yml names the registry evil.example, and this run may not" in warning
+        assert "Name the registry in the input registry" in warning
+
+    @pytest.mark.parametrize("event", NOT_PUSHING)
+    def test_an_input_decides(self, file: Path, event: dict[str, str]) -> None:
+        environ = {**RUNNER, **event}
+        found = load(file, environ, command="tags", registry="ghcr.io")
+        assert found.credential == Credential("ada", TOKEN)
+        assert found.settings.registry == RegistryHost("ghcr.io")
+        assert load(file, environ, command="tags", registry="evil.example").credential
+
+    def test_it_is_trusted_where_it_may_push_and_by_hand(self, file: Path) -> None:
+        for environ in (RUNNER, {}):
+            found = load(file, environ, command="tags")
+            assert found.credential == Credential("ada", TOKEN)
+            assert found.warnings == ()
+
+    def test_docker_hub_is_where_it_goes_anyway(self, folder: Path) -> None:
+        (folder / "feastflow.yml").write_text("registry: docker.io\nservices: {web: }\n")
+        event = {"GITHUB_EVENT_NAME": "pull_request_target"}
+        assert load(folder, {**RUNNER, **event}, command="tags").credential
+
+    @pytest.mark.parametrize(
+        ("workspace", "why"),
+        [
+            ({"committed": False}, "the file is not as it was committed"),
+            ({"head": A}, "what is checked out is not this run's commit"),
+        ],
+    )
+    def test_it_must_be_this_commits_own(
+        self, file: Path, workspace: dict[str, object], why: str
+    ) -> None:
+        other = FakeWorkspace(file, **workspace)  # type: ignore[arg-type]
+        found = load(file, RUNNER, workspace=other, command="tags")
+        assert found.credential is None
+        assert why in found.warnings[0]
+        with fails("evil.example", why):
+            load(file, RUNNER, workspace=other, command="rollback")
+
+    def test_our_main_is_our_own_whatever_started_the_run(self, file: Path) -> None:
+        newer = FakeWorkspace(file, head=A, on_remote_main=True)
+        assert load(file, RUNNER, workspace=newer, command="tags").credential
+        elsewhere = {**RUNNER, "GITHUB_REPOSITORY": "mallory/shop"}
+        assert load(file, elsewhere, workspace=newer, command="tags").credential is None
+
+
+class TestVariablesThatAFileNames:
+    """A build is given those that the workflow offers, and none in a run that may not push."""
+
+    @pytest.fixture
+    def file(self, folder: Path) -> Path:
+        text = 'services: {web: {secrets: ["id=npm,env=NPM"], ssh: [default], check: scan}}'
+        (folder / "feastflow.yml").write_text(text)
+        return folder
+
+    def test_the_workflow_offers_them(self, file: Path) -> None:
+        with fails("names the variable NPM, which the workflow does not offer", "secret-variables"):
+            load(file, {**RUNNER, "NPM": "word"})
+        found = load(file, {**RUNNER, "NPM": "word"}, secret_variables="OTHER,NPM")
+        assert found.variables == {"NPM": "word"}
+        assert found.services[0].ssh == ("default",)
+        assert load(file, {"NPM": "word"}).variables == {"NPM": "word"}, "by hand"
+
+    @pytest.mark.parametrize("event", NOT_PUSHING)
+    def test_a_run_that_may_not_push_gives_none(self, file: Path, event: dict[str, str]) -> None:
+        environ = {**RUNNER, **event, "NPM": "word"}
+        found = load(file, environ, secret_variables="NPM")
+        assert found.variables == {}
+        assert (found.services[0].secrets, found.services[0].ssh) == ((), ())
+
+    @pytest.mark.parametrize("event", HOLDS_SECRETS)
+    def test_nor_does_it_run_a_command_beside_its_secrets(self, file: Path, event: str) -> None:
+        environ = {**RUNNER, "GITHUB_EVENT_NAME": event}
+        assert load(file, environ).services[0].check == ""
+        assert load(file, environ, check="ours").services[0].check == "ours"
+        asked = {**RUNNER, "GITHUB_EVENT_NAME": "pull_request"}
+        assert load(file, asked).services[0].check == "scan"
+
+    @pytest.mark.parametrize(
+        "name", ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN", "RUNNER_TEMP", "INPUT_TOKEN"]
+    )
+    def test_the_runners_own_are_nobodys(self, folder: Path, name: str) -> None:
+        with fails(f"the secret x is {name}, the runner's own"):
+            load(folder, {**RUNNER, name: "word"}, secrets=f"id=x,env={name}")
+        with fails(f"'{name}' is the runner's own"):
+            load(folder, RUNNER, secret_variables=name)
+
+    def test_what_an_input_names_is_offered(self, folder: Path) -> None:
+        found = load(folder, {**RUNNER, "NPM": "word"}, secrets="id=npm,env=NPM")
+        assert found.variables == {"NPM": "word"}
+
+    def test_another_checkout_is_given_none(self, file: Path) -> None:
+        other = FakeWorkspace(file, head=A)
+        found = load(file, {**RUNNER, "NPM": "w"}, workspace=other, secret_variables="NPM")
+        assert found.variables == {}
 
 
 class TestRun:

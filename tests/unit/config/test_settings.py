@@ -49,6 +49,7 @@ def test_every_input_is_read_from_text() -> None:
         "platforms": "linux/amd64,linux/arm64",
         "labels": "maintainer=ada",
         "secrets": "id=npm,src=.npmrc",
+        "secret-variables": "NPM_TOKEN,PYPI_TOKEN",
         "branches": "trunk,release/**",
         "git-tags": "v*",
         "milestone": "sprint3",

@@ -28,13 +28,15 @@ def test_both() -> None:
     ("username", "token", "words"),
     [
         ("", TOKEN, ["without a user name", "username too"]),
+        ("ada", "latest", ["less than 8 characters", "access token"]),
+        ("ada", "a1b2c3d", ["less than 8 characters"]),
         ("ada", "::add-mask::x", ['holds "::"', "access token"]),
-        ("ada", "a::b", ['holds "::"']),
+        ("ada", "abcdef::b", ['holds "::"']),
         ("ada", TOKEN + "\n", ["a line break", "pasted with it"]),
         ("ada", " " + TOKEN, ["a space"]),
-        ("ada", "a\x00b", ["a character that no token has"]),
-        ("ada", "tökén", ["a character that no token has"]),
-        ("ada", "a\u2028b", ["no token has"]),
+        ("ada", "abcdefg\x00b", ["a character that no token has"]),
+        ("ada", "tökéntökén", ["a character that no token has"]),
+        ("ada", "abcdefg\u2028b", ["no token has"]),
     ],
 )
 def test_refuses_a_token_without_showing_it(username: str, token: str, words: list[str]) -> None:
