@@ -69,9 +69,13 @@ def run(site: str) -> "NoReturn":
     import gc
 
     gc.disable()  # The program is short, and small: collecting costs a tenth of its time.
-    from feastflow_registry.cli import main as program
+    try:
+        from feastflow_registry.cli import main as program
 
-    code = program([])
+        code = program([])
+    except KeyboardInterrupt:  # Before anything could be done.
+        print("The run was cancelled.")
+        code = 130
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # Taking every module apart again costs as much as loading some.

@@ -2,6 +2,11 @@
 
 import sys
 
-from feastflow_registry.cli import main
+try:
+    from feastflow_registry.cli import main
 
-sys.exit(main())
+    code = main()
+except KeyboardInterrupt:  # Before anything could be done.
+    print("The run was cancelled.")
+    code = 130
+sys.exit(code)

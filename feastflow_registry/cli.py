@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import TextIO
 
 from feastflow_registry import commands
@@ -44,7 +45,8 @@ _PR_SET_DUMPABLE = 4
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is the failure's kind."""
     shield()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
+    _obey_signals(http.stop)
     words = command_line.read(sys.argv[1:] if argv is None else argv, _version)
     environ = dict(os.environ)
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
@@ -59,12 +61,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = find_folder(environ, Path.cwd())
     request = Request(environ, given, folder, token, github_token, hidden)
     stream = sys.stderr if words.json else sys.stdout
-    http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
     http.secrets.learn([token, github_token])
     if words.problem:
         _log(request, sys.stderr, http.secrets).fail(words.problem.cause, words.problem.fix)
         return Kind.INPUT
-    return run(request, http, stream, as_json=words.json)
+    code = run(request, http, stream, as_json=words.json)
+    if http.stop.is_set():
+        # Requests that are under way would be waited for.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _obey_signals(stop: Event) -> None:
+    """Have SIGINT and SIGTERM stop every thread from beginning anything, then end the run.
+
+    SIGINT stays ignored where whoever started this ignores it, as a shell does for ``&``.
+    """
+
+    def interrupt(number: int, _: object) -> None:
+        stop.set()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
@@ -82,6 +104,8 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
     except Failure as failure:
         return _close_failed(failure, journal, request, log, http.secrets)
     except (KeyboardInterrupt, SystemExit) as stop:
+        http.stop.set()
+        log.seize()
         log.warning("The run was cancelled.")
         for line in journal.remains().lines:
             log.say(line)

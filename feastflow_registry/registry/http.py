@@ -11,6 +11,7 @@ from __future__ import annotations
 import email.utils
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from threading import Event
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -111,7 +112,8 @@ class Client:
     """Sends requests. ``deadline``: seconds for one request with all its retries.
 
     ``clock`` is monotonic and ``wall`` is unix time, both in seconds; ``jitter`` is in [0, 1).
-    ``secrets`` learns every credential that is sent, for a server may echo it.
+    ``secrets`` learns every credential that is sent, for a server may echo it; once ``stop`` is
+    set, no request begins: the run was interrupted.
     """
 
     clock: Callable[[], float]
@@ -121,6 +123,7 @@ class Client:
     deadline: float = 60.0
     timeout: tuple[float, float] = _TIMEOUT
     secrets: Secrets = field(default_factory=Secrets)
+    stop: Event = field(default_factory=Event)
     sent: int = 0
     _session: requests.Session = field(default_factory=requests.Session)
 
@@ -214,6 +217,8 @@ class Client:
         sink: Sink | None,
         expires: float,
     ) -> Response:
+        if self.stop.is_set():
+            raise SystemExit
         self.sent += 1
         self.secrets.learn_header((headers or {}).get("Authorization", ""))
         connect, read = self.timeout

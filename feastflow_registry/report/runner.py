@@ -79,6 +79,10 @@ class RunnerLog:
         """Annotate the run with what failed, and what to do."""
         self._annotate("error", f"{cause}\n{fix}")
 
+    def seize(self) -> None:
+        """Write on, whatever other threads are in the middle of: the run was interrupted."""
+        self._writing = RLock()
+
     def mask(self, secrets: Iterable[str]) -> None:
         """Tell the runner what never to show."""
         with self._writing:

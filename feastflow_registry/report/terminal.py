@@ -59,6 +59,10 @@ class TerminalLog:
             self._write(self._paint("red", f"✗  {one_line(cause)}"))
             self._write(f"   {one_line(fix)}")
 
+    def seize(self) -> None:
+        """Write on, whatever other threads are in the middle of: the run was interrupted."""
+        self._writing = RLock()
+
     def _paint(self, colour: str, text: str) -> str:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour else text
 

@@ -189,6 +189,21 @@ class TestInterrupted:
         assert planned(ran.log, "keep") == kept
         assert "Deleted 0 tags" in shop.prune(**inputs).ended().log
 
+    def test_cancelled_it_begins_no_other_deletion(self, shop: Shop) -> None:
+        fill(shop)
+        fault = Fault("hold", method="DELETE", nth=2, times=None)
+        shop.proxy.add(fault)
+        running = shop.machine.start(shop.environ(keep_days="1", keep_last="1"))
+        assert fault.arrived.wait(300)
+        running.process.terminate()
+        ran = running.end()
+        assert ran.code == 143
+        assert "Deleted before the failure: " in ran.log
+        done = shop.deletions()
+        assert done <= 1 + 8, "what was under way"
+        shop.proxy.clear()
+        assert shop.deletions() == done
+
     def test_what_was_deleted_is_told_when_it_fails(self, shop: Shop) -> None:
         fill(shop)
         status = {"status": 403, "times": None}

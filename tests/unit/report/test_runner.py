@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -188,3 +189,12 @@ class TestSummary:
         *_, last, _, end, empty = data.decode().split("\n")
         assert last == "ö" * 100
         assert (end, empty) == ("The rest is in the log.", "")
+
+
+def test_an_interrupted_run_writes_on_whoever_holds_the_log() -> None:
+    ours, stream = log()
+    with ThreadPoolExecutor(1) as other:
+        other.submit(ours._writing.acquire).result()
+        ours.seize()
+        ours.warning("The run was cancelled.")
+    assert stream.getvalue() == "::warning::The run was cancelled.\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -47,3 +48,13 @@ def test_no_text_controls_the_terminal(method: str, text: str) -> None:
     written = shown(method, text)
     assert written.endswith("\n")
     assert written[:-1].isprintable()
+
+
+def test_an_interrupted_run_writes_on_whoever_holds_the_log() -> None:
+    stream = io.StringIO()
+    log = TerminalLog(stream, str)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(log._writing.acquire).result()
+        log.seize()
+        log.warning("The run was cancelled.")
+    assert stream.getvalue() == "⚠  The run was cancelled.\n"

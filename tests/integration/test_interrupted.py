@@ -1,0 +1,65 @@
+"""Interrupted means over: nothing begins after the signal, and no stalled request is waited for."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+from support.machine import Machine, Ran, Running
+from support.published_pair import PublishedPair
+from support.registries import LocalRegistry
+from support.servers.faults import Fault
+
+
+@pytest.fixture
+def published(place: LocalRegistry, pair: PublishedPair) -> PublishedPair:
+    pair.lay_out(place)
+    return pair
+
+
+def interrupt(running: Running, fault: Fault, place: LocalRegistry) -> tuple[Ran, int]:
+    """End a run while one of its requests is not answered; how many requests it then makes."""
+    assert fault.arrived.wait(300)
+    running.process.send_signal(signal.SIGTERM)
+    ran = running.end(300)  # Nothing is released before it has ended.
+    before = len(place.proxy.requests)
+    place.proxy.clear()
+    assert ran.code == 143
+    assert "The run was cancelled." in ran.log
+    assert "Traceback" not in ran.log
+    return ran, len(place.proxy.requests) - before
+
+
+@pytest.mark.parametrize("command", ["tags", "doctor", "publish"])
+def test_a_stalled_request_is_not_waited_for(
+    machine: Machine, place: LocalRegistry, published: PublishedPair, command: str
+) -> None:
+    fault = place.proxy.add(Fault("stall", path="manifests/|blobs/", times=None))
+    running = machine.start(machine.runner(command=command))
+    _, later = interrupt(running, fault, place)
+    assert later == 0
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"command": "promote", "tag": ",".join(f"region-{n}" for n in range(20)), "to": "latest"},
+        {"command": "rollback", "tag": "latest", "to": ""},
+    ],
+    ids=lambda inputs: str(inputs["command"]),
+)
+def test_no_write_begins(
+    machine: Machine, place: LocalRegistry, published: PublishedPair, inputs: dict[str, Any]
+) -> None:
+    machine.project = published.project.copy(machine.folder)
+    if inputs["command"] == "rollback":
+        place.retag({"latest": place.tags()[f"commit-{published.second[:7]}"]})
+    fault = place.proxy.add(Fault("hold", method="PUT", times=None))
+    running = machine.start(machine.runner(event="workflow_dispatch", **inputs))
+    assert fault.arrived.wait(300)
+    ran, later = interrupt(running, fault, place)
+    writes = [each for each in place.proxy.requests if each.method == "PUT"]
+    assert 1 <= len(writes) <= 8
+    assert later == 0
+    assert "In doubt, for it was not read back" in ran.log
