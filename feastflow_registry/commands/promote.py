@@ -26,13 +26,15 @@ from feastflow_registry.model.plan import (
     ReuseImage,
     Rule,
     SharedTag,
+    Since,
     Step,
 )
 from feastflow_registry.model.references import Commit, Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, commit_digits
-from feastflow_registry.tags import rules
+from feastflow_registry.tags import gate, rules
 from feastflow_registry.tags.choose import Chooser, Chosen
+from feastflow_registry.tags.converge import Transferred
 from feastflow_registry.tags.move import Transfer
 
 
@@ -61,7 +63,8 @@ def plan(app: App) -> Plan:
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Copy the images that are not there yet, then set the tags."""
-    return Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier).run()
+    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier)
+    return Transferred(transfer, app.settings.main).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ class Promotion:
     """One image, and one tag that it is to get.
 
     ``service``: with the repository that it goes to; ``commit``: whose the image is taken for;
-    ``facts``: what the tag holds now.
+    ``facts``: what the tag holds now; ``follows``: whether publishing moves the tag to the newest
+    commit; ``newer``: a newer one than this that is published.
     """
 
     service: Service
@@ -78,6 +82,8 @@ class Promotion:
     tag: Tag
     rule: Rule
     facts: Facts
+    follows: bool = False
+    newer: Commit | None = None
 
     @property
     def reference(self) -> Reference:
@@ -131,7 +137,14 @@ def _look_at(
     else:
         facts = surveyor.look(target.repository, commit, SharedTag(tag, rule), chosen.digest)
         facts = replace(facts, withdrawn=withdrawn)
-    return Promotion(target, chosen, commit, tag, rule, facts)
+    follows = rule in rules.ADVANCING and tag in gate.following(app.settings)
+    if not follows or chosen.commit is None or target.repository != chosen.repository:
+        return Promotion(target, chosen, commit, tag, rule, facts)
+    newer = list(app.history.newer(commit, app.settings.main))
+    found = surveyor.newest(target.repository, commit, newer)
+    return Promotion(
+        target, chosen, commit, tag, rule, facts, follows=True, newer=found[0] if found else None
+    )
 
 
 def plan_promotion(promotion: Promotion) -> tuple[Step, ...]:
@@ -163,8 +176,18 @@ def _decide(promotion: Promotion) -> Step:
     decision = rules.decide(
         rule, facts, digest=chosen.digest, reference=promotion.reference, commit=commit
     )
+    if decision.move and promotion.newer:
+        newer = promotion.newer.short
+        raise Failure(
+            Kind.CONFLICT,
+            f"{promotion.reference} is not moved to {commit.short}: commit {newer} is published, "
+            "which is newer, and the tag follows its branch.",
+            f"Promote {newer}, or choose another tag"
+            f"{', or set latest: force' if tag == LATEST else ''}.",
+        )
     if decision.move:
-        return MoveTag(service, tag, rule, held)
+        since = Since(commit if promotion.follows else None, withdrawn=facts.withdrawn)
+        return MoveTag(service, tag, rule, held, since=since)
     if facts.withdrawn:
         raise Failure(
             Kind.CONFLICT,

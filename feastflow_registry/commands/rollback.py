@@ -11,7 +11,7 @@ are printed in any case.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from feastflow_registry.commands import manifests
@@ -32,6 +32,7 @@ from feastflow_registry.model.plan import (
     Plan,
     ReuseImage,
     Rule,
+    Since,
     Step,
     WithdrawImage,
 )
@@ -39,8 +40,9 @@ from feastflow_registry.model.references import Commit, Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, CommitTags, frozen_marker, withdrawn_digits
 from feastflow_registry.model.wording import some
-from feastflow_registry.tags import rules
+from feastflow_registry.tags import gate, rules
 from feastflow_registry.tags.choose import Chooser, Chosen, unmarked
+from feastflow_registry.tags.converge import Transferred
 from feastflow_registry.tags.move import Transfer
 from feastflow_registry.tags.survey import Surveyor
 
@@ -49,7 +51,8 @@ from feastflow_registry.tags.survey import Surveyor
 class Return:
     """Where one service goes. ``held``: what the tag holds now; ``good``: what it is to hold.
 
-    ``why``: why there is nothing that it could go to; ``is_back``: whether this is no step forward.
+    ``why``: why there is nothing that it could go to; ``is_back``: whether this is no step forward;
+    ``since``: what is newer than what the tag holds, and published, if the tag follows a branch.
     """
 
     service: Service
@@ -57,6 +60,7 @@ class Return:
     good: Chosen | None
     why: str = ""
     is_back: bool = True
+    since: Since = field(default_factory=Since)
 
 
 def plan(app: App) -> Plan:
@@ -83,7 +87,7 @@ def plan(app: App) -> Plan:
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Mark what is bad, then move the tags, then point the manifests at what they hold."""
     transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier)
-    yield from transfer.run()
+    yield from Transferred(transfer, app.settings.main).run()
     try:
         yield from manifests.write(app, plan)
     except Failure as failure:
@@ -105,17 +109,19 @@ def _check_may_move(app: App, tag: Tag) -> None:
             "latest is not to be moved, as the input latest says never.",
             "Roll another tag back, or leave the input latest out.",
         )
-    if app.run.attempt > 1 and not settings.to and not settings.dry_run:
+    is_told = settings.to or settings.dry_run or tag in gate.following(settings)
+    if app.run.attempt > 1 and not is_told:
         raise Failure(
             Kind.INPUT,
             "this run is started again, and its first try may have moved the tags already.",
-            "Name where to go in the input to, or start a new run: each goes one further back.",
+            "Name where to go in the input to, or look at `tags` and start a new run.",
         )
 
 
 def _look(app: App, tag: Tag) -> list[Return]:
     """Look at what each service's tag holds, and at what it can go back to."""
-    look = WayBack(app.surveyor, tag)
+    follows = tag in gate.following(app.settings)
+    look = WayBack(app.surveyor, tag, app.settings.main, follows=follows)
     held = look.held(app.services)
     for service in app.services:
         if service not in held:
@@ -124,18 +130,24 @@ def _look(app: App, tag: Tag) -> list[Return]:
         return look.back(held)
     returns = look.to(held, app.settings.to)
     chooser = Chooser(app.surveyor)
-    for each in returns:
+    for place, each in enumerate(returns):
         if each.good and chooser.is_withdrawn(each.good):
             app.log.warning(f"{each.good} was withdrawn by a rollback, and stays marked.")
+            returns[place] = replace(each, since=replace(each.since, withdrawn=True))
     return returns
 
 
 @dataclass(frozen=True, slots=True)
 class WayBack:
-    """Looks for where a tag can go back to, in all services side by side."""
+    """Looks for where a tag can go back to, in all services side by side.
+
+    ``branch``: the main one; ``follows``: whether publishing moves the tag to its newest commit.
+    """
 
     surveyor: Surveyor
     tag: Tag
+    branch: str
+    follows: bool
 
     @property
     def _chooser(self) -> Chooser:
@@ -191,6 +203,9 @@ class WayBack:
     def back(self, held: Mapping[Service, Chosen]) -> list[Return]:
         """Send every service back to before the newest commit that any of them holds."""
         bad = self._newest(held)
+        done = self._taken_back(held, bad)
+        if done:
+            return done
         affected = [service for service, chosen in held.items() if chosen.commit == bad]
         before = list(self.surveyor.history.ancestors(bad))
         for place, commit in enumerate(before):
@@ -203,6 +218,28 @@ class WayBack:
                 ]
         others = held.keys() - set(affected)
         raise self._nowhere(affected, bad, others=others, has_history=bool(before))
+
+    def _taken_back(self, held: Mapping[Service, Chosen], at: Commit) -> list[Return]:
+        """Tell a rollback that is pressed twice: what was published next is withdrawn already.
+
+        Two people on call, or a second try of a run that was broken off, are not to end two images
+        back.
+        """
+        oldest_first = list(self.surveyor.history.newer(at, self.branch))[::-1]
+        holders = [service for service, chosen in held.items() if chosen.commit == at]
+
+        def look(service: Service) -> Chosen | None:
+            tags = set(self.surveyor.registry.tags(service.repository)) if oldest_first else set()
+            listed = (each for each in oldest_first if self.surveyor.commit_tags.of(each) in tags)
+            after = (self._chooser.published(service.repository, each) for each in listed)
+            return next(filter(None, after), None)
+
+        after = [each for each in spread(look, holders) if each]
+        if not after or not all(map(self._chooser.is_withdrawn, after)):
+            return []
+        names = some(sorted({each.commit.short for each in after if each.commit}))
+        why = f"it was taken back from {names} already"
+        return [Return(service, chosen, None, why) for service, chosen in held.items()]
 
     def _newest(self, held: Mapping[Service, Chosen]) -> Commit:
         """The newest commit that any service holds."""
@@ -252,7 +289,16 @@ class WayBack:
             or good.commit is None
             or self.surveyor.history.relation(held.commit, good.commit) is not Relation.AHEAD
         )
-        return Return(service, held, good, is_back=is_back)
+        return Return(service, held, good, is_back=is_back, since=self._since(service, held))
+
+    def _since(self, service: Service, held: Chosen) -> Since:
+        """What is published already of the commits that come after what a tag holds."""
+        if not self.follows or held.commit is None:
+            return Since()
+        newer = list(self.surveyor.history.newer(held.commit, self.branch))
+        tags = set(self.surveyor.registry.tags(service.repository)) if newer else set()
+        known = frozenset(each for each in newer if self.surveyor.commit_tags.of(each) in tags)
+        return Since(held.commit, known)
 
     def _nowhere(
         self,
@@ -299,13 +345,16 @@ def _steps(target: Return, tag: Tag, tags: CommitTags) -> Iterator[Step]:
     yield ReuseImage(service, Reference(good.repository, good.tag or good.digest), good.image)
     if held.commit and target.is_back:
         yield WithdrawImage(service, tags.withdrawn(held.commit), held.digest)
-    yield MoveTag(service, tag, Rule.FORCE, held.digest)
+    yield MoveTag(service, tag, Rule.FORCE, held.digest, since=target.since)
 
 
 def _advice(steps: Sequence[Step]) -> list[str]:
     """What a person on call may not think of."""
     if not any(isinstance(step, MoveTag) for step in steps):
-        return ["Nothing to do: each tag is where it is to be, or has nothing to go back to."]
+        return [
+            "Nothing to do: each tag is where it is to be, or has nothing to go back to.",
+            "To go further back, name where in the input to.",
+        ]
     marked = {withdrawn_digits(step.tag) for step in steps if isinstance(step, WithdrawImage)}
     names = ", ".join(sorted(marked))
     advice = f"Revert {names} on the branch, or what is published next has it again."

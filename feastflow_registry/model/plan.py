@@ -189,6 +189,19 @@ class PushImage(_Tagged):
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """What was there when the move of a tag was planned: the rest happened meanwhile.
+
+    ``commit``: what is published after it takes the tag over, but for what was ``known`` to be
+    published; none, if the tag follows no branch. ``withdrawn``: the image was withdrawn already.
+    """
+
+    commit: Commit | None = None
+    known: frozenset[Commit] = frozenset()
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MoveTag(_Tagged):
     """Point a tag at the service's image, replacing ``expect`` and nothing else.
 
@@ -198,6 +211,7 @@ class MoveTag(_Tagged):
     rule: Rule
     expect: Digest | None
     held: bool = False
+    since: Since = field(default_factory=Since)
 
 
 @dataclass(frozen=True, slots=True)

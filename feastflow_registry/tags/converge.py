@@ -9,14 +9,17 @@ Of two runs, the one that writes a tag later sees what the other published befor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from itertools import chain
 
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import (
     Action,
     CarryImage,
+    Command,
     MoveTag,
     Outcome,
     Plan,
@@ -25,9 +28,10 @@ from feastflow_registry.model.plan import (
     Rule,
 )
 from feastflow_registry.model.references import Commit, Digest, Reference, Tag
+from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
-from feastflow_registry.tags.move import ADVANCING, Tagger, unverified
+from feastflow_registry.tags.move import Tagger, Transfer, unverified
 
 _ROUNDS = 5
 
@@ -59,7 +63,7 @@ class Convergence:
 
     def _adopt_commit_tags(self) -> Iterator[Outcome]:
         """Take over a commit tag that another run of this commit wrote at the same time."""
-        moving = {step.service for step in self.plan.moves}
+        moving = {step.service for step in self.plan.moves if not step.held}
         due = [
             step
             for step in self.plan.images
@@ -116,13 +120,22 @@ class Convergence:
     def _follow(self) -> Iterator[Outcome]:
         """Move advancing tags on to the newest published commit of their branch."""
         tagger, state = self.tagger, self.tagger.state
-        moved = [(step, tagger.branch) for step in self.plan.moves if step.rule in ADVANCING]
+        moved = [(step, tagger.branch) for step in self.plan.moves if step.rule in rules.ADVANCING]
         moved += [(step, self.main) for step in self.repointed.values()]
         newer = {branch: tagger.newer(branch) for branch in {branch for _, branch in moved}}
+        pairs = {(step.service, branch) for step, branch in moved}
+        newest = {pair: tagger.newest(pair[0], newer[pair[1]]) for pair in pairs}
+        good_before = cache(self._good_before)
         for step, branch in moved:
             final = self._final_image(step)
-            commit, digest = final or tagger.newest(step.service, newer[branch])
+            commit, digest = final or newest[step.service, branch]
             settled = state.current[step.reference] == digest
+            own = state.proven[step.service]
+            good = good_before(step.service) if settled and digest == own and not final else None
+            if good and self._resolve(step.reference) == own:
+                note = f"{self.plan.commit.short} was withdrawn by a rollback"
+                yield tagger.set(replace(step, rule=Rule.FORCE), good, own, note)
+                continue
             if settled or (step.reference, digest) in state.declined:
                 continue
             if final:
@@ -130,6 +143,13 @@ class Convergence:
                 yield tagger.advance(forced, commit, digest, "its git tag exists now")
             else:
                 yield tagger.advance(step, commit, digest, tagger.newer_note(commit))
+
+    def _good_before(self, service: Service) -> Digest | None:
+        """The image that a service goes back to, if a rollback has withdrawn ours meanwhile."""
+        if not self.tagger.is_withdrawn(service):
+            return None
+        found = self.tagger.surveyor.good_before(service.repository, self.plan.commit)
+        return found[1] if found else None
 
     def _final_image(self, step: MoveTag) -> tuple[Commit, Digest] | None:
         """Whose a milestone is, if it became final while this run moved it."""
@@ -139,3 +159,97 @@ class Convergence:
         repository = step.service.repository
         digest = self.tagger.surveyor.find_published(repository, commit) if commit else None
         return (commit, digest) if commit and digest else None
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """A promotion or a rollback, and its end: what other runs did meanwhile is not overwritten.
+
+    A write replaces whatever a tag holds at that moment, and no registry tells what that was:
+
+        rollback:  plan (latest = 2) ──────────────────────── latest = 1 ▸ newer than 2? commit-3
+        commit 3:                push commit-3 ▸ latest = 3
+        ends at:   latest = commit-3
+
+    ``main``: the branch whose newer commits take over the tags that follow it.
+    """
+
+    transfer: Transfer
+    main: str
+
+    def run(self) -> Iterator[Outcome]:
+        """Carry the plan out, then look again, even if a part of it failed."""
+        failures: list[Failure] = []
+        for part in (self.transfer.run(), self._converge()):
+            try:
+                yield from part
+            except Failure as failure:
+                failures.append(failure)
+        if failures:
+            raise Failure.join(failures)
+
+    def _converge(self) -> Iterator[Outcome]:
+        """Look again until nothing has changed."""
+        moves, history = self.transfer.plan.moves, self.transfer.history
+        for _ in range(_ROUNDS):
+            settled = True
+            written = [each for each in moves if each.reference in self.transfer.state.current]
+            bases = {each.since.commit for each in written if each.since.commit}
+            newer = {each: history.newer(each, self.main) for each in bases}
+            for outcomes in spread(partial(self._settle, newer), written):
+                for outcome in outcomes:
+                    settled = False
+                    yield outcome
+            if settled:
+                return
+        raise unverified("The tags were moved by other runs time and again.")
+
+    def _settle(self, newer: Mapping[Commit, Iterable[Commit]], step: MoveTag) -> list[Outcome]:
+        """Move one tag on, or back, if what happened meanwhile asks for it."""
+        tagger = self.transfer.tagger(step.service)
+        written = self.transfer.state.current[step.reference]
+        if step.rule is Rule.COMMIT:  # It is written once, whatever comes.
+            return []
+        better = self._newer(step, newer) or self._before(step, tagger.commit, written)
+        if better is None or better[0] == written:
+            return []
+        digest, note = better
+        current = tagger.surveyor.registry.resolve(step.reference)
+        if current != written:  # Somebody else's by now, who looks again as we do.
+            return []
+        return [tagger.set(replace(step, rule=Rule.FORCE), digest, current, note)]
+
+    def _newer(
+        self, step: MoveTag, newer: Mapping[Commit, Iterable[Commit]]
+    ) -> tuple[Digest, str] | None:
+        """The image of the newest commit that was published meanwhile."""
+        since = step.since
+        if since.commit is None:
+            return None
+        surveyor = self.transfer.surveyor(step.service.repository)
+        unknown = [each for each in newer[since.commit] if each not in since.known]
+        found = surveyor.newest(step.service.repository, since.commit, unknown)
+        return (found[1], f"commit {found[0].short} is newer") if found else None
+
+    def _before(self, step: MoveTag, commit: Commit, written: Digest) -> tuple[Digest, str] | None:
+        """What a tag holds instead of an image that a rollback has withdrawn meanwhile."""
+        transfer, service = self.transfer, step.service
+        source = next(s for s in transfer.plan.of(service) if isinstance(s, ReuseImage))
+        repository = source.reference.repository
+        surveyor = transfer.surveyor(repository)
+        image = source.image
+        if step.since.withdrawn or written != image.digest:
+            return None
+        if not surveyor.is_withdrawn(repository, commit, image):
+            return None
+        why = f"{commit.short} was withdrawn by a rollback"
+        if transfer.plan.command is Command.ROLLBACK:
+            good = surveyor.good_before(repository, commit)
+            return (good[1], why) if good else None
+        if step.expect is None:
+            raise Failure(
+                Kind.CONFLICT,
+                f"{why} while {step.reference} was given its image.",
+                "Promote another commit to that tag, or delete it.",
+            )
+        return step.expect, why

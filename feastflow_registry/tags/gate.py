@@ -109,6 +109,14 @@ def repointable(settings: Settings, permission: Permission) -> tuple[Tag, ...]:
     return latest + ((settings.milestone,) if settings.milestone else ())
 
 
+def following(settings: Settings) -> frozenset[Tag]:
+    """The tags that publishing moves to the newest commit of the main branch."""
+    plain = {Tag.parse(each) for each in settings.extra_tags if "{" not in each}
+    milestone = {settings.milestone} if settings.milestone else set()
+    latest = set() if settings.latest is Latest.NEVER else {LATEST}
+    return frozenset(plain | milestone | latest)
+
+
 def expand(template: str, values: Mapping[str, str]) -> Tag | None:
     """Fill in a template; nothing, if it names a value that this run does not have."""
     names = re.findall(r"\{([^{}]*)\}", template)

@@ -26,13 +26,14 @@ from feastflow_registry.model.plan import (
     Step,
     WithdrawImage,
 )
-from feastflow_registry.model.ports import Copier
+from feastflow_registry.model.ports import Copier, History
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.survey import Surveyor
 
-ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE})
+_WRITES = 2
+"""How often a tag is written that reads back unchanged: another run may have set it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Tagger:
         if current not in (step.expect, digest):
             return self.advance(step, commit, digest, "")
         if current not in (None, digest) and self._may_be_carried(step, current):
-            if step.rule in ADVANCING and self.branch:
+            if step.rule in rules.ADVANCING and self.branch:
                 commit, digest = self.newest(step.service, self.newer(self.branch))
                 if digest == current:
                     return self._keep(step, digest, current, _also(commit))
@@ -87,13 +88,13 @@ class Tagger:
 
     def _may_be_carried(self, step: MoveTag, digest: Digest) -> bool:
         """Whether an image may be a newer commit's than its labels say."""
-        if step.rule not in ADVANCING and step.rule is not Rule.DATED:
+        if step.rule not in rules.ADVANCING and step.rule is not Rule.DATED:
             return False
         return bool(self.surveyor.registry.inspect(step.service.repository, digest).inputs)
 
     def _newer_holder(self, step: MoveTag, digest: Digest, commit: Commit) -> Commit | None:
         """A commit after ours that an image was carried forward to, where no branch tells."""
-        if step.rule in ADVANCING and self.branch:
+        if step.rule in rules.ADVANCING and self.branch:
             return None
         relation = self.surveyor.history.relation
         holders = self.surveyor.commits_at(step.service.repository, digest)
@@ -128,26 +129,30 @@ class Tagger:
         if current == digest:
             self.state.current[step.reference] = digest
             return Outcome(step.service, Action.KEPT, step.reference, digest, note=rules.THERE)
-        self.write(step.reference, digest)
-        read = self.surveyor.registry.resolve(step.reference)
+        for _ in range(_WRITES):
+            self.write(step.reference, digest)
+            read = self.surveyor.registry.resolve(step.reference)
+            if read != current:
+                break
         if read not in (None, digest) and step.rule is Rule.DATED:
             return self.advance(step, self.commit, digest, note)
-        if read is None or (read != digest and not self._may_differ(step, read)):
+        swallowed = read == current and not self.branch
+        if read is None or swallowed or (read != digest and not self._may_differ(step, read)):
             raise unverified(f"{step.reference} was moved, but reads back as {read or 'absent'}.")
         self.state.current[step.reference] = read
         seconds = self.clock() - started
         return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
 
     def _may_differ(self, step: MoveTag, read: Digest) -> bool:
-        """Whether newer commits, or another run of this one, may have moved a tag already."""
+        """Whether another run may have moved a tag already: what follows a branch is anybody's."""
         surveyor = self.surveyor
-        if step.rule in ADVANCING and self.branch:
+        if (step.rule in rules.ADVANCING and self.branch) or step.since.commit:
             return True
         image = surveyor.registry.inspect(step.service.repository, read)
         if surveyor.stands_for(image, self.commit):
             return True
         newer = image.revision and surveyor.history.relation(self.commit, image.revision)
-        return step.rule in ADVANCING and newer is Relation.AHEAD
+        return step.rule in rules.ADVANCING and newer is Relation.AHEAD
 
     def newer(self, branch: str) -> list[Commit]:
         """The commits of a branch that come after ours, the newest first."""
@@ -155,16 +160,14 @@ class Tagger:
 
     def newest(self, service: Service, newer: Sequence[Commit]) -> tuple[Commit, Digest]:
         """The newest published one of the commits that come after ours, with its image; or ours."""
-        tags = set(self.surveyor.registry.tags(service.repository)) if newer else set()
-        for commit in newer:
-            if self.surveyor.commit_tags.of(commit) not in tags:
-                continue
-            # A merge lists the commits of a side branch too, which may not contain this one.
-            if self.surveyor.history.relation(self.commit, commit) is Relation.AHEAD:
-                digest = self.surveyor.find_published(service.repository, commit)
-                if digest:
-                    return commit, digest
-        return self.commit, self.state.proven[service]
+        found = self.surveyor.newest(service.repository, self.commit, newer)
+        return found or (self.commit, self.state.proven[service])
+
+    def is_withdrawn(self, service: Service) -> bool:
+        """Whether a rollback has marked our image as bad."""
+        repository = service.repository
+        image = self.surveyor.registry.inspect(repository, self.state.proven[service])
+        return self.surveyor.is_withdrawn(repository, self.commit, image)
 
     def newer_note(self, commit: Commit) -> str:
         """What is said of a tag that a newer commit than ours takes over."""
@@ -186,6 +189,11 @@ class Transfer:
     state: RunState
     copier: Callable[[Repository], Copier]
 
+    @property
+    def history(self) -> History:
+        """The commits, which are the same for every repository of images."""
+        return self.surveyor(self.plan.services[0].repository).history
+
     def run(self) -> Iterator[Outcome]:
         """Carry out every step; raises what failed, after yielding what was done."""
         phases: tuple[tuple[type[Step], Callable[..., Outcome]], ...] = (
@@ -199,7 +207,7 @@ class Transfer:
             steps = [step for step in self.plan.steps if isinstance(step, kind)]
             yield from results(attempt(work, steps))
 
-    def _tagger(self, service: Service) -> Tagger:
+    def tagger(self, service: Service) -> Tagger:
         """What gives a service's tags the image that was chosen, which is some commit's."""
         images = (step.image for step in self.plan.of(service) if isinstance(step, ReuseImage))
         commit = next(images).revision or self.plan.commit
@@ -221,7 +229,7 @@ class Transfer:
         return Outcome(step.service, Action.COPIED, reference, digest, moved, seconds, note)
 
     def _withdraw(self, step: WithdrawImage) -> Outcome:
-        tagger = self._tagger(step.service)
+        tagger = self.tagger(step.service)
         registry = tagger.surveyor.registry
         if registry.resolve(step.reference) != step.digest:
             tagger.write(step.reference, step.digest)
@@ -234,7 +242,7 @@ class Transfer:
         return Outcome(step.service, Action.KEPT, step.reference, step.current, note=step.reason)
 
     def _move(self, step: MoveTag) -> Outcome:
-        tagger = self._tagger(step.service)
+        tagger = self.tagger(step.service)
         digest = self.state.proven[step.service]
         current = tagger.surveyor.registry.resolve(step.reference)
         if current not in (step.expect, digest):

@@ -116,9 +116,9 @@ def _plan_tags(service: Service, shared: tuple[SharedTag, ...], seen: Seen, run:
             commit=run.commit,
         )
         current = facts.current.digest if facts.current else None
-        # A first attempt may have moved the tag and failed before it looked for newer commits,
-        # and what is carried forward may have been replaced since by what comes before it.
-        unsure = run.attempt > 1 or seen.image is None
+        # A run that ended before it looked for newer commits may have moved the tag, and what is
+        # carried forward may have been replaced since by what comes before it.
+        unsure = each.rule in rules.ADVANCING or seen.image is None
         held = current is not None and current == digest and unsure
         if decision.move or held:
             steps.append(MoveTag(service, each.tag, each.rule, current, held))

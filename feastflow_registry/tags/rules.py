@@ -14,6 +14,8 @@ from feastflow_registry.model.plan import Facts, Rule
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.tag_names import LATEST, CommitTags, commit_digits
 
+ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE})
+"""The rules of tags that newer commits take over."""
 THERE = "it is there already"
 
 

@@ -27,6 +27,8 @@ from feastflow_registry.tags.rules import (
 )
 
 _MOST_TAGS_ASKED = 500
+_UNLISTED = 4
+"""How many of the newest commits are asked for though no list names them: lists may be late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,32 @@ class Surveyor:
         for tag in tags[:_MOST_TAGS_ASKED]:
             if self.registry.resolve(Reference(repository, tag)) == digest:
                 yield self.history.resolve(commit_digits(tag))
+
+    def newest(
+        self, repository: Repository, commit: Commit, newer: Sequence[Commit]
+    ) -> tuple[Commit, Digest] | None:
+        """The first of some commits that contains another one and is published.
+
+        ``newer``: the newest first.
+        """
+        listed = set(self.registry.tags(repository)) if newer else set()
+        for place, each in enumerate(newer):
+            if place >= _UNLISTED and self.commit_tags.of(each) not in listed:
+                continue
+            # A merge lists the commits of a side branch too, which may not contain this one.
+            if self.history.relation(commit, each) is Relation.AHEAD:
+                digest = self.find_published(repository, each)
+                if digest:
+                    return each, digest
+        return None
+
+    def good_before(self, repository: Repository, commit: Commit) -> tuple[Commit, Digest] | None:
+        """The nearest first parent before a commit that is published."""
+        for each in self.history.ancestors(commit):
+            digest = self.find_published(repository, each)
+            if digest:
+                return each, digest
+        return None
 
     def find_published(self, repository: Repository, commit: Commit) -> Digest | None:
         """The digest of a commit's image, if it is published, proven and not withdrawn."""

@@ -45,13 +45,18 @@ Hook = Callable[[Call], None]
 
 @dataclass
 class Store:
-    """What a registry holds. `corrupt`: the digests whose bytes no longer hash to them."""
+    """What a registry holds.
+
+    `corrupt`: the digests whose bytes no longer hash to them; `unlisted`: tags that are there, but
+    in no list yet.
+    """
 
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
     tagged: dict[tuple[Repository, Tag], Digest] = field(default_factory=dict)
     writes: list[tuple[Reference, Digest]] = field(default_factory=list)
     created: dict[Digest, datetime] = field(default_factory=dict)
     corrupt: set[Digest] = field(default_factory=set)
+    unlisted: set[str] = field(default_factory=set)
     readonly: bool = False
 
     def copy(self) -> Store:
@@ -124,7 +129,8 @@ class FakeRegistry:
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
         with self._request("tags", repository):
-            return tuple(sorted(tag for each, tag in self.store.tagged if each == repository))
+            tags = sorted(tag for each, tag in self.store.tagged if each == repository)
+            return tuple(tag for tag in tags if tag.value not in self.store.unlisted)
 
     def pull_limit(self, reference: Reference) -> None:
         """Nobody counts pulls in memory."""

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from feastflow_registry.commands import publish
+from feastflow_registry.commands import Command, promote, publish, rollback
 from feastflow_registry.commands.app import App, LocalWorkspace
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.config import settings
@@ -178,17 +178,18 @@ class FakeApp(App):
 
 @dataclass
 class Run:
-    """One publish, with a registry client of its own. Its lists grow while `steps` goes on."""
+    """One run, with a registry client of its own. Its lists grow while `steps` goes on."""
 
     app: FakeApp
+    command: Command = publish
     outcomes: list[Outcome] = field(default_factory=list)
     plan: Plan | None = None
 
     def steps(self) -> Iterator[Outcome]:
         """Survey, plan and carry out; each outcome as it is reached."""
         self.app.state = RunState()
-        self.plan = publish.plan(self.app)
-        for outcome in publish.carry_out(self.app, self.plan):
+        self.plan = self.command.plan(self.app)
+        for outcome in self.command.carry_out(self.app, self.plan):
             self.outcomes.append(outcome)
             yield outcome
 
@@ -299,6 +300,12 @@ class World:
         run = context(at, git_tag or branch, kind, attempt=attempt)
         builder = FakeBuilder(registry, salt=salt, by_digest=by_digest)
         return Run(self.app(inputs, run=run, registry=registry, builder=builder))
+
+    def start(self, command: str, at: Commit = D, **inputs: str) -> Run:
+        """Prepare a run of `promote` or `rollback`, at a commit of main."""
+        registry = FakeRegistry(self.store)
+        app = self.app({"command": command, **inputs}, run=context(at), registry=registry)
+        return Run(app, {"promote": promote, "rollback": rollback}[command])
 
     def app(
         self,

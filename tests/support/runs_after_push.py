@@ -56,16 +56,22 @@ class Carried:
 
 
 def carry_out(
-    world: World, steps: Sequence[Step], *, before: Hook | None = None, lost: bool = False
+    world: World,
+    steps: Sequence[Step],
+    *,
+    before: Hook | None = None,
+    lost: bool = False,
+    command: str = "promote",
 ) -> Carried:
     """Carry a plan out."""
     registry = FakeRegistry(world.store)
     registry.before = before or registry.before
-    app = world.app({"command": "promote"}, registry=registry)
+    app = world.app({"command": command}, registry=registry)
     app.copies.lost = lost
     carried = Carried(app.state.attempted, app.copies, registry)
     plan: Plan = app.plan(steps)
-    for outcome in promote_command.carry_out(app, plan):
+    module = rollback_command if command == "rollback" else promote_command
+    for outcome in module.carry_out(app, plan):
         carried.outcomes.append(outcome)
     return carried
 

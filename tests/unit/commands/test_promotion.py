@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from support.failures import fails
-from support.runs import HOST, SHOP, A, B, C, World, at_call, context, image
+from support.memory import Call
+from support.runs import HOST, SHOP, A, B, C, D, World, at_call, context, image
 from support.runs_after_push import carry_out, promote, shapes
 
 from feastflow_registry.commands import promote as promote_command
@@ -30,7 +31,8 @@ def test_an_image_gets_a_new_tag(world: World) -> None:
     assert world.at("production") == world.own(A)
     assert carried.actions == [("reused", f"commit-{A.short}"), ("moved", "production")]
     assert carried.copier.copied == []
-    assert carried.registry.counts == {"resolve": 2, "set_tag": 1}
+    # What the tag holds before and after, and whether the image was withdrawn meanwhile.
+    assert carried.registry.counts == {"resolve": 3, "set_tag": 1}
 
 
 def test_what_is_there_already_is_kept(world: World) -> None:
@@ -161,12 +163,13 @@ def test_a_tag_that_does_not_read_back_is_no_success(world: World) -> None:
     steps = promote(world, A.short, "fresh")
     reference = Reference(SHOP.repository, Tag("fresh"))
 
-    def undo() -> None:
-        world.store.tagged.pop((SHOP.repository, Tag("fresh")))
+    def undo(call: Call) -> None:
+        if call.method == "resolve":
+            world.store.tagged.pop((SHOP.repository, Tag("fresh")), None)
 
-    # The request after the write is the one that reads back.
     with fails(f"{reference} was moved, but reads back as absent", kind=Kind.UNVERIFIED):
-        carry_out(world, steps, before=at_call(2, undo))
+        carry_out(world, steps, before=undo)
+    assert len([each for each, _ in world.store.writes if each == reference]) == 2
 
 
 def test_what_reads_back_as_an_older_commit_is_no_success(world: World) -> None:
@@ -239,3 +242,62 @@ def test_where_nothing_may_be_written_nothing_is_looked_at(world: World) -> None
     with fails("promote may not write here"):
         promote_command.plan(app)
     assert not app.client.calls
+
+
+class TestATagThatFollowsMain:
+    """Publishing moves it to the newest commit: so does a promotion, or it refuses."""
+
+    def test_a_newer_commit_that_is_published_is_what_it_gets(self) -> None:
+        world = World()
+        for each in (A, B):
+            world.publish(each, latest="never")
+        with fails(
+            f"commit {B.short} is published, which is newer",
+            f"Promote {B.short}",
+            kind=Kind.CONFLICT,
+        ):
+            promote(world, A.short, "latest")
+        assert shapes(promote(world, A.short, "latest", latest="force"))[1:] == ["MoveTag latest"]
+        assert shapes(promote(world, A.short, "edge"))[1:] == ["MoveTag edge"]
+        with fails("which is newer", kind=Kind.CONFLICT):
+            promote(world, A.short, "edge", extra_tags="edge")
+        with fails("which is newer", kind=Kind.CONFLICT):
+            promote(world, A.short, "sprint3", milestone="sprint3")
+
+    def test_what_is_published_meanwhile_takes_it_over(self, world: World) -> None:
+        world.publish(A, latest="force")
+        steps = promote(world, B.short, "latest")
+        done = carry_out(world, steps, before=at_call(1, world.run(C).go))
+        assert world.at("latest") == world.own(C)
+        assert done.outcomes[-1].note == f"commit {C.short} is newer"
+
+    def test_what_somebody_else_moves_meanwhile_is_left(self, world: World) -> None:
+        """Between the look and the write: who has moved it looks again as well."""
+        world.publish(A, latest="force")
+        steps = promote(world, B.short, "latest")
+
+        def meanwhile(call: Call) -> None:
+            if call.number == 1:
+                world.run(C).go()
+                world.put(world.store.images[SHOP.repository, world.own(B)], "latest")  # type: ignore[index]
+            if (call.method, call.subject) == ("resolve", f"ada/shop:commit-{C.short}"):
+                world.put(image(D), f"commit-{D.short}", "latest")
+
+        carry_out(world, steps, before=meanwhile)
+        assert world.commit_at("latest") == D
+
+
+def test_what_is_withdrawn_meanwhile_is_given_back(world: World) -> None:
+    carry_out(world, promote(world, A.short, "production"))
+    steps = promote(world, B.short, "production")
+    mark = f"withdrawn-{B.short}"
+    done = carry_out(world, steps, before=at_call(1, lambda: world.put(image(B), mark)))
+    assert world.at("production") == world.own(A)
+    assert done.outcomes[-1].note == f"{B.short} was withdrawn by a rollback"
+
+
+def test_what_is_withdrawn_meanwhile_and_held_nothing_before_is_a_conflict(world: World) -> None:
+    steps = promote(world, B.short, "production")
+    mark = f"withdrawn-{B.short}"
+    with fails(f"{B.short} was withdrawn by a rollback while", "delete it", kind=Kind.CONFLICT):
+        carry_out(world, steps, before=at_call(1, lambda: world.put(image(B), mark)))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from support import runs_after_push
 from support.failures import fails
+from support.memory import Call
 from support.runs import (
     ELSEWHERE,
+    SHOP,
     A,
     B,
     C,
@@ -17,18 +21,22 @@ from support.runs import (
     FakeApp,
     World,
     at_call,
+    commit,
     context,
     failing,
     image,
     service,
 )
-from support.runs_after_push import carry_out, roll_back, shapes
+from support.runs_after_push import roll_back, shapes
 
 from feastflow_registry.commands import rollback
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.plan import KeepTag
 from feastflow_registry.model.references import Commit, Tag
 from feastflow_registry.model.run import LAPTOP
 from unit.commands.test_deploy import DEPLOYMENT, write
+
+carry_out = partial(runs_after_push.carry_out, command="rollback")
 
 
 def published(*commits: object, names: Sequence[str] = ("shop",)) -> World:
@@ -58,17 +66,38 @@ def test_the_nearest_published_one_and_a_mark_on_the_bad_one() -> None:
     assert world.at("latest") == world.own(B)
     assert world.at(f"withdrawn-{C.short}") == world.own(C)
     assert [action for action, _ in done.actions] == ["reused", "marked", "moved"]
-    # No layer and no manifest is read again: a mark, a tag, and both read back.
-    assert done.registry.counts == {"resolve": 4, "set_tag": 2}
+    # No layer and no manifest is read again: a mark, a tag, both read back, and what is newer now.
+    assert done.registry.counts == {"resolve": 6, "set_tag": 2, "tags": 1}
 
 
-def test_again_goes_further_back_and_then_refuses() -> None:
+def test_pressed_twice_it_goes_back_once() -> None:
+    """Two people on call, or a second try of a run that was broken off."""
     world = published(A, B, C)
-    for wanted in (B, A):
-        carry_out(world, roll_back(world))
-        assert world.at("latest") == world.own(wanted)
-    with fails(f"nothing is known from before {A.short}, of which shop is", "git fetch"):
-        roll_back(world)
+    carry_out(world, roll_back(world))
+    (step,) = roll_back(world)
+    assert isinstance(step, KeepTag)
+    assert step.reason == f"it was taken back from {C.short} already"
+    assert world.at("latest") == world.own(B)
+
+
+def test_further_back_is_where_it_is_told_and_then_nothing_is_known() -> None:
+    world = published(A, B, C)
+    carry_out(world, roll_back(world))
+    carry_out(world, roll_back(world, to=A.sha))
+    assert world.at("latest") == world.own(A)
+    assert world.at(f"withdrawn-{B.short}") == world.own(B)
+    (step,) = roll_back(world)
+    assert isinstance(step, KeepTag)
+    assert step.reason == f"it was taken back from {B.short} already"
+
+
+def test_what_was_published_since_can_be_taken_back() -> None:
+    world = published(A, B)
+    carry_out(world, roll_back(world))
+    world.publish(C)
+    carry_out(world, roll_back(world))
+    assert world.at("latest") == world.own(A)
+    assert world.at(f"withdrawn-{C.short}") == world.own(C)
 
 
 def test_the_first_commit_has_nothing_before_it() -> None:
@@ -80,8 +109,7 @@ def test_nothing_good_before_lists_what_there_is() -> None:
     world = published(B)
     with fails(f"came before {B.short} of shop", "Publish a commit that mends it."):
         roll_back(world)
-    world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}")
-    world.put(image(D), f"commit-{D.short}", f"withdrawn-{D.short}")
+    world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", f"withdrawn-{D.short}")
     with fails(f"name one in the input to: {ELSEWHERE.short}."):
         roll_back(world)
 
@@ -361,10 +389,13 @@ def test_a_second_try_has_to_say_where_to() -> None:
     world = published(A, B, C)
     given = {"command": "rollback"}
     again = context(D, attempt=2)
+    world.put(world.store.images[SHOP.repository, world.own(C)], "production")  # type: ignore[index]
+    own = {**given, "tag": "production"}
     with fails("its first try may have moved the tags already", "Name where to go"):
-        rollback.plan(world.app(given, run=again))
-    assert rollback.plan(world.app({**given, "to": B.short}, run=again)).moves
-    assert rollback.plan(world.app({**given, "dry-run": "true"}, run=again)).moves
+        rollback.plan(world.app(own, run=again))
+    assert rollback.plan(world.app({**own, "to": B.short}, run=again)).moves
+    assert rollback.plan(world.app({**own, "dry-run": "true"}, run=again)).moves
+    assert rollback.plan(world.app(given, run=again)).moves, "what follows main tells by itself"
 
 
 def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
@@ -385,3 +416,84 @@ def test_to_what_was_withdrawn_goes_with_a_warning() -> None:
     assert rollback.plan(app).moves
     warning = f"ada/shop:commit-{A.short} was withdrawn by a rollback, and stays marked."
     assert app.log.lines == [("warning", warning)]
+
+
+class TestMeanwhile:
+    """What other runs do between the plan and its end."""
+
+    def test_the_image_that_it_goes_back_to_is_withdrawn_too(self) -> None:
+        world = published(A, B, C)
+        steps = roll_back(world)
+        mark = f"withdrawn-{B.short}"
+        done = carry_out(world, steps, before=at_call(2, lambda: world.put(image(B), mark)))
+        assert world.at("latest") == world.own(A)
+        assert done.outcomes[-1].note == f"{B.short} was withdrawn by a rollback"
+
+    def test_what_is_not_published_is_passed_over_on_the_way(self) -> None:
+        world = published(A, C, D)
+        steps = roll_back(world)
+        mark = f"withdrawn-{C.short}"
+        carry_out(world, steps, before=at_call(2, lambda: world.put(image(C), mark)))
+        assert world.at("latest") == world.own(A)
+
+    def test_and_where_nothing_comes_before_it_stays(self) -> None:
+        world = published(A, B)
+        steps = roll_back(world)
+        mark = f"withdrawn-{A.short}"
+        carry_out(world, steps, before=at_call(2, lambda: world.put(image(A), mark)))
+        assert world.at("latest") == world.own(A)
+
+    def test_a_newer_commit_takes_over_a_tag_that_follows_main_alone(self) -> None:
+        for tag, wanted in (("latest", C), ("production", A)):
+            world = published(A, B)
+            world.put(world.store.images[SHOP.repository, world.own(B)], "production")  # type: ignore[index]
+            steps = roll_back(world, tag=tag)
+
+            def publish(call: Call, on: World = world, tag: str = tag) -> None:
+                if (call.method, call.subject) == ("set_tag", f"ada/shop:{tag}"):
+                    on.run(C).go()
+
+            carry_out(world, steps, before=publish)
+            assert world.commit_at(tag) == wanted
+
+    def test_what_was_published_before_the_plan_is_kept_back_on_purpose(self) -> None:
+        world = published(A, B)
+        world.publish(C, latest="never")
+        carry_out(world, roll_back(world))
+        assert world.commit_at("latest") == A
+
+    def test_tags_that_are_moved_without_end(self) -> None:
+        world = published(A, B)
+        steps = roll_back(world)
+        numbers = iter(range(0x30, 0x60))
+
+        def push(call: Call) -> None:
+            """Another commit is published at each write and at each look at what is newer."""
+            if call.method in ("tags", "set_tag"):
+                each = commit(next(numbers))
+                world.history.parents[each] = (world.history.branches["main"],)
+                world.history.branches["main"] = each
+                world.put(image(each), f"commit-{each.short}")
+
+        with fails("moved by other runs time and again", kind=Kind.UNVERIFIED):
+            carry_out(world, steps, before=push)
+
+    def test_a_service_that_fails_hides_no_other_that_has_to_move_on(self) -> None:
+        world = published(A, B, names=("one", "two"))
+        steps = roll_back(world)
+        rehearsal = carry_out(world.copy(), steps)
+        position = next(
+            each.number
+            for each in rehearsal.registry.calls
+            if (each.method, each.subject) == ("set_tag", "ada/two:latest")
+        )
+
+        def meanwhile(call: Call) -> None:
+            if call.number == position - 1:
+                world.run(C).go()
+            if call.number == position:
+                raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
+
+        with pytest.raises(Failure):
+            carry_out(world, steps, before=meanwhile)
+        assert [world.commit_at("latest", name) for name in ("one", "two")] == [C, C]

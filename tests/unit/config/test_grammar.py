@@ -106,6 +106,8 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
         (grammar.secret, "id=npm,src=a,env=B", ["is not a build secret"]),
         (grammar.secret, "id=npm,src=a,mode=0400", ["is not a build secret"]),
         (grammar.secret, "id=a b,src=c", ["is not a build secret"]),
+        (grammar.offered, "$NPM", ["'$NPM' is no variable", "without a $"]),
+        (grammar.offered, "github_token", ["is the runner's own"]),
         (grammar.secret, "id=npm,env=$NPM", ["'$NPM' is no variable", "without a $"]),
         (grammar.secret, "id=npm,src=/etc/shadow", ["is not a relative path"]),
         (grammar.ssh, "a b", ["'a b' is not an SSH agent"]),

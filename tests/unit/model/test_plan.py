@@ -77,9 +77,9 @@ def test_a_published_commit_is_reused() -> None:
     found = plan(Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)}))
     assert found.steps == (
         ReuseImage(SHOP, at(OWN), image(B)),
-        KeepTag(SHOP, LATEST, image(B).digest, "it is there already"),
+        MoveTag(SHOP, LATEST, Rule.FORWARD, image(B).digest, held=True),
     )
-    assert (found.builds, found.pushes, found.moves) == ((), (), ())
+    assert (found.builds, found.pushes) == ((), ())
 
 
 def test_unless_it_is_to_be_built_again() -> None:
@@ -87,7 +87,7 @@ def test_unless_it_is_to_be_built_again() -> None:
     assert shapes(found) == [
         ("BuildImage", ""),
         ("PushImage", str(OWN)),
-        ("KeepTag", "latest"),
+        ("MoveTag", "latest"),
     ]
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.runs import A, B, C, Run, World, at_call, image
+from support.memory import Call
+from support.runs import SHOP, A, B, C, D, Run, World, at_call, commit, image
 
 from feastflow_registry.model.plan import Action
-from feastflow_registry.model.references import Commit
+from feastflow_registry.model.references import Commit, Tag
+from feastflow_registry.model.tag_names import LATEST
 
 SHARED = ("latest", "sprint3")
 KINDS = [
@@ -48,7 +52,7 @@ class TestOneRunWithinAnother:
             check(world, C, B, A)
 
     def test_older_runs_whole_within_newer(self, options: dict[str, object]) -> None:
-        for position in range(count(options)):
+        for position in range(count(options, C)):
             world = World()
             start(world, A).go()
             older = start(world, B, **options)
@@ -120,3 +124,79 @@ def test_a_run_that_is_followed_says_why_its_tags_moved_on() -> None:
     older = start(world, B, before=at_call(position, start(world, C).go)).go()
     assert older.actions[-1] == ("moved", "latest")
     assert older.outcomes[-1].note == f"commit {C.short} is newer"
+
+
+def test_another_run_of_its_commit_ends_what_was_killed_before_its_last_look() -> None:
+    """Its tag is there already, but nobody has looked for what is newer."""
+    position = start_alone().number_of("set_tag", "shop:latest")
+    world = World()
+    start(world, A).go()
+    newer = start(world, C)
+
+    def meanwhile(call: Call) -> None:
+        if call.number == position:
+            newer.go()
+        if call.number == position + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(world, B, before=meanwhile).go()
+    assert world.commit_at("latest") == B, "it was written last"
+    start(world, B).go()
+    check(world, C, B, A)
+
+
+def start_alone() -> Run:
+    world = World()
+    start(world, A).go()
+    return start(world, B).go()
+
+
+@pytest.mark.parametrize("by_digest", [False, True])
+def test_a_commit_tag_that_no_list_shows_yet_counts(by_digest: bool) -> None:
+    world = World()
+    start(world, A).go()
+    start(world, C).go()
+    world.store.unlisted.add(f"commit-{C.short}")
+    world.store.tagged.pop((SHOP.repository, LATEST))
+    start(world, B, by_digest=by_digest).go()
+    assert world.commit_at("latest") == C
+
+
+def test_a_publish_of_what_is_withdrawn_meanwhile_goes_back() -> None:
+    """A rollback goes through while the run is about to write."""
+    world = World()
+    for each in (A, B):
+        start(world, each).go()
+    position = start_alone().number_of("set_tag", "shop:latest")
+    world.put(image(A), "latest")  # Somebody has moved it, and runs B again.
+
+    def roll_back() -> None:
+        world.put(image(B), f"withdrawn-{B.short}")
+
+    run = start(world, B, before=at_call(position, roll_back), reuse="never").go()
+    assert world.commit_at("latest") == A
+    assert f"{B.short} was withdrawn by a rollback" in {each.note for each in run.outcomes}
+
+
+def test_what_is_withdrawn_and_has_nothing_before_it_stays() -> None:
+    world = World()
+    position = start(World(), A).go().number_of("set_tag", "shop:latest")
+    mark = f"withdrawn-{A.short}"
+    start(world, A, before=at_call(position, lambda: world.put(image(A), mark))).go()
+    assert world.commit_at("latest") == A
+
+
+def test_a_commit_far_behind_asks_for_what_is_listed_and_the_newest_few() -> None:
+    world = World()
+    chain = [commit(0x20 + number) for number in range(9)]
+    world.history.parents |= {chain[0]: (D,)}
+    world.history.parents |= {each: (before,) for before, each in itertools.pairwise(chain)}
+    world.history.branches["main"] = chain[-1]
+    start(world, chain[1]).go()
+    for tag in SHARED:
+        del world.store.tagged[SHOP.repository, Tag(tag)]
+    run = start(world, B).go()
+    asked = [each for each in run.registry.subjects("resolve") if "commit-" in each]
+    assert world.commit_at("latest") == chain[1]
+    assert len(set(asked)) == 1 + 4 + 1, "its own, the four newest, and the one that is listed"

@@ -102,4 +102,4 @@ def test_a_write_is_never_repeated_for_a_tag_that_is_there() -> None:
     start(world).go()
     seen: list[Call] = []
     start(world, before=seen.append).go()
-    assert {each.method for each in seen} == {"resolve", "inspect"}
+    assert {each.method for each in seen} == {"resolve", "inspect", "tags"}

@@ -81,16 +81,18 @@ class TestReRun:
     @pytest.mark.parametrize("milestone", ["", "sprint3"])
     def test_costs_one_request_a_tag_and_one_for_the_image(self, milestone: str) -> None:
         world = World()
+        world.history.branches["main"] = B
         world.publish(B, milestone=milestone)
         written = len(world.store.writes)
         world.history.asked.clear()
         run = world.publish(B, milestone=milestone)
         tags = [f"commit-{B.short}", *([milestone] if milestone else []), "latest"]
-        assert run.registry.subjects("resolve") == [f"ada/shop:{tag}" for tag in tags]
-        assert run.registry.counts == {"resolve": len(tags), "inspect": 1}
+        asked = [f"ada/shop:{tag}" for tag in (*tags, f"withdrawn-{B.short}")]
+        assert run.registry.subjects("resolve") == asked
+        assert run.registry.counts == {"resolve": len(asked), "inspect": 1}
         assert len(world.store.writes) == written
         assert run.reached == 0
-        assert world.history.asked == []
+        assert set(world.history.asked) - {("git_tag", milestone)} == {("newer", B.sha, "main")}
         assert {each.action for each in run.outcomes} == {Action.REUSED, Action.KEPT}
 
     def test_of_a_git_tag(self) -> None:
