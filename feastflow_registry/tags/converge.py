@@ -9,12 +9,13 @@ Of two runs, the one that writes a tag later sees what the other published befor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import Published
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import (
     Action,
@@ -27,7 +28,7 @@ from feastflow_registry.model.plan import (
     ReuseImage,
     Rule,
 )
-from feastflow_registry.model.references import Commit, Digest, Reference, Tag
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
@@ -162,6 +163,14 @@ class Convergence:
 
 
 @dataclass(frozen=True, slots=True)
+class _Meanwhile:
+    """What has happened since the plan: what is ``newer`` than a commit, and what is withdrawn."""
+
+    newer: Mapping[Commit, Sequence[Commit]]
+    withdrawn: Collection[tuple[Repository, Published]]
+
+
+@dataclass(frozen=True, slots=True)
 class Transferred:
     """A promotion or a rollback, and its end: what other runs did meanwhile is not overwritten.
 
@@ -190,13 +199,14 @@ class Transferred:
 
     def _converge(self) -> Iterator[Outcome]:
         """Look again until nothing has changed."""
-        moves, history = self.transfer.plan.moves, self.transfer.history
+        state = self.transfer.state
         for _ in range(_ROUNDS):
             settled = True
-            written = [each for each in moves if each.reference in self.transfer.state.current]
-            bases = {each.since.commit for each in written if each.since.commit}
-            newer = {each: history.newer(each, self.main) for each in bases}
-            for outcomes in spread(partial(self._settle, newer), written):
+            # What was written once stays, whatever comes.
+            moves = [each for each in self.transfer.plan.moves if each.rule is not Rule.COMMIT]
+            written = [each for each in moves if each.reference in state.current]
+            meanwhile = self._look(written)
+            for outcomes in spread(partial(self._settle, meanwhile), written):
                 for outcome in outcomes:
                     settled = False
                     yield outcome
@@ -204,13 +214,32 @@ class Transferred:
                 return
         raise unverified("The tags were moved by other runs time and again.")
 
-    def _settle(self, newer: Mapping[Commit, Iterable[Commit]], step: MoveTag) -> list[Outcome]:
+    def _look(self, written: Sequence[MoveTag]) -> _Meanwhile:
+        """Ask what several tags have in common, once."""
+        bases = {step.since.commit for step in written if step.since.commit}
+        newer = {each: tuple(self.transfer.history.newer(each, self.main)) for each in bases}
+        images = {self._image(step.service) for step in written if not step.since.withdrawn}
+        withdrawn = zip(images, spread(self._is_withdrawn, images), strict=True)
+        return _Meanwhile(newer, {image for image, marked in withdrawn if marked})
+
+    def _image(self, service: Service) -> tuple[Repository, Published]:
+        """The image that a service's tags get, in the repository that it is taken from."""
+        steps = self.transfer.plan.of(service)
+        source = next(step for step in steps if isinstance(step, ReuseImage))
+        return source.reference.repository, source.image
+
+    def _is_withdrawn(self, source: tuple[Repository, Published]) -> bool:
+        repository, image = source
+        commit = image.revision or self.transfer.plan.commit
+        return self.transfer.surveyor(repository).is_withdrawn(repository, commit, image)
+
+    def _settle(self, meanwhile: _Meanwhile, step: MoveTag) -> list[Outcome]:
         """Move one tag on, or back, if what happened meanwhile asks for it."""
         tagger = self.transfer.tagger(step.service)
         written = self.transfer.state.current[step.reference]
-        if step.rule is Rule.COMMIT:  # It is written once, whatever comes.
-            return []
-        better = self._newer(step, newer) or self._before(step, tagger.commit, written)
+        better = self._newer(step, meanwhile)
+        if better is None and self._image(step.service) in meanwhile.withdrawn:
+            better = self._before(step, tagger.commit, written)
         if better is None or better[0] == written:
             return []
         digest, note = better
@@ -219,32 +248,24 @@ class Transferred:
             return []
         return [tagger.set(replace(step, rule=Rule.FORCE), digest, current, note)]
 
-    def _newer(
-        self, step: MoveTag, newer: Mapping[Commit, Iterable[Commit]]
-    ) -> tuple[Digest, str] | None:
+    def _newer(self, step: MoveTag, meanwhile: _Meanwhile) -> tuple[Digest, str] | None:
         """The image of the newest commit that was published meanwhile."""
         since = step.since
         if since.commit is None:
             return None
         surveyor = self.transfer.surveyor(step.service.repository)
-        unknown = [each for each in newer[since.commit] if each not in since.known]
+        unknown = [each for each in meanwhile.newer[since.commit] if each not in since.known]
         found = surveyor.newest(step.service.repository, since.commit, unknown)
         return (found[1], f"commit {found[0].short} is newer") if found else None
 
     def _before(self, step: MoveTag, commit: Commit, written: Digest) -> tuple[Digest, str] | None:
         """What a tag holds instead of an image that a rollback has withdrawn meanwhile."""
-        transfer, service = self.transfer, step.service
-        source = next(s for s in transfer.plan.of(service) if isinstance(s, ReuseImage))
-        repository = source.reference.repository
-        surveyor = transfer.surveyor(repository)
-        image = source.image
+        repository, image = self._image(step.service)
         if step.since.withdrawn or written != image.digest:
             return None
-        if not surveyor.is_withdrawn(repository, commit, image):
-            return None
         why = f"{commit.short} was withdrawn by a rollback"
-        if transfer.plan.command is Command.ROLLBACK:
-            good = surveyor.good_before(repository, commit)
+        if self.transfer.plan.command is Command.ROLLBACK:
+            good = self.transfer.surveyor(repository).good_before(repository, commit)
             return (good[1], why) if good else None
         if step.expect is None:
             raise Failure(

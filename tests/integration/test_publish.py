@@ -21,6 +21,7 @@ RERUN = [
     "GET blobs/sha256:… 200",
     "HEAD manifests/sprint3 200",
     "HEAD manifests/latest 200",
+    "HEAD manifests/withdrawn-… 404",
 ]
 FIRST = [
     "HEAD manifests/commit-… 401",
@@ -41,6 +42,7 @@ FIRST = [
     "PUT manifests/latest 201",
     "HEAD manifests/latest 200",
     "HEAD manifests/commit-… 200",
+    "HEAD manifests/withdrawn-… 404",
 ]
 
 

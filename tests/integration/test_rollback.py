@@ -36,6 +36,7 @@ BACK = [
     "HEAD manifests/latest 200",
     "PUT manifests/latest 201",
     "HEAD manifests/latest 200",
+    "HEAD manifests/withdrawn-good 404",
 ]
 PROMOTED = [
     "HEAD manifests/commit-bad 401",
@@ -48,6 +49,7 @@ PROMOTED = [
     "HEAD manifests/production 404",
     "PUT manifests/production 201",
     "HEAD manifests/production 200",
+    "HEAD manifests/withdrawn-bad 404",
 ]
 
 
@@ -165,8 +167,9 @@ def test_twenty_tags_cost_three_requests_each_and_no_more(shop: Shop) -> None:
     asked = shop.place.since(before)
     assert {shop.tags[each] for each in names} == {shop.digest(shop.bad)}
     assert len([line for line in asked if line.startswith("GET")]) == 2
-    # Before a tag moves, its plan asks what it holds and whether it is final.
-    assert len([line for line in asked if not line.endswith(" 500")]) == 5 + 20 * 5
+    # Before a tag moves, its plan asks what it holds and whether it is final; in the end, somebody
+    # may have withdrawn the image.
+    assert len([line for line in asked if not line.endswith(" 500")]) == 5 + 20 * 5 + 1
 
 
 def test_a_promotion_is_of_this_runs_commit_unless_told(shop: Shop) -> None:
@@ -257,15 +260,31 @@ def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(
         assert f"withdrawn-{shop.good[:7]}" not in shop.tags
 
 
-def test_a_second_try_of_one_run_goes_nowhere_by_itself(shop: Shop) -> None:
+@pytest.mark.parametrize("attempt", ["1", "2"])
+def test_pressed_twice_it_goes_back_once(shop: Shop, attempt: str) -> None:
+    """By two people, or as the second try of a run that was broken off."""
     environ = shop.machine.runner(event="workflow_dispatch", command="rollback")
+    shop.machine.call(environ).ended()
+    after = shop.tags
+    assert after["latest"] == shop.digest(shop.good)
+    again = shop.machine.runner(event="workflow_dispatch", command="rollback")
+    ran = shop.machine.call({**again, "GITHUB_RUN_ATTEMPT": attempt}).ended()
+    assert f"it was taken back from {shop.bad[:7]} already" in ran.log
+    assert shop.tags == after
+
+
+def test_a_second_try_has_to_say_where_a_tag_goes_that_follows_no_branch(shop: Shop) -> None:
+    shop.place.retag({"production": shop.digest(shop.bad)})
+    given: dict[str, Any] = {"event": "workflow_dispatch", "command": "rollback"}
+    given["tag"] = "production"
     before = shop.tags
+    environ = shop.machine.runner(**given)
     ran = shop.machine.call({**environ, "GITHUB_RUN_ATTEMPT": "2"}).ended(2)
     assert "this run is started again" in ran.errors[0]
     assert shop.tags == before
-    named = shop.machine.runner(event="workflow_dispatch", command="rollback", to=shop.good)
+    named = shop.machine.runner(**given, to=shop.good)
     shop.machine.call({**named, "GITHUB_RUN_ATTEMPT": "2"}).ended()
-    assert shop.tags["latest"] == shop.digest(shop.good)
+    assert shop.tags["production"] == shop.digest(shop.good)
 
 
 def test_latest_never_is_never_taken_back(shop: Shop) -> None:
