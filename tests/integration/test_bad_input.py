@@ -246,7 +246,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"username": "FeastFlow"}, "must be lowercase"),
     ({"username": "feast flow"}, "holds a space"),
     ({"token": "two\nlines"}, "line break"),
-    ({"token": "a::b"}, '"::"'),
+    ({"token": "abcdef::b"}, '"::"'),
     ({"token": "nö"}, "character that no token has"),
     ({"command": "publsh"}, 'Perhaps you meant "publish"'),
     ({"registry": "evil.example/path"}, "is not a host name"),
