@@ -61,7 +61,7 @@ def test_all_that_is_wrong_with_the_services_at_once(machine: Machine) -> None:
         "line 5: services.three.context: '../x' lies outside the repository.",
         "line 8: services.six.dockerfile: there is no file 'a/None'.",
         "line 8: services.six.secrets: the secret t is this program's own token",
-        "line 9: services.seven.secrets: the secret u names the variable UNSET, which the workflow does not offer.",
+        "line 9: services.seven.secrets: the secret u names the variable UNSET, which the workflow",
         "line 9: services.seven.secrets: '../secret' lies outside the repository.",
         "line 9: services.seven.secrets: there is no 'none'.",
         "line 10: services.eight.context: there is no folder 'none'.",

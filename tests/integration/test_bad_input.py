@@ -247,7 +247,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"username": "feast flow"}, "holds a space"),
     ({"token": "two\nlines"}, "line break"),
     ({"token": "abcdef::b"}, '"::"'),
-    ({"token": "nö"}, "character that no token has"),
+    ({"token": "nönönönö"}, "character that no token has"),
     ({"command": "publsh"}, 'Perhaps you meant "publish"'),
     ({"registry": "evil.example/path"}, "is not a host name"),
     ({"image": "Feast"}, "must be lowercase"),
