@@ -55,6 +55,8 @@ def _choose(
 ) -> tuple[ReuseImage, Pin]:
     """Find a service's image, and what manifests name it by."""
     chosen = chooser.choose(service.repository, wanted)
+    if wanted.tag:  # A commit's image names its commit; of another tag a header alone has told.
+        app.registry.confirm(Reference(service.repository, wanted.tag), chosen.digest)
     if chooser.is_withdrawn(chosen):
         _check_named(app, chosen)
     if chosen.tag is None:

@@ -36,7 +36,7 @@ from feastflow_registry.model.plan import (
     Step,
     WithdrawImage,
 )
-from feastflow_registry.model.references import Commit, Reference, Tag
+from feastflow_registry.model.references import Commit, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, CommitTags, frozen_marker, withdrawn_digits
 from feastflow_registry.model.wording import some
@@ -148,6 +148,7 @@ class WayBack:
     tag: Tag
     branch: str
     follows: bool
+    _listed: dict[Repository, frozenset[Tag]] = field(default_factory=dict)
 
     @property
     def _chooser(self) -> Chooser:
@@ -264,9 +265,29 @@ class WayBack:
         return newest
 
     def _good(self, commit: Commit, service: Service) -> Chosen | None:
-        """A commit's image of a service, if it is published and not withdrawn."""
+        """A commit's image of a service, if it is published and not withdrawn.
+
+        Raises an unreachable failure if its tag is listed, and is not there: who believes that goes
+        one too far back.
+        """
         chosen = self._chooser.published(service.repository, commit)
+        tag = self.surveyor.commit_tags.of(commit)
+        if chosen is None and tag in self._list(service.repository):
+            chosen = self._chooser.published(service.repository, commit)
+            if chosen is None:
+                raise Failure(
+                    Kind.UNREACHABLE,
+                    f"{Reference(service.repository, tag)} is listed, and is not there.",
+                    "Another run may have deleted it: run again, or name where to go in the input "
+                    "to.",
+                )
         return None if chosen and self._chooser.is_withdrawn(chosen) else chosen
+
+    def _list(self, repository: Repository) -> frozenset[Tag]:
+        """The tags of a repository, asked for once."""
+        if repository not in self._listed:
+            self._listed[repository] = frozenset(self.surveyor.registry.tags(repository))
+        return self._listed[repository]
 
     def _nearest(
         self,

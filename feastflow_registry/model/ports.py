@@ -45,6 +45,9 @@ class Registry(Protocol):
     def resolve(self, reference: Reference) -> Digest | None:
         """Ask what a tag or digest points at; nothing, if it is not there."""
 
+    def confirm(self, reference: Reference, digest: Digest) -> None:
+        """Read what a tag holds; raises an unverified failure if its bytes have another digest."""
+
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         """Read an image by digest and recompute the digest from its bytes."""
 

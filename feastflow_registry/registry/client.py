@@ -65,6 +65,16 @@ class RegistryClient:
         except Failure:
             return self._digest_by_content(reference)
 
+    def confirm(self, reference: Reference, digest: Digest) -> None:
+        """Read what a tag holds: only its bytes prove what a header says of it."""
+        held = self._digest_by_content(reference)
+        if held != digest:
+            raise Failure(
+                Kind.UNVERIFIED,
+                f"{reference} holds {held.short}, and the registry said that it is {digest.short}.",
+                "Run again. If it stays so, look at the registry and the caches before it.",
+            )
+
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         """Read an image: its labels over all platforms, and its largest platform's size."""
         if cached := self.images.get((repository, digest)):
@@ -151,10 +161,14 @@ class RegistryClient:
         """List every tag, page by page; none, if there is no such repository."""
         path: str | None = "tags/list?n=1000"
         tags: list[Tag] = []
+        doubted = False
         for _ in range(_MOST_PAGES):
             if path is None:
                 return tuple(tags)
             response = self.send("GET", repository, path, limit=_MANIFEST_LIMIT)
+            if response.status == 404 and not doubted:
+                doubted = True  # Whoever believes that nothing is there deletes or hides all of it.
+                continue
             if response.status == 404:
                 return ()
             if response.status != 200:

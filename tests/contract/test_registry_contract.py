@@ -54,6 +54,16 @@ class TestResolve:
         assert client.resolve(at(shelf, "one")) == second != first
 
 
+class TestConfirm:
+    def test_what_a_tag_holds_and_what_it_does_not(self, shelf: ContractRegistry) -> None:
+        digest, other = shelf.put("one", OURS), shelf.put("two", OTHER)
+        client = shelf.client()
+        client.confirm(at(shelf, "one"), digest)
+        with pytest.raises(Failure) as caught:
+            client.confirm(at(shelf, "one"), other)
+        assert caught.value.kind is Kind.UNVERIFIED
+
+
 class TestInspect:
     @pytest.mark.parametrize("image", [OURS, LARGER, UNLABELLED, Image((None, SOURCE))])
     def test_one_platform(self, shelf: ContractRegistry, image: Image) -> None:

@@ -386,3 +386,19 @@ def test_nothing_in_a_manifest_can_command_the_runner(shop: Shop) -> None:
         table = [line for line in ran.summary.splitlines() if line.startswith("|")]
         assert {line.count("|") for line in table} == {6}
         assert "<b>" not in ran.summary
+
+
+def test_a_stale_header_writes_no_digest_into_a_manifest(shop: Shop) -> None:
+    """A cache before the registry: what `latest` holds is proven by its bytes."""
+    old = shop.publish().partition("@")[2]
+    new = shop.publish()
+    before = shop.read()
+    headers = {"Docker-Content-Digest": old}
+    stale = {"status": 200, "headers": headers, "body": b"", "path": "manifests/latest"}
+    shop.place.proxy.add(Fault("status", method="HEAD", times=None, **stale))  # type: ignore[arg-type]
+    ran = shop.deploy(tag="latest").ended(7)
+    assert "app:latest holds " in ran.errors[0]
+    assert shop.read() == before
+    shop.place.proxy.clear()
+    shop.deploy(tag="latest").ended()
+    assert new.encode() in shop.read()["k8s/shop.yaml"]

@@ -397,3 +397,19 @@ def test_by_hand(shop: Shop) -> None:
     assert "moved" in ran.log
     ran = shop.machine.run(environ, "promote", "--to", shop.good[:7], "--tag", "demo").ended()
     assert shop.tags["demo"] == shop.digest(shop.good)
+
+
+def test_a_tag_that_is_missing_for_a_moment_sends_nobody_one_too_far(shop: Shop) -> None:
+    """A registry of several replicas: one of them does not have the image yet."""
+    path = f"manifests/commit-{shop.good[:7]}"
+    gone: dict[str, Any] = {"status": 404, "method": "HEAD", "path": path}
+    shop.place.proxy.add(Fault("status", **gone))
+    ran = shop.run("rollback").ended()
+    assert shop.tags["latest"] == shop.digest(shop.good), ran.shown
+    shop.place.retag({"latest": shop.digest(shop.bad)})
+    shop.place.untag(f"withdrawn-{shop.bad[:7]}")
+    before = shop.tags
+    shop.place.proxy.add(Fault("status", times=None, **gone))
+    ran = shop.run("rollback").ended(5)
+    assert f"commit-{shop.good[:7]} is listed, and is not there" in ran.errors[0]
+    assert shop.tags == before

@@ -15,6 +15,7 @@ from support.machine import PROGRAM, Machine
 from support.many_tags import DAY, ImageMaker, commit_days, docker_hub
 from support.registries import OURS, LocalRegistry, find_registry
 from support.repositories import Project
+from support.servers.faults import Fault
 from support.servers.registry import Registry
 
 CONFIG = """services:
@@ -62,6 +63,16 @@ class TestRegistry:
         assert f"commit {second} made it 3.0 times as large" in ran.log
         assert "```mermaid" in ran.summary
         assert "| <code>latest</code> |" in ran.summary
+
+    @pytest.mark.parametrize("command", ["tags", "prune"])
+    def test_an_emptiness_is_not_believed_at_once(
+        self, machine: Machine, stock: ImageMaker, project: Project, command: str
+    ) -> None:
+        (only,) = commit_days(project, 5)
+        stock.tag({f"commit-{only}": stock.image("one"), "latest": stock.image("one")})
+        machine.place.proxy.add(Fault("status", status=404, path="tags/list"))
+        ran = machine.call(machine.runner(command=command)).ended()
+        assert f"commit-{only}" in ran.log
 
     def test_what_is_asked(self, machine: Machine, stock: ImageMaker, project: Project) -> None:
         """One listing, one HEAD a tag, one GET an image: no commit is looked up by its image."""

@@ -104,6 +104,12 @@ class FakeRegistry:
             known = (reference.repository, reference.target) in self.store.images
             return reference.target if known else None
 
+    def confirm(self, reference: Reference, digest: Digest) -> None:
+        with self._request("confirm", reference):
+            assert isinstance(reference.target, Tag)
+            if self.store.tagged.get((reference.repository, reference.target)) != digest:
+                raise Failure(Kind.UNVERIFIED, f"{reference} holds another image.", "Run again.")
+
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         if (repository, digest) not in self._read:
             with self._request("inspect", Reference(repository, digest)):
