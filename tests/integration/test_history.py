@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,73 @@ def test_a_repository_that_may_not_be_seen_is_not_taken_for_an_empty_one(
     ):
         with pytest.raises(Failure, match="does not let this run read"):
             ask()
+
+
+MALFORMED = {
+    "null": b"null",
+    "a list": b"[]",
+    "an empty object": b"{}",
+    "a word": b'"ahead"',
+    "a page": b"<html>Unicorn!</html>",
+    "another status": b'{"status": 5}',
+    "a status that is none": b'{"status": "sideways"}',
+    "no commits": b'{"status": "ahead", "commits": null, "object": null, "sha": null}',
+    "what is no commit": b'{"status": "ahead", "commits": [{"sha": 1, "parents": 2}], "sha": "x"}',
+    "another's commit": b'{"sha": "%s", "object": {"type": "commit", "sha": 7}}' % (b"f" * 40),
+    "a chain of tags": b'{"object": {"type": "tag", "sha": "%s"}}' % (b"a" * 40),
+    "depth": b"[" * 200_000,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("answer", MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize("question", ["relation", "newer", "ancestors", "git_tag", "resolve"])
+def test_an_answer_of_another_shape_is_never_a_no(
+    tree: Tree, history: GitHubHistory, github: FaultProxy, question: str, answer: bytes
+) -> None:
+    asked: dict[str, Callable[[], object]] = {
+        "relation": lambda: history.relation(tree.one, tree.four),
+        "newer": lambda: list(history.newer(tree.one, "main")),
+        "ancestors": lambda: list(history.ancestors(tree.four)),
+        "git_tag": lambda: history.git_tag("v1"),
+        "resolve": lambda: history.resolve(tree.one.sha[:9]),
+    }
+    if question == "relation" and answer.startswith(b'{"status": "ahead"'):
+        return  # The commits are not looked at.
+    github.add(Fault("status", status=200, body=answer, times=None))
+    with pytest.raises(Failure) as failure:
+        asked[question]()
+    assert failure.value.kind is Kind.UNREACHABLE
+    assert "sends damaged answers, and the order of commits is not guessed" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (403, {"X-RateLimit-Remaining": "0"}),
+        (403, {"Retry-After": "60"}),
+        (429, {"Retry-After": "86400"}),
+        (429, {"X-RateLimit-Remaining": "0", "Retry-After": "3600"}),
+    ],
+)
+def test_a_limit_of_requests_is_told_at_once_and_as_what_it_is(
+    tree: Tree, history: GitHubHistory, github: FaultProxy, status: int, headers: dict[str, str]
+) -> None:
+    body = b'{"message": "You have exceeded a secondary rate limit."}'
+    fault = Fault("status", status=status, headers=headers, body=body, times=None)
+    github.add(fault)
+    with pytest.raises(Failure, match="limit of requests is used up") as failure:
+        history.relation(tree.one, tree.four)
+    assert failure.value.kind is Kind.UNREACHABLE
+    assert fault.fired == 1, "a day is not waited for"
+
+
+def test_that_two_commits_cannot_be_compared_is_no_proof_that_none_is_newer(
+    tree: Tree, history: GitHubHistory, github: FaultProxy
+) -> None:
+    github.add(Fault("status", status=404, path="/compare/", body=b'{"message": "Not Found"}'))
+    assert list(history.newer(tree.one, "main")) == [tree.four, tree.merge, tree.two]
+    gone = {"status": 404, "path": "/compare/", "body": b'{"message": "Not Found"}'}
+    github.add(Fault("status", times=None, **gone))  # type: ignore[arg-type]
+    with pytest.raises(Failure, match="does not compare commits that it has"):
+        history.newer(tree.one, "main")
