@@ -16,7 +16,7 @@ from feastflow_registry.config import file
 from feastflow_registry.config.schema import ServiceModel
 from feastflow_registry.model.errors import Kind
 
-PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 README = (ROOT / "README.md").read_text()
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 CALLER: dict[str, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
@@ -146,3 +146,18 @@ def test_the_tree_names_every_module() -> None:
 def test_the_changelog_says_what_is_not_released_yet() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(r"(?m)^## \[Unreleased\]\n\n### \w+\n- \S", text)
+
+
+def test_every_cell_of_the_threat_model_has_a_test() -> None:
+    """A path in the last column; one without a folder is in that of the path before it."""
+    rows = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if "`" in line]
+    named = [cell for row in rows if row.startswith("|") for cell in [row.split("|")[-2]]]
+    paths = [each for cell in named for each in re.findall(r"`([\w/.:]+)`", cell)]
+    assert len(paths) > 20
+    folder = ""
+    for path in paths:
+        file, _, test = path.partition("::")
+        folder = file.rpartition("/")[0] or folder
+        place = ROOT / "tests" / folder / file.rpartition("/")[2]
+        assert place.exists(), path
+        assert not test or f"def {test}(" in place.read_text(), path
