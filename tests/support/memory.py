@@ -48,7 +48,7 @@ class Store:
     """What a registry holds.
 
     `corrupt`: the digests whose bytes no longer hash to them; `unlisted`: tags that are there, but
-    in no list yet.
+    in no list yet; `ghosts`: tags that are listed, but not there.
     """
 
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
@@ -57,6 +57,7 @@ class Store:
     created: dict[Digest, datetime] = field(default_factory=dict)
     corrupt: set[Digest] = field(default_factory=set)
     unlisted: set[str] = field(default_factory=set)
+    ghosts: set[Tag] = field(default_factory=set)
     readonly: bool = False
 
     def copy(self) -> Store:
@@ -135,7 +136,8 @@ class FakeRegistry:
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
         with self._request("tags", repository):
-            tags = sorted(tag for each, tag in self.store.tagged if each == repository)
+            held = {tag for each, tag in self.store.tagged if each == repository}
+            tags = sorted(held | self.store.ghosts)
             return tuple(tag for tag in tags if tag.value not in self.store.unlisted)
 
     def pull_limit(self, reference: Reference) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import runs_after_push
 from support.failures import fails
-from support.memory import Call
+from support.memory import Call, FakeRegistry
 from support.runs import (
     ELSEWHERE,
     SHOP,
@@ -497,3 +497,24 @@ class TestMeanwhile:
         with pytest.raises(Failure):
             carry_out(world, steps, before=meanwhile)
         assert [world.commit_at("latest", name) for name in ("one", "two")] == [C, C]
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_tag_that_is_listed_and_not_there_is_asked_for_again(comes_back: bool) -> None:
+    world = published(A, B, C)
+    tag = Tag(f"commit-{B.short}")
+    digest = world.store.tagged.pop((SHOP.repository, tag))
+    world.store.ghosts.add(tag)
+    registry = FakeRegistry(world.store)
+
+    def come_back(call: Call) -> None:
+        if comes_back and call.subject == f"ada/shop:{tag}":
+            world.store.tagged[SHOP.repository, tag] = digest
+
+    registry.after = come_back
+    app = world.app({"command": "rollback"}, registry=registry)
+    if comes_back:
+        assert shapes(rollback.plan(app).steps)[0] == f"ReuseImage {tag}"
+        return
+    with fails(f"{tag} is listed, and is not there", "name where to go", kind=Kind.UNREACHABLE):
+        rollback.plan(app)
