@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import json_object
@@ -107,6 +108,13 @@ def redact(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+class _Session(requests.Session):
+    """Follows no redirect, and so does not read the body of one, however long it is."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Look for no other address: requests would do so even where it is told not to follow."""
+
+
 @dataclass(slots=True)
 class Client:
     """Sends requests. ``deadline``: seconds for one request with all its retries.
@@ -125,7 +133,7 @@ class Client:
     secrets: Secrets = field(default_factory=Secrets)
     stop: Event = field(default_factory=Event)
     sent: int = 0
-    _session: requests.Session = field(default_factory=requests.Session)
+    _session: requests.Session = field(default_factory=_Session)
 
     def __post_init__(self) -> None:
         adapter = HTTPAdapter(max_retries=0)
@@ -174,7 +182,9 @@ class Client:
             if sink:  # A layer may have taken any time before it failed.
                 expires = self.clock() + self.deadline
             pause = min(_LONGEST_PAUSE, 0.5 * 2**attempt) * (0.5 + self.jitter() / 2)
-            pause = pause if failure.wait is None else failure.wait
+            if failure.wait is not None:
+                # No wait is believed twice, or a server that says 0 would be asked without pause.
+                pause = max(failure.wait, pause) if attempt else failure.wait
             if attempt == _MOST_TRIES - 1 or self.clock() + pause >= expires:
                 break
             self.sleep(pause)
@@ -239,6 +249,8 @@ class Client:
             else:
                 for chunk in self._pieces(answer, url, expires, least_speed=0):
                     data += chunk
+                    if len(data) > limit and answer.status_code in REDIRECTS:
+                        break  # Nobody looks at it: a short one is read to keep the connection.
                     if len(data) > limit:
                         raise _unreachable(url, f"sent more than {limit} bytes")
             return Response(answer.status_code, lower, bytes(data), url)
@@ -249,12 +261,13 @@ class Client:
         """Yield a body in pieces, as long as they come fast enough."""
         passed = 0
         try:
-            for chunk in answer.iter_content(_CHUNK):
+            # As it arrives: whoever waits for a whole piece waits for ever if the bytes only drip.
+            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
                 passed += len(chunk)
                 if self.clock() > expires + (passed / least_speed if least_speed else 0):
                     raise Transient(url, "did not answer in time")
                 yield chunk
-        except requests.exceptions.RequestException as error:
+        except HTTPError as error:
             # The sink may be sending these pieces on: this is no failure of that request.
             raise Transient(url, _reason(error)) from None
 
@@ -305,6 +318,7 @@ def _reason(error: Exception) -> str:
     names = {
         "ConnectTimeout": "did not accept a connection in time",
         "ReadTimeout": "did not answer in time",
+        "ReadTimeoutError": "did not answer in time",
         "SSLError": "its certificate is not trusted",
         "ProxyError": "the proxy did not connect",
     }

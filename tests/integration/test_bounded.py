@@ -1,0 +1,122 @@
+"""A server that never ends: what comes over the wire is bounded in size and in time."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import resource
+import time
+from collections.abc import Iterable, Iterator
+
+import pytest
+from support.servers.serving import CHUNK, Call, Server
+
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.registry.http import Client
+
+MEGABYTE = 1024 * 1024
+BOMB = gzip.compress(bytes(400 * MEGABYTE), 1)
+
+
+class Endless(Server):
+    """Answers with a status and a body that goes on for as long as somebody reads it."""
+
+    def __init__(self, status: int, pieces: Iterable[bytes], headers: dict[str, str]) -> None:
+        super().__init__()
+        self.status, self.pieces, self.headers = status, pieces, headers
+        self.sent = 0
+
+    def respond(self, call: Call) -> None:
+        head = {"Content-Length": "1500000000", **self.headers}
+        call.wfile.write(call.head(self.status, head.items()))
+        for piece in self.pieces:
+            call.wfile.write(piece)
+            self.sent += len(piece)
+
+
+def client(deadline: float = 60.0) -> Client:
+    return Client(
+        clock=time.monotonic,
+        wall=time.time,
+        sleep=lambda _: None,
+        jitter=lambda: 0.5,
+        deadline=deadline,
+    )
+
+
+def flood() -> Iterable[bytes]:
+    return itertools.repeat(bytes(CHUNK))
+
+
+def test_the_body_of_a_redirect_is_not_read_to_its_end() -> None:
+    with Endless(307, flood(), {"Location": "/elsewhere"}) as server:
+        answer = client().send("GET", f"{server.url}/v2/")
+        assert answer.status == 307
+        assert answer.headers["location"] == "/elsewhere"
+        server.forget()
+    assert server.sent < 64 * MEGABYTE
+
+
+@pytest.mark.parametrize("status", [200, 404, 403, 500])
+def test_nor_is_any_other(status: int) -> None:
+    with Endless(status, flood(), {}) as server:
+        with pytest.raises(Failure, match="sent more than 65536 bytes") as failure:
+            client().send("GET", f"{server.url}/v2/")
+        server.forget()
+    assert failure.value.kind is Kind.UNREACHABLE
+    assert server.sent < 64 * MEGABYTE
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    headers = {"Content-Encoding": "gzip", "Content-Length": str(len(BOMB))}
+    with Endless(200, [BOMB], headers) as server:
+        with pytest.raises(Failure, match="sent more than 65536 bytes"):
+            client().send("GET", f"{server.url}/v2/")
+        server.forget()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 200 * 1024, "kibibytes"
+
+
+class Drip:
+    """One byte after the other, for each request anew."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            time.sleep(0.01)
+            yield b"x"
+
+
+def swallow(pieces: Iterator[bytes]) -> None:
+    """Read a layer."""
+    for _ in pieces:
+        pass
+
+
+@pytest.mark.parametrize("status", [200, 307, 404])
+def test_a_body_that_drips_is_given_up(status: int) -> None:
+    """As long as its bytes come one by one, no read of them times out."""
+    with Endless(status, Drip(), {}) as server:
+        with pytest.raises(Failure, match="did not answer in time") as failure:
+            client(deadline=0.5).send("GET", f"{server.url}/v2/")
+        server.forget()
+    assert failure.value.kind is Kind.UNREACHABLE
+
+
+def test_a_layer_that_drips_is_given_up() -> None:
+    with Endless(200, Drip(), {}) as server:
+        with pytest.raises(Failure, match="did not answer in time"):
+            client(deadline=0.5).send("GET", f"{server.url}/v2/", sink=swallow)
+        server.forget()
+
+
+@pytest.mark.parametrize("asked", ["0", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_a_server_that_asks_for_no_wait_is_not_asked_without_pause(asked: str) -> None:
+    slept: list[float] = []
+    with Endless(503, [], {"Retry-After": asked, "Content-Length": "0"}) as server:
+        http = client()
+        http.sleep = slept.append
+        with pytest.raises(Failure, match="answered 503, 6 times"):
+            http.send("GET", f"{server.url}/v2/")
+    assert slept[0] == 0
+    assert all(pause > 0.5 for pause in slept[1:]), slept
