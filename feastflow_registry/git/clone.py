@@ -27,6 +27,26 @@ _DEEP = 101
 _MOST_REVISIONS = 20_000
 _LAST_SECOND = 253_402_300_799  # Of the year 9999.
 _PART = 1024 * 1024
+_SETTINGS = {
+    "color.ui": "false",
+    "core.checkStat": "default",
+    "core.fileMode": "true",
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.ignoreStat": "false",
+    "core.trustctime": "true",
+    "core.untrackedCache": "false",
+    "i18n.logOutputEncoding": "UTF-8",
+    "log.showSignature": "false",
+}
+"""What a configuration could make git overlook, run or write otherwise, and how it is here.
+
+https://git-scm.com/docs/git-config
+"""
+_ALONE = (
+    *("--no-optional-locks", "--no-replace-objects"),
+    *(word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +279,7 @@ class Git:
         return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
     def _bytes(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        command = ["git", "--no-optional-locks", "-C", str(self.workspace), *arguments]
+        command = ["git", *_ALONE, "-C", str(self.workspace), "--work-tree=.", *arguments]
         try:
             return subprocess.run(
                 command,

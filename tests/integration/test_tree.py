@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -171,10 +172,6 @@ def test_what_a_sparse_checkout_leaves_out_is_not_there(checkout: WorkingCopy) -
 UNSEEN: dict[str, tuple[Edit, ...]] = {
     "a file that others may read no more": (Mode("web/a", 0o600),),
     "a folder that others may enter no more": (Mode("web/deep", 0o700),),
-    "a program where git looks at no modes": (
-        Command(("config", "core.fileMode", "false")),
-        Mode("web/a", 0o755),
-    ),
     "an untracked file": (Write("web/new", b""),),
     "an ignored file": (Lines(".git/info/exclude", ("new",)), Write("web/new", b"")),
     "an empty folder": (Special("web/deep/new"),),
@@ -243,3 +240,74 @@ def test_what_git_is_told_not_to_look_at_is_refused(checkout: WorkingCopy, how: 
     commit = Commit(checkout.commit(everything=True))
     Hide("web/a", how, b"new").to(checkout)
     assert look(checkout, commit) == {}
+
+
+MISLEADING = [
+    ("core.fileMode", "false"),
+    ("core.trustctime", "false"),
+    ("core.checkStat", "minimal"),
+    ("core.ignoreStat", "true"),
+    ("core.fsmonitor", "true"),
+    ("color.ui", "always"),
+    ("i18n.logOutputEncoding", "UTF-16"),
+    ("log.showSignature", "true"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), MISLEADING, ids=str)
+def test_no_configuration_makes_git_overlook_a_change(
+    project: Project, git: Git, name: str, value: str
+) -> None:
+    program = project.folder / "program"
+    commit = Commit(project.commit({"program": "one"}))
+    # Older than the index, or git would compare its content in any case.
+    os.utime(program, (hour_ago := time.time() - 3600, hour_ago))
+    project.git("config", name, value)
+    project.git("update-index", "--refresh")
+    git.ensure(commit)
+    assert git.checkout("main").head == commit
+    assert next(each.commit for each in git.revisions()) == commit
+    program.chmod(0o755)
+    with pytest.raises(Failure, match="tracked files differ"):
+        git.ensure(commit)
+    program.chmod(0o644)
+    before = program.stat()
+    while int(time.time()) == int(before.st_ctime):  # Git compares whole seconds.
+        time.sleep(0.01)
+    program.write_text("two")
+    os.utime(program, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(Failure, match="tracked files differ"):
+        git.ensure(commit)
+
+
+def test_another_work_tree_is_not_looked_at(project: Project, git: Git, tmp_path: Path) -> None:
+    commit = Commit(project.commit({"program": "one"}))
+    clean = project.clone(tmp_path / "clean")
+    project.git("config", "core.worktree", str(clean))
+    (project.folder / "program").write_text("two")
+    with pytest.raises(Failure, match="tracked files differ"):
+        git.ensure(commit)
+
+
+def test_a_commit_that_is_replaced_is_still_the_commit(project: Project, git: Git) -> None:
+    real = Commit(project.commit({"program": "one"}))
+    other = project.commit({"program": "two"})
+    project.git("replace", real.sha, other)
+    project.git("reset", "--quiet", "--hard", real.sha)
+    assert (project.folder / "program").read_text() == "two"
+    with pytest.raises(Failure, match="tracked files differ"):
+        git.ensure(real)
+
+
+def test_a_program_of_the_configuration_is_not_run(
+    project: Project, git: Git, tmp_path: Path
+) -> None:
+    spy = tmp_path / "spy"
+    spy.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    spy.chmod(0o755)
+    project.git("config", "core.fsmonitor", str(spy))
+    commit = Commit(project.commit(push=False))
+    (tmp_path / "ran").unlink(missing_ok=True)
+    git.ensure(commit)
+    git.tree()
+    assert not (tmp_path / "ran").exists()
