@@ -31,7 +31,7 @@ from feastflow_registry.config.command_line import PREFIX, child_environ, find_f
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import Command, RunState
-from feastflow_registry.model.secrets import Secrets
+from feastflow_registry.model.secrets import SHORTEST, Secrets
 from feastflow_registry.registry.http import Client
 from feastflow_registry.report import markdown, runner
 from feastflow_registry.report.journal import Journal
@@ -82,6 +82,8 @@ def _obey_signals(stop: Event) -> None:
 
     def interrupt(number: int, _: object) -> None:
         stop.set()
+        for each in (signal.SIGINT, signal.SIGTERM):  # What is left to say is said whole.
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
 
     signal.signal(signal.SIGTERM, interrupt)
@@ -132,8 +134,8 @@ def _run(
         return RunReport()
     checked = inputs.read(request, workspace)
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
-    _mask(log, list(secret_lines))
-    http.secrets.learn(checked.variables.values())
+    _mask(log, [line for line in secret_lines if len(line) >= SHORTEST])
+    http.secrets.learn([*checked.variables.values(), *checked.file_secrets])
     for warning in checked.warnings:
         log.warning(warning)
     if checked.credential:

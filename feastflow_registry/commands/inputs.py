@@ -24,6 +24,7 @@ from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import Commit, RegistryHost, is_loopback
 from feastflow_registry.model.run import DEPENDABOT, RefKind, Run
 from feastflow_registry.model.services import Secret, Service, Where, check_together, select
+from feastflow_registry.model.wording import some
 from feastflow_registry.tags import gate
 
 _SECRET_LIMIT = 1024 * 1024
@@ -58,7 +59,8 @@ class Inputs:
 
     ``services``: those to work on; ``all_services``: also those that they may be built from;
     ``variables``: the values of the build secrets that are variables; ``github_api``: the address
-    of GitHub's REST API; ``warnings``: what has to be said aloud.
+    of GitHub's REST API; ``warnings``: what has to be said aloud; ``file_secrets``: the contents of
+    the build secrets that are files.
     """
 
     settings: Settings
@@ -70,6 +72,7 @@ class Inputs:
     variables: Mapping[str, str] = field(repr=False)
     github_api: str
     warnings: tuple[str, ...] = ()
+    file_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Workspace(Protocol):
@@ -145,7 +148,8 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         all_services=described.all_services,
         variables=described.variables,
         github_api=_github_api(request.environ),
-        warnings=(str(withheld),) if withheld else (),
+        warnings=(*((str(withheld),) if withheld else ()), *described.warnings),
+        file_secrets=described.file_secrets,
     )
 
 
@@ -164,8 +168,8 @@ def _withhold(
     is_from_file = config and "registry" in config.policy and "registry" not in request.given
     if not config or not is_from_file or options.registry.is_docker_hub or not current.in_runner:
         return None
-    if not gate.permit(options, current).push:
-        why = "this run may not push"
+    if not _may_push(request, current):
+        why = "no input lets this run push"
     elif current.foreign:
         why = "what is checked out is not this run's commit"
     elif not workspace.is_committed(config.name):
@@ -178,6 +182,13 @@ def _withhold(
         "sent there.",
         "Name the registry in the input registry.",
     )
+
+
+def _may_push(request: Request, current: Run) -> bool:
+    """Whether the workflow, or GitHub, lets this run push; a file of the checkout is not asked."""
+    branches = request.given.get("branches") or current.default_branch
+    stated = {"branches": branches, "git_tags": request.given.get("git_tags", "")}
+    return gate.permit(settings.parse(stated), current).push
 
 
 def _refuse_token(texts: Mapping[str, str], forms: Iterable[str]) -> None:
@@ -237,8 +248,7 @@ def _read_run(request: Request, workspace: Workspace, main: str) -> Run:
     if described.ref.kind is RefKind.TAG:
         commit = workspace.peel(described.checkout)
         described = replace(described, commit=commit, checkout=commit)
-    foreign = run.is_foreign(checkout, described.checkout, described.source)
-    return replace(described, foreign=foreign)
+    return replace(described, foreign=checkout.head != described.checkout)
 
 
 def _read_payload(path: str) -> str:
@@ -266,6 +276,8 @@ class _Described:
     services: tuple[Service, ...]
     all_services: tuple[Service, ...]
     variables: Mapping[str, str]
+    file_secrets: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +299,11 @@ class _ServiceReader:
         where = source.where if source else _input
         problems = list(check_together(services, where))
         variables: dict[str, str] = {}
+        contents: list[str] = []
         if self.settings.command.builds:
             problems += self.workspace.check_files(services, where)
             problems += check_options(services, self.settings)
-            problems += self._read_secrets(services, where, variables)
+            problems += self._read_secrets(services, where, variables, contents)
         chosen: tuple[Service, ...] = ()
         try:
             chosen = select(services, self.settings.services)
@@ -299,8 +312,15 @@ class _ServiceReader:
         if problems:
             raise Failure.of(Kind.INPUT, problems)
         bounded = {each.name: self._bounded(each, variables) for each in services}
+        chosen = tuple(bounded[each.name] for each in chosen)
+        lost = [each.name for each in services if each.check and not bounded[each.name].check]
+        warnings = (f"The check of {some(lost)} is not run: it is a file's, beside secrets.",)
         return _Described(
-            tuple(bounded[each.name] for each in chosen), tuple(bounded.values()), variables
+            chosen,
+            tuple(bounded.values()),
+            variables,
+            tuple(contents),
+            warnings if lost and self.settings.command.builds else (),
         )
 
     def _bounded(self, service: Service, variables: Mapping[str, str]) -> Service:
@@ -358,7 +378,11 @@ class _ServiceReader:
             )
 
     def _read_secrets(
-        self, services: Iterable[Service], where: Where, variables: dict[str, str]
+        self,
+        services: Iterable[Service],
+        where: Where,
+        variables: dict[str, str],
+        contents: list[str],
     ) -> Iterator[Problem]:
         """Take the values of the build secrets that this run may give away."""
         values = {**self.request.environ, **self.request.hidden}
@@ -369,6 +393,7 @@ class _ServiceReader:
                     with suppress(Failure):
                         content = self.workspace.read(secret.file, most=_SECRET_LIMIT) or b""
                         value = content.decode("utf-8", "replace")
+                    contents.append(value)
                 problem = self._forbid(secret, value)
                 if problem:
                     place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
@@ -410,7 +435,7 @@ class _ServiceReader:
         if not self.run or not self._in_runner:
             return True
         is_own = self.run.actor != DEPENDABOT and not self.run.foreign
-        return is_own and gate.permit(self.settings, self.run).push
+        return is_own and _may_push(self.request, self.run)
 
     @property
     def _in_runner(self) -> bool:

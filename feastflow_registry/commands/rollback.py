@@ -204,7 +204,8 @@ class WayBack:
     def back(self, held: Mapping[Service, Chosen]) -> list[Return]:
         """Send every service back to before the newest commit that any of them holds."""
         bad = self._newest(held)
-        done = self._taken_back(held, bad)
+        # Only of a tag that follows main is it known that it held what was published next.
+        done = self._taken_back(held, bad) if self.follows else []
         if done:
             return done
         affected = [service for service, chosen in held.items() if chosen.commit == bad]
@@ -267,8 +268,8 @@ class WayBack:
     def _good(self, commit: Commit, service: Service) -> Chosen | None:
         """A commit's image of a service, if it is published and not withdrawn.
 
-        Raises an unreachable failure if its tag is listed, and is not there: who believes that goes
-        one too far back.
+        Raises an unreachable failure if its tag is listed but is not there: without it, the tag
+        would go one image too far back.
         """
         chosen = self._chooser.published(service.repository, commit)
         tag = self.surveyor.commit_tags.of(commit)

@@ -219,7 +219,7 @@ def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
     current = next(reversed(parents), "")
     while current in parents:
         found.append(Commit.parse(current))
-        current = (parents[current] or [""])[0]
+        current = (parents.pop(current) or [""])[0]  # No commit is its own ancestor.
     return found
 
 

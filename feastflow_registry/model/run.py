@@ -56,8 +56,7 @@ class Ref:
 class Run:
     """One run. ``commit`` names the image; ``checkout`` is what HEAD must be for a push.
 
-    ``foreign``: what is checked out is neither that nor on the repository's own main branch, so
-    that anybody may have written it.
+    ``foreign``: something else is checked out, which anybody may have written.
     """
 
     event: str
@@ -74,6 +73,7 @@ class Run:
     attempt: int = 1
     on_remote_main: bool = False
     foreign: bool = False
+    default_branch: str = ""
 
     @property
     def in_runner(self) -> bool:
@@ -96,12 +96,6 @@ def from_checkout(checkout: Checkout) -> Run:
     )
 
 
-def is_foreign(checkout: Checkout, commit: Commit, source: str) -> bool:
-    """Whether somebody else's code may be checked out: a fork's main is named as ours is."""
-    is_main = checkout.on_remote_main and source_url(checkout.remote).lower() == source.lower()
-    return checkout.head != commit and not is_main
-
-
 def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) -> Run:
     """Describe a run in GitHub Actions. Raises an input failure on what GitHub never sends."""
     event = _variable(environ, "GITHUB_EVENT_NAME", _EVENT)
@@ -112,6 +106,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
     named = built
     if event.startswith("pull_request"):
         named = Commit.read(_within(body, "pull_request", "head", "sha")) or built
+    default = _within(body, "repository", "default_branch")
     run = environ.get("GITHUB_RUN_ID", "")
     attempt = environ.get("GITHUB_RUN_ATTEMPT", "")[:9]
     return Run(
@@ -127,6 +122,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
         deleted=body.get("deleted") is True,
         run_url=f"{server}/{repository}/actions/runs/{run}" if run.isdecimal() else "",
         attempt=int(attempt) if attempt.isdecimal() else 1,
+        default_branch=default if isinstance(default, str) else "",
     )
 
 

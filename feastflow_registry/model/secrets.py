@@ -14,6 +14,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from threading import Lock
 
 SHORTEST = 8
@@ -22,6 +23,8 @@ HIDDEN = "***"
 CUT = "…"
 """What ends a text that was shortened."""
 _TELLING = 3
+_BEGINNING = 12
+"""Characters of a secret that give it away, wherever they stand."""
 _NOTHING = re.compile(r"(?!)")
 
 
@@ -54,10 +57,21 @@ class Secrets:
     def hide(self, text: str) -> str:
         """The text with three stars for each form of each secret, whole or cut off."""
         text = self._pattern.sub(HIDDEN, text)
+        text = self._hide_beginnings(text)
         if CUT not in text:
             return text
         *parts, last = text.split(CUT)
         return CUT.join([*map(self._hide_end, parts), last])
+
+    def _hide_beginnings(self, text: str) -> str:
+        """Hide as much as is there of forms that were cut off somewhere, the most of one first."""
+        while True:
+            long = (form for form in self._forms if len(form) > _BEGINNING)
+            spans = [_find(form, text) for form in long if form[:_BEGINNING] in text]
+            if not spans:
+                return text
+            start, end = max(spans, key=lambda span: span[1] - span[0])
+            text = text[:start] + HIDDEN + text[end:]
 
     def _hide_end(self, text: str) -> str:
         """Hide what a text ends with, if a form of a secret begins so."""
@@ -76,7 +90,9 @@ def forms(secret: str) -> Iterator[str]:
     """
     escaped = json.dumps(secret)[1:-1]
     quoted = urllib.parse.quote(secret, safe="")
-    yield from {secret, escaped, quoted, quoted.replace("%20", "+"), quoted.lower()}
+    lower = re.sub("%..", lambda found: found[0].lower(), quoted)
+    yield from {secret, escaped, quoted, quoted.replace("%20", "+"), lower}
+    yield urllib.parse.quote(secret)
     data = secret.encode("utf-8", "surrogateescape")
     yield from (data.hex(), data.hex().upper())
     for text in {data, escaped.encode(), base64.b64encode(data)}:
@@ -84,6 +100,13 @@ def forms(secret: str) -> Iterator[str]:
             encoded = base64.b64encode(b"\0" * offset + text).decode()
             inner = encoded[-(-offset * 4 // 3) : (offset + len(text)) * 4 // 3 - 1]
             yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+def _find(form: str, text: str) -> tuple[int, int]:
+    """Where a form begins in a text, and where it ends or goes on otherwise."""
+    start = text.index(form[:_BEGINNING])
+    pairs = zip(form, text[start:], strict=False)
+    return start, start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _escaped(form: str) -> str:

@@ -291,7 +291,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return float(text[:9])
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -304,7 +304,8 @@ def _refuse_exhausted(response: Response) -> None:
     if response.status != 429 or remaining.partition(";")[0] != "0":
         return
     count, _, window = response.headers.get("ratelimit-limit", "").partition(";w=")
-    hours = f" in {int(window) / 3600:g} hours" if window.isdigit() else ""
+    told = window[:9] if window.isascii() and window.isdigit() else ""
+    hours = f" in {int(told) / 3600:g} hours" if told else ""
     raise Failure(
         Kind.REFUSED,
         f"the pull limit of {urlsplit(response.url).hostname} is used up: "

@@ -43,7 +43,7 @@ class RunnerLog:
 
     def say(self, text: str) -> None:
         """Write one line of our own, never one that begins as a command does."""
-        line = one_line(text)
+        line = one_line(self.hide(text))
         with self._writing:
             self._resume()
             # The runner trims a line before it looks for a command.
@@ -51,6 +51,7 @@ class RunnerLog:
 
     def quote(self, line: str) -> None:
         """Write one line of somebody else's, while the runner obeys nothing."""
+        line = self.hide(line)
         with self._writing:
             if not self._stopped:
                 self._stopped = self.word()
@@ -98,12 +99,13 @@ class RunnerLog:
                 for line in text.splitlines():
                     self.say(f"{kind}: {line}")
                 return
-            self._command(kind, "\n".join(one_line(line) for line in text.splitlines()))
+            lines = self.hide(text).splitlines()
+            self._command(kind, "\n".join(one_line(line) for line in lines))
 
     def _command(self, name: str, value: str) -> None:
         with self._writing:
             self._resume()
-            self._write(f"::{name}::{_data(value)}")
+            self._write(f"::{name}::{_data(self.hide(value))}")
 
     def _resume(self) -> None:
         if self._stopped:

@@ -28,18 +28,18 @@ class TerminalLog:
 
     def say(self, text: str) -> None:
         """Write one line of our own."""
-        self._write(one_line(text))
+        self._write(self._line(text))
 
     def quote(self, line: str) -> None:
         """Write one line of somebody else's, dimmed and without its control characters."""
-        self._write(self._paint("dim", f"  {one_line(line)}"))
+        self._write(self._paint("dim", f"  {self._line(line)}"))
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
         """Head the lines written inside; other threads wait until they are all there."""
         with self._writing:
             self._write("═" * _WIDTH)
-            self._write(self._paint("bold", one_line(title)))
+            self._write(self._paint("bold", self._line(title)))
             try:
                 yield
             finally:
@@ -47,21 +47,24 @@ class TerminalLog:
 
     def notice(self, text: str) -> None:
         """Point out something that may surprise."""
-        self._write(self._paint("yellow", f"ℹ  {one_line(text)}"))  # noqa: RUF001  It is meant.
+        self._write(self._paint("yellow", f"ℹ  {self._line(text)}"))  # noqa: RUF001  It is meant.
 
     def warning(self, text: str) -> None:
         """Point out something that is probably not wanted."""
-        self._write(self._paint("yellow", f"⚠  {one_line(text)}"))
+        self._write(self._paint("yellow", f"⚠  {self._line(text)}"))
 
     def fail(self, cause: str, fix: str) -> None:
         """Say what failed, and what to do."""
         with self._writing:
-            self._write(self._paint("red", f"✗  {one_line(cause)}"))
-            self._write(f"   {one_line(fix)}")
+            self._write(self._paint("red", f"✗  {self._line(cause)}"))
+            self._write(f"   {self._line(fix)}")
 
     def seize(self) -> None:
         """Write on, whatever other threads are in the middle of: the run was interrupted."""
         self._writing = RLock()
+
+    def _line(self, text: str) -> str:
+        return one_line(self.hide(text))
 
     def _paint(self, colour: str, text: str) -> str:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour else text

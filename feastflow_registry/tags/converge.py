@@ -16,7 +16,7 @@ from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import (
     Action,
     CarryImage,
@@ -33,6 +33,7 @@ from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.move import Tagger, Transfer, unverified
+from feastflow_registry.tags.survey import Surveyor
 
 _ROUNDS = 5
 
@@ -132,8 +133,11 @@ class Convergence:
             commit, digest = final or newest[step.service, branch]
             settled = state.current[step.reference] == digest
             own = state.proven[step.service]
-            good = good_before(step.service) if settled and digest == own and not final else None
-            if good and self._resolve(step.reference) == own:
+            # What was there already may have been withdrawn before, and brought back on purpose.
+            unsure = settled and digest == own and not step.held
+            good = good_before(step.service) if unsure and not final else None
+            is_own = good is not None and self._resolve(step.reference) == own
+            if good and is_own and not is_final(tagger.surveyor, step):
                 note = f"{self.plan.commit.short} was withdrawn by a rollback"
                 yield tagger.set(replace(step, rule=Rule.FORCE), good, own, note)
                 continue
@@ -160,6 +164,15 @@ class Convergence:
         repository = step.service.repository
         digest = self.tagger.surveyor.find_published(repository, commit) if commit else None
         return (commit, digest) if commit and digest else None
+
+
+def is_final(surveyor: Surveyor, step: MoveTag) -> bool:
+    """Whether a tag became final: then it stays, even with an image that was withdrawn."""
+    marker = Reference(step.service.repository, frozen_marker(step.tag))
+    if step.tag == LATEST:
+        return False
+    named = surveyor.history.git_tag(step.tag.value)
+    return named is not None or surveyor.registry.resolve(marker) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +219,7 @@ class Transferred:
             moves = [each for each in self.transfer.plan.moves if each.rule is not Rule.COMMIT]
             written = [each for each in moves if each.reference in state.current]
             meanwhile = self._look(written)
-            for outcomes in spread(partial(self._settle, meanwhile), written):
+            for outcomes in results(attempt(partial(self._settle, meanwhile), written)):
                 for outcome in outcomes:
                     settled = False
                     yield outcome
@@ -230,33 +243,43 @@ class Transferred:
 
     def _is_withdrawn(self, source: tuple[Repository, Published]) -> bool:
         repository, image = source
-        commit = image.revision or self.transfer.plan.commit
-        return self.transfer.surveyor(repository).is_withdrawn(repository, commit, image)
+        if image.revision is None:  # No mark names what nobody knows the commit of.
+            return False
+        return self.transfer.surveyor(repository).is_withdrawn(repository, image.revision, image)
 
     def _settle(self, meanwhile: _Meanwhile, step: MoveTag) -> list[Outcome]:
         """Move one tag on, or back, if what happened meanwhile asks for it."""
         tagger = self.transfer.tagger(step.service)
         written = self.transfer.state.current[step.reference]
-        better = self._newer(step, meanwhile)
-        if better is None and self._image(step.service) in meanwhile.withdrawn:
-            better = self._before(step, tagger.commit, written)
-        if better is None or better[0] == written:
+        state = self.transfer.state
+        newer = self._newer(step, meanwhile)
+        if newer:
+            commit, digest = newer
+            rule = Rule.FORWARD if step.tag == LATEST else Rule.MILESTONE
+            if digest == written or (step.reference, digest) in state.declined:
+                return []
+            note = f"commit {commit.short} is newer"
+            return [tagger.advance(replace(step, rule=rule), commit, digest, note)]
+        before = None
+        if self._image(step.service) in meanwhile.withdrawn:
+            before = self._before(step, tagger.commit, written)
+        if before is None or before[0] == written:
             return []
-        digest, note = better
+        digest, note = before
         current = tagger.surveyor.registry.resolve(step.reference)
-        if current != written:  # Somebody else's by now, who looks again as we do.
+        # Somebody else's by now, who looks again as we do; or final, which is nobody's.
+        if current != written or is_final(tagger.surveyor, step):
             return []
         return [tagger.set(replace(step, rule=Rule.FORCE), digest, current, note)]
 
-    def _newer(self, step: MoveTag, meanwhile: _Meanwhile) -> tuple[Digest, str] | None:
-        """The image of the newest commit that was published meanwhile."""
+    def _newer(self, step: MoveTag, meanwhile: _Meanwhile) -> tuple[Commit, Digest] | None:
+        """The newest commit that was published meanwhile, with its image."""
         since = step.since
         if since.commit is None:
             return None
         surveyor = self.transfer.surveyor(step.service.repository)
         unknown = [each for each in meanwhile.newer[since.commit] if each not in since.known]
-        found = surveyor.newest(step.service.repository, since.commit, unknown)
-        return (found[1], f"commit {found[0].short} is newer") if found else None
+        return surveyor.newest(step.service.repository, since.commit, unknown)
 
     def _before(self, step: MoveTag, commit: Commit, written: Digest) -> tuple[Digest, str] | None:
         """What a tag holds instead of an image that a rollback has withdrawn meanwhile."""

@@ -18,8 +18,11 @@ from feastflow_registry.model.tag_names import LATEST
 ALLOWED_EVENTS = frozenset(
     {"push", "workflow_dispatch", "schedule", "release", "repository_dispatch"}
 )
-UNPRIVILEGED = frozenset({"pull_request", "merge_group"})
-"""The events in which GitHub gives a fork's code no secret, and no right to write."""
+UNPRIVILEGED = frozenset({"pull_request"})
+"""The events in which GitHub gives a fork's code no secret, and no right to write.
+
+https://docs.github.com/en/actions/reference/security/secure-use
+"""
 _VERSION = re.compile(r"v?((0|[1-9]\d*)\.(0|[1-9]\d*)(?:\.\d+)?)(-[0-9A-Za-z.-]+)?")
 
 
@@ -57,12 +60,14 @@ def grant(settings: Settings, run: Run, *, has_credential: bool) -> Permission:
     Raises an input failure where a push is due and there is nothing to push with.
     """
     permission = permit(settings, run)
-    if not (permission.push and settings.command.writes) or has_credential or settings.dry_run:
+    if not (permission.push and settings.command.writes) or settings.dry_run:
         return permission
-    if run.actor == DEPENDABOT:
-        reason = "Dependabot's runs are given no secrets"
+    if run.in_runner and run.actor == DEPENDABOT:
+        reason = "Dependabot's runs publish nothing, whatever they are given"
         warning = f"Nothing is pushed: {reason}. The next run on main publishes."
         return Permission(False, False, reason, warning)
+    if has_credential:
+        return permission
     raise missing(settings.registry)
 
 

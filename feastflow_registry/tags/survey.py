@@ -204,7 +204,7 @@ class Surveyor:
         return None
 
     def good_before(self, repository: Repository, commit: Commit) -> tuple[Commit, Digest] | None:
-        """The nearest first parent before a commit that is published."""
+        """The nearest first parent before a commit that is published and not withdrawn."""
         for each in self.history.ancestors(commit):
             digest = self.find_published(repository, each)
             if digest:

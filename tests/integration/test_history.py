@@ -223,6 +223,8 @@ MALFORMED = {
     "what is no commit": b'{"status": "ahead", "commits": [{"sha": 1, "parents": 2}], "sha": "x"}',
     "another's commit": b'{"sha": "%s", "object": {"type": "commit", "sha": 7}}' % (b"f" * 40),
     "a chain of tags": b'{"object": {"type": "tag", "sha": "%s"}}' % (b"a" * 40),
+    "a commit that is its own parent": b'{"status": "ahead", "commits": [{"sha": "%s", "parents": '
+    b'[{"sha": "%s"}]}]}' % (b"a" * 40, b"a" * 40),
     "depth": b"[" * 200_000,
     "nothing": b"",
 }

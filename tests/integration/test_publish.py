@@ -21,7 +21,6 @@ RERUN = [
     "GET blobs/sha256:… 200",
     "HEAD manifests/sprint3 200",
     "HEAD manifests/latest 200",
-    "HEAD manifests/withdrawn-… 404",
 ]
 FIRST = [
     "HEAD manifests/commit-… 401",

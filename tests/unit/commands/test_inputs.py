@@ -101,12 +101,11 @@ class FakeWorkspace:
     folder: Path
     login_kept: Credential | None = None
     head: Commit = B
-    on_remote_main: bool = False
     committed: bool = True
 
     def checkout(self, main: str) -> Checkout:
         remote = "git@github.com:feastflow/shop.git"
-        return Checkout(self.head, MOMENT, "main", remote, self.on_remote_main)
+        return Checkout(self.head, MOMENT, "main", remote)
 
     def is_committed(self, path: str) -> bool:
         return self.committed
@@ -298,7 +297,7 @@ class TestARegistryThatAFileNames:
         assert found.credential is None
         assert found.settings.registry == RegistryHost("evil.example"), "reading goes on"
         [warning] = found.warnings
-        assert "feastflow.yml names the registry evil.example, and this run may not" in warning
+        assert "names the registry evil.example, and no input lets this run push" in warning
         assert "Name the registry in the input registry" in warning
 
     @pytest.mark.parametrize("event", NOT_PUSHING)
@@ -337,11 +336,16 @@ class TestARegistryThatAFileNames:
         with fails("evil.example", why):
             load(file, RUNNER, workspace=other, command="rollback")
 
-    def test_our_main_is_our_own_whatever_started_the_run(self, file: Path) -> None:
-        newer = FakeWorkspace(file, head=A, on_remote_main=True)
-        assert load(file, RUNNER, workspace=newer, command="tags").credential
-        elsewhere = {**RUNNER, "GITHUB_REPOSITORY": "mallory/shop"}
-        assert load(file, elsewhere, workspace=newer, command="tags").credential is None
+    def test_the_file_does_not_say_who_may_push(self, file: Path) -> None:
+        text = "registry: evil.example\nbranches: [topic]\nservices: {web: }\n"
+        (file / "feastflow.yml").write_text(text)
+        topic = {**RUNNER, "GITHUB_REF": "refs/heads/topic"}
+        assert load(file, topic, command="tags").credential is None
+        with fails("evil.example", "no input lets this run push"):
+            load(file, topic)
+        assert load(file, topic, command="tags", branches="topic").credential
+        (file / "event.json").write_text('{"repository": {"default_branch": "topic"}}')
+        assert load(file, topic, command="tags").credential, "GitHub says which one is the main"
 
 
 class TestVariablesThatAFileNames:
@@ -371,7 +375,9 @@ class TestVariablesThatAFileNames:
     @pytest.mark.parametrize("event", HOLDS_SECRETS)
     def test_nor_does_it_run_a_command_beside_its_secrets(self, file: Path, event: str) -> None:
         environ = {**RUNNER, "GITHUB_EVENT_NAME": event}
-        assert load(file, environ).services[0].check == ""
+        found = load(file, environ)
+        assert found.services[0].check == ""
+        assert found.warnings == ("The check of web is not run: it is a file's, beside secrets.",)
         assert load(file, environ, check="ours").services[0].check == "ours"
         asked = {**RUNNER, "GITHUB_EVENT_NAME": "pull_request"}
         assert load(file, asked).services[0].check == "scan"
@@ -408,9 +414,10 @@ class TestRun:
         with fails("there are no credentials to push to docker.io with"):
             load(folder, RUNNER, token="")
         assert load(folder, RUNNER, token="", dry_run="true").permission.push
-        dependabot = load(folder, {**RUNNER, "GITHUB_ACTOR": DEPENDABOT}, token="")
-        assert not dependabot.permission.push
-        assert "The next run on main publishes" in dependabot.permission.warning
+        for token in ("", TOKEN):  # Its pull requests are merged by its own command, too.
+            dependabot = load(folder, {**RUNNER, "GITHUB_ACTOR": DEPENDABOT}, token=token)
+            assert not dependabot.permission.push
+            assert "The next run on main publishes" in dependabot.permission.warning
 
     def test_the_address_of_github(self, folder: Path) -> None:
         assert load(folder).github_api == "https://api.github.com"

@@ -301,3 +301,42 @@ def test_what_is_withdrawn_meanwhile_and_held_nothing_before_is_a_conflict(world
     mark = f"withdrawn-{B.short}"
     with fails(f"{B.short} was withdrawn by a rollback while", "delete it", kind=Kind.CONFLICT):
         carry_out(world, steps, before=at_call(1, lambda: world.put(image(B), mark)))
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_milestone_that_becomes_final_meanwhile_stays(world: World, published: bool) -> None:
+    """Its git tag is published, and then a newer commit of main."""
+    world.put(world.store.images[SHOP.repository, world.own(A)], "sprint3")  # type: ignore[index]
+    steps = promote(world, B.short, "sprint3", milestone="sprint3")
+    assert shapes(steps)[1:] == ["MoveTag sprint3"]
+
+    def meanwhile() -> None:
+        world.history.git_tags["sprint3"] = B
+        if published:
+            world.run(B, git_tag="sprint3", milestone="sprint3").go()
+        world.run(C, milestone="sprint3").go()
+
+    carry_out(world, steps, before=at_call(1, meanwhile))
+    assert world.at("sprint3") == world.own(B)
+
+
+def test_one_that_is_withdrawn_when_it_is_final_stays_too(world: World) -> None:
+    world.put(world.store.images[SHOP.repository, world.own(A)], "sprint3")  # type: ignore[index]
+    steps = promote(world, B.short, "sprint3", milestone="sprint3")
+    assert shapes(steps)[1:] == ["MoveTag sprint3"]
+
+    def meanwhile() -> None:
+        world.history.git_tags["sprint3"] = B
+        world.put(image(B), f"withdrawn-{B.short}")
+
+    carry_out(world, steps, before=at_call(1, meanwhile))
+    assert world.at("sprint3") == world.own(B)
+
+
+def test_an_image_of_no_known_commit_is_left_where_it_was_put(world: World) -> None:
+    stray = image(None, source="")
+    world.put(stray, "stray")
+    steps = promote(world, "stray", "production")
+    mark = f"withdrawn-{D.short}"  # Of the commit at which the promotion runs.
+    carry_out(world, steps, before=at_call(1, lambda: world.put(image(D), mark)))
+    assert world.at("production") == stray.digest

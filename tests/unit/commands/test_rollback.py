@@ -518,3 +518,21 @@ def test_a_tag_that_is_listed_and_not_there_is_asked_for_again(comes_back: bool)
         return
     with fails(f"{tag} is listed, and is not there", "name where to go", kind=Kind.UNREACHABLE):
         rollback.plan(app)
+
+
+def test_what_was_brought_back_on_purpose_is_not_taken_away_by_a_re_run() -> None:
+    world = published(A, B)
+    carry_out(world, roll_back(world))
+    carry_out(world, roll_back(world, to=B.sha))
+    assert world.at("latest") == world.own(B)
+    world.publish(B)
+    assert world.at("latest") == world.own(B)
+
+
+def test_a_tag_that_follows_nothing_may_go_back_though_another_image_was_withdrawn() -> None:
+    world = published(A, B)
+    world.put(world.store.images[SHOP.repository, world.own(B)], "production")  # type: ignore[index]
+    world.publish(C)
+    carry_out(world, roll_back(world))
+    carry_out(world, roll_back(world, tag="production"))
+    assert world.at("production") == world.own(A)

@@ -13,7 +13,7 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.secrets import HIDDEN, SHORTEST, Secrets
 from feastflow_registry.report.markdown import cell
 
-TOKENS = ("dckr_pat_Ab-9_x+/=z", 'a"b\\c<&>|`*[]~@$d', "pässwört-ü", "9" * 60)
+TOKENS = ("ab%cd/ef+gh==", "dckr_pat_Ab-9_x+/=z", 'a"b\\c<&>|`*[]~@$d', "pässwört-ü", "9" * 60)
 SECRETS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=SHORTEST, max_size=80)
 
 
@@ -46,8 +46,14 @@ def test_nothing_is_left_wherever_it_stands(secret: str, before: str, after: str
 
 @pytest.mark.parametrize("size", [4, 9, 18])
 def test_hides_what_is_left_of_one_that_was_cut_off(size: int) -> None:
-    token = TOKENS[0]
+    token = TOKENS[1]
     assert secrets(token).hide(f"said {token[:size]}… and more") == f"said {HIDDEN}… and more"
+
+
+@pytest.mark.parametrize("size", [12, 25, 39])
+def test_hides_what_is_left_of_one_that_was_cut_anywhere(size: int) -> None:
+    token = "dckr_pat_0123456789abcdefghijklmnopqrstu"
+    assert secrets(token).hide(f"a tag {token[:size]!r}") == f"a tag '{HIDDEN}'"
 
 
 def test_learns_line_by_line_and_leaves_short_lines_alone() -> None:
