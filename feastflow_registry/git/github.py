@@ -215,12 +215,14 @@ def _reach(api_url: str, repository: str, token: str, retry: Retry) -> Repositor
 
 def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
     """Follow first parents from the newest commit, which GitHub lists last, as far as listed."""
-    found: list[Commit] = []
+    found: dict[str, Commit] = {}
     current = next(reversed(parents), "")
     while current in parents:
-        found.append(Commit.parse(current))
-        current = (parents.pop(current) or [""])[0]  # No commit is its own ancestor.
-    return found
+        if current in found:  # No commit is its own ancestor.
+            _no_answer()
+        found[current] = Commit.parse(current)
+        current = (parents[current] or [""])[0]
+    return list(found.values())
 
 
 class _DamagedError(Exception):

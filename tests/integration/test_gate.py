@@ -105,7 +105,7 @@ def test_dependabot_without_secrets_ends_green_and_warns(
 ) -> None:
     environ = machine.runner(actor="dependabot[bot]", token="", username="")
     ran = machine.call(environ).ended()
-    assert "::warning::Nothing is pushed: Dependabot's runs are given no secrets" in ran.log
+    assert "::warning::Nothing is pushed: Dependabot's runs publish nothing" in ran.log
     assert ran.outputs["pushed"] == "false"
     assert place.proxy.requests == ()
 
