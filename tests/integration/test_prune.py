@@ -31,7 +31,7 @@ POLICIES: Mapping[str, Mapping[str, str]] = {
     "little is kept": {"keep_days": "1", "keep_last": "1"},
     "many days": {"keep_days": "250", "keep_last": "1"},
     "many tags": {"keep_days": "1", "keep_last": "15"},
-    "a pattern": {"keep_days": "1", "keep_last": "1", "keep": "commit-*0*,commit-*a*"},
+    "a pattern": {"keep_days": "1", "keep_last": "1", "keep": "commit-[0-3]*,commit-*99*"},
 }
 POD = (
     "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: %s}]}\n"
