@@ -314,7 +314,7 @@ class _ServiceReader:
         bounded = {each.name: self._bounded(each, variables) for each in services}
         chosen = tuple(bounded[each.name] for each in chosen)
         lost = [each.name for each in services if each.check and not bounded[each.name].check]
-        warnings = (f"The check of {some(lost)} is not run: it is a file's, beside secrets.",)
+        warnings = (f"The check of {some(lost)} is not run here: name it in the input check.",)
         return _Described(
             chosen,
             tuple(bounded.values()),
@@ -324,15 +324,10 @@ class _ServiceReader:
         )
 
     def _bounded(self, service: Service, variables: Mapping[str, str]) -> Service:
-        """The service with what this run may give it: secrets, SSH agents and its check.
-
-        A build may do without a secret that this run was not given. A command of a file runs on
-        this machine, beside the secrets of a job that looks at somebody else's code.
-        """
+        """The service with what this run may give it; a build may do without some secrets."""
         secrets = [each for each in service.secrets if each.file or each.variable in variables]
         ssh = service.ssh if self._is_trusted else ()
-        own = self._is_trusted or (self.run and self.run.event in gate.UNPRIVILEGED)
-        check = service.check if own else self.request.given.get("check", "")
+        check = service.check if self._runs_own_code else self.request.given.get("check", "")
         return replace(service, secrets=tuple(secrets), ssh=ssh, check=check)
 
     @property
@@ -436,6 +431,13 @@ class _ServiceReader:
             return True
         is_own = self.run.actor != DEPENDABOT and not self.run.foreign
         return is_own and _may_push(self.request, self.run)
+
+    @property
+    def _runs_own_code(self) -> bool:
+        """Whether a command of a file may run on this machine: not beside a job's secrets."""
+        if self._is_trusted or not self.run or self.run.event in gate.UNPRIVILEGED:
+            return True
+        return self.run.event in gate.ALLOWED_EVENTS and not self.run.foreign
 
     @property
     def _in_runner(self) -> bool:

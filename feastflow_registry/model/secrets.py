@@ -32,7 +32,7 @@ _NOTHING = re.compile(r"(?!)")
 class Secrets:
     """The secrets of one run, and text without them. Threads may share it."""
 
-    _forms: set[str] = field(default_factory=set, repr=False)
+    _forms: frozenset[str] = field(default=frozenset(), repr=False)
     _pattern: re.Pattern[str] = field(default=_NOTHING, repr=False)
     _learning: Lock = field(default_factory=Lock)
 
@@ -42,7 +42,8 @@ class Secrets:
         with self._learning:
             if lines <= self._forms:
                 return
-            self._forms |= {form for line in lines for form in forms(line)}
+            # Made anew: another thread may be looking through the old ones.
+            self._forms = self._forms.union(*map(forms, lines))
             longest_first = sorted(self._forms, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(_escaped, longest_first)))
 

@@ -377,10 +377,20 @@ class TestVariablesThatAFileNames:
         environ = {**RUNNER, "GITHUB_EVENT_NAME": event}
         found = load(file, environ)
         assert found.services[0].check == ""
-        assert found.warnings == ("The check of web is not run: it is a file's, beside secrets.",)
+        assert len(found.warnings) == 1
+        assert "The check of web is not run" in found.warnings[0]
+        assert "name it in the input check" in found.warnings[0]
         assert load(file, environ, check="ours").services[0].check == "ours"
-        asked = {**RUNNER, "GITHUB_EVENT_NAME": "pull_request"}
-        assert load(file, asked).services[0].check == "scan"
+
+    @pytest.mark.parametrize("event", NOT_PUSHING[-2:])
+    def test_who_may_write_to_the_branch_may_run_its_check(
+        self, file: Path, event: dict[str, str]
+    ) -> None:
+        found = load(file, {**RUNNER, **event})
+        assert (found.services[0].check, found.warnings) == ("scan", ())
+        if "GITHUB_REF" in event:
+            other = FakeWorkspace(file, head=A)
+            assert load(file, {**RUNNER, **event}, workspace=other).services[0].check == ""
 
     @pytest.mark.parametrize(
         "name", ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN", "RUNNER_TEMP", "INPUT_TOKEN"]

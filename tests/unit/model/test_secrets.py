@@ -82,3 +82,10 @@ def test_what_is_no_secret_stays() -> None:
     text = "ada/shop:latest sha256:0123456789abcdef… is there"
     assert Secrets().hide(text) == text
     assert secrets(*TOKENS).hide(text) == text
+
+
+def test_one_thread_may_learn_while_another_hides() -> None:
+    known = secrets("a-first-secret")
+    old = known._forms
+    known.learn(["a-second-secret"])
+    assert old < known._forms, "what was being looked through is as it was"
