@@ -19,8 +19,9 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from feastflow_registry.builder.diagnosis import clean
+from feastflow_registry.builder.diagnosis import clean, is_torn
 from feastflow_registry.builder.docker_api import ENGINE_ERRORS
+from feastflow_registry.builder.tries import tries
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Log
 from feastflow_registry.model.references import is_loopback
@@ -80,23 +81,30 @@ class SmokeTester:
     ) -> Container:
         # An engine elsewhere is reached by its own address, so the port must be open there.
         binding = ("127.0.0.1", 0) if is_loopback(self._host) else None
-        try:
-            container: Container = self.client.containers.create(
-                image,
-                name=name,
-                platform=platform,
-                labels={LABEL: "smoke-test"},
-                ports={f"{test.port}/tcp": binding},
-                network=self._network(),
-            )
-            container.start()
-        except APIError as problem:
-            raise self._explain_platform(service, image) or _failure(
-                service,
-                f"the image does not start: {_said(problem)}",
-                "Correct its ENTRYPOINT or CMD.",
-            ) from None
-        return container
+        error = ""
+        for _ in tries(self.sleep):
+            try:
+                container: Container = self.client.containers.create(
+                    image,
+                    name=name,
+                    platform=platform,
+                    labels={LABEL: "smoke-test"},
+                    ports={f"{test.port}/tcp": binding},
+                    network=self._network(),
+                )
+                container.start()
+            except APIError as problem:
+                error = _said(problem)
+                # Whoever removes images may take a layer along; the next try unpacks it anew.
+                if not is_torn(error):
+                    break
+            else:
+                return container
+        raise self._explain_platform(service, image) or _failure(
+            service,
+            f"the image does not start: {error}",
+            "Run again." if is_torn(error) else "Correct its ENTRYPOINT or CMD.",
+        )
 
     def _wait(
         self, service: Service, test: SmokeTest, container: Container, deadline: float

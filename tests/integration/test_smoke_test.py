@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+from docker.errors import APIError
+from docker.models.containers import Container, ContainerCollection
 from support.registries import LocalRegistry
 from support.web_images import WAYS, Images, MakeImages, make_images
 
@@ -62,6 +65,32 @@ def test_an_image_that_ends_fails_at_once_with_its_log(images: Images) -> None:
     assert failure
     assert "the container exited with 3 before port 3000 answered" in str(failure)
     assert images.quoted() == [*(f"line {each}" for each in range(32, 81)), "::error::x"]
+
+
+LOST = "NotFound: parent snapshot sha256:0ad11168771b does not exist: not found"
+"""What an engine with the containerd store says once others have removed images just then."""
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_layer_that_the_engine_has_lost_is_unpacked_again(
+    classic_images: Images, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    create, left = ContainerCollection.create, itertools.count(times, -1)
+
+    def lose(*arguments: Any, **options: Any) -> Container:
+        if next(left) > 0:
+            raise APIError("500", explanation=LOST)
+        return create(*arguments, **options)
+
+    images, pauses = classic_images, list[float]()
+    image = images.build()
+    monkeypatch.setattr(ContainerCollection, "create", lose)
+    failure = images.judge(images.service(path="/"), image, sleep=pauses.append)
+    assert (failure is None) == (times == 1)
+    if failure:
+        assert "the image does not start: NotFound: parent snapshot" in str(failure)
+        assert failure.problems[0].fix == "Run again."
+        assert pauses == [1, 2, 4]
 
 
 def test_what_was_pulled_is_removed_unless_it_was_there(make: MakeImages) -> None:
