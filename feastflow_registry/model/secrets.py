@@ -12,7 +12,7 @@ import html
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from threading import Lock
@@ -25,27 +25,25 @@ CUT = "…"
 _TELLING = 3
 _BEGINNING = 12
 """Characters of a secret that give it away, wherever they stand."""
-_NOTHING = re.compile(r"(?!)")
 
 
 @dataclass(slots=True)
 class Secrets:
     """The secrets of one run, and text without them. Threads may share it."""
 
-    _forms: frozenset[str] = field(default=frozenset(), repr=False)
-    _pattern: re.Pattern[str] = field(default=_NOTHING, repr=False)
+    _forms: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Each form, the longest first, and the longest part of it that every encoding keeps."""
     _learning: Lock = field(default_factory=Lock)
 
     def learn(self, texts: Iterable[str]) -> None:
         """Hide these from now on, line by line, in every form; short ones are left out."""
         lines = {line for text in texts for line in text.splitlines() if len(line) >= SHORTEST}
         with self._learning:
-            if lines <= self._forms:
+            if lines <= self._forms.keys():
                 return
             # Made anew: another thread may be looking through the old ones.
-            self._forms = self._forms.union(*map(forms, lines))
-            longest_first = sorted(self._forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(_escaped, longest_first)))
+            known = set(self._forms).union(*map(forms, lines))
+            self._forms = {each: _kept(each) for each in sorted(known, key=len, reverse=True)}
 
     def learn_header(self, value: str) -> None:
         """Hide the credential of an ``Authorization`` header. RFC 9110, section 11.4."""
@@ -57,7 +55,9 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """The text with three stars for each form of each secret, whole or cut off."""
-        text = self._pattern.sub(HIDDEN, text)
+        for form, kept in self._forms.items():
+            if kept in text:  # Nearly never: an expression takes its time to be compiled.
+                text = re.sub(_escaped(form), HIDDEN, text)
         text = self._hide_beginnings(text)
         if CUT not in text:
             return text
@@ -108,6 +108,12 @@ def _find(form: str, text: str) -> tuple[int, int]:
     start = text.index(form[:_BEGINNING])
     pairs = zip(form, text[start:], strict=False)
     return start, start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _kept(form: str) -> str:
+    """The longest run of letters and digits, which no encoding of a text changes."""
+    runs: list[str] = re.findall("[A-Za-z0-9]*", form)
+    return max(runs, key=len)
 
 
 def _escaped(form: str) -> str:
