@@ -89,6 +89,9 @@ class Deletion(Protocol):
     def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         """Delete an image and all of its tags."""
 
+    def restore(self, repository: Repository, digest: Digest) -> None:
+        """Bring an image back that ``delete_manifest`` has deleted, without its tags."""
+
     def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
         """Every manifest that an image needs to stay whole; none if it is no index."""
 

@@ -37,10 +37,15 @@ class RegistryDeletion:
         return self._outcome(response, Reference(repository, tag))
 
     def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
-        """Delete a manifest together with every tag on it.
+        """Delete a manifest together with every tag on it; it is read before, for ``restore``.
 
         The caller vouches that nothing that stays needs it: see ``children``.
         """
+        try:
+            self.registry.manifest(repository, digest)
+        except Failure as failure:
+            if failure.kind is not Kind.UNVERIFIED:  # What is damaged may go for good.
+                raise
         response = self._delete(repository, str(Digest.parse(digest.value)))
         reference = Reference(repository, digest)
         if response.status in _UNSUPPORTED:
@@ -51,6 +56,10 @@ class RegistryDeletion:
                 "else delete with the means of its own that it offers.",
             )
         return self._outcome(response, reference)
+
+    def restore(self, repository: Repository, digest: Digest) -> None:
+        """Write a manifest again that was deleted, from its own bytes. It has no tag then."""
+        self.registry.set_tag(Reference(repository, digest), digest)
 
     def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
         """Every manifest that an index needs: platforms, attestations, and what these list in turn.

@@ -284,6 +284,30 @@ class TestChanged:
         }
         shop.stock.pulls([victim])
 
+    @pytest.mark.parametrize("listed", [False, True], ids=["itself", "in an index"])
+    def test_latest_is_given_an_image_that_is_just_deleted(
+        self, shops: Callable[[str], Shop], listed: bool
+    ) -> None:
+        shop = shops("by digest")
+        old, new = commit_days(shop.machine.project, 400, 1)
+        one, two = (shop.stock.image(each) for each in "12")
+        given = shop.stock.index(one, two) if listed else one
+        shop.stock.tag({f"commit-{old}": one, f"commit-{new}": two, "latest": two})
+        fault = Fault("hold", method="DELETE", path="manifests/sha256")
+        shop.proxy.add(fault)
+        running = shop.machine.start(shop.environ(keep_last="1"))
+        assert fault.arrived.wait(300)
+        shop.place.retag({"latest": given})
+        fault.release()
+        ran = running.end()
+        assert ran.code == 6
+        assert (
+            f"latest came to need {one[7:19]} while that was deleted: it was put back." in ran.log
+        )
+        own = {} if listed else {f"commit-{old}": one}
+        assert shop.place.tags() == {**own, f"commit-{new}": two, "latest": given}
+        shop.stock.pulls([given, one, two])
+
 
 class TestInUse:
     @pytest.mark.parametrize(

@@ -281,22 +281,46 @@ class FakeCopier:
 
 @dataclass
 class FakeDeletion:
-    """Deletes tags, or whole images only. `indexes`: what these list."""
+    """Deletes by tag, or whole images only, or nothing. `indexes`: what these list.
 
-    store: Store
+    `before` hears what is about to be deleted, by its tag or its short digest.
+    """
+
+    store: Store = field(default_factory=Store)
     by_tag: bool = True
+    whole: bool = True
     indexes: dict[Digest, frozenset[Digest]] = field(default_factory=dict)
+    before: Callable[[str], None] = lambda _: None
     asked: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    _removed: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
 
     def delete_tag(self, repository: Repository, tag: Tag) -> Deleted:
         self.asked.append(str(Reference(repository, tag)))
+        self.before(str(tag))
         if not self.by_tag:
             return Deleted.UNSUPPORTED
+        self.deleted.append(str(tag))
         return Deleted.DONE if self.store.tagged.pop((repository, tag), None) else Deleted.GONE
 
     def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         self.asked.append(str(Reference(repository, digest)))
-        return Deleted.DONE if self.store.images.pop((repository, digest), None) else Deleted.GONE
+        self.before(digest.short)
+        if not self.whole:
+            raise Failure(Kind.REFUSED, "it does not delete images.", "Start it anew.")
+        self.deleted.append(digest.short)
+        image = self.store.images.pop((repository, digest), None)
+        if image:
+            self._removed[repository, digest] = image
+        for key, there in tuple(self.store.tagged.items()):
+            if (key[0], there) == (repository, digest):
+                del self.store.tagged[key]
+        return Deleted.DONE if image else Deleted.GONE
+
+    def restore(self, repository: Repository, digest: Digest) -> None:
+        listed = {(repository, part) for part in self.children(repository, digest)}
+        assert listed <= self.store.images.keys(), "an index is refused before what it lists"
+        self.store.images[repository, digest] = self._removed.pop((repository, digest))
 
     def children(self, repository: Repository, digest: Digest) -> frozenset[Digest]:
         return self.indexes.get(digest, frozenset())
