@@ -27,7 +27,11 @@ from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # The tests of each of these read what one long run left: one worker runs them all.
-TOGETHER = ("end_to_end/test_matrix.py", "end_to_end/test_monorepo.py")
+TOGETHER = (
+    "end_to_end/test_matrix.py",
+    "end_to_end/test_monorepo.py",
+    "action/test_file_schema.py",
+)
 OWN_ENGINES = "unix:///run/feastflow-dev-"
 STACK = Path(__file__).resolve().parent.parent / "dev" / "stack"
 

@@ -53,6 +53,14 @@ if TYPE_CHECKING:
     from feastflow_registry.builder.engine import Engine
 
 
+_MOST_SKEW = 3600.0
+
+
+def _hours(seconds: float) -> str:
+    hours = round(seconds / 3600)
+    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours > 1 else "an hour"
+
+
 @dataclass(frozen=True, slots=True)
 class LocalWorkspace:
     """The working copy on this machine. ``environ``: what child processes may see."""
@@ -187,7 +195,19 @@ class App:
         return self.http.clock()
 
     def now(self) -> float:
-        """Unix time in seconds."""
+        """Unix time in seconds, to judge ages by.
+
+        Raises an input failure where the servers that were asked so far say another hour.
+        """
+        skew = self.http.skew
+        if abs(skew) > _MOST_SKEW:
+            way = "ahead of" if skew > 0 else "behind"
+            raise Failure(
+                Kind.INPUT,
+                f"this machine's clock is {_hours(abs(skew))} {way} the registry's, "
+                "so nobody can say how old anything is.",
+                "Set the clock (`timedatectl` shows it), then run again.",
+            )
         return self.http.wall()
 
     @cached_property

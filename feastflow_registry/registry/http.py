@@ -133,6 +133,7 @@ class Client:
     secrets: Secrets = field(default_factory=Secrets)
     stop: Event = field(default_factory=Event)
     sent: int = 0
+    _skews: list[float] = field(default_factory=list)
     _session: requests.Session = field(default_factory=_Session)
 
     def __post_init__(self) -> None:
@@ -141,6 +142,14 @@ class Client:
         self._session.mount("http://", adapter)
         self._session.auth = lambda request: request  # Or requests would read ~/.netrc.
         self._session.headers["User-Agent"] = "feastflow-registry"
+
+    @property
+    def skew(self) -> float:
+        """Seconds that this machine's clock is ahead of the servers', by the one that fits best.
+
+        What a cache has kept is older than it says.
+        """
+        return min(self._skews, key=abs, default=0.0)
 
     def send(
         self,
@@ -243,6 +252,9 @@ class Client:
             timeout=(connect, read * _UPLOAD_FACTOR if isinstance(body, Stream) else read),
         ) as answer:
             lower = {name.lower(): value for name, value in answer.headers.items()}
+            now = self.wall()
+            if (theirs := server_time(lower, now)) != now:
+                self._skews.append(now - theirs)
             data = bytearray()
             if sink and answer.status_code == 200:
                 sink(self._pieces(answer, url, expires))

@@ -421,6 +421,16 @@ class TestInUse:
 class TestAge:
     """Where the registry tells no push date, nothing goes that may be young."""
 
+    @pytest.mark.parametrize(
+        ("days", "said"),
+        [(400, "400 days ahead of"), (-0.2, "5 hours behind"), (0.05, "an hour ahead of")],
+    )
+    def test_a_clock_that_is_wrong_judges_nothing(self, shop: Shop, days: float, said: str) -> None:
+        before = fill(shop)
+        ran = shop.machine.call(shop.environ(), ahead=days * 86400).ended(2)
+        assert f"this machine's clock is {said} the registry's" in ran.errors[0]
+        assert (shop.place.tags(), shop.deletions()) == (before, 0)
+
     def test_where_no_history_tells_it_is_not_known(self, shops: Callable[[str], Shop]) -> None:
         shop = shops("by digest")
         (mine,) = commit_days(shop.machine.project, 1)
