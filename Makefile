@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 EXPORT := $(UV) export --quiet --locked --no-emit-project --format requirements.txt
 
-.PHONY: help demo test lint lock bench up down
+.PHONY: help demo test soak lint lock bench up down
 .DEFAULT_GOAL := help
 
 help: ## list the recipes
@@ -28,10 +28,16 @@ demo: .venv/installed ## publish examples/frontend to a registry on this machine
 RUNGS ?= unit races contract servers integration end_to_end action lint
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
 WORKERS := $(shell expr `nproc` + 2)
+# What tests write is kept in memory, where 4 GiB of it may hold files.
+MEMORY := $(shell df --output=avail /dev/shm 2> /dev/null | awk '$$1 > 4194304 { print "/dev/shm" }')
+test soak: export TMPDIR := $(or $(TMPDIR),$(MEMORY),/tmp)
 
-test: .venv/installed up ## run every test; RUNGS="unit lint" runs those alone
+test: .venv/installed up ## prove every promise; RUNGS="unit lint" runs those alone
 	$(if $(filter unit,$(RUNGS)),pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit)
 	$(if $(OTHERS),pytest -n $(WORKERS) --dist loadscope $(OTHERS))
+
+soak: .venv/installed up ## run the same proofs at every other place, as each night
+	pytest -n $(WORKERS) --dist loadscope -m soak tests
 
 lint: .venv/installed ## run only the checkers
 	pytest tests/lint

@@ -40,6 +40,7 @@ from feastflow_registry.report.runner import RunnerLog
 from feastflow_registry.report.terminal import TerminalLog
 
 _PR_SET_DUMPABLE = 4
+_ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
     try:
         _mask(log, [request.token])
         report = _run(request, http, log, journal, state)
-        _hand_over(report, request, log, http.secrets)
+        handed_over = _hand_over(report, request, log, http.secrets)
         if as_json and report.json:
             print(http.secrets.hide(report.json))
     except Failure as failure:
@@ -116,10 +117,12 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
         # Whoever read along has gone; what Python would still flush goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as problem:
+        return _close_failed(_unusable(problem), journal, request, log, http.secrets)
     except Exception:  # noqa: BLE001  A defect of ours: say so, in one place.
         _report_defect(log)
         return 1
-    return 0
+    return 0 if handed_over else Kind.INPUT
 
 
 def _run(
@@ -243,23 +246,49 @@ def _close_failed(
 
 def _hand_over(
     report: RunReport, request: Request, log: RunnerLog | TerminalLog, known: Secrets
-) -> None:
-    """Hand over what was done: to the runner, and to whoever reads along."""
-    if report.outputs:
-        values = {name: known.hide(value) for name, value in report.outputs.items()}
-        _append(request, "GITHUB_OUTPUT", runner.outputs(values, secrets.token_hex))
-    if report.markdown:
-        _append(request, "GITHUB_STEP_SUMMARY", runner.summary(known.hide(report.markdown)))
+) -> bool:
+    """Say what was done, and give it to the runner: whether later steps get their outputs."""
     for line in report.lines:
         log.say(line)
+    if report.markdown:
+        try:
+            _append(request, "GITHUB_STEP_SUMMARY", runner.summary(known.hide(report.markdown)))
+        except OSError as problem:
+            log.warning(f"There is no job summary: {_unusable(problem)}")
+    if report.outputs:
+        values = {name: known.hide(value) for name, value in report.outputs.items()}
+        try:
+            _append(request, "GITHUB_OUTPUT", runner.outputs(values, secrets.token_hex))
+        except OSError as problem:
+            cause, fix = f"the step has no outputs: {problem.strerror}.", _ROOM
+            log.fail(cause, fix)
+            return False
+    return True
 
 
 def _append(request: Request, variable: str, data: bytes) -> None:
-    """Append to one of the files that the runner reads after the step."""
-    path = request.environ.get(variable)
-    if path and request.in_runner:
-        with Path(path).open("ab") as file:
+    """Append to one of the files that the runner reads after the step: all of it, or nothing.
+
+    The runner refuses a file whose last value has no end.
+    """
+    name = request.environ.get(variable)
+    if not name or not request.in_runner:
+        return
+    path = Path(name)
+    end = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
             file.write(data)
+    except OSError:
+        with suppress(OSError):
+            os.truncate(path, end)
+        raise
+
+
+def _unusable(problem: OSError) -> Failure:
+    """What this machine does not let us do, with a file of its own."""
+    where = f"{problem.filename}: " if problem.filename else ""
+    return Failure(Kind.INPUT, f"{where}{problem.strerror or problem}.", _ROOM)
 
 
 def _version() -> str:

@@ -27,8 +27,11 @@ class FileLedger:
         """Replace the file, whole or not at all."""
         entries = {name: {"id": each.image_id, "size": each.size} for name, each in images.items()}
         draft = self._path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({"commit": commit.sha, "images": entries}))
-        draft.replace(self._path)
+        try:
+            draft.write_text(json.dumps({"commit": commit.sha, "images": entries}))
+            draft.replace(self._path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def read(self, commit: Commit) -> Mapping[str, BuiltImage]:
         """Read the images of a commit; none, if the file is missing or damaged."""

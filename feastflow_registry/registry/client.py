@@ -158,13 +158,16 @@ class RegistryClient:
             raise self.unexpected(response, f"writing {reference}", write=True)
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
-        """List every tag, page by page; none, if there is no such repository."""
+        """List every tag, page by page, in order; none, if there is no such repository.
+
+        The specification asks for that order, and some registries list as their disks do.
+        """
         path: str | None = "tags/list?n=1000"
         tags: list[Tag] = []
         doubted = False
         for _ in range(_MOST_PAGES):
             if path is None:
-                return tuple(tags)
+                return tuple(sorted(tags))
             response = self.send("GET", repository, path, limit=_MANIFEST_LIMIT)
             if response.status == 404 and not doubted:
                 doubted = True  # Whoever believes that nothing is there deletes or hides all of it.

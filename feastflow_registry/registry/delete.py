@@ -41,12 +41,13 @@ class RegistryDeletion:
 
         The caller vouches that nothing that stays needs it: see ``children``.
         """
+        digest = Digest.parse(digest.value)
         try:
             self.registry.manifest(repository, digest)
         except Failure as failure:
             if failure.kind is not Kind.UNVERIFIED:  # What is damaged may go for good.
                 raise
-        response = self._delete(repository, str(Digest.parse(digest.value)))
+        response = self._delete(repository, str(digest))
         reference = Reference(repository, digest)
         if response.status in _UNSUPPORTED:
             raise Failure(

@@ -15,6 +15,7 @@ from support.act import Job, Runner
 from support.events import Event
 from support.registries import GITHUB_TOKEN, LocalRegistry
 from support.repositories import Project
+from support.soak import soak
 
 MANIFEST = """\
 apiVersion: apps/v1
@@ -112,6 +113,7 @@ def test_the_manifest_is_committed_and_nothing_else(site: Site) -> None:
     assert site.remote("rev-parse", "main") == tip
 
 
+@soak
 def test_a_dry_run_shows_the_difference_and_commits_nothing(site: Site) -> None:
     image = site.publish()
     site.publish()

@@ -10,6 +10,7 @@ from support import events
 from support.act import Job, Runner
 from support.registries import LocalRegistry
 from support.repositories import MARK, Project
+from support.soak import soak
 
 ORDERS = (
     "::set-output name=pushed::forged",
@@ -45,6 +46,7 @@ def _check_nothing_is_obeyed(job: Job) -> None:
     assert not [each for each in job.errors if each == "forged"]
 
 
+@soak
 def test_a_builds_output_forges_no_command(
     stack: Stack, place: LocalRegistry, project: Project, runner: Runner
 ) -> None:

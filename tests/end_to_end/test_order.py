@@ -9,6 +9,7 @@ from support import events
 from support.act import Runner
 from support.registries import LocalRegistry
 from support.repositories import Project
+from support.soak import soak
 
 MILESTONE = "sprint3"
 
@@ -27,6 +28,7 @@ def test_an_annotated_git_tag_sets_the_milestone_to_its_commit(
     assert place.digest("latest") == place.digest(before), "a git tag does not move latest"
 
 
+@soak
 def test_the_object_of_a_git_tag_is_never_taken_for_a_commit(
     place: LocalRegistry, project: Project, runner: Runner
 ) -> None:

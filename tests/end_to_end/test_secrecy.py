@@ -15,6 +15,7 @@ from support.act import Runner, Running
 from support.registries import USER, Auth, LocalRegistry
 from support.repositories import Project
 from support.servers.faults import Fault
+from support.soak import chosen
 
 # With what JSON and URLs escape, and what base64 and base64url write in two ways.
 TOKEN = 'dckr_pat_>>>??"~\\4nE%/+=kZ&<9'
@@ -56,7 +57,9 @@ def _places(runner: Runner, project: Project, tool_cache: Path, docker_config: P
 
 
 @pytest.mark.parametrize(
-    ("place", "store"), [("token", "classic"), ("htpasswd", "containerd")], indirect=["place"]
+    ("place", "store"),
+    chosen([("token", "classic"), ("htpasswd", "containerd")]),
+    indirect=["place"],
 )
 def test_no_process_and_no_file_holds_it(
     place: LocalRegistry,
@@ -98,7 +101,9 @@ def test_no_process_and_no_file_holds_it(
     assert leaks.in_text(exported, FORMS) == []
 
 
-@pytest.mark.parametrize("moment", [ENGINE_UPLOADS, LATEST_MOVES], ids=["the push", "latest"])
+@pytest.mark.parametrize(
+    "moment", chosen([ENGINE_UPLOADS, LATEST_MOVES]), ids=["the push", "latest"]
+)
 def test_no_file_holds_it_in_the_middle_of_a_run_nor_after_a_kill(
     place: LocalRegistry,
     project: Project,
@@ -122,7 +127,7 @@ def test_no_file_holds_it_in_the_middle_of_a_run_nor_after_a_kill(
 
 @pytest.mark.parametrize(
     ("wrong", "options"),
-    [(False, "--insecure-secrets"), (True, "--insecure-secrets"), (True, "--verbose")],
+    chosen([(False, "--insecure-secrets"), (True, "--insecure-secrets"), (True, "--verbose")]),
     ids=["published", "refused", "verbose"],
 )
 def test_no_log_holds_it(

@@ -17,6 +17,7 @@ from support.registries import GITHUB_TOKEN, REPOSITORY, LocalRegistry, Registry
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import READ, GitHubApi
+from support.soak import chosen
 
 from feastflow_registry.builder.buildx import Buildx
 
@@ -79,7 +80,7 @@ def builders(stack: Stack, engines: Callable[[str], dict[str, str]]) -> Callable
     return give
 
 
-@pytest.fixture(params=BUILDERS)
+@pytest.fixture(params=chosen(BUILDERS))
 def builder(request: pytest.FixtureRequest, builders: Callable[[str], Builder]) -> Builder:
     """Each way to build in turn."""
     return builders(request.param)

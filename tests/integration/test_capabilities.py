@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.builds import EPOCH, BuildSetup, script
 from support.registries import LocalRegistry
+from support.soak import chosen, one_in
 
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature, is_lacking
 from feastflow_registry.model.errors import Failure, Kind
@@ -63,7 +64,7 @@ def options(shop: BuildSetup, feature: Feature) -> list[str]:
     }[feature]
 
 
-@pytest.mark.parametrize(("name", "feature"), UNABLE)
+@pytest.mark.parametrize(("name", "feature"), chosen(UNABLE, 2))
 def test_what_is_refused_is_impossible(
     workshops: Callable[[str], BuildSetup], name: str, feature: Feature
 ) -> None:
@@ -89,7 +90,7 @@ def test_what_is_refused_is_impossible(
         assert is_lacking(done.stderr), done.stderr
 
 
-@pytest.mark.parametrize(("name", "feature"), ABLE)
+@pytest.mark.parametrize(("name", "feature"), one_in(2, ABLE))
 def test_what_is_allowed_is_done(
     workshops: Callable[[str], BuildSetup], name: str, feature: Feature
 ) -> None:
@@ -197,7 +198,7 @@ def test_everything_that_is_missing_is_told_at_once(
     assert [each.cause.rpartition(": ")[2] for each in caught.value.problems] == ["app, shop."] * 4
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_every_builder_keeps_a_cache_inside_the_image(
     workshops: Callable[[str], BuildSetup], name: str
 ) -> None:
@@ -213,7 +214,7 @@ def test_every_builder_keeps_a_cache_inside_the_image(
     assert _is_cached(shop)
 
 
-@pytest.mark.parametrize("name", ["containerd", "remote"])
+@pytest.mark.parametrize("name", chosen(["containerd", "remote"]))
 def test_a_bill_of_materials_by_a_scanner_of_ones_own(
     workshops: Callable[[str], BuildSetup], name: str
 ) -> None:
@@ -234,7 +235,7 @@ def test_a_bill_of_materials_by_a_scanner_of_ones_own(
     assert predicates == ["https://slsa.dev/provenance/v0.2", "https://spdx.dev/Document"]
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_another_platforms_program_names_the_emulator(
     workshops: Callable[[str], BuildSetup], name: str
 ) -> None:
@@ -246,7 +247,7 @@ def test_another_platforms_program_names_the_emulator(
     assert "docker/setup-qemu-action" in problem.fix
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_a_pull_request_builds_with_every_word(
     workshops: Callable[[str], BuildSetup], builders: Callable[[str], Builder], name: str
 ) -> None:

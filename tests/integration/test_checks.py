@@ -15,6 +15,7 @@ import pytest
 from support.memory import FakeLog
 from support.registries import USER, LocalRegistry
 from support.servers.faults import Fault
+from support.soak import chosen
 from support.token_search import forms, in_text
 from support.web_images import WAYS, Images, MakeImages, make_images
 
@@ -35,7 +36,7 @@ def make(
     yield from make_images(builders, place, busybox, tmp_path)
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=chosen(WAYS))
 def images(request: pytest.FixtureRequest, make: MakeImages) -> Images:
     """Each way in turn."""
     return make(request.param)

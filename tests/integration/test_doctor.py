@@ -11,6 +11,7 @@ from support.registries import REPOSITORY, USER, LocalRegistry
 from support.servers.docker_hub import Account, DockerHub, Scope
 from support.servers.fault_proxy import Fault
 from support.servers.registry import Registry
+from support.soak import chosen
 
 from integration.conftest import Builder
 
@@ -89,7 +90,7 @@ def test_docker_hub_before_the_first_push(
     assert [each.method for each in hub.requests] == ["POST", "GET"]
 
 
-@pytest.mark.parametrize(("rule", "tag"), [("latest", "latest"), ("sprint.*", "sprint3")])
+@pytest.mark.parametrize(("rule", "tag"), chosen([("latest", "latest"), ("sprint.*", "sprint3")]))
 def test_a_rule_that_blocks_a_shared_tag_fails(
     machine: Machine, place: LocalRegistry, hub: DockerHub, rule: str, tag: str
 ) -> None:
@@ -104,7 +105,7 @@ def test_a_rule_that_blocks_a_shared_tag_fails(
     ]
 
 
-@pytest.mark.parametrize("scope", ["repo:read", "repo:write"])
+@pytest.mark.parametrize("scope", chosen(["repo:read", "repo:write"]))
 def test_a_token_that_may_not_delete_is_advice(
     machine: Machine, place: LocalRegistry, hub: DockerHub, scope: Scope
 ) -> None:

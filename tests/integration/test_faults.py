@@ -16,6 +16,7 @@ from support.registries import LocalRegistry
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
+from support.soak import soak
 
 from feastflow_registry.git import github as github_api
 from integration.conftest import Builder
@@ -51,9 +52,9 @@ def prepare(
 @pytest.mark.parametrize(
     ("name", "auth", "inputs"),
     [
-        ("first", "htpasswd", {"shared_tags": "false"}),
+        pytest.param("first", "htpasswd", {"shared_tags": "false"}, marks=soak),
         ("moving", "token", {}),
-        ("rerun", "token", {"milestone": MILESTONE}),
+        pytest.param("rerun", "token", {"milestone": MILESTONE}, marks=soak),
     ],
 )
 def test_one_bad_moment_at_any_request_is_survived(

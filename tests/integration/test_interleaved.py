@@ -13,6 +13,7 @@ from support.fault_scenes import Cached
 from support.machine import Machine, Ran
 from support.registries import LocalRegistry
 from support.servers.faults import Fault
+from support.soak import soak
 
 from integration.conftest import Builder
 
@@ -86,6 +87,7 @@ def test_latest_ends_on_the_newer_commit(
     _check_newest(place, older, newer)
 
 
+@soak
 def test_so_it_does_at_every_other_moment(
     machine: Machine,
     other: Machine,

@@ -26,6 +26,7 @@ from corpus import (
     pinned,
     resources,
 )
+from support.soak import one_in
 
 from feastflow_registry.kubernetes import files, workloads
 from feastflow_registry.report.deploy import unified
@@ -109,7 +110,7 @@ def seen_by_kubectl(documents: list[Any]) -> dict[tuple[str, ...], str]:
     return found
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", one_in(3, FILES))
 def test_kubectl_sets_the_same_images(name: str, judges: Judges, after: Path) -> None:
     """`kubectl set image` on the old file, and no change at all on the new one, end alike."""
     if name in KUBECTL_REFUSES:
@@ -132,7 +133,7 @@ def test_kubectl_sets_the_same_images(name: str, judges: Judges, after: Path) ->
     assert old != now
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", one_in(3, FILES))
 def test_kustomize_sets_the_same_images(
     name: str, judges: Judges, tmp_path: Path, after: Path
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.machine import Machine
 from support.many_tags import ImageMaker, commit_days, docker_hub
+from support.soak import chosen
 
 LAST = 10
 COUNTS = (20, 40)
@@ -40,7 +41,7 @@ def prune(machine: Machine, hub: str = "", **facts: Any) -> Counter[str]:
     return Counter(re.sub(r"commit-\w+", "commit", line) for line in asked)
 
 
-@pytest.mark.parametrize("old", COUNTS)
+@pytest.mark.parametrize("old", chosen(COUNTS))
 def test_a_dry_run_asks_once_a_tag(machine: Machine, old: int) -> None:
     fill(machine, old)
     assert prune(machine) == {
@@ -52,7 +53,7 @@ def test_a_dry_run_asks_once_a_tag(machine: Machine, old: int) -> None:
     }
 
 
-@pytest.mark.parametrize("old", COUNTS)
+@pytest.mark.parametrize("old", chosen(COUNTS))
 def test_by_digest(machine: Machine, old: int) -> None:
     """An image that goes is looked at by its tag when listed, and twice before it goes.
 
@@ -78,7 +79,7 @@ def test_by_digest(machine: Machine, old: int) -> None:
     assert len(machine.place.tags()) == LAST + 1
 
 
-@pytest.mark.parametrize("old", COUNTS)
+@pytest.mark.parametrize("old", chosen(COUNTS))
 def test_by_tag_on_docker_hub(machine: Machine, old: int) -> None:
     """What is listed by the hundred is looked at once before it goes, and once afterwards."""
     fill(machine, old)

@@ -11,6 +11,7 @@ import pytest
 from support.machine import Machine
 from support.registries import OURS, USER, Auth, LocalRegistry
 from support.servers.faults import Fault
+from support.soak import chosen
 
 from integration.conftest import Builder
 
@@ -62,7 +63,7 @@ def test_a_token_without_push_scope_fails_before_the_build(
     assert place.proxy.uploaded() == 0
 
 
-@pytest.mark.parametrize("name", ["classic", "containerd", "remote"])
+@pytest.mark.parametrize("name", chosen(["classic", "containerd", "remote"]))
 @pytest.mark.parametrize(
     "fault",
     [
@@ -89,7 +90,7 @@ def test_a_push_of_the_engines_own_is_done_again(
     assert len(set(place.tags().values())) == 1
 
 
-@pytest.mark.parametrize("name", ["classic", "containerd", "remote"])
+@pytest.mark.parametrize("name", chosen(["classic", "containerd", "remote"]))
 def test_a_push_that_never_succeeds_ends_in_5(
     machine: Machine, place: LocalRegistry, builders: Callable[[str], Builder], name: str
 ) -> None:
@@ -105,7 +106,7 @@ def test_a_push_that_never_succeeds_ends_in_5(
     )
 
 
-@pytest.mark.parametrize("name", ["classic", "containerd", "remote"])
+@pytest.mark.parametrize("name", chosen(["classic", "containerd", "remote"]))
 def test_a_denied_push_is_not_tried_again(
     machine: Machine, place: LocalRegistry, builders: Callable[[str], Builder], name: str
 ) -> None:

@@ -16,6 +16,7 @@ from support.published_pair import MILESTONE, PublishedPair
 from support.registries import REPOSITORY, USER, Auth, LocalRegistry
 from support.repositories import Project
 from support.servers.faults import Fault
+from support.soak import chosen
 
 from integration.conftest import Builder
 
@@ -229,7 +230,7 @@ def failing(
     raise AssertionError("a run of forty requests")
 
 
-@pytest.mark.parametrize("command", ["rollback", "promote"])
+@pytest.mark.parametrize("command", chosen(["rollback", "promote"]))
 def test_one_bad_moment_at_any_request_is_survived(
     shop: Shop, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from docker.errors import APIError
 from docker.models.containers import Container, ContainerCollection
 from support.registries import LocalRegistry
+from support.soak import chosen
 from support.web_images import WAYS, Images, MakeImages, make_images
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -29,7 +30,7 @@ def make(
     yield from make_images(builders, place, busybox, tmp_path)
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=chosen(WAYS))
 def images(request: pytest.FixtureRequest, make: MakeImages) -> Images:
     """Each way in turn."""
     return make(request.param)
@@ -41,6 +42,7 @@ def classic_images(make: MakeImages) -> Images:
     return make("classic")
 
 
+@pytest.mark.parametrize("images", WAYS, indirect=True)
 def test_an_image_that_answers_passes(images: Images) -> None:
     assert images.judge(images.service(path="/index.html"), images.build()) is None
     assert "pricing: port 3000, path /index.html answered 200 after" in images.said()

@@ -17,6 +17,7 @@ from support.registries import OURS, LocalRegistry, find_registry
 from support.repositories import Project
 from support.servers.faults import Fault
 from support.servers.registry import Registry
+from support.soak import soak
 
 CONFIG = """services:
   web: {image: feastflow/web, context: .}
@@ -189,6 +190,7 @@ class TestDockerHub:
         assert row[3] == name
         assert row[-1] == "Change 1"
 
+    @soak
     def test_ten_thousand_tags(
         self, machine: Machine, stock: ImageMaker, project: Project, tmp_path: Path
     ) -> None:

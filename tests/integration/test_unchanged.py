@@ -2,12 +2,10 @@
 
 Each history is a repository and a few edits of it. Where a service has one fingerprint at two
 points of a history, BuildKit builds it at both, and the images must hold the same.
-FEASTFLOW_EXAMPLES asks for more stories than a run of all tests has time for.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +15,9 @@ from hypothesis import HealthCheck, given, note, settings
 from support.image_contents import Wanted, build, difference
 from support.random_histories import HISTORIES, Change, State, replay
 from support.random_trees import Command, Define, Edit, Link, Mode, Remove, Write
+from support.soak import chosen
 
 from integration.conftest import Builder
-
-EXAMPLES = int(os.environ.get("FEASTFLOW_EXAMPLES", "15"))
 
 Ends = tuple[Wanted, Wanted]
 """A service at the first and the last point at which its fingerprint is the same."""
@@ -45,13 +42,14 @@ def differences(pairs: Sequence[Ends], remote: Builder, home: Path) -> dict[str,
     return {name: each for name, each in found.items() if each}
 
 
+@pytest.mark.parametrize("stories", chosen([8, 60]))
 def test_what_is_carried_forward_would_come_out_the_same(
-    remote: Builder, tmp_path_factory: pytest.TempPathFactory
+    remote: Builder, tmp_path_factory: pytest.TempPathFactory, stories: int
 ) -> None:
     seen: Counter[str] = Counter()
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=stories,
         derandomize=True,
         database=None,
         deadline=None,
@@ -73,9 +71,9 @@ def test_what_is_carried_forward_would_come_out_the_same(
 
     check()
     # Nothing was proven unless much was carried forward, and much was not.
-    assert seen["unchanged"] > 2 * EXAMPLES, seen
-    assert seen["changed"] > EXAMPLES / 2, seen
-    assert seen["doubtful"] > EXAMPLES / 2, seen
+    assert seen["unchanged"] > 2 * stories, seen
+    assert seen["changed"] > stories / 2, seen
+    assert seen["doubtful"] > stories / 2, seen
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from support.runs import A, B, C, Turns, World
+from support.soak import chosen
 
 from feastflow_registry.model.references import Commit
 
@@ -20,8 +21,8 @@ def world(inputs: str) -> World:
     return on
 
 
-@pytest.mark.parametrize("by_digest", [False, True])
-@pytest.mark.parametrize("inputs", ["121", "111", "112"])
+@pytest.mark.parametrize("by_digest", chosen([False, True]))
+@pytest.mark.parametrize("inputs", chosen(["121", "111", "112"], 2))
 @pytest.mark.parametrize(
     "specs",
     [

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.runs import A, B, Run, Turns, World, commit
+from support.soak import chosen
 
 FIRST = commit(0x9)
 ENOUGH = 40
@@ -31,7 +32,7 @@ def start(here: World, order: str, by_digest: bool) -> list[Run]:
     ]
 
 
-@pytest.mark.parametrize("by_digest", [False, True])
+@pytest.mark.parametrize("by_digest", chosen([False, True]))
 @pytest.mark.parametrize("order", ["main tag", "tag main"])
 def test_from_every_pair_of_positions(order: str, by_digest: bool) -> None:
     published = world()

@@ -1,0 +1,88 @@
+"""Disks that are full, and folders that are missing: what was published is said all the same."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.machine import PROGRAM, Machine
+from support.published_pair import PublishedPair
+from support.registries import LocalRegistry
+from support.repositories import Project
+
+FULL = "/dev/full"
+ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
+
+
+@pytest.fixture
+def project(pair: PublishedPair, tmp_path: Path) -> Project:
+    """The pair's repository, at its second commit."""
+    return pair.project.copy(tmp_path)
+
+
+@pytest.fixture
+def published(pair: PublishedPair, machine: Machine, place: LocalRegistry) -> Machine:
+    """A machine whose commit is published, all but `latest`."""
+    pair.lay_out(place)
+    return machine
+
+
+def lacking(variable: str, value: str) -> dict[str, str]:
+    return {"FEASTFLOW_MILESTONE": "sprint3", variable: value}
+
+
+@pytest.mark.parametrize("where", [FULL, "{folder}/no/such/output", "{folder}"])
+def test_no_outputs_is_red_and_says_what_was_done(
+    published: Machine, tmp_path: Path, where: str
+) -> None:
+    path = where.format(folder=tmp_path)
+    environ = published.runner() | lacking("GITHUB_OUTPUT", path)
+    ran = published.call(environ)
+    assert ran.code == 2
+    assert "✅ app: " in ran.log
+    [error] = ran.errors
+    assert error.startswith("the step has no outputs: ")
+    assert error.endswith(ROOM)
+    tags = published.place.tags()
+    assert tags["latest"] == tags["sprint3"] == tags[f"commit-{published.project.head[:7]}"]
+
+
+@pytest.mark.parametrize("where", [FULL, "{folder}/no/such/summary"])
+def test_no_summary_is_a_warning(published: Machine, tmp_path: Path, where: str) -> None:
+    environ = published.runner() | lacking("GITHUB_STEP_SUMMARY", where.format(folder=tmp_path))
+    ran = published.call(environ).ended()
+    assert "::warning::There is no job summary: " in ran.log
+    assert ran.outputs["pushed"] == "true"
+
+
+def test_a_failure_stays_the_failure_that_it_is(published: Machine) -> None:
+    environ = published.runner(token="x" * 20) | lacking("GITHUB_OUTPUT", FULL)
+    ran = published.call(environ)
+    assert ran.code == 3
+    assert len(ran.errors) == 2
+
+
+def test_half_an_output_is_taken_back(published: Machine) -> None:
+    """The runner refuses a file whose last value has no end, with all that others wrote."""
+    environ = published.runner()
+    output = Path(environ["GITHUB_OUTPUT"])
+    output.write_text("other=" + "x" * 3000 + "\n")
+    before = output.read_text()
+    limited = ["prlimit", "--fsize=3500", "--", *PROGRAM]
+    done = subprocess.run(
+        limited, env=environ, cwd=published.project.folder, capture_output=True, check=False
+    )
+    assert done.returncode == 2, done.stdout
+    assert output.read_text() == before
+
+
+def test_what_a_build_remembers_cannot_be_kept(machine: Machine) -> None:
+    folder = machine.project.folder / ".git"
+    (folder / "feastflow-registry.json").mkdir()
+    ran = machine.call(machine.runner(command="build"))
+    assert ran.code == 2
+    [error] = ran.errors
+    assert str(folder / "feastflow-registry.") in error
+    assert error.endswith(ROOM)
+    assert [each.name for each in folder.glob("feastflow-registry*")] == ["feastflow-registry.json"]
