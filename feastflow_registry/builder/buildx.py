@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,6 +53,8 @@ class About:
 class Buildx:
     """One builder. ``environ``: what children see; ``credential``: for ``host`` alone.
 
+    ``spare``: a folder for what buildx keeps, used only where its own cannot be written.
+
     ``variables``: the values of secrets, by the user's names for them. Only a build session gets
     them, under names that replace none of its own.
     """
@@ -62,6 +66,7 @@ class Buildx:
     builder: str
     host: RegistryHost
     credential: Credential | None
+    spare: Path
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -143,7 +148,7 @@ class Buildx:
     def _session(self, command: Sequence[str], definition: str, log: BuildLog) -> int:
         """Run one session, pass its output on, and return its exit code."""
         secrets = {secret_variable(name): value for name, value in self.variables.items()}
-        environ = {**secrets, **self.environ, **_SESSION}
+        environ = {**secrets, **self._seen, **_SESSION}
         if self.credential:
             environ["DOCKER_AUTH_CONFIG"] = self.credential.docker_config(self.host)
         with subprocess.Popen(
@@ -189,11 +194,26 @@ class Buildx:
             )
         return About(("docker", "buildx"), answer.stdout.strip(), about.context)
 
+    @cached_property
+    def _seen(self) -> Mapping[str, str]:
+        """What children see, with a folder in which buildx may keep its records of builds.
+
+        https://docs.docker.com/build/building/variables/#buildx_config
+        """
+        home = Path(self.environ.get("HOME") or "/")
+        docker = Path(self.environ.get("DOCKER_CONFIG") or home / ".docker")
+        own = Path(self.environ.get("BUILDX_CONFIG") or docker / "buildx")
+        if _is_writable(own):
+            return self.environ
+        if own.is_dir():  # The builders that somebody has made.
+            shutil.copytree(own, self.spare, dirs_exist_ok=True)
+        return {**self.environ, "BUILDX_CONFIG": str(self.spare)}
+
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 command,
-                env=dict(self.environ),
+                env=dict(self._seen),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -205,6 +225,12 @@ class Buildx:
             return subprocess.CompletedProcess(command, _NO_PROGRAM, "", "")
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, "", "")
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether a folder can be written, or made."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _end_with_parent() -> None:

@@ -11,12 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import RLock
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost, Repository, is_loopback
-from feastflow_registry.registry.http import Client, Response, redact
+from feastflow_registry.registry.http import Client, Response, redact, split
 
 _PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
 _HUB_REALMS = frozenset({"auth.docker.io"})
@@ -86,7 +86,7 @@ class Authenticator:
         query = [("service", challenge["service"])] if challenge.get("service") else []
         query += [("scope", f"repository:{each.path}:{actions}") for each in self.repositories]
         headers = {"Authorization": self.credential.basic} if self.credential else {}
-        joint = "&" if urlsplit(realm).query else "?"
+        joint = "&" if split(realm).query else "?"
         response = self.http.send("GET", f"{realm}{joint}{urlencode(query)}", headers=headers)
         if response.status in (400, 401, 403):
             raise self.refused()
@@ -101,7 +101,7 @@ class Authenticator:
 
     def _check_realm(self, realm: str) -> None:
         """Send the credential over https only, and Docker Hub's to Docker Hub's own server."""
-        parts = urlsplit(realm)
+        parts = split(realm)
         local = self.host.is_loopback and is_loopback(parts.hostname or "")
         trusted = parts.hostname and "@" not in parts.netloc and not parts.fragment
         if self.host.is_docker_hub:

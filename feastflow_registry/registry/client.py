@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import (
@@ -31,7 +31,7 @@ from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
-from feastflow_registry.registry.http import Client, Response, Sink, Stream, redact
+from feastflow_registry.registry.http import Client, Response, Sink, Stream, address, redact, split
 
 _MANIFEST_LIMIT = 4 * 1024 * 1024
 _CONFIG_LIMIT = 8 * 1024 * 1024
@@ -322,9 +322,8 @@ class RegistryClient:
 
 def upload_address(response: Response) -> str:
     """The address of a begun upload; empty if it is elsewhere, where no credential may go."""
-    location = response.headers.get("location", "")
-    upload = urljoin(response.url, location)
-    return upload if location and urlsplit(upload)[:2] == urlsplit(response.url)[:2] else ""
+    upload = address(response, "location")
+    return upload if split(upload)[:2] == split(response.url)[:2] else ""
 
 
 def damaged(repository: Repository, digest: Digest) -> Failure:
@@ -349,7 +348,10 @@ def _next_page(response: Response, base: str) -> str | None:
     target, _, relation = response.headers.get("link", "").partition(">")
     if not target.startswith("<") or "next" not in relation:
         return None
-    url = urljoin(response.url, target[1:])
+    try:
+        url = urljoin(response.url, target[1:])
+    except ValueError:
+        url = ""
     if not url.startswith(base):
         raise _misbehaving(f"{redact(base)} continues at another address")
     return url.removeprefix(base)

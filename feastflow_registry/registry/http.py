@@ -12,7 +12,7 @@ import email.utils
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -102,9 +102,29 @@ class Transient(Exception):
         self.url, self.cause, self.wait, self.unserved = url, cause, wait, unserved
 
 
+def split(url: str) -> SplitResult:
+    """The parts of an address that a server sent; all of them empty, if it is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return parts
+
+
+def address(response: Response, name: str) -> str:
+    """The whole address that a header names; empty, if it names none."""
+    location = response.headers.get(name, "")
+    try:
+        target = urljoin(response.url, location) if location else ""
+    except ValueError:
+        return ""
+    return target if split(target).hostname else ""
+
+
 def redact(url: str) -> str:
     """A URL without user, query and fragment, which may hold secrets."""
-    parts = urlsplit(url)
+    parts = split(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
@@ -205,10 +225,10 @@ class Client:
         for _ in range(_MOST_REDIRECTS):
             if response.status not in REDIRECTS:
                 return response
-            target = urljoin(response.url, response.headers.get("location", ""))
+            target = address(response, "location")
             plain = urlsplit(response.url).scheme == "http"
             if urlsplit(target).scheme not in ({"http", "https"} if plain else {"https"}):
-                raise _unreachable(response.url, "redirected to an address that is not https")
+                raise _unreachable(response.url, "redirected to what is no https address")
             response = self.send("GET", target, limit=limit, sink=sink)
         raise _unreachable(response.url, "redirected without end")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from support.machine import PROGRAM, Machine
 from support.published_pair import PublishedPair
 from support.registries import LocalRegistry
 from support.repositories import Project
+
+from integration.conftest import Builder
 
 FULL = "/dev/full"
 ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
@@ -86,3 +90,47 @@ def test_what_a_build_remembers_cannot_be_kept(machine: Machine) -> None:
     assert str(folder / "feastflow-registry.") in error
     assert error.endswith(ROOM)
     assert [each.name for each in folder.glob("feastflow-registry*")] == ["feastflow-registry.json"]
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Callable[[Path | None], Path]]:
+    """Give a folder of which nothing can be changed, by root either, with what another one holds."""
+    folder = tmp_path / "read-only"
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
+
+    def give(like: Path | None = None) -> Path:
+        folder.mkdir()
+        if subprocess.run(mount, check=False).returncode:
+            pytest.skip("no right to mount")
+        if like:
+            shutil.copytree(like, folder, dirs_exist_ok=True)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        return folder
+
+    yield give
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kept", ["{folder}/buildx", "{folder}", "/dev/null/buildx"])
+def test_a_home_that_cannot_be_written_is_no_reason_not_to_build(
+    machine: Machine, read_only: Callable[[], Path], kept: str
+) -> None:
+    own = kept.format(folder=read_only())
+    ran = machine.call(machine.runner() | {"BUILDX_CONFIG": own}).ended()
+    assert "pushed" in ran.log
+    assert (machine.project.folder / ".git/feastflow-buildx").is_dir()
+
+
+def test_builders_that_are_there_stay_known(
+    machines: Callable[[LocalRegistry, Builder], Machine],
+    place: LocalRegistry,
+    remote: Builder,
+    read_only: Callable[[Path], Path],
+) -> None:
+    """Whoever prepares a builder may leave its records where this run cannot write."""
+    machine = machines(place, remote)
+    own = read_only(Path(remote.variables["DOCKER_CONFIG"]) / "buildx")
+    environ = machine.runner(**remote.inputs) | {"BUILDX_CONFIG": str(own)}
+    machine.call(environ).ended()
+    assert "latest" in place.tags()

@@ -61,7 +61,17 @@ class BuildSetup:
         credential = Credential(USER, self.place.token)
         log = log or self.log
         return Engine(
-            Buildx(self.folder, environ, log, _pause, builder, host, credential, self.variables)
+            Buildx(
+                self.folder,
+                environ,
+                log,
+                _pause,
+                builder,
+                host,
+                credential,
+                self.folder / "spare",
+                self.variables,
+            )
         )
 
     def image(self, name: str, *steps: str, base: str = "scratch", **words: Any) -> BuildImage:

@@ -220,4 +220,4 @@ def _outputs(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read(path: str | None) -> str:
-    return Path(path).read_text() if path and Path(path).exists() else ""
+    return Path(path).read_text() if path and Path(path).is_file() else ""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.registry.http import Response, redact, retry_after
+from feastflow_registry.registry.http import Response, address, redact, retry_after, split
 
 WORDS = st.text(alphabet="abcXYZ019-._~%:@$+", min_size=1)
 
@@ -58,3 +58,23 @@ def test_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float 
 )
 def test_what_a_server_says_of_a_refusal(body: bytes, explanation: str) -> None:
     assert Response(403, {}, body, "").explanation == explanation
+
+
+NO_ADDRESSES = [
+    *("", "http://[::1", "//[", "http://host:99999/x", "http://host:x/", "http:///x"),
+    *("http://[::1]:-1/", "https://]/"),
+]
+
+
+@pytest.mark.parametrize("text", NO_ADDRESSES)
+def test_what_is_no_address_is_told_from_one(text: str) -> None:
+    answer = Response(307, {"location": text}, b"", "https://registry.example.com/v2/a")
+    assert address(answer, "location") == ""
+    assert split(text).hostname is None
+    assert "@" not in redact(text)
+
+
+def test_an_address_may_be_written_in_part() -> None:
+    answer = Response(307, {"location": "../b?x=1"}, b"", "https://registry.example.com/v2/a/")
+    assert address(answer, "location") == "https://registry.example.com/v2/b?x=1"
+    assert address(answer, "link") == ""
