@@ -94,7 +94,7 @@ def test_what_a_build_remembers_cannot_be_kept(machine: Machine) -> None:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Callable[[Path | None], Path]]:
-    """Give a folder of which nothing can be changed, by root either, with what another one holds."""
+    """Give a folder that root cannot change either, with what another one holds."""
     folder = tmp_path / "read-only"
     mount = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
 
