@@ -53,7 +53,7 @@ class About:
 class Buildx:
     """One builder. ``environ``: what children see; ``credential``: for ``host`` alone.
 
-    ``spare``: a folder for what buildx keeps, used only where its own cannot be written.
+    ``spare``: gives a folder for what buildx keeps, where its own cannot be written.
 
     ``variables``: the values of secrets, by the user's names for them. Only a build session gets
     them, under names that replace none of its own.
@@ -66,7 +66,7 @@ class Buildx:
     builder: str
     host: RegistryHost
     credential: Credential | None
-    spare: Path
+    spare: Callable[[], Path]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -205,9 +205,10 @@ class Buildx:
         own = Path(self.environ.get("BUILDX_CONFIG") or docker / "buildx")
         if _is_writable(own):
             return self.environ
+        spare = self.spare()
         if own.is_dir():  # The builders that somebody has made.
-            shutil.copytree(own, self.spare, dirs_exist_ok=True)
-        return {**self.environ, "BUILDX_CONFIG": str(self.spare)}
+            shutil.copytree(own, spare, dirs_exist_ok=True)
+        return {**self.environ, "BUILDX_CONFIG": str(spare)}
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         try:

@@ -292,7 +292,7 @@ class App:
             builder=self.settings.builder,
             host=self.settings.registry,
             credential=self.credential if self.publishes else None,
-            spare=self.workspace.git.folder() / "feastflow-buildx",
+            spare=lambda: self.workspace.git.folder() / "feastflow-buildx",
             variables=self.inputs.variables,
         )
 

@@ -15,7 +15,7 @@ from feastflow_registry.config.filter_patterns import compile_pattern, is_litera
 from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Secret, SmokeTest
-from feastflow_registry.model.tag_names import OWNED_LABELS, RESERVED
+from feastflow_registry.model.tag_names import OF_OTHER_TOOLS, OWNED_LABELS, RESERVED
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -153,12 +153,15 @@ def relative_path(text: str) -> str:
 
 
 def unreserved(tag: Tag) -> Tag:
-    """Refuse a tag whose meaning this program owns."""
+    """Refuse a tag whose meaning this program owns, or another tool."""
     for name in RESERVED:
         if tag.value == name or (name.endswith("-") and tag.value.startswith(name)):
             shown = f"{name}*" if name.endswith("-") else name
             cause = f'the tag "{tag}" is reserved: this program gives "{shown}" its meaning.'
             raise Failure(Kind.INPUT, cause, "Choose another name.")
+    if OF_OTHER_TOOLS.fullmatch(tag.value):
+        cause = f'the tag "{tag}" is reserved: signatures and other things about images have such.'
+        raise Failure(Kind.INPUT, cause, "Choose another name.")
     return tag
 
 

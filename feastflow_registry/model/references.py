@@ -231,9 +231,9 @@ class Commit:
         return self.sha
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Reference:
-    """One tag, or one manifest by digest, in a repository."""
+    """One tag, or one manifest by digest, in a repository. They are ordered as they are written."""
 
     repository: Repository
     target: Tag | Digest
@@ -245,3 +245,6 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{self.repository}{'@' if isinstance(self.target, Digest) else ':'}{self.target}"
+
+    def __lt__(self, other: Reference) -> bool:
+        return str(self) < str(other)

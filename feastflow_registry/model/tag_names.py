@@ -15,6 +15,12 @@ LATEST = Tag("latest")
 COMMIT, WITHDRAWN = "commit-", "withdrawn-"
 CACHE_TAG = "buildcache"
 RESERVED = ("latest", "commit-", "withdrawn-", "frozen-", CACHE_TAG)
+OF_OTHER_TOOLS = re.compile(r"sha(?:256|384|512)-[0-9a-f]{32,}.*")
+"""Tags of signatures and attestations, and of lists of what refers to an image.
+
+https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
+"""
 INPUTS_LABEL = "io.github.feastflow.registry-action.inputs"
 OWNED_LABELS = (
     "org.opencontainers.image.revision",

@@ -69,7 +69,7 @@ class BuildSetup:
                 builder,
                 host,
                 credential,
-                self.folder / "spare",
+                lambda: self.folder / "spare",
                 self.variables,
             )
         )

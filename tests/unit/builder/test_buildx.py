@@ -47,7 +47,7 @@ def about(version: str = "v0.29.1", context: str = "default") -> str:
 
 def docker(answers: dict[str, str | int], builder: str = "", *, credential: bool = False) -> Docker:
     known = Credential("ada", "token") if credential else None
-    found = Docker(Path(), {}, FakeLog(), lambda _: None, builder, HOST, known, Path("spare"))
+    found = Docker(Path(), {}, FakeLog(), lambda _: None, builder, HOST, known, Path)
     found.answers = answers
     return found
 

@@ -152,6 +152,9 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
         (grammar.milestone, "commit-abc", ['"commit-*"']),
         (grammar.milestone, "withdrawn-abc", ['"withdrawn-*"']),
         (grammar.milestone, "frozen-sprint3", ['"frozen-*"']),
+        (grammar.milestone, f"sha256-{'0' * 64}.sig", ["reserved: signatures", "another name"]),
+        (grammar.milestone, f"sha256-{'a' * 64}", ["reserved: signatures"]),
+        (grammar.tag_template, f"sha512-{'a' * 64}.{{date}}", ["reserved: signatures"]),
         (grammar.milestone, "sprint 3", ['nearest valid one is "sprint-3"']),
         (grammar.username, "ada lovelace", ["a space, a colon, a line break"]),
         (grammar.username, "ada:x", ["colon"]),
@@ -179,7 +182,9 @@ def test_refuses(parse: Parse, text: str, words: list[str]) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize("tag", ["latest-1", "commits", "my-latest", "frozen", "Latest"])
+@pytest.mark.parametrize(
+    "tag", ["latest-1", "commits", "my-latest", "frozen", "Latest", "sha256-abc"]
+)
 def test_what_only_looks_like_a_reserved_tag_is_free(tag: str) -> None:
     assert grammar.unreserved(Tag(tag)) == Tag(tag)
 

@@ -209,6 +209,14 @@ class TestStanding:
         # Also what was in no plan: a tag that another run of this commit had moved.
         assert str(LATEST) in " ".join(results.standing(plan(REUSE), [], {LATEST}))
 
+    def test_a_copy_is_named_by_its_digest_beside_the_tags(self) -> None:
+        copied = replace(
+            PUSHED, action=Action.COPIED, reference=Reference(OWN.repository, REUSE.image.digest)
+        )
+        done, *_ = results.standing(plan(PUSH, MOVE), [copied, PUSHED, MOVED], ())
+        assert done.startswith(f"Written before the failure: {OWN}, {LATEST}")
+        assert str(REUSE.image.digest) in done
+
     def test_what_was_kept_is_neither(self) -> None:
         assert str(LATEST) not in " ".join(results.standing(plan(PUSH, MOVE), [KEPT], ()))
 
