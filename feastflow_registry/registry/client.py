@@ -197,13 +197,17 @@ class RegistryClient:
         return read_pull_limit(self.send("HEAD", reference.repository, path).headers)
 
     def _digest_by_content(self, reference: Reference) -> Digest:
-        """Resolve on a registry that names no digest: read the manifest and hash it."""
+        """Read a manifest and hash it: a header may be missing, late, or another answer's.
+
+        Raises an unverified failure on what is no manifest: something before the registry answers.
+        """
         path = f"manifests/{reference.identifier}"
         response = self.send(
             "GET", reference.repository, path, accept=_ACCEPT, limit=_MANIFEST_LIMIT
         )
         if response.status != 200:
             raise self.unexpected(response, str(reference))
+        Manifest.parse(response.body, response.headers.get("content-type", ""))
         return Digest(f"sha256:{hashlib.sha256(response.body).hexdigest()}")
 
     def manifest(self, repository: Repository, digest: Digest) -> Manifest:

@@ -224,12 +224,17 @@ class Cataloguer:
         return tuple(ListedTag(tag) for tag in self.registry.tags(repository))
 
     def _resolve(self, repository: Repository, listed: Sequence[ListedTag]) -> Sequence[ListedTag]:
-        """Ask for the images that a listing does not name. One that is no image stays unknown."""
-        unknown = [each.name for each in listed if each.digest is None]
-        references = [Reference(repository, tag) for tag in unknown]
-        found = spread(self.registry.resolve, references)
-        digests = dict(zip(unknown, found, strict=True))
-        return [replace(each, digest=each.digest or digests[each.name]) for each in listed]
+        """Ask for the images that a listing does not name. One that is no image stays unknown.
+
+        What is listed and not there is asked for twice.
+        """
+        digests: dict[Tag, Digest] = {}
+        for _ in range(2):
+            unknown = [each.name for each in listed if not (each.digest or each.name in digests)]
+            references = [Reference(repository, tag) for tag in unknown]
+            found = zip(unknown, spread(self.registry.resolve, references), strict=True)
+            digests |= {tag: digest for tag, digest in found if digest}
+        return [replace(each, digest=each.digest or digests.get(each.name)) for each in listed]
 
     def _measure(self, catalog: Catalog) -> Catalog:
         repository = catalog.service.repository

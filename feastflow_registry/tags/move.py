@@ -131,7 +131,7 @@ class Tagger:
             return Outcome(step.service, Action.KEPT, step.reference, digest, note=rules.THERE)
         for _ in range(_WRITES):
             self.write(step.reference, digest)
-            read = self.surveyor.registry.resolve(step.reference)
+            read = self._read_back(step.reference, digest)
             if read != current:
                 break
         if read not in (None, digest) and step.rule is Rule.DATED:
@@ -142,6 +142,25 @@ class Tagger:
         self.state.current[step.reference] = read
         seconds = self.clock() - started
         return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
+
+    def _read_back(self, reference: Reference, digest: Digest) -> Digest | None:
+        """What a tag holds after a write. Another image than ours is believed by its bytes alone.
+
+        Somebody may write it between the two requests: then it is asked for once more.
+        """
+        registry = self.surveyor.registry
+        read = registry.resolve(reference)
+        if read in (None, digest):
+            return read
+        try:
+            registry.confirm(reference, read)
+        except Failure as failure:
+            if failure.kind is not Kind.UNVERIFIED:
+                raise
+            read = registry.resolve(reference)
+            if read not in (None, digest):
+                registry.confirm(reference, read)
+        return read
 
     def _may_differ(self, step: MoveTag, read: Digest) -> bool:
         """Whether another run may have moved a tag already: what follows a branch is anybody's."""

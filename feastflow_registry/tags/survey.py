@@ -159,7 +159,7 @@ class Surveyor:
         A marker holds the image that it marks, which several commits may share.
         """
         marker = Reference(repository, self.commit_tags.withdrawn(commit))
-        if self.registry.resolve(marker) is not None:
+        if self.is_there(marker):
             return True
         if image is None or not image.inputs:
             return False
@@ -167,6 +167,13 @@ class Surveyor:
         return any(
             self.registry.resolve(Reference(repository, each)) == image.digest for each in markers
         )
+
+    def is_there(self, marker: Reference) -> bool:
+        """Whether there is a marker: that is believed by its bytes, for a tag hangs on it."""
+        found = self.registry.resolve(marker)
+        if found:
+            self.registry.confirm(marker, found)
+        return found is not None
 
     def _identify(self, repository: Repository, digest: Digest) -> Published:
         """Read an image; its commit is known only if its labels name this repository's source.

@@ -45,7 +45,9 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     **{name: {"kind": "status", **facts} for name, facts in ANSWERS.items()},
     **{kind: {"kind": kind} for kind in ("reset_before", "reset_after", "stall", "truncate")},
 }
-RED = (3, 5, 6, 7)
+RED = (2, 3, 5, 6, 7)
+BELIEVED = {"404", "another digest"}
+"""What `tags` shows if a registry says it time and again: it writes nothing."""
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "publish": {},
     "promote": {"tag": "production"},
@@ -55,7 +57,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "tags": {},
 }
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: %s}]}\n"
-TIMES = re.compile(r"\b\d+(?:\.\d)? (?:ms|s)\b|[\d.]+ (?:seconds|minutes) ago")
+LISTED = re.compile(r"^(\S+) +([0-9a-f]{12}) .*?( [0-9a-f]{7} )", re.MULTILINE)
+"""A tag, its image and its commit; a size that could not be read is shown as unknown."""
 
 
 @dataclass
@@ -92,8 +95,8 @@ class Scene:
     def state(self, ran: Ran) -> tuple[object, ...]:
         """Where a run leaves the world, and what it says of it."""
         manifest = (self.machine.project.folder / "k8s" / "web.yaml").read_text()
-        table = TIMES.sub("…", ran.shown) if self.command == "tags" else ""
-        return self.place.tags(), manifest, table
+        listed = LISTED.findall(ran.shown) if self.command == "tags" else []
+        return self.place.tags(), manifest, listed
 
     def failing(self, facts: Mapping[str, Any], times: int | None) -> Iterator[tuple[int, Ran]]:
         """Fail each request in turn, once or from then on; ends when a run makes no more."""
@@ -139,7 +142,10 @@ def scenes(
     return give
 
 
-def check(scene: Scene, facts: Mapping[str, Any], times: int | None) -> None:
+def check(scene: Scene, kind: str, times: int | None) -> None:
+    facts = KINDS[kind]
+    if scene.command == "tags" and kind in BELIEVED and (times != 1 or kind != "404"):
+        pytest.skip("nothing else tells, and nothing is written")
     scene.reset()
     whole = scene.state(scene.run().ended())
     for nth, ran in scene.failing(facts, times):
@@ -150,26 +156,24 @@ def check(scene: Scene, facts: Mapping[str, Any], times: int | None) -> None:
         assert ran.code in RED, (nth, ran.shown)
         assert ran.errors, (nth, ran.shown)
         again = scene.run()
-        if scene.command == "rollback" and again.code == 6:
-            continue  # It says that it cannot tell, and how to go on.
         assert scene.state(again.ended()) == whole, (nth, ran.shown, again.shown)
 
 
 @pytest.mark.parametrize("kind", one_in(4, KINDS))
 @pytest.mark.parametrize("command", COMMANDS)
 def test_one_bad_answer(scenes: Callable[[str], Scene], command: str, kind: str) -> None:
-    check(scenes(command), KINDS[kind], 1)
+    check(scenes(command), kind, 1)
 
 
 @soak
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_two_in_a_row(scenes: Callable[[str], Scene], command: str, kind: str) -> None:
-    check(scenes(command), KINDS[kind], 2)
+    check(scenes(command), kind, 2)
 
 
 @soak
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_from_then_on(scenes: Callable[[str], Scene], command: str, kind: str) -> None:
-    check(scenes(command), KINDS[kind], None)
+    check(scenes(command), kind, None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from support.failures import fails
 from support.memory import Call, digest_of
 from support.runs import SHOP, SOURCE, A, B, C, World, context, image
 
-from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import Action
-from feastflow_registry.model.references import Tag
+from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.tag_names import LATEST
 
@@ -245,6 +247,62 @@ class TestProof:
 
         run.registry.after = steal
         with fails("reads back as sha256:", kind=Kind.UNVERIFIED):
+            run.go()
+
+    @pytest.mark.parametrize(("lies", "kind"), [(1, None), (2, Kind.UNVERIFIED)])
+    def test_another_image_is_believed_by_its_bytes_alone(
+        self, monkeypatch: pytest.MonkeyPatch, lies: int, kind: Kind | None
+    ) -> None:
+        world = World()
+        run = world.run(B)
+        left, resolve = itertools.count(lies, -1), run.registry.resolve
+
+        def lie(reference: Reference) -> Digest | None:
+            found = resolve(reference)
+            written = reference.identifier == "latest" and found
+            return digest_of("stale") if written and next(left) > 0 else found
+
+        monkeypatch.setattr(run.registry, "resolve", lie)
+        if kind:
+            with fails("ada/shop:latest holds another image", kind=kind):
+                run.go()
+        else:
+            run.go()
+        assert world.commit_at("latest") == B
+
+    def test_a_tag_that_is_written_between_a_look_and_another(self) -> None:
+        world = World()
+        run = world.run(B)
+        moments = iter([A, C])
+
+        def move(call: Call) -> None:
+            """Another run writes before each look at what `latest` holds."""
+            if "set_tag" in [each.method for each in run.registry.calls[-3:]]:
+                at = next(moments, None)
+                if at and call.method in ("resolve", "confirm"):
+                    world.put(image(at, source=SOURCE), "latest", f"commit-{at.short}")
+
+        run.registry.before = move
+        run.go()
+        assert run.registry.subjects("confirm") == ["ada/shop:latest"] * 2
+        assert world.commit_at("latest") == C
+
+    def test_a_registry_that_fails_while_it_is_read_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = World()
+        run = world.run(B)
+
+        def steal(call: Call) -> None:
+            if call.method == "set_tag":
+                world.put(image(C), "latest")
+
+        def fail(*_: object) -> None:
+            raise Failure(Kind.UNREACHABLE, "no answer.", "Run again.")
+
+        run.registry.after = steal
+        monkeypatch.setattr(run.registry, "confirm", fail)
+        with fails("no answer.", kind=Kind.UNREACHABLE):
             run.go()
 
     def test_tags_that_are_moved_without_end(self) -> None:
