@@ -277,10 +277,9 @@ class TestProof:
 
         def move(call: Call) -> None:
             """Another run writes before each look at what `latest` holds."""
-            if "set_tag" in [each.method for each in run.registry.calls[-3:]]:
-                at = next(moments, None)
-                if at and call.method in ("resolve", "confirm"):
-                    world.put(image(at, source=SOURCE), "latest", f"commit-{at.short}")
+            written = "set_tag" in [each.method for each in run.registry.calls[-3:]]
+            if written and call.method in ("resolve", "confirm") and (at := next(moments, None)):
+                world.put(image(at, source=SOURCE), "latest", f"commit-{at.short}")
 
         run.registry.before = move
         run.go()
