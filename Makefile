@@ -29,7 +29,7 @@ RUNGS ?= unit races contract servers integration end_to_end action lint
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
 WORKERS := $(shell expr `nproc` + 2)
 # What tests write is kept in memory, where 4 GiB of it may hold files.
-MEMORY := $(shell df --output=avail /dev/shm 2> /dev/null | awk '$$1 > 4194304 { print "/dev/shm" }')
+MEMORY := $(shell df --output=avail /dev/shm 2> /dev/null | awk 'NR == 2 && $$1 > 4194304 { print "/dev/shm" }')
 test soak: export TMPDIR := $(or $(TMPDIR),$(MEMORY),/tmp)
 
 test: .venv/installed up ## prove every promise; RUNGS="unit lint" runs those alone

@@ -122,7 +122,7 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
     except Exception:  # noqa: BLE001  A defect of ours: say so, in one place.
         _report_defect(log)
         return 1
-    return 0 if handed_over else Kind.INPUT
+    return 0 if handed_over else Kind.BUILD
 
 
 def _run(
@@ -288,7 +288,7 @@ def _append(request: Request, variable: str, data: bytes) -> None:
 def _unusable(problem: OSError) -> Failure:
     """What this machine does not let us do, with a file of its own."""
     where = f"{problem.filename}: " if problem.filename else ""
-    return Failure(Kind.INPUT, f"{where}{problem.strerror or problem}.", _ROOM)
+    return Failure(Kind.BUILD, f"{where}{problem.strerror or problem}.", _ROOM)
 
 
 def _version() -> str:

@@ -14,6 +14,7 @@ from support.events import Event
 from support.many_tags import ImageMaker, commit_days
 from support.registries import LocalRegistry
 from support.repositories import Project
+from support.soak import soak
 
 
 @dataclass
@@ -64,6 +65,7 @@ def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site
     assert "### Promoted" in job.summary
 
 
+@soak
 def test_prune_shows_its_plan_first_and_deletes_when_it_is_told(
     runner: Runner, project: Project, place: LocalRegistry, publish: Callable[[], str]
 ) -> None:

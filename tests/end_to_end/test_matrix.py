@@ -17,6 +17,7 @@ from conftest import Stack
 from support import events, monorepo, workflows
 from support.monorepo import BROKEN, SHARED, WorkflowRun
 from support.registries import USER, RegistryProcesses
+from support.soak import soak
 
 SERVICES = ("menu", "order", "delivery")
 ALL = {"plan", "publish", *(f"build {service}" for service in SERVICES)}
@@ -36,6 +37,9 @@ class Runs:
     asked: WorkflowRun
     content: Mapping[str, Mapping[str, Mapping[str, Any]]]
     requests: int
+
+
+pytestmark = soak
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from support.builds import BuildSetup, script
 from support.memory import FakeLog
 from support.registries import LocalRegistry
+from support.soak import chosen
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.services import Secret
@@ -150,7 +151,7 @@ def test_secrets_are_what_they_name_and_replace_nothing_of_ours(shop: BuildSetup
     assert told == ["  of a file", "  mine", "  yours"]
 
 
-@pytest.mark.parametrize("name", ["classic", "containerd"])
+@pytest.mark.parametrize("name", chosen(["classic", "containerd"]))
 def test_pushes_at_once_have_a_fold_each(
     builders: Callable[[str], Builder],
     place: LocalRegistry,

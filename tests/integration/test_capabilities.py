@@ -90,7 +90,7 @@ def test_what_is_refused_is_impossible(
         assert is_lacking(done.stderr), done.stderr
 
 
-@pytest.mark.parametrize(("name", "feature"), one_in(2, ABLE))
+@pytest.mark.parametrize(("name", "feature"), one_in(4, ABLE))
 def test_what_is_allowed_is_done(
     workshops: Callable[[str], BuildSetup], name: str, feature: Feature
 ) -> None:

@@ -7,21 +7,17 @@ one that does not is finished by running it again.
 from __future__ import annotations
 
 import gzip
-import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fault_scenes import Cached, is_ours, remember_git
-from support.machine import Machine, Ran
-from support.published_pair import MILESTONE, PublishedPair
+from support.machine import Machine
+from support.published_pair import PublishedPair
 from support.registries import LocalRegistry
 from support.repositories import Project
-from support.servers.faults import Fault
-from support.soak import one_in, soak
+from support.scenes import COMMANDS, Scene
+from support.soak import chosen, soak
 
 from integration.conftest import Builder
 
@@ -48,67 +44,6 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 RED = (2, 3, 5, 6, 7)
 BELIEVED = {"404", "another digest"}
 """What `tags` shows if a registry says it time and again: it writes nothing."""
-COMMANDS: Mapping[str, Mapping[str, str]] = {
-    "publish": {},
-    "promote": {"tag": "production"},
-    "rollback": {"tag": "latest"},
-    "deploy": {"manifests": "k8s", "to": "latest"},
-    "prune": {"dry_run": "false", "keep_days": "1", "keep_last": "1"},
-    "tags": {},
-}
-POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: %s}]}\n"
-LISTED = re.compile(r"^(\S+) +([0-9a-f]{12}) .*?( [0-9a-f]{7} )", re.MULTILINE)
-"""A tag, its image and its commit; a size that could not be read is shown as unknown."""
-
-
-@dataclass
-class Scene:
-    """One command, started from the same state time and again."""
-
-    machine: Machine
-    command: str
-    start: Mapping[str, str]
-    images: Mapping[str, bytes]
-    storage: Path
-
-    @property
-    def place(self) -> LocalRegistry:
-        return self.machine.place
-
-    def reset(self) -> None:
-        """Take back what the last run did, deletions too."""
-        self.place.proxy.clear()
-        self.place.untag(*self.place.tags())
-        for name, content in self.images.items():
-            (self.storage / name).write_bytes(content)
-        self.place.retag(self.start)
-        manifest = self.machine.project.folder / "k8s" / "web.yaml"
-        manifest.parent.mkdir(exist_ok=True)
-        manifest.write_text(POD % f"{self.place.repository}:latest")
-
-    def run(self, *, timeout: float = 300.0) -> Ran:
-        event = "push" if self.command == "publish" else "workflow_dispatch"
-        inputs = dict[str, Any](COMMANDS[self.command])
-        environ = self.machine.runner(event=event, command=self.command, **inputs)
-        return self.machine.call(environ, timeout=timeout)
-
-    def state(self, ran: Ran) -> tuple[object, ...]:
-        """Where a run leaves the world, and what it says of it."""
-        manifest = (self.machine.project.folder / "k8s" / "web.yaml").read_text()
-        listed = LISTED.findall(ran.shown) if self.command == "tags" else []
-        return self.place.tags(), manifest, listed
-
-    def failing(self, facts: Mapping[str, Any], times: int | None) -> Iterator[tuple[int, Ran]]:
-        """Fail each request in turn, once or from then on; ends when a run makes no more."""
-        for nth in itertools.count(1):
-            self.reset()
-            rule = self.place.proxy.add(Fault(match=is_ours, nth=nth, times=times, **facts))
-            ran = self.run(timeout=0.5 if rule.kind == "stall" else 300.0)
-            self.place.proxy.clear()
-            if not rule.fired:
-                assert nth > 2, "the run asked nothing"
-                return
-            yield nth, ran
 
 
 @pytest.fixture
@@ -125,21 +60,8 @@ def scenes(
     pair: PublishedPair,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], Scene]:
-    def give(command: str) -> Scene:
-        pair.lay_out(place)
-        remember_git(monkeypatch)
-        monkeypatch.setattr(Cached, "digests", place.tags())
-        monkeypatch.setattr("feastflow_registry.builder.engine.Engine", Cached)
-        place.untag(MILESTONE)
-        own = f"commit-{pair.second[:7]}"
-        if command != "publish":
-            place.retag({"latest": place.tags()[own]})
-        storage = place.registry.storage / "docker/registry/v2/repositories/feastflow/app"
-        links = storage.glob("_manifests/revisions/**/link")
-        images = {str(each.relative_to(storage)): each.read_bytes() for each in links}
-        return Scene(machines(place, remote), command, place.tags(), images, storage)
-
-    return give
+    """Give a command's scene."""
+    return lambda command: Scene.prepare(command, machines(place, remote), pair, monkeypatch)
 
 
 def check(scene: Scene, kind: str, times: int | None) -> None:
@@ -159,7 +81,7 @@ def check(scene: Scene, kind: str, times: int | None) -> None:
         assert scene.state(again.ended()) == whole, (nth, ran.shown, again.shown)
 
 
-@pytest.mark.parametrize("kind", one_in(4, KINDS))
+@pytest.mark.parametrize("kind", chosen(KINDS))
 @pytest.mark.parametrize("command", COMMANDS)
 def test_one_bad_answer(scenes: Callable[[str], Scene], command: str, kind: str) -> None:
     check(scenes(command), kind, 1)

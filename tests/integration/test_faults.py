@@ -16,7 +16,7 @@ from support.registries import LocalRegistry
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
-from support.soak import soak
+from support.soak import chosen, soak
 
 from feastflow_registry.git import github as github_api
 from integration.conftest import Builder
@@ -89,7 +89,7 @@ def test_an_expired_token_is_renewed_once(prepare: Prepare) -> None:
         prepared.check_done(ran)
 
 
-@pytest.mark.parametrize(("name", "auth"), [("first", "htpasswd"), ("moving", "token")])
+@pytest.mark.parametrize(("name", "auth"), chosen([("first", "htpasswd"), ("moving", "token")]))
 def test_a_flipped_bit_is_never_published(prepare: Prepare, name: Name, auth: str) -> None:
     """Damage that TCP does not see may fail a run, but it never passes for an image."""
     prepared = prepare(name, auth)
@@ -143,6 +143,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
+@soak
 def test_the_same_fault_for_ever_ends_in_5_within_the_deadline(prepare: Prepare) -> None:
     prepared = prepare("first", "htpasswd", milestone=MILESTONE)
     for where, request in REQUESTS.items():

@@ -13,6 +13,7 @@ import pytest
 from support.machine import PROGRAM, Machine, Ran
 from support.registries import REPOSITORY, USER, LocalRegistry
 from support.repositories import MARK
+from support.soak import chosen
 
 from integration.conftest import Builder
 
@@ -32,7 +33,7 @@ def _ended(ran: Ran, code: int = 0) -> Ran:
     return ran
 
 
-@pytest.mark.parametrize("name", ["classic", "containerd"])
+@pytest.mark.parametrize("name", chosen(["classic", "containerd"]))
 def test_build_then_push_pushes_what_was_built(
     machine: Machine, place: LocalRegistry, builders: Callable[[str], Builder], name: str
 ) -> None:

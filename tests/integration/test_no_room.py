@@ -43,7 +43,7 @@ def test_no_outputs_is_red_and_says_what_was_done(
     path = where.format(folder=tmp_path)
     environ = published.runner() | lacking("GITHUB_OUTPUT", path)
     ran = published.call(environ)
-    assert ran.code == 2
+    assert ran.code == 4
     assert "✅ app: " in ran.log
     [error] = ran.errors
     assert error.startswith("the step has no outputs: ")
@@ -77,7 +77,7 @@ def test_half_an_output_is_taken_back(published: Machine) -> None:
     done = subprocess.run(
         limited, env=environ, cwd=published.project.folder, capture_output=True, check=False
     )
-    assert done.returncode == 2, done.stdout
+    assert done.returncode == 4, done.stdout
     assert output.read_text() == before
 
 
@@ -85,7 +85,7 @@ def test_what_a_build_remembers_cannot_be_kept(machine: Machine) -> None:
     folder = machine.project.folder / ".git"
     (folder / "feastflow-registry.json").mkdir()
     ran = machine.call(machine.runner(command="build"))
-    assert ran.code == 2
+    assert ran.code == 4
     [error] = ran.errors
     assert str(folder / "feastflow-registry.") in error
     assert error.endswith(ROOM)

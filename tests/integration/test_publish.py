@@ -10,6 +10,7 @@ import pytest
 from support.machine import Machine
 from support.registries import OURS, REPOSITORY, Auth, LocalRegistry
 from support.servers.fault_proxy import FaultProxy
+from support.soak import chosen
 
 from integration.conftest import Builder
 
@@ -128,7 +129,7 @@ def test_the_requests_of_a_first_publish_are_these_and_no_more(
     assert not [each for each in place.requests(OURS) if each.bytes_in > 5000]
 
 
-@pytest.mark.parametrize("name", ["containerd", "remote"])
+@pytest.mark.parametrize("name", chosen(["containerd", "remote"]))
 def test_an_image_of_two_platforms_stays_one_index(
     name: str,
     builders: Callable[[str], Builder],

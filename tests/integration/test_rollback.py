@@ -16,7 +16,7 @@ from support.published_pair import MILESTONE, PublishedPair
 from support.registries import REPOSITORY, USER, Auth, LocalRegistry
 from support.repositories import Project
 from support.servers.faults import Fault
-from support.soak import chosen
+from support.soak import chosen, soak
 
 from integration.conftest import Builder
 
@@ -105,7 +105,7 @@ def shop(
     return shop
 
 
-@pytest.mark.parametrize("auth", ["htpasswd", "token"])
+@pytest.mark.parametrize("auth", chosen(["htpasswd", "token"]))
 def test_back_and_forth_moves_tags_and_no_layer(
     auth: Auth,
     places: Callable[..., LocalRegistry],
@@ -230,7 +230,8 @@ def failing(
     raise AssertionError("a run of forty requests")
 
 
-@pytest.mark.parametrize("command", chosen(["rollback", "promote"]))
+@soak
+@pytest.mark.parametrize("command", ["rollback", "promote"])
 def test_one_bad_moment_at_any_request_is_survived(
     shop: Shop, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

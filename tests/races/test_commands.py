@@ -94,7 +94,7 @@ def test_every_pair_of_positions(one: str, other: str) -> None:
     check_pair(world(), one, other)
 
 
-@pytest.mark.parametrize("one", one_in(3, RUNS))
+@pytest.mark.parametrize("one", one_in(6, RUNS))
 @pytest.mark.parametrize("other", FORWARD)
 def test_where_latest_was_left_behind(one: str, other: str) -> None:
     check_pair(behind(), one, other)

@@ -1,0 +1,113 @@
+"""Every command that talks to a registry, started from the same state time and again.
+
+Two commits are published, and nothing has to be built: a run costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.fault_scenes import Cached, is_ours, remember_git
+from support.machine import Machine, Ran
+from support.many_tags import ImageMaker, commit_days
+from support.published_pair import MILESTONE, PublishedPair
+from support.registries import REPOSITORY, LocalRegistry
+from support.servers.faults import Fault
+
+COMMANDS: Mapping[str, Mapping[str, str]] = {
+    "publish": {},
+    "promote": {"tag": "production"},
+    "rollback": {"tag": "latest"},
+    "deploy": {"manifests": "k8s", "to": "latest"},
+    "prune": {"dry_run": "false", "keep_days": "1", "keep_last": "1"},
+    "tags": {},
+}
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: %s}]}\n"
+LISTED = re.compile(r"^(\S+) +([0-9a-f]{12}) .*?( [0-9a-f]{7} )", re.MULTILINE)
+"""A tag, its image and its commit; a size that could not be read is shown as unknown."""
+
+
+@dataclass
+class Scene:
+    """One command, started from the same state time and again."""
+
+    machine: Machine
+    command: str
+    start: Mapping[str, str]
+    images: Mapping[str, bytes]
+    storage: Path
+
+    @classmethod
+    def prepare(
+        cls, command: str, machine: Machine, pair: PublishedPair, monkeypatch: pytest.MonkeyPatch
+    ) -> Scene:
+        """Start from the pair; a publish has still to move `latest`, a prune finds old commits."""
+        place = machine.place
+        pair.lay_out(place)
+        remember_git(monkeypatch)
+        monkeypatch.setattr(Cached, "digests", place.tags())
+        monkeypatch.setattr("feastflow_registry.builder.engine.Engine", Cached)
+        place.untag(MILESTONE)
+        if command != "publish":
+            place.retag({"latest": place.tags()[f"commit-{pair.second[:7]}"]})
+        if command == "prune":
+            stock = ImageMaker(place)
+            for name in commit_days(machine.project, 400, 300, 200):
+                stock.tag({f"commit-{name}": stock.image(name)})
+        storage = place.registry.storage / "docker/registry/v2/repositories" / REPOSITORY
+        links = storage.glob("_manifests/revisions/**/link")
+        images = {str(each.relative_to(storage)): each.read_bytes() for each in links}
+        return cls(machine, command, place.tags(), images, storage)
+
+    @property
+    def place(self) -> LocalRegistry:
+        """The registry."""
+        return self.machine.place
+
+    def reset(self) -> None:
+        """Take back what the last run did, deletions too."""
+        self.place.proxy.clear()
+        self.place.untag(*self.place.tags())
+        for name, content in self.images.items():
+            path = self.storage / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        self.place.retag(self.start)
+        manifest = self.machine.project.folder / "k8s" / "web.yaml"
+        manifest.parent.mkdir(exist_ok=True)
+        manifest.write_text(POD % f"{self.place.repository}:latest")
+
+    def environ(self) -> dict[str, str]:
+        """What a run is started with."""
+        event = "push" if self.command == "publish" else "workflow_dispatch"
+        inputs = dict[str, Any](COMMANDS[self.command])
+        return self.machine.runner(event=event, command=self.command, **inputs)
+
+    def run(self, *, timeout: float = 300.0) -> Ran:
+        """Run once, in this process."""
+        return self.machine.call(self.environ(), timeout=timeout)
+
+    def state(self, ran: Ran) -> tuple[object, ...]:
+        """Where a run leaves the world, and what it says of it."""
+        manifest = (self.machine.project.folder / "k8s" / "web.yaml").read_text()
+        listed = LISTED.findall(ran.shown) if self.command == "tags" else []
+        return self.place.tags(), manifest, listed
+
+    def failing(self, facts: Mapping[str, Any], times: int | None) -> Iterator[tuple[int, Ran]]:
+        """Fail each request in turn, once or from then on; ends when a run makes no more."""
+        for nth in itertools.count(1):
+            self.reset()
+            rule = self.place.proxy.add(Fault(match=is_ours, nth=nth, times=times, **facts))
+            ran = self.run(timeout=0.5 if rule.kind == "stall" else 300.0)
+            self.place.proxy.clear()
+            if not rule.fired:
+                assert nth > 2, "the run asked nothing"
+                return
+            yield nth, ran
