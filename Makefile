@@ -25,7 +25,8 @@ demo: .venv/installed ## publish examples/frontend to a registry on this machine
 
 # The unit tests take every branch of the core by themselves, which slows them down: what runs
 # thousands of times is not measured. Much of the others' time is waiting.
-RUNGS ?= unit races contract servers integration end_to_end action lint
+# The longest come first, so that nobody waits for one at the end.
+RUNGS ?= unit end_to_end integration races contract servers action lint
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
 WORKERS := $(shell expr `nproc` + 2)
 # What tests write is kept in memory, where 4 GiB of it may hold files.

@@ -17,7 +17,7 @@ from support.published_pair import PublishedPair
 from support.registries import LocalRegistry
 from support.repositories import Project
 from support.scenes import COMMANDS, Scene
-from support.soak import chosen, soak
+from support.soak import chosen, one_in, soak
 
 from integration.conftest import Builder
 
@@ -82,7 +82,7 @@ def check(scene: Scene, kind: str, times: int | None) -> None:
 
 
 @pytest.mark.parametrize("kind", chosen(KINDS))
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", one_in(2, COMMANDS))
 def test_one_bad_answer(scenes: Callable[[str], Scene], command: str, kind: str) -> None:
     check(scenes(command), kind, 1)
 
