@@ -70,7 +70,8 @@ def start(store: str) -> Engine:
     packages.fetch([*packages.CLI, *packages.DAEMONS])
     packages.install()
     network.create_bridge(store)
-    _keep_in_memory(_home(store))
+    for folder in ("data", "containerd"):
+        _keep_in_memory(_home(store) / folder)
     environ = {"PATH": system_path(), "HOME": str(_home(store)), **_proxies()}
     _configure(store)
     _containerd(store).start(ready=_containerd_socket(store).exists, seconds=30, environ=environ)
@@ -168,7 +169,7 @@ def _keep_in_memory(folder: Path) -> None:
     if int(facts["MemAvailable"].split()[0]) < LEAST_MEMORY or folder.is_mount():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    argv = ["mount", "-t", "tmpfs", "-o", "size=40%", "tmpfs", str(folder)]
+    argv = ["mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(folder)]
     subprocess.run(argv, capture_output=True, check=False)
 
 

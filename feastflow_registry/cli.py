@@ -7,6 +7,7 @@ summary and an exit code.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import random
 import secrets
@@ -40,6 +41,13 @@ from feastflow_registry.report.runner import RunnerLog
 from feastflow_registry.report.terminal import TerminalLog
 
 _PR_SET_DUMPABLE = 4
+_OF_THIS_MACHINE = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR),
+    }
+)
+"""What is a disk's or a folder's fault. Any other error of the system is a defect of ours."""
 _ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
 
 
@@ -103,7 +111,7 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
         report = _run(request, http, log, journal, state)
         handed_over = _hand_over(report, request, log, http.secrets)
         if as_json and report.json:
-            print(http.secrets.hide(report.json))
+            print(http.secrets.hide(report.json), flush=True)
     except Failure as failure:
         return _close_failed(failure, journal, request, log, http.secrets)
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -114,11 +122,19 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
             log.say(line)
         return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
     except BrokenPipeError:
-        # Whoever read along has gone; what Python would still flush goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # Whoever read along has gone.
         return 141
     except OSError as problem:
-        return _close_failed(_unusable(problem), journal, request, log, http.secrets)
+        if problem.errno not in _OF_THIS_MACHINE:
+            _report_defect(log)
+            return 1
+        try:
+            return _close_failed(_unusable(problem), journal, request, log, http.secrets)
+        except OSError:  # It is what we write to that has no room.
+            with suppress(OSError):
+                print(f"feastflow-registry: {_unusable(problem)}", file=sys.stderr, flush=True)
+            _write_no_more()
+            return Kind.BUILD
     except Exception:  # noqa: BLE001  A defect of ours: say so, in one place.
         _report_defect(log)
         return 1
@@ -247,23 +263,25 @@ def _close_failed(
 def _hand_over(
     report: RunReport, request: Request, log: RunnerLog | TerminalLog, known: Secrets
 ) -> bool:
-    """Say what was done, and give it to the runner: whether later steps get their outputs."""
-    for line in report.lines:
-        log.say(line)
-    if report.markdown:
-        try:
-            _append(request, "GITHUB_STEP_SUMMARY", runner.summary(known.hide(report.markdown)))
-        except OSError as problem:
-            log.warning(f"There is no job summary: {_unusable(problem)}")
+    """Give what was done to the runner, then say it: whether later steps get their outputs."""
+    lost: OSError | None = None
     if report.outputs:
         values = {name: known.hide(value) for name, value in report.outputs.items()}
         try:
             _append(request, "GITHUB_OUTPUT", runner.outputs(values, secrets.token_hex))
         except OSError as problem:
-            cause, fix = f"the step has no outputs: {problem.strerror}.", _ROOM
-            log.fail(cause, fix)
-            return False
-    return True
+            lost = problem
+    if report.markdown:
+        try:
+            _append(request, "GITHUB_STEP_SUMMARY", runner.summary(known.hide(report.markdown)))
+        except OSError as problem:
+            log.warning(f"There is no job summary: {_unusable(problem)}")
+    for line in report.lines:
+        log.say(line)
+    if lost:
+        [why] = _unusable(lost).problems
+        log.fail(f"the step has no outputs: {why.cause}", why.fix)
+    return lost is None
 
 
 def _append(request: Request, variable: str, data: bytes) -> None:
@@ -283,6 +301,11 @@ def _append(request: Request, variable: str, data: bytes) -> None:
         with suppress(OSError):
             os.truncate(path, end)
         raise
+
+
+def _write_no_more() -> None:
+    """Have what Python would still flush at its end go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unusable(problem: OSError) -> Failure:

@@ -10,7 +10,6 @@ import ctypes
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -200,14 +199,17 @@ class Buildx:
 
         https://docs.docker.com/build/building/variables/#buildx_config
         """
-        home = Path(self.environ.get("HOME") or "/")
-        docker = Path(self.environ.get("DOCKER_CONFIG") or home / ".docker")
+        home = self.environ.get("HOME") or Path.home()
+        docker = Path(self.environ.get("DOCKER_CONFIG") or Path(home, ".docker"))
         own = Path(self.environ.get("BUILDX_CONFIG") or docker / "buildx")
         if _is_writable(own):
             return self.environ
         spare = self.spare()
-        if own.is_dir():  # The builders that somebody has made.
-            shutil.copytree(own, spare, dirs_exist_ok=True)
+        with suppress(OSError):  # The builders that somebody has made, if we may read them.
+            for file in filter(Path.is_file, own.glob("**/*")):
+                copy = spare / file.relative_to(own)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(file.read_bytes())
         return {**self.environ, "BUILDX_CONFIG": str(spare)}
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -230,8 +232,9 @@ class Buildx:
 
 def _is_writable(folder: Path) -> bool:
     """Whether a folder can be written, or made."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    places = (folder, *folder.absolute().parents)
+    there = next(each for each in places if os.path.lexists(each))
+    return os.access(f"{there}/.", os.W_OK | os.X_OK)  # Nothing but a folder has a `.` in it.
 
 
 def _end_with_parent() -> None:

@@ -98,6 +98,7 @@ class SmokeTester:
                 # Whoever removes images may take a layer along; the next try unpacks it anew.
                 if not is_torn(error):
                     break
+                self._remove_once(name)
             else:
                 return container
         raise self._explain_platform(service, image) or _failure(

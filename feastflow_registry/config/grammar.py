@@ -160,7 +160,7 @@ def unreserved(tag: Tag) -> Tag:
             cause = f'the tag "{tag}" is reserved: this program gives "{shown}" its meaning.'
             raise Failure(Kind.INPUT, cause, "Choose another name.")
     if OF_OTHER_TOOLS.fullmatch(tag.value):
-        cause = f'the tag "{tag}" is reserved: signatures and other things about images have such.'
+        cause = f'the tag "{tag}" is reserved: signatures and lists of referrers are named so.'
         raise Failure(Kind.INPUT, cause, "Choose another name.")
     return tag
 

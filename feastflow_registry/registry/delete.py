@@ -42,11 +42,14 @@ class RegistryDeletion:
         The caller vouches that nothing that stays needs it: see ``children``.
         """
         digest = Digest.parse(digest.value)
-        try:
-            self.registry.manifest(repository, digest)
-        except Failure as failure:
-            if failure.kind is not Kind.UNVERIFIED:  # What is damaged may go for good.
-                raise
+        for _ in range(2):
+            try:
+                self.registry.manifest(repository, digest)
+                break
+            except Failure as failure:
+                # What is gone, or damaged twice, cannot come back: it may go.
+                if failure.kind is not Kind.UNVERIFIED:
+                    raise
         response = self._delete(repository, str(digest))
         reference = Reference(repository, digest)
         if response.status in _UNSUPPORTED:

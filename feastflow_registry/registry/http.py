@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationValueError
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import json_object
@@ -106,7 +106,7 @@ def split(url: str) -> SplitResult:
     """The parts of an address that a server sent; all of them empty, if it is none."""
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.port  # A port that is none raises only when it is asked for.
     except ValueError:
         return SplitResult("", "", "", "", "")
     return parts
@@ -236,7 +236,11 @@ class Client:
         """Send once, and tell a transient failure from one that a retry cannot mend."""
         try:
             response = exchange()
-        except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+        except (
+            requests.exceptions.SSLError,
+            requests.exceptions.InvalidURL,
+            LocationValueError,
+        ) as error:
             raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
         except requests.exceptions.RequestException as error:
             raise Transient(url, _reason(error), unserved=_is_unserved(url, error)) from None

@@ -70,8 +70,11 @@ class ImageDeleter:
                 now = self._look()
                 undone = self._put_back(digest, outcomes, before=view, now=now)
                 # Looking once more, as there is more now that may be needed.
-                view = self._look() if undone else now
-                outcomes = undone or outcomes
+                view = now if undone is None else self._look()
+                outcomes = outcomes if undone is None else undone
+            elif moved := [step.tag for step in steps if step.tag not in self.watched]:
+                self.watched += moved
+                view = self._look()
             yield from outcomes
         new = [tag for tag, there in view.held.items() if not there and tag not in self.planned]
         refuse_lost([str(Reference(self.repository, tag)) for tag in new])
@@ -91,12 +94,15 @@ class ImageDeleter:
     def _look(self) -> _View:
         """Ask what the tags hold that may move, and those that were not there when it was planned.
 
-        Each of them needs its manifest and all that this lists.
+        Each of them needs its manifest and all that this lists. What is absent is asked for twice.
         """
-        new = [tag for tag in self.registry.tags(self.repository) if tag not in self.planned]
-        tags = [*self.watched, *new]
-        found = spread(self.registry.resolve, [Reference(self.repository, tag) for tag in tags])
-        held = dict(zip(tags, found, strict=True))
+        known = {*self.planned, *self.watched}
+        self.watched += [tag for tag in self.registry.tags(self.repository) if tag not in known]
+        held: dict[Tag, Digest | None] = {}
+        for _ in range(2):
+            tags = [tag for tag in self.watched if not held.get(tag)]
+            references = [Reference(self.repository, tag) for tag in tags]
+            held |= zip(tags, spread(self.registry.resolve, references), strict=True)
         holders = {there: tag for tag, there in held.items() if there}
         parts = zip(holders.values(), spread(self._needs, holders), strict=True)
         return _View(held, {part: tag for tag, needed in parts for part in needed})
@@ -132,7 +138,7 @@ class ImageDeleter:
 
     def _put_back(
         self, digest: Digest, outcomes: Sequence[Outcome], *, before: _View, now: _View
-    ) -> Sequence[Outcome]:
+    ) -> Sequence[Outcome] | None:
         """Put back what tags need that were set meanwhile; nothing, if there is no such tag.
 
         ``digest``: what was deleted between the two looks, and may have taken a tag along.
@@ -141,7 +147,10 @@ class ImageDeleter:
         needed = dict(now.needed)
         for tag in lost:
             needed |= dict.fromkeys(self._needs(digest), tag)
-        due = self.gone & needed.keys()
+        # Who pushes an image anew brings it back himself.
+        due = {part for part in self.gone & needed.keys() if not self._resolve(part)}
+        if not due:
+            return None
         # No registry takes an index before what it lists.
         for part in sorted(due, key=lambda each: len(self._needs(each))):
             self.images.restore(self.repository, part)
@@ -150,13 +159,19 @@ class ImageDeleter:
             self.conflicts.append(Problem(cause, _AGAIN))
         self.gone -= due
         if digest not in due:
-            return outcomes if due else ()
-        own = [each.reference for each in outcomes if each.action is Action.DELETED]
-        for reference in (*own, *(Reference(self.repository, tag) for tag in lost)):
-            self.registry.set_tag(reference, digest)
-            self._prove(reference, digest)
+            return outcomes
+        own = [each for each in outcomes if each.action is Action.DELETED]
+        tags = [Reference(self.repository, tag) for tag in lost]
+        for reference in (*tags, *(each.reference for each in own)):
+            # Whoever has set it since then knows better.
+            if self.registry.resolve(reference) is None:
+                self.registry.set_tag(reference, digest)
+                self._prove(reference, digest)
         note = "another tag was given its image at that moment, and it was put back"
         return [replace(each, action=Action.KEPT, note=each.note or note) for each in outcomes]
+
+    def _resolve(self, target: Tag | Digest) -> Digest | None:
+        return self.registry.resolve(Reference(self.repository, target))
 
     def _went(self, tag: Tag, before: _View) -> bool:
         """Whether a tag that is not there went with the image that was deleted last.
@@ -165,7 +180,7 @@ class ImageDeleter:
         tag goes with its image alone.
         """
         held = before.held.get(tag)
-        return bool(held and self.registry.resolve(Reference(self.repository, held)))
+        return bool(held and self._resolve(held))
 
     def _prove(self, reference: Reference, digest: Digest) -> None:
         there = self.registry.resolve(reference)

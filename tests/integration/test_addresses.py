@@ -85,7 +85,7 @@ REDIRECTED: dict[str, Callable[[Server], None]] = {
 
 
 @pytest.mark.parametrize("status", [301, 307])
-@pytest.mark.parametrize("where", NONE)
+@pytest.mark.parametrize("where", [*NONE, "http://a..b/x", f"http://{'a' * 64}.example/"])
 def test_a_redirect(where: str, status: int) -> None:
     with Astray(status, {"Location": where}) as server:
         for name, work in REDIRECTED.items():

@@ -74,19 +74,20 @@ LOST = "NotFound: parent snapshot sha256:0ad11168771b does not exist: not found"
 
 
 @pytest.mark.parametrize("times", [1, 9])
+@pytest.mark.parametrize("where", [(ContainerCollection, "create"), (Container, "start")])
 def test_a_layer_that_the_engine_has_lost_is_unpacked_again(
-    classic_images: Images, monkeypatch: pytest.MonkeyPatch, times: int
+    classic_images: Images, monkeypatch: pytest.MonkeyPatch, where: tuple[type, str], times: int
 ) -> None:
-    create, left = ContainerCollection.create, itertools.count(times, -1)
+    does, left = getattr(*where), itertools.count(times, -1)
 
-    def lose(*arguments: Any, **options: Any) -> Container:
+    def lose(*arguments: Any, **options: Any) -> Any:
         if next(left) > 0:
             raise APIError("500", explanation=LOST)
-        return create(*arguments, **options)
+        return does(*arguments, **options)
 
     images, pauses = classic_images, list[float]()
     image = images.build()
-    monkeypatch.setattr(ContainerCollection, "create", lose)
+    monkeypatch.setattr(*where, lose)
     failure = images.judge(images.service(path="/"), image, sleep=pauses.append)
     assert (failure is None) == (times == 1)
     if failure:

@@ -1,7 +1,7 @@
 """What `make soak` runs beside `make test`: the same proofs at every other place.
 
 A promise is proved by `make test`, on one builder or at one moment of each kind. That it holds on
-all builders, in all orders and at any size is proved again each night and before a release.
+all builders, in all orders and at any size is proved each night, and by whoever releases.
 """
 
 from __future__ import annotations

@@ -378,6 +378,75 @@ class TestPuttingBack:
         assert "the image of ada/shop:latest is not on the registry" in str(failure)
         assert place.tags() == {}
 
+    def test_one_stray_404_brings_nothing_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        place = self.place()
+        registry = FakeRegistry(place.store)
+        resolve, strays = registry.resolve, iter([None])
+
+        def stray(reference: Reference) -> Digest | None:
+            if reference.identifier == "latest" and "a" not in place.tags():
+                return next(strays, resolve(reference))
+            return resolve(reference)
+
+        monkeypatch.setattr(registry, "resolve", stray)
+        outcomes, failure = collect(Deleter(registry, place, place), plan(*self.steps))
+        assert failure is None
+        assert [each.action for each in outcomes] == [Action.DELETED] * 3
+        assert place.tags() == {"latest": THREE}
+
+    def test_whoever_sets_the_tag_meanwhile_keeps_it(self) -> None:
+        place = self.place()
+        self.at(place, ONE.short, "latest", to=ONE)
+        restore = place.restore
+
+        def publish(repository: Repository, digest: Digest) -> None:
+            restore(repository, digest)
+            place.put(INDEX, "latest")
+
+        place.restore = publish  # type: ignore[method-assign]
+        _, failure = collect(place.deleter(), plan(*self.steps))
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert place.tags() == {"a": ONE, "b": ONE, "latest": INDEX}
+
+    def test_who_pushes_the_image_anew_needs_no_help(self) -> None:
+        place = self.place()
+        registry = FakeRegistry(place.store)
+
+        def push(call: Call) -> None:
+            if call.method == "tags" and "a" not in place.tags():
+                place.put(ONE, "latest")
+
+        registry.before = push
+        outcomes, failure = collect(Deleter(registry, place, place), plan(*self.steps))
+        assert failure is None
+        assert [each.action for each in outcomes] == [Action.DELETED] * 3
+        assert place.tags() == {"latest": ONE}
+
+    def test_a_tag_that_was_to_go_and_holds_what_goes_next(self) -> None:
+        place = self.place()
+        place.put(TWO, "a", "b")
+        outcomes, failure = collect(place.deleter(), plan(*self.steps))
+        assert [each.action for each in outcomes] == [Action.KEPT] * 3
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert place.tags() == {"a": TWO, "b": TWO, "c": TWO, "latest": THREE}
+
+    def test_a_tag_that_is_new_and_then_moves_on(self) -> None:
+        place = self.place()
+        self.at(place, ONE.short, "production", to=THREE)
+
+        def move(what: str) -> None:
+            before(what)
+            if what == TWO.short:
+                place.put(TWO, "production")
+
+        before, place.before = place.before, move
+        _, failure = collect(place.deleter(), plan(*self.steps))
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert place.tags() == {"c": TWO, "production": TWO, "latest": THREE}
+
     def test_what_does_not_stay_back_is_said(self) -> None:
         place = self.place()
         self.at(place, ONE.short, "latest", to=ONE)
@@ -388,7 +457,7 @@ class TestPuttingBack:
                 place.store.tagged.pop((SHOP.repository, Tag(call.subject.rpartition(":")[2])))
 
         registry.after = lose
-        with fails("ada/shop:a was put back, but reads back as absent", kind=Kind.UNVERIFIED):
+        with fails("ada/shop:latest was put back, but reads back as absent", kind=Kind.UNVERIFIED):
             list(Deleter(registry, place, place).run(plan(*self.steps)))
 
 
