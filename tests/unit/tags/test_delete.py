@@ -306,8 +306,8 @@ class TestWholeImages:
 class TestPuttingBack:
     """A tag that is set just before the deletion goes with the image, and comes back."""
 
-    def place(self, **indexes: frozenset[Digest]) -> Place:
-        place = Place(by_tag=False, indexes={INDEX: frozenset({ONE, TWO})} if indexes else {})
+    def place(self, listed: frozenset[Digest] = frozenset()) -> Place:
+        place = Place(by_tag=False, indexes={INDEX: listed} if listed else {})
         place.put(ONE, "a", "b")
         place.put(TWO, "c")
         place.put(THREE, "latest")
@@ -338,7 +338,7 @@ class TestPuttingBack:
 
     @pytest.mark.parametrize("moment", [ONE, TWO])
     def test_an_index_that_lists_what_went(self, moment: Digest) -> None:
-        place = self.place(indexes=frozenset({ONE, TWO}))
+        place = self.place(frozenset({ONE, TWO}))
         self.at(place, moment.short, "latest", to=INDEX)
         _, failure = collect(place.deleter(), plan(*self.steps))
         assert failure
@@ -346,8 +346,18 @@ class TestPuttingBack:
         assert {ONE, TWO, INDEX} <= {digest for _, digest in place.store.images}
         assert place.tags()["latest"] == INDEX
 
+    def test_an_index_that_lists_what_went_before(self) -> None:
+        place = self.place(frozenset({ONE}))
+        self.at(place, TWO.short, "latest", to=INDEX)
+        outcomes, failure = collect(place.deleter(), plan(*self.steps))
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert [each.action for each in outcomes] == [Action.DELETED] * 3
+        assert place.tags() == {"latest": INDEX}
+        assert {digest for _, digest in place.store.images} == {ONE, THREE, INDEX}
+
     def test_an_index_that_went_itself_comes_after_what_it_lists(self) -> None:
-        place = self.place(indexes=frozenset({ONE, TWO}))
+        place = self.place(frozenset({ONE, TWO}))
         place.put(INDEX, "d")
         self.at(place, INDEX.short, "latest", "d", to=INDEX)
         outcomes, failure = collect(place.deleter(), plan(*self.steps, going("d", INDEX)))
