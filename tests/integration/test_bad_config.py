@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.machine import Machine
 from support.registries import USER
+from support.soak import chosen
 
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
 
@@ -91,7 +92,9 @@ def test_a_service_without_dockerfile(machine: Machine) -> None:
     assert error.startswith("feastflow.yml, line 2: services.x.dockerfile: there is no file")
 
 
-@pytest.mark.parametrize("name", ["image", "context", "dockerfile", "target", "build_args"])
+@pytest.mark.parametrize(
+    "name", chosen(["image", "context", "dockerfile", "target", "build_args"], 2)
+)
 @pytest.mark.parametrize("source", ["feastflow.yml", "compose.yaml"])
 def test_an_input_of_one_service_beside_a_file_of_many(
     machine: Machine, name: str, source: str

@@ -83,9 +83,9 @@ def check(scene: Scene, kind: str, times: int | None) -> None:
 
 FIRST = {
     *(("publish", "reset_after"), ("promote", "404"), ("rollback", "500")),
-    *(("deploy", "another digest"), ("prune", "404"), ("tags", "a page")),
+    *(("deploy", "another digest"), ("tags", "a page")),
 }
-"""What `make test` proves: each command, and each sort of answer."""
+"""What `make test` proves: each sort of answer. `test_prune` has its own bad moments."""
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def seen_by_kubectl(documents: list[Any]) -> dict[tuple[str, ...], str]:
     return found
 
 
-@pytest.mark.parametrize("name", one_in(3, FILES))
+@pytest.mark.parametrize("name", one_in(5, FILES))
 def test_kubectl_sets_the_same_images(name: str, judges: Judges, after: Path) -> None:
     """`kubectl set image` on the old file, and no change at all on the new one, end alike."""
     if name in KUBECTL_REFUSES:

@@ -42,7 +42,7 @@ def differences(pairs: Sequence[Ends], remote: Builder, home: Path) -> dict[str,
     return {name: each for name, each in found.items() if each}
 
 
-@pytest.mark.parametrize("stories", chosen([8, 60]))
+@pytest.mark.parametrize("stories", chosen([5, 60]))
 def test_what_is_carried_forward_would_come_out_the_same(
     remote: Builder, tmp_path_factory: pytest.TempPathFactory, stories: int
 ) -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.build_sessions import START, Session
 
@@ -289,6 +289,7 @@ def test_output_that_is_not_encoded_is_empty() -> None:
     assert read_events('{"logs": [{"vertex": "v", "data": "a"}]}') == (Output("v", False, b""),)
 
 
+@settings(max_examples=50)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.text(max_size=3) | st.integers(0, 9),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.failures import fails
 
@@ -85,6 +85,7 @@ def test_a_literal_matches_itself_alone(name: str) -> None:
     assert not matches(name + "x", [name])
 
 
+@settings(max_examples=50)
 @given(st.text())
 def test_any_pattern_is_compiled_or_refused(pattern: str) -> None:
     with suppress(Failure):

@@ -5,7 +5,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.failures import fails
 from support.runs import SOURCE, A
@@ -162,6 +162,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from(["config", "layers", "manifests", "mediaType"]), JSON))
 def test_any_json_is_read_or_unverified(content: dict[str, object]) -> None:
     data = json.dumps(content).encode()
