@@ -20,7 +20,7 @@ from support.soak import soak
 from integration.conftest import Builder
 
 ENDS = {signal.SIGINT: (130,), signal.SIGTERM: (143,), signal.SIGKILL: (-signal.SIGKILL,)}
-LATEST = 40
+LATEST = 100
 """More requests than any of these runs sends."""
 
 
@@ -77,4 +77,4 @@ def test_a_run_that_ends_anywhere_is_finished_by_another(
         scene.place.proxy.clear()
         again = scene.run().ended()
         assert scene.state(again) == whole, (nth, ran.shown, again.shown)
-    raise AssertionError("a run of forty requests")
+    raise AssertionError("a run of a hundred requests")
