@@ -111,7 +111,7 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
         report = _run(request, http, log, journal, state)
         handed_over = _hand_over(report, request, log, http.secrets)
         if as_json and report.json:
-            print(http.secrets.hide(report.json), flush=True)
+            _print(http.secrets.hide(report.json))
     except Failure as failure:
         return _close_failed(failure, journal, request, log, http.secrets)
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -300,6 +300,14 @@ def _append(request: Request, variable: str, data: bytes) -> None:
     except OSError:
         with suppress(OSError):
             os.truncate(path, end)
+        raise
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError:  # Or Python would try once more at its end.
+        _write_no_more()
         raise
 
 

@@ -134,3 +134,23 @@ def test_builders_that_are_there_stay_known(
     environ = machine.runner(**remote.inputs) | {"BUILDX_CONFIG": str(own)}
     machine.call(environ).ended()
     assert "latest" in place.tags()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_what_cannot_be_read_along_is_said_where_it_can(
+    published: Machine, options: list[str]
+) -> None:
+    environ = published.laptop() | {"FEASTFLOW_REGISTRY": published.place.host}
+    with Path(FULL).open("w") as full:
+        done = subprocess.run(
+            [*PROGRAM, "tags", *options, "--image", "feastflow/app"],
+            env=environ,
+            cwd=published.project.folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    assert f"No space left on device. {ROOM}" in " ".join(done.stderr.split())
