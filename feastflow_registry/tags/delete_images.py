@@ -66,14 +66,16 @@ class ImageDeleter:
         view = self._look()
         for steps in images.values():
             outcomes, digest = self._delete(steps, view)
+            stayed = {each.reference for each in outcomes if each.action is Action.KEPT}
+            moved = [each.tag for each in steps if each.reference in stayed]
+            self.watched += [tag for tag in moved if tag not in self.watched]
             if digest:
                 now = self._look()
                 undone = self._put_back(digest, outcomes, before=view, now=now)
                 # Looking once more, as there is more now that may be needed.
                 view = now if undone is None else self._look()
                 outcomes = outcomes if undone is None else undone
-            elif moved := [step.tag for step in steps if step.tag not in self.watched]:
-                self.watched += moved
+            elif moved:
                 view = self._look()
             yield from outcomes
         new = [tag for tag, there in view.held.items() if not there and tag not in self.planned]

@@ -442,6 +442,22 @@ class TestPuttingBack:
         assert failure.kind is Kind.CONFLICT
         assert place.tags() == {"a": TWO, "b": TWO, "c": TWO, "latest": THREE}
 
+    def test_a_tag_that_moves_on_while_another_on_its_image_goes(self) -> None:
+        place = self.place()
+
+        def move(call: Call) -> None:
+            """Just before the first image is looked at, one of its tags gets the second."""
+            if call.method == "resolve" and call.subject.endswith(":a") and len(asked) == 2:
+                place.put(TWO, "a")
+            asked.extend([call.subject] if call.subject.endswith(":a") else [])
+
+        registry, asked = FakeRegistry(place.store), list[str]()
+        registry.before = move
+        _, failure = collect(Deleter(registry, place, place), plan(*self.steps))
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        assert place.tags() == {"a": TWO, "c": TWO, "latest": THREE}
+
     def test_a_tag_that_is_new_and_then_moves_on(self) -> None:
         place = self.place()
         self.at(place, ONE.short, "production", to=THREE)
