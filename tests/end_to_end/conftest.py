@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,29 +23,41 @@ Runners = Callable[..., Runner]
 
 
 @pytest.fixture(scope="session")
-def action(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The action in a folder of its own, as a release holds it."""
-    return ship(tmp_path_factory.mktemp("released") / "action")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, for what all its workers use."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def tool_cache(action: Path, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def action(shared: Path) -> Path:
+    """The action in a folder of its own, as a release holds it."""
+    folder = shared / "released/action"
+    with _one_at_a_time(shared):
+        return folder if folder.exists() else ship(folder)
+
+
+@pytest.fixture(scope="session")
+def tool_cache(shared: Path, action: Path, stack: Stack) -> Path:
     """A runner's tool cache in which the action's packages are kept already."""
-    folder = tmp_path_factory.mktemp("tool-cache")
+    folder = shared / "tool-cache"
     path = job_path(stack.variables()["PATH"])
-    subprocess.run(
-        [
-            shutil.which("python3", path=path) or "",
-            "-I",
-            "-S",
-            str(action / "bootstrap.py"),
-            "install",
-        ],
-        env={**os.environ, "PATH": path, "RUNNER_TOOL_CACHE": str(folder)},
-        check=True,
-        capture_output=True,
-    )
+    python = shutil.which("python3", path=path) or ""
+    with _one_at_a_time(shared):
+        subprocess.run(
+            [python, "-I", "-S", str(action / "bootstrap.py"), "install"],
+            env={**os.environ, "PATH": path, "RUNNER_TOOL_CACHE": str(folder)},
+            check=True,
+            capture_output=True,
+        )
     return folder
+
+
+@contextmanager
+def _one_at_a_time(shared: Path) -> Iterator[None]:
+    with open(shared / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
