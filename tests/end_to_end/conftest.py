@@ -55,7 +55,7 @@ def tool_cache(shared: Path, action: Path, stack: Stack) -> Path:
 
 @contextmanager
 def _one_at_a_time(shared: Path) -> Iterator[None]:
-    with open(shared / "lock", "w") as file:
+    with (shared / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

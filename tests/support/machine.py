@@ -19,6 +19,7 @@ from feastflow_registry.cli import run
 from feastflow_registry.commands.inputs import Request
 from feastflow_registry.config.command_line import find_folder, merge
 from feastflow_registry.registry.http import Client
+from support import warm_program
 from support.registries import GITHUB_TOKEN, REPOSITORY, USER, LocalRegistry
 from support.repositories import Project
 
@@ -140,8 +141,9 @@ class Machine:
         return Running(environ, arguments, cwd or self.workspace or self.project.folder)
 
     def run(self, environ: Mapping[str, str], *arguments: str, cwd: Path | None = None) -> Ran:
-        """Run the program to its end, as a process."""
-        return self.start(environ, *arguments, cwd=cwd).end()
+        """Run the program to its end, as a process of its own."""
+        folder = cwd or self.workspace or self.project.folder
+        return _ran(environ, *warm_program.run(environ, arguments, folder))
 
     def publish(self, **facts: Any) -> Ran:
         """Run one publish, as a process."""
