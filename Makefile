@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 EXPORT := $(UV) export --quiet --locked --no-emit-project --format requirements.txt
 
-.PHONY: help demo test soak lint lock bench up down
+.PHONY: help demo test unit soak lint lock bench up down
 .DEFAULT_GOAL := help
 
 help: ## list the recipes
@@ -24,8 +24,8 @@ demo: .venv/installed ## publish examples/frontend to a registry on this machine
 	dev/demo
 
 # The unit tests take every branch of the core by themselves, which slows them down: what runs
-# thousands of times is not measured. Much of the others' time is waiting.
-# The longest come first, so that nobody waits for one at the end.
+# thousands of times is not measured. They need no engine, so that one is started meanwhile.
+# Much of the others' time is waiting. The longest come first: nobody waits for one at the end.
 RUNGS ?= unit end_to_end integration races contract servers action lint
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
 WORKERS := $(shell expr `nproc` + 2)
@@ -33,9 +33,12 @@ WORKERS := $(shell expr `nproc` + 2)
 MEMORY := $(shell df --output=avail /dev/shm 2> /dev/null | awk 'NR == 2 && $$1 > 4194304 { print "/dev/shm" }')
 test soak: export TMPDIR := $(or $(TMPDIR),$(MEMORY),/tmp)
 
-test: .venv/installed up ## prove every promise; RUNGS="unit lint" runs those alone
-	$(if $(filter unit,$(RUNGS)),pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit)
+test: .venv/installed ## prove every promise; RUNGS="unit lint" runs those alone
+	@$(MAKE) --no-print-directory --jobs=2 $(filter unit,$(RUNGS)) up
 	$(if $(OTHERS),pytest -n $(WORKERS) --dist loadscope $(OTHERS))
+
+unit: .venv/installed
+	pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit
 
 soak: .venv/installed up ## run the same proofs at every other place, as each night
 	pytest -n $(WORKERS) --dist loadscope -m soak tests
