@@ -9,13 +9,19 @@ https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
 from __future__ import annotations
 
 import email.utils
+import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Timer
+from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError, LocationValueError
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -128,6 +134,46 @@ def redact(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+class _Connection(HTTPConnection):
+    """Waits for the head of an answer no longer than for one read, however it drips."""
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # So it is in urllib3.
+        """Read the status and the headers. Raises a timeout."""
+        late = Event()
+
+        def give_up() -> None:
+            late.set()
+            if connected := self.sock:
+                with suppress(OSError):
+                    connected.shutdown(socket.SHUT_RDWR)
+
+        timer = Timer(float(self.timeout or 0), give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().getresponse()
+        finally:
+            timer.cancel()
+            if late.is_set():
+                raise TimeoutError
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Adapter(HTTPAdapter):
+    """Gives each request such a connection, through a proxy too."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        """Find the pool of a request's host."""
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        if isinstance(pool, HTTPConnectionPool):
+            is_tls = isinstance(pool, HTTPSConnectionPool)
+            pool.ConnectionCls = _TlsConnection if is_tls else _Connection
+        return pool
+
+
 class _Session(requests.Session):
     """Follows no redirect, and so does not read the body of one, however long it is."""
 
@@ -157,7 +203,7 @@ class Client:
     _session: requests.Session = field(default_factory=_Session)
 
     def __post_init__(self) -> None:
-        adapter = HTTPAdapter(max_retries=0)
+        adapter = _Adapter(max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._session.auth = lambda request: request  # Or requests would read ~/.netrc.

@@ -34,8 +34,22 @@ class Endless(Server):
             self.sent += len(piece)
 
 
-def client(deadline: float = 60.0) -> Client:
+class EndlessHead(Server):
+    """Begins an answer, and never comes to its body."""
+
+    def __init__(self, start: str, more: str) -> None:
+        super().__init__()
+        self.head, self.more = start.encode(), more.encode()
+
+    def respond(self, call: Call) -> None:
+        call.wfile.write(self.head)
+        while not self.closing.wait(0.01):
+            call.wfile.write(self.more)
+
+
+def client(deadline: float = 60.0, timeout: float = 20.0) -> Client:
     return Client(
+        timeout=(timeout, timeout),
         clock=time.monotonic,
         wall=time.time,
         sleep=lambda _: None,
@@ -99,6 +113,24 @@ def test_a_body_that_drips_is_given_up(status: int) -> None:
     with Endless(status, Drip(), {}) as server:
         with pytest.raises(Failure, match="did not answer in time") as failure:
             client(deadline=0.5).send("GET", f"{server.url}/v2/")
+        server.forget()
+    assert failure.value.kind is Kind.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        ("", "H"),
+        ("HTTP/1.1 200 OK", "K"),
+        ("HTTP/1.1 200 OK\r\nDocker-Content-Digest: sha256:", "0"),
+        ("HTTP/1.1 200 OK\r\n", "X-Again: 1\r\n"),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+)
+def test_a_head_that_drips_is_given_up(start: str, more: str) -> None:
+    with EndlessHead(start, more) as server:
+        with pytest.raises(Failure, match="did not answer in time") as failure:
+            client(deadline=0.5, timeout=0.3).send("GET", f"{server.url}/v2/")
         server.forget()
     assert failure.value.kind is Kind.UNREACHABLE
 
