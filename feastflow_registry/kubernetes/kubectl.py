@@ -1,12 +1,15 @@
 """The ``kubectl`` commands that put an image to work in a cluster: what a person copies. Pure.
 
 It decides what can be set in place: neither a Job's pods nor an ephemeral container can be changed.
-Where no manifest tells, a deployment has its image's name, and its container the service's.
+Where no manifest tells, a deployment has its image's name, and its container the service's. A name
+that Kubernetes would refuse is in no command.
 https://kubernetes.io/docs/reference/kubectl/generated/kubectl_set/kubectl_set_image/
+https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -19,6 +22,7 @@ _SETTABLE = (
     *("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"),
     *("CronJob", "Pod"),
 )
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _ROLLED_OUT = ("deployment", "statefulset", "daemonset")
 
 _Resource = tuple[str, str]
@@ -50,7 +54,8 @@ def commands(
 def _can_set(found: FoundImage) -> bool:
     kind, _, name = found.resource.partition("/")
     can_change = kind in _SETTABLE and not found.foreign and not found.ephemeral
-    return can_change and "" not in (name, found.container)
+    names = (name, found.container, *filter(None, [found.namespace]))
+    return can_change and all(map(_NAME.fullmatch, names))
 
 
 def _line(verb: str, what: str, resource: _Resource, *words: str) -> str:

@@ -26,7 +26,7 @@ def cell(text: str) -> str:
     escaped = html.escape(flat)
     for mark in "|`*_[]\\~@$":
         escaped = escaped.replace(mark, f"&#{ord(mark)};")
-    return escaped.replace("://", "&#58;//")
+    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
 def success(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> str:

@@ -102,9 +102,10 @@ def test_what_cannot_be_set_has_no_line(found: KubernetesManifest) -> None:
     assert told(found) == []
 
 
-def test_a_name_is_no_command() -> None:
-    [line, _] = told(manifest("Deployment", "name: '$(id) ; #'"))
-    assert shlex.split(line)[-1] == f"$(id) ; #={NEW}"
+@pytest.mark.parametrize("name", ["$(id) ; #", "a\\n```", "A", "-n", "a_b"])
+def test_what_kubernetes_would_refuse_as_a_name_is_in_no_command(name: str) -> None:
+    assert told(manifest("Deployment", f'name: "{name}"')) == []
+    assert told(manifest("Deployment", "name: a", namespace=f'"{name}"')) == []
 
 
 @pytest.mark.parametrize("name", FILES)
