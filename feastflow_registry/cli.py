@@ -33,6 +33,7 @@ from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import Command, RunState
 from feastflow_registry.model.secrets import SHORTEST, Secrets
+from feastflow_registry.registry import certificates
 from feastflow_registry.registry.http import Client
 from feastflow_registry.report import markdown, runner
 from feastflow_registry.report.journal import Journal
@@ -151,6 +152,7 @@ def _run(
 
         init.run(workspace, log)
         return RunReport()
+    http.trust(certificates.find(request.environ))
     checked = inputs.read(request, workspace)
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
     _mask(log, [line for line in secret_lines if len(line) >= SHORTEST])

@@ -357,6 +357,7 @@ class App:
             api_url=self.inputs.github_api,
             repository=self.run.repository,
             token=self.github_token,
+            certificates=self.http.certificates,
         )
 
     def statuses(self) -> Statuses:
@@ -367,6 +368,7 @@ class App:
             api_url=self.inputs.github_api,
             repository=self.run.repository,
             token=self.github_token,
+            certificates=self.http.certificates,
         )
 
     @cached_property

@@ -58,10 +58,15 @@ _BRIEF = _RETRY.new(total=2, retry_after_max=5, allowed_methods=None)
 
 
 class GitHubHistory:
-    """The history of one repository. ``token`` may be empty for a public one."""
+    """The history of one repository. ``token`` may be empty for a public one.
 
-    def __init__(self, *, api_url: str, repository: str, token: str) -> None:
-        self._repository = _reach(api_url, repository, token, _RETRY)
+    ``certificates``: a file or folder of those that are trusted, if it is not requests' own list.
+    """
+
+    def __init__(
+        self, *, api_url: str, repository: str, token: str, certificates: str = ""
+    ) -> None:
+        self._repository = _reach(api_url, repository, token, certificates, _RETRY)
         self._is_visible = False
         self._asking = Lock()
 
@@ -176,8 +181,11 @@ class GitHubHistory:
 class GitHubStatuses:
     """The statuses of one repository's commits. Several threads may set them at once."""
 
-    def __init__(self, *, api_url: str, repository: str, token: str) -> None:
+    def __init__(
+        self, *, api_url: str, repository: str, token: str, certificates: str = ""
+    ) -> None:
         self._api_url = api_url
+        self._certificates = certificates
         self._name = repository
         self._token = token
 
@@ -186,7 +194,7 @@ class GitHubStatuses:
         if not self._token:
             raise _unset("the input github-token is empty")
         # Each call has its own client, because a client keeps one connection.
-        repository = _reach(self._api_url, self._name, self._token, _BRIEF)
+        repository = _reach(self._api_url, self._name, self._token, self._certificates, _BRIEF)
         try:
             repository.get_commit(commit.sha).create_status(
                 "success", status.url, status.description, status.context
@@ -199,12 +207,15 @@ class GitHubStatuses:
             raise _unset("GitHub's API sends damaged answers") from None
 
 
-def _reach(api_url: str, repository: str, token: str, retry: Retry) -> Repository:
+def _reach(
+    api_url: str, repository: str, token: str, certificates: str, retry: Retry
+) -> Repository:
     """A repository of PyGithub, without a request."""
     client = Github(
         base_url=api_url,
         auth=Auth.Token(token) if token else None,
         retry=retry,
+        verify=certificates or True,
         timeout=10,
         per_page=100,
         seconds_between_requests=None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import email.utils
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -199,6 +200,7 @@ class Client:
     secrets: Secrets = field(default_factory=Secrets)
     stop: Event = field(default_factory=Event)
     sent: int = 0
+    certificates: str = ""
     _skews: list[float] = field(default_factory=list)
     _session: requests.Session = field(default_factory=_Session)
 
@@ -208,6 +210,11 @@ class Client:
         self._session.mount("http://", adapter)
         self._session.auth = lambda request: request  # Or requests would read ~/.netrc.
         self._session.headers["User-Agent"] = "feastflow-registry"
+
+    def trust(self, certificates: str) -> None:
+        """Trust what a file or folder of certificates has signed, instead of requests' own list."""
+        self.certificates = certificates
+        self._session.verify = certificates or True
 
     @property
     def skew(self) -> float:
@@ -282,13 +289,10 @@ class Client:
         """Send once, and tell a transient failure from one that a retry cannot mend."""
         try:
             response = exchange()
-        except (
-            requests.exceptions.SSLError,
-            requests.exceptions.InvalidURL,
-            LocationValueError,
-        ) as error:
+        except (requests.exceptions.InvalidURL, LocationValueError) as error:
             raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
         except requests.exceptions.RequestException as error:
+            _refuse_for_good(url, error)
             raise Transient(url, _reason(error), unserved=_is_unserved(url, error)) from None
         if response.status in _TRANSIENT:
             _refuse_exhausted(response)
@@ -402,17 +406,38 @@ def _reason(error: Exception) -> str:
         "ConnectTimeout": "did not accept a connection in time",
         "ReadTimeout": "did not answer in time",
         "ReadTimeoutError": "did not answer in time",
-        "SSLError": "its certificate is not trusted",
         "ProxyError": "the proxy did not connect",
     }
     return names.get(type(error).__name__, "broke the connection or could not be reached")
 
 
-def _is_unserved(url: str, error: BaseException | None) -> bool:
-    """Whether an address of this machine refused the connection."""
-    while error and not isinstance(error, ConnectionRefusedError):
+def _refuse_for_good(url: str, error: Exception) -> None:
+    """Fail at once where TLS can never succeed; a handshake that was cut off may."""
+    causes = list(_causes(error))
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
+        raise Failure(
+            Kind.UNREACHABLE,
+            f"{redact(url)} refused the connection: its certificate is not trusted.",
+            "If it is signed by your company, name its file of certificates in SSL_CERT_FILE.",
+        )
+    if any(isinstance(e, ssl.SSLError) and e.reason == "WRONG_VERSION_NUMBER" for e in causes):
+        raise Failure(
+            Kind.UNREACHABLE,
+            f"{redact(url)} speaks plain HTTP, where TLS is due.",
+            "Give the registry a certificate, or check the port.",
+        )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
         error = error.__cause__ or error.__context__
-    return error is not None and is_loopback(urlsplit(url).hostname or "")
+
+
+def _is_unserved(url: str, error: Exception) -> bool:
+    """Whether an address of this machine refused the connection."""
+    refused = any(isinstance(each, ConnectionRefusedError) for each in _causes(error))
+    return refused and is_loopback(urlsplit(url).hostname or "")
 
 
 def _unreachable(url: str, cause: str) -> Failure:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 import threading
@@ -61,11 +62,11 @@ class Call(BaseHTTPRequestHandler):
     body: Iterator[bytes] = iter(())
 
     def handle(self) -> None:
-        """Serve the connection; a TLS handshake is refused at once, in the words of Go's servers.
+        """Serve the connection; one in TLS is refused at once, in the words of Go's servers.
 
         Docker tries https first, and falls back to http only after an answer that begins so.
         """
-        if self.connection.recv(1, socket.MSG_PEEK) != b"\x16":
+        if self.server.owner.tls or self.connection.recv(1, socket.MSG_PEEK) != b"\x16":
             super().handle()
             return
         self.connection.recv(CHUNK)
@@ -170,6 +171,11 @@ class Listener(ThreadingHTTPServer):
         """Bind without `HTTPServer`'s look-up of the host's name, which may leave the machine."""
         socketserver.TCPServer.server_bind(self)
 
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection."""
+        connection, address = super().get_request()
+        return self.owner.secure(connection), address
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread that `close_connections` can find again."""
         arguments = (request, client_address)
@@ -185,7 +191,7 @@ class Listener(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves is no error; anything else is kept and raised on leaving."""
         error = sys.exception()
-        if error is not None and not isinstance(error, ConnectionError):
+        if error is not None and not isinstance(error, ConnectionError | ssl.SSLError):
             self.owner.errors.append(error)
 
     def close_connections(self, timeout: float) -> None:
@@ -201,6 +207,9 @@ class Listener(ThreadingHTTPServer):
 class Server:
     """A context manager that serves on 127.0.0.1; subclasses say how in `respond`."""
 
+    tls: ssl.SSLContext | None = None
+    """With what it speaks TLS, if it does."""
+
     def __init__(self, *, port: int = 0) -> None:
         self.errors: list[BaseException] = []
         """Defects of the server itself; leaving the context raises the first."""
@@ -215,6 +224,12 @@ class Server:
         """Answer one request."""
         raise NotImplementedError
 
+    def secure(self, connection: socket.socket) -> socket.socket:
+        """Speak TLS on a new connection, if that is due; its handshake is part of serving it."""
+        if not self.tls:
+            return connection
+        return self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
     def finish(self, call: Call) -> None:
         """Do what is due when a client's connection ends."""
 
@@ -227,8 +242,8 @@ class Server:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:<port>`, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        """`http://127.0.0.1:<port>`, without a slash at the end; over TLS, `https://localhost`."""
+        return f"https://localhost:{self.port}" if self.tls else f"http://127.0.0.1:{self.port}"
 
     @property
     def requests(self) -> tuple[Request, ...]:
