@@ -128,8 +128,8 @@ class Images:
         }
         return Checks(**{**given, **changes})
 
-    def spent_once(self, text: str) -> dict[str, Any]:
-        """A patience that is spent as soon as a container has written a text."""
+    def spent_once(self, text: str, times: int = 1) -> dict[str, Any]:
+        """A patience that is spent as soon as a container has written a text, so many times."""
         seconds = 0.0
 
         def sleep(pause: float) -> None:
@@ -137,7 +137,7 @@ class Images:
             time.sleep(pause)
             for name in self.containers():
                 container = self.client.containers.get(name.strip("[]'/"))
-                seconds += 60 * (text in container.logs().decode())
+                seconds += 60 * (container.logs().decode().count(text) >= times)
 
         return {"clock": lambda: seconds, "sleep": sleep}
 
