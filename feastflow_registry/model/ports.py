@@ -43,7 +43,16 @@ class Registry(Protocol):
     """One registry, as its distribution API shows it."""
 
     def resolve(self, reference: Reference) -> Digest | None:
-        """Ask what a tag or digest points at; nothing, if it is not there."""
+        """Ask what a tag or digest points at; nothing, if it is not there.
+
+        What this run has written is waited for where the registry shows it late.
+        """
+
+    def expect(self, reference: Reference, digest: Digest | None) -> None:
+        """Take note of what another client wrote for this run, or deleted: it may show late."""
+
+    def catch_up(self) -> None:
+        """Wait until what other runs wrote before now is visible, if writes are shown late here."""
 
     def confirm(self, reference: Reference, digest: Digest) -> None:
         """Read what a tag holds; raises an unverified failure if its bytes have another digest."""

@@ -56,6 +56,7 @@ class Convergence:
         """Look again until nothing has become newer."""
         for _ in range(_ROUNDS):
             settled = True
+            self.tagger.surveyor.registry.catch_up()
             for outcome in chain(self._adopt_commit_tags(), self._repoint(), self._follow()):
                 settled = False
                 yield outcome
@@ -218,6 +219,9 @@ class Transferred:
             # What was written once stays, whatever comes.
             moves = [each for each in self.transfer.plan.moves if each.rule is not Rule.COMMIT]
             written = [each for each in moves if each.reference in state.current]
+            hosts = {each.repository.host: each.repository for each in self.transfer.plan.services}
+            for repository in hosts.values():
+                self.transfer.surveyor(repository).registry.catch_up()
             meanwhile = self._look(written)
             for outcomes in results(attempt(partial(self._settle, meanwhile), written)):
                 for outcome in outcomes:

@@ -95,6 +95,7 @@ class Deleter:
             return kept_back(step, there, "a rule of the registry makes it immutable"), True
         if deleted is Deleted.UNSUPPORTED:
             return None, True
+        self.registry.expect(step.reference, None)
         return Outcome(step.service, Action.DELETED, step.reference, there), True
 
     def _prove_gone(self, gone: Sequence[Reference]) -> None:

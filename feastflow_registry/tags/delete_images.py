@@ -133,6 +133,8 @@ class ImageDeleter:
             return [*outcomes, *(kept_back(step, there, note) for step, there in held)], None
         self.images.delete_manifest(self.repository, digest)
         self.gone.add(digest)
+        for step, _ in held:
+            self.registry.expect(step.reference, None)
         done = (
             Outcome(step.service, Action.DELETED, step.reference, there) for step, there in held
         )

@@ -25,6 +25,7 @@ from feastflow_registry.model.plan import (
     ReuseImage,
 )
 from feastflow_registry.model.ports import Builder, BuiltImage, Checker, Registry, Worktree
+from feastflow_registry.model.references import Reference
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.move import Tagger
@@ -139,11 +140,13 @@ class Execution:
         if self._registry.resolve(step.reference) is None:
             image = self.built[step.service.name]
             if image.digest:
-                tagger.write(step.reference, image.digest)
                 pushed = image.digest
+                self._registry.expect(Reference(step.service.repository, pushed), pushed)
+                tagger.write(step.reference, pushed)
             else:
                 tagger.begin(step.reference)
                 pushed = self.builder().push(image, step.reference)
+                self._registry.expect(step.reference, pushed)
         digest, size = tagger.prove(step.service, step.reference)
         action = Action.PUSHED if digest == pushed else Action.ADOPTED
         note = "" if digest == pushed else "it was published already, and a commit tag stays"

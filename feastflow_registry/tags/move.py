@@ -138,7 +138,7 @@ class Tagger:
             return self.advance(step, self.commit, digest, note)
         swallowed = read == current and not self.branch
         if read is None or swallowed or (read != digest and not self._may_differ(step, read)):
-            raise unverified(f"{step.reference} was moved, but reads back as {read or 'absent'}.")
+            raise not_seen(step.reference, read, current)
         self.state.current[step.reference] = read
         seconds = self.clock() - started
         return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
@@ -241,10 +241,12 @@ class Transfer:
         digest = self.state.proven[step.service]
         started = self.clock()
         moved = self.copier(step.target).copy(step.source.repository, digest, step.target)
-        self.surveyor(step.target).registry.inspect(step.target, digest)
+        reference = Reference(step.target, digest)
+        registry = self.surveyor(step.target).registry
+        registry.expect(reference, digest)
+        registry.inspect(step.target, digest)
         seconds = self.clock() - started
         note = "" if moved else "all of it was there"
-        reference = Reference(step.target, digest)
         return Outcome(step.service, Action.COPIED, reference, digest, moved, seconds, note)
 
     def _withdraw(self, step: WithdrawImage) -> Outcome:
@@ -254,7 +256,7 @@ class Transfer:
             tagger.write(step.reference, step.digest)
             read = registry.resolve(step.reference)
             if read != step.digest:
-                raise unverified(f"{step.reference} was set, but reads back as {read or 'absent'}.")
+                raise not_seen(step.reference, read, None)
         return Outcome(step.service, Action.MARKED, step.reference, step.digest)
 
     def _keep(self, step: KeepTag) -> Outcome:
@@ -276,6 +278,14 @@ class Transfer:
 
 def _also(commit: Commit) -> str:
     return f"it is newer commit {commit.short}'s too"
+
+
+def not_seen(reference: Reference, read: Digest | None, before: Digest | None) -> Failure:
+    """A tag was written, and shows something else: what it held ``before``, or another image."""
+    if read in (None, before):
+        shown = f"the registry shows {read.short if read else 'nothing'} still"
+        return unverified(f"{reference} was written, and is not visible yet: {shown}.")
+    return unverified(f"{reference} was moved, but reads back as {read}.")
 
 
 def unverified(cause: str) -> Failure:

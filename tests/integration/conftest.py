@@ -15,6 +15,7 @@ from support.machine import Machine
 from support.published_pair import PublishedPair
 from support.registries import GITHUB_TOKEN, REPOSITORY, LocalRegistry, RegistryProcesses
 from support.repositories import Project
+from support.scenes import Scene
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import READ, GitHubApi
 from support.soak import chosen
@@ -132,9 +133,12 @@ def pair(
 
 
 @pytest.fixture
-def project(pattern: Project, tmp_path: Path) -> Project:
-    """A repository with one commit on main."""
-    return pattern.copy(tmp_path)
+def project(request: pytest.FixtureRequest, pattern: Project, tmp_path: Path) -> Project:
+    """A repository with one commit on main; the pair's at its second, where a test takes it."""
+    takes_pair = "pair" in request.fixturenames
+    source = request.getfixturevalue("pair").project if takes_pair else pattern
+    copy: Project = source.copy(tmp_path)
+    return copy
 
 
 @pytest.fixture
@@ -162,6 +166,18 @@ def machine(
 ) -> Machine:
     """A machine with the classic engine, and a registry with a password file."""
     return machines(place, classic)
+
+
+@pytest.fixture
+def scenes(
+    place: LocalRegistry,
+    machines: Callable[[LocalRegistry, Builder], Machine],
+    remote: Builder,
+    pair: PublishedPair,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], Scene]:
+    """Give a command's scene."""
+    return lambda command: Scene.prepare(command, machines(place, remote), pair, monkeypatch)
 
 
 @pytest.fixture

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.machine import Machine
-from support.published_pair import PublishedPair
-from support.registries import LocalRegistry
-from support.repositories import Project
 from support.scenes import COMMANDS, Scene
 from support.soak import soak
-
-from integration.conftest import Builder
 
 MEGABYTE = 1024 * 1024
 STALE = "sha256:" + "5" * 64
@@ -44,24 +37,6 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 RED = (2, 3, 5, 6, 7)
 BELIEVED = {"404", "another digest"}
 """What `tags` shows if a registry says it time and again: it writes nothing."""
-
-
-@pytest.fixture
-def project(pair: PublishedPair, tmp_path: Path) -> Project:
-    """The pair's repository, at its second commit."""
-    return pair.project.copy(tmp_path)
-
-
-@pytest.fixture
-def scenes(
-    place: LocalRegistry,
-    machines: Callable[[LocalRegistry, Builder], Machine],
-    remote: Builder,
-    pair: PublishedPair,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[str], Scene]:
-    """Give a command's scene."""
-    return lambda command: Scene.prepare(command, machines(place, remote), pair, monkeypatch)
 
 
 def check(scene: Scene, kind: str, times: int | None) -> None:

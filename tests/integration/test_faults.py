@@ -13,7 +13,6 @@ from support.fault_scenes import KINDS, ROUNDS, Name, PreparedRun, is_ours
 from support.machine import Machine
 from support.published_pair import MILESTONE, PublishedPair
 from support.registries import LocalRegistry
-from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
 from support.soak import chosen, soak
@@ -22,12 +21,6 @@ from feastflow_registry.git import github as github_api
 from integration.conftest import Builder
 
 Prepare = Callable[..., PreparedRun]
-
-
-@pytest.fixture
-def project(pair: PublishedPair, tmp_path: Path) -> Project:
-    """The pair's repository, at its second commit."""
-    return pair.project.copy(tmp_path)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from support.fault_scenes import is_ours
 from support.machine import Machine
 from support.published_pair import PublishedPair
 from support.registries import LocalRegistry
-from support.repositories import Project
 from support.scenes import COMMANDS, Scene
 from support.servers.faults import Fault
 from support.soak import soak
@@ -22,12 +21,6 @@ from integration.conftest import Builder
 ENDS = {signal.SIGINT: (130,), signal.SIGTERM: (143,), signal.SIGKILL: (-signal.SIGKILL,)}
 LATEST = 100
 """More requests than any of these runs sends."""
-
-
-@pytest.fixture
-def project(pair: PublishedPair, tmp_path: Path) -> Project:
-    """The pair's repository, at its second commit."""
-    return pair.project.copy(tmp_path)
 
 
 def alive(mark: str) -> list[str]:

@@ -11,18 +11,11 @@ import pytest
 from support.machine import PROGRAM, Machine
 from support.published_pair import PublishedPair
 from support.registries import LocalRegistry
-from support.repositories import Project
 
 from integration.conftest import Builder
 
 FULL = "/dev/full"
 ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
-
-
-@pytest.fixture
-def project(pair: PublishedPair, tmp_path: Path) -> Project:
-    """The pair's repository, at its second commit."""
-    return pair.project.copy(tmp_path)
 
 
 @pytest.fixture

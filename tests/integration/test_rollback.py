@@ -14,7 +14,6 @@ from support.fault_scenes import ROUNDS, is_ours, remember_git
 from support.machine import Machine, Ran
 from support.published_pair import MILESTONE, PublishedPair
 from support.registries import REPOSITORY, USER, Auth, LocalRegistry
-from support.repositories import Project
 from support.servers.faults import Fault
 from support.soak import chosen, soak
 
@@ -83,12 +82,6 @@ class Shop:
         for sha, name in names.items():
             lines = [line.replace(sha, name) for line in lines]
         return lines
-
-
-@pytest.fixture
-def project(pair: PublishedPair, tmp_path: Path) -> Project:
-    """The pair's repository, at its second commit."""
-    return pair.project.copy(tmp_path)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from support.fault_scenes import KINDS, PreparedRun
 from support.machine import Machine, Ran
 from support.published_pair import PublishedPair
 from support.registries import GITHUB_TOKEN, LocalRegistry
-from support.repositories import Project
 from support.servers.fault_proxy import Fault, FaultProxy
 from support.servers.github_api import READ, GitHubApi, Status
 
@@ -20,12 +18,6 @@ from integration.conftest import Builder
 
 RUN = "https://github.com/feastflow/app/actions/runs/1"
 FIX = "Give the job `permissions: statuses: write`"
-
-
-@pytest.fixture
-def project(pair: PublishedPair, tmp_path: Path) -> Project:
-    """The pair's repository, at its second commit."""
-    return pair.project.copy(tmp_path)
 
 
 @pytest.fixture

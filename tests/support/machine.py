@@ -69,6 +69,8 @@ class Machine:
     api_url: str = ""
     workspace: Path | None = None
     numbers: itertools.count[int] = field(default_factory=itertools.count)
+    waited: float = 0.0
+    """Seconds that runs in this process would have waited so far."""
 
     def without_docker(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The same machine with git alone: no engine, and no docker on PATH."""
@@ -167,10 +169,15 @@ class Machine:
         folder = find_folder(seen, self.project.folder)
         request = Request(seen, merge({}, seen), folder, token, github_token)
         slept: list[float] = []
+
+        def wait(seconds: float) -> None:
+            slept.append(seconds)
+            self.waited += seconds
+
         client = Client(
             clock=lambda: time.monotonic() + sum(slept),
             wall=lambda: time.time() + ahead,
-            sleep=sleep or slept.append,
+            sleep=sleep or wait,
             jitter=lambda: 0.5,
             timeout=(timeout, timeout),
         )

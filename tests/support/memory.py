@@ -105,6 +105,12 @@ class FakeRegistry:
             known = (reference.repository, reference.target) in self.store.images
             return reference.target if known else None
 
+    def expect(self, reference: Reference, digest: Digest | None) -> None:
+        """A write is visible at once in memory."""
+
+    def catch_up(self) -> None:
+        """So there is nothing to wait for."""
+
     def confirm(self, reference: Reference, digest: Digest) -> None:
         with self._request("confirm", reference):
             assert isinstance(reference.target, Tag)

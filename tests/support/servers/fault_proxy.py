@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from typing import Self, cast
 
 from support.servers.faults import Fault, Kind
+from support.servers.habits import Habit
 from support.servers.serving import CHUNK, Call, ClientLeftError, Request, Server
 
 __all__ = ["Fault", "FaultProxy"]
@@ -56,6 +57,8 @@ class FaultProxy(Server):
         self.upstream = upstream
         self.latency_ms = latency_ms
         """Added to every request."""
+        self.habits: list[Habit] = []
+        """What it does otherwise than its upstream."""
         self._faults: list[Fault] = []
         self._choosing = threading.Lock()
         self._connections: dict[socket.socket, tuple[str, http.client.HTTPConnection]] = {}
@@ -102,6 +105,8 @@ class FaultProxy(Server):
         """Forward one request, or do to it what the fault says."""
         fault = self._choose(call.seen)
         self._pause(self.latency_ms)
+        if any(habit.meets(call) for habit in self.habits):
+            return
         if fault is None:
             self._answer(call, self._forward(call))
         else:

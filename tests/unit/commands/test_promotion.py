@@ -167,7 +167,10 @@ def test_a_tag_that_does_not_read_back_is_no_success(world: World) -> None:
         if call.method == "resolve":
             world.store.tagged.pop((SHOP.repository, Tag("fresh")), None)
 
-    with fails(f"{reference} was moved, but reads back as absent", kind=Kind.UNVERIFIED):
+    with fails(
+        f"{reference} was written, and is not visible yet: the registry shows nothing still",
+        kind=Kind.UNVERIFIED,
+    ):
         carry_out(world, steps, before=undo)
     assert len([each for each, _ in world.store.writes if each == reference]) == 2
 

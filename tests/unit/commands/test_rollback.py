@@ -315,7 +315,7 @@ def test_a_mark_comes_before_its_tag_and_is_read_back() -> None:
     def lose() -> None:
         world.store.tagged.pop((service().repository, marker))
 
-    with fails(f"{marker} was set, but reads back as absent", kind=Kind.UNVERIFIED):
+    with fails(f"{marker} was written, and is not visible yet", kind=Kind.UNVERIFIED):
         carry_out(world, roll_back(world), before=at_call(2, lose))
     assert world.at("latest") == world.own(B)
 
