@@ -117,7 +117,7 @@ class LocalWorkspace:
 
     def login(self, host: RegistryHost, username: str) -> Credential | None:
         """What ``docker login`` has kept for a registry."""
-        return docker_login.from_login(host, username)
+        return docker_login.from_login(host, username, self.environ)
 
 
 @dataclass

@@ -123,8 +123,9 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     given_user = request.given.get("username", "")
     credential = problems.collect(partial(Credential.parse, given_user, request.token))
     current = problems.collect(partial(_read_run, request, workspace, readable.main))
-    if current and not current.in_runner and not credential:
-        credential = workspace.login(readable.registry, readable.username)
+    if current and not credential and not request.token:
+        look = partial(workspace.login, readable.registry, readable.username)
+        credential = problems.collect(look)
     forms = (request.token, *(credential.forms(readable.registry) if credential else ()))
     problems.collect(partial(_refuse_token, texts, forms))
     described = None

@@ -17,10 +17,15 @@ from feastflow_registry.model.secrets import SHORTEST
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A user and a token (or, from ``docker login``, a password)."""
+    """A user and a token (or, from ``docker login``, a password).
+
+    ``is_identity``: the token only buys tokens from the registry's token server, as the one that
+    ``az acr login`` keeps. https://distribution.github.io/distribution/spec/auth/oauth/
+    """
 
     username: str
     token: str = field(repr=False)
+    is_identity: bool = False
 
     @classmethod
     def parse(cls, username: str, token: str) -> Credential | None:
@@ -60,11 +65,16 @@ class Credential:
 
         https://docs.docker.com/reference/cli/docker/login/
         """
-        auth = base64.b64encode(self._pair).decode()
-        return json.dumps({"auths": {host.credential_key: {"auth": auth}}})
+        pair = f"{self.username}:".encode() if self.is_identity else self._pair
+        entry = {"auth": base64.b64encode(pair).decode()}
+        if self.is_identity:
+            entry["identitytoken"] = self.token
+        return json.dumps({"auths": {host.credential_key: entry}})
 
     def engine_auth(self, host: RegistryHost) -> dict[str, str]:
         """What Docker Engine's API takes as ``X-Registry-Auth``, before its encoding."""
+        if self.is_identity:
+            return {"identitytoken": self.token, "serveraddress": host.credential_key}
         return {
             "username": self.username,
             "password": self.token,

@@ -1,14 +1,15 @@
 """Answering a registry's challenge: Basic, or a Bearer token from its token server.
 
-One token serves a whole run: it is requested with every scope that the run needs. The token
-server's address comes from the registry and is checked before the credential is sent there.
+One token serves a whole run: it is requested with every scope that the run needs, as far as a
+header holds them. Where the token server grants less, there is one for each repository. Its address
+comes from the registry and is checked before the credential is sent there.
 https://distribution.github.io/distribution/spec/auth/token/
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
 from urllib.parse import urlencode
@@ -18,13 +19,40 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost, Repository, is_loopback
 from feastflow_registry.registry.http import Client, Response, redact, split
 
-_PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_CHALLENGE = re.compile(
+    rf'(?P<name>{_WORD})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s",]+))'
+    rf"|(?P<scheme>{_WORD})"
+)
 _HUB_REALMS = frozenset({"auth.docker.io"})
+_MOST_SCOPES = 16
+"""How many repositories a token is asked for: with more, its header outgrows what servers take."""
+_ALL = ""
+_REFUSED = (400, 403)
+"""What a token server answers to scopes that it does not know, or does not give together."""
+
+
+def challenges(text: str) -> Mapping[str, Mapping[str, str]]:
+    """The parameters of each scheme that a ``WWW-Authenticate`` offers, the names in lower case.
+
+    Several headers are one, joined by commas; of two challenges of one scheme the first counts.
+    https://www.rfc-editor.org/rfc/rfc9110#name-www-authenticate
+    """
+    offered: dict[str, dict[str, str]] = {}
+    parameters: dict[str, str] = {}
+    for found in _CHALLENGE.finditer(text):
+        if found["scheme"]:
+            parameters = {}
+            offered.setdefault(found["scheme"].lower(), parameters)
+        else:
+            value = found["plain"] or re.sub(r"\\(.)", r"\1", found["quoted"] or "")
+            parameters.setdefault(found["name"].lower(), value)
+    return offered
 
 
 @dataclass(slots=True)
 class Authenticator:
-    """Keeps the ``Authorization`` header of one run, for all of its threads.
+    """Keeps the ``Authorization`` headers of one run, for all of its threads.
 
     ``write``: ask for push as well as pull; ``delete``: ask for deletion too; ``is_tried``: whether
     a first request has shown which kind of authorization the registry wants.
@@ -35,34 +63,81 @@ class Authenticator:
     credential: Credential | None
     repositories: Sequence[Repository]
     write: bool
-    header: str | None = field(default=None, repr=False)
     is_tried: bool = False
     lock: RLock = field(default_factory=RLock)
     delete: bool = False
+    _headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """By the path of the repository; what serves all of them stands under the empty name."""
+    _served: set[str] = field(default_factory=set)
+    """The repositories for which what is kept was good."""
+    _ways: dict[str, int] = field(default_factory=dict)
+    """Which way of asking for a token was the last one, by repository."""
 
     @staticmethod
     def is_basic(header: str | None) -> bool:
         """Whether the password itself was sent, which no new token can replace."""
         return header is not None and header.startswith("Basic ")
 
-    def answer(self, challenge: Response, sent: str | None) -> str:
+    def header(self, repository: str) -> str | None:
+        """What to send with a request about a repository; nothing before the first challenge."""
+        return self._headers.get(repository) or self._headers.get(_ALL)
+
+    def accepted(self, repository: str) -> None:
+        """Take note that the registry took what was sent."""
+        self._served.add(repository)
+
+    def answer(self, challenge: Response, sent: str | None, repository: str) -> str:
         """Answer the challenge of a 401: the header to send instead of the one that was ``sent``.
 
-        Raises a refused failure if there is no answer.
+        It is the same where there is no other. Raises a refused failure if there is no answer.
         """
         with self.lock:
-            if self.header is None or self.header == sent:
-                self.header = self._answer(challenge)
-            return self.header
+            current = self.header(repository)
+            if current is not None and current != sent:
+                return current
+            offered = challenges(challenge.headers.get("www-authenticate", ""))
+            if "bearer" in offered:
+                return self._bear(offered["bearer"], sent, repository)
+            if "basic" in offered and self.credential and not self.credential.is_identity:
+                self._headers = {_ALL: self.credential.basic}
+                return self.credential.basic
+            raise self.refused()
 
-    def _answer(self, challenge: Response) -> str:
-        text = challenge.headers.get("www-authenticate", "")
-        scheme, _, rest = text.partition(" ")
-        if scheme.lower() == "bearer":
-            return f"Bearer {self._token(dict(_PARAMETER.findall(rest)))}"
-        if scheme.lower() == "basic" and self.credential:
-            return self.credential.basic
+    def _bear(self, challenge: Mapping[str, str], sent: str | None, repository: str) -> str:
+        """Get a token: as before, if that was good for this repository; else in the next way."""
+        ways = self._scopes(challenge.get("scope", "").split(), repository)
+        start = self._ways.get(repository, 0)
+        if sent is not None and repository not in self._served:
+            start += 1
+            if start >= len(ways):
+                return sent
+        for number, scopes in enumerate(ways[start:], start):
+            token = self._token(challenge, scopes)
+            if token:
+                self._ways[repository] = number
+                self._served.discard(repository)  # Until it has proved to be good.
+                header = f"Bearer {token}"
+                self._headers[repository if number else _ALL] = header
+                return header
         raise self.refused()
+
+    def _scopes(self, own: Sequence[str], repository: str) -> list[list[str]]:
+        """The ways to ask for a token, each a list of scopes: for the run, and for less and less.
+
+        ``own``: what the challenge asks for. Quay knows no ``delete``, but ``*``.
+        """
+        actions = "pull" + ",push" * self.write + ",delete" * self.delete
+        paths = [each.path for each in self.repositories]
+        near = [repository, *(each for each in paths if each != repository)][:_MOST_SCOPES]
+        mine = [f"repository:{repository}:{actions}"] if repository else []
+        others = [each for each in own if not each.startswith(f"repository:{repository}:")]
+        ways = [
+            [*mine, *(f"repository:{each}:{actions}" for each in near if each != repository)],
+            [*mine, *others],
+            [f"repository:{repository}:*"] if self.delete and repository else [],
+            list(own),
+        ]
+        return [way for place, way in enumerate(ways) if way and way not in ways[:place]]
 
     def refused(self) -> Failure:
         """The registry does not accept who we are."""
@@ -79,16 +154,30 @@ class Authenticator:
             "revoked; create a new one with read and write scope.",
         )
 
-    def _token(self, challenge: dict[str, str]) -> str:
+    def _token(self, challenge: Mapping[str, str], scopes: Sequence[str]) -> str:
+        """Ask the token server; nothing, if it does not give these scopes.
+
+        https://distribution.github.io/distribution/spec/auth/oauth/
+        """
         realm = challenge.get("realm", "")
         self._check_realm(realm)
-        actions = "pull" + ",push" * self.write + ",delete" * self.delete
         query = [("service", challenge["service"])] if challenge.get("service") else []
-        query += [("scope", f"repository:{each.path}:{actions}") for each in self.repositories]
-        headers = {"Authorization": self.credential.basic} if self.credential else {}
-        joint = "&" if split(realm).query else "?"
-        response = self.http.send("GET", f"{realm}{joint}{urlencode(query)}", headers=headers)
-        if response.status in (400, 401, 403):
+        if self.credential and self.credential.is_identity:
+            self.http.secrets.learn([self.credential.token])
+            query += [("client_id", "feastflow-registry"), ("grant_type", "refresh_token")]
+            query += [("scope", " ".join(scopes)), ("refresh_token", self.credential.token)]
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            response = self.http.send(
+                "POST", realm, headers=headers, body=urlencode(query).encode()
+            )
+        else:
+            query += [("scope", each) for each in scopes]
+            headers = {"Authorization": self.credential.basic} if self.credential else {}
+            joint = "&" if split(realm).query else "?"
+            response = self.http.send("GET", f"{realm}{joint}{urlencode(query)}", headers=headers)
+        if response.status in _REFUSED:
+            return ""
+        if response.status == 401:
             raise self.refused()
         token = _read_token(response)
         if not token:

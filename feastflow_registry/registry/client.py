@@ -32,6 +32,7 @@ from feastflow_registry.model.references import Digest, Reference, Repository, T
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
 from feastflow_registry.registry.http import Client, Response, Sink, Stream, address, redact, split
+from feastflow_registry.registry.visible import Visibility
 
 _MANIFEST_LIMIT = 4 * 1024 * 1024
 _CONFIG_LIMIT = 8 * 1024 * 1024
@@ -50,9 +51,27 @@ class RegistryClient:
     auth: Authenticator
     manifests: dict[tuple[Repository, Digest], Manifest] = field(default_factory=dict)
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
+    visible: Visibility = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.visible = Visibility(self.http)
 
     def resolve(self, reference: Reference) -> Digest | None:
-        """Ask what a tag or digest points at, by HEAD: Docker Hub does not count it as a pull."""
+        """Ask what a tag or digest points at, by HEAD: Docker Hub does not count it as a pull.
+
+        What this run has written is waited for.
+        """
+        return self.visible.read(reference, lambda: self._resolve(reference))
+
+    def expect(self, reference: Reference, digest: Digest | None) -> None:
+        """Take note of what another client wrote for this run, or deleted."""
+        self.visible.expect(reference, digest)
+
+    def catch_up(self) -> None:
+        """Wait as long as this registry has taken to show what was written."""
+        self.visible.catch_up()
+
+    def _resolve(self, reference: Reference) -> Digest | None:
         path = f"manifests/{reference.identifier}"
         response = self.send("HEAD", reference.repository, path, accept=_ACCEPT)
         if response.status == 404:
@@ -156,6 +175,7 @@ class RegistryClient:
         )
         if response.status not in (200, 201):
             raise self.unexpected(response, f"writing {reference}", write=True)
+        self.visible.expect(reference, digest)
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
         """List every tag, page by page, in order; none, if there is no such repository.
@@ -189,7 +209,7 @@ class RegistryClient:
         if response.status not in (201, 202):
             raise self.unexpected(response, f"pushing to {repository}", write=True)
         if upload := upload_address(response):
-            self.request("DELETE", upload, {})
+            self.request("DELETE", upload, {}, repository)
 
     def pull_limit(self, reference: Reference) -> PullLimit | None:
         """Ask how many pulls are left; nothing, where they are not limited."""
@@ -214,9 +234,13 @@ class RegistryClient:
         """Read a manifest or an index, and recompute its digest."""
         if cached := self.manifests.get((repository, digest)):
             return cached
-        response = self.send(
-            "GET", repository, f"manifests/{digest}", accept=_ACCEPT, limit=_MANIFEST_LIMIT
-        )
+        path = f"manifests/{digest}"
+        response = self.send("GET", repository, path, accept=_ACCEPT, limit=_MANIFEST_LIMIT)
+        if response.status == 404:
+            for _ in self.visible.pauses(Reference(repository, digest)):
+                response = self.send("GET", repository, path, accept=_ACCEPT, limit=_MANIFEST_LIMIT)
+                if response.status != 404:
+                    break
         self._check_content(response, repository, digest)
         manifest = Manifest.parse(response.body, response.headers.get("content-type", ""))
         self.manifests[repository, digest] = manifest
@@ -269,7 +293,7 @@ class RegistryClient:
         if body is not None:
             headers["Content-Type"] = content_type
         url = self._url(repository, path)
-        response = self.request(method, url, headers, body=body, limit=limit, sink=sink)
+        response = self.request(method, url, headers, repository, body=body, limit=limit, sink=sink)
         return self.http.follow(response, limit=limit, sink=sink) if sink else response
 
     def request(
@@ -277,6 +301,7 @@ class RegistryClient:
         method: str,
         url: str,
         headers: dict[str, str],
+        repository: Repository,
         *,
         body: bytes | Stream | None = None,
         limit: int = 65536,
@@ -292,19 +317,23 @@ class RegistryClient:
         if not self.auth.is_tried:
             with self.auth.lock:
                 if not self.auth.is_tried:
-                    response = self._authorized(send)
+                    response = self._authorized(send, repository.path)
                     self.auth.is_tried = True
                     return response
-        return self._authorized(send)
+        return self._authorized(send, repository.path)
 
-    def _authorized(self, send: Callable[[str | None], Response]) -> Response:
-        """Send, and once more with a new header if the registry answers with a challenge."""
-        sent = self.auth.header
+    def _authorized(self, send: Callable[[str | None], Response], repository: str) -> Response:
+        """Send, and again with another header as long as the registry answers with a challenge."""
+        sent = self.auth.header(repository)
         response = send(sent)
-        if response.status == 401 and not self.auth.is_basic(sent):
-            sent = self.auth.answer(response, sent)
+        while response.status == 401 and not self.auth.is_basic(sent):
+            before, sent = sent, self.auth.answer(response, sent, repository)
+            if sent == before:
+                break
             response = send(sent)
-        if response.status == 401 and (self.auth.is_basic(sent) or not self.auth.credential):
+        if response.status != 401:
+            self.auth.accepted(repository)
+        elif self.auth.is_basic(sent) or not self.auth.credential:
             raise self.auth.refused()
         return response
 

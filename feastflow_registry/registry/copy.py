@@ -131,7 +131,7 @@ class _Route:
             if upload:  # Else the blob is there after all: only the answer was lost.
                 body = Stream(self._checked(pieces, blob), blob.size)
                 headers = {"Content-Type": "application/octet-stream"}
-                response = self.target.request("PUT", upload, headers, body=body)
+                response = self.target.request("PUT", upload, headers, self.goal, body=body)
                 if response.status not in (201, 204):
                     raise self._refused(response, "the upload of")
 

@@ -1,0 +1,220 @@
+"""Which header answers which challenge, and which scopes a token is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.failures import fails
+
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.secrets import Secrets
+from feastflow_registry.registry.auth import Authenticator, challenges
+from feastflow_registry.registry.client import RegistryClient
+from feastflow_registry.registry.http import Client, Response
+
+HOST = RegistryHost("reg.example.com")
+SHOPS = [Repository(HOST, f"ada/shop{number}") for number in range(20)]
+REALM = "https://auth.example.com/token"
+ADA = Credential("ada", "dckr_pat_secret")
+A, C = {"realm": "a"}, {"realm": "c"}
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("", {}),
+        ("Basic", {"basic": {}}),
+        ('Basic realm="a, b"', {"basic": {"realm": "a, b"}}),
+        ('bEaReR ReAlM="a",SERVICE=b', {"bearer": {"realm": "a", "service": "b"}}),
+        # Gitea and Forgejo: https://github.com/go-gitea/gitea/issues/36920
+        ('Bearer realm="a",x="y",Basic realm="c"', {"bearer": A | {"x": "y"}, "basic": C}),
+        ('Basic realm="c", Bearer realm="a", x="y z"', {"basic": C, "bearer": A | {"x": "y z"}}),
+        ('Bearer realm="a\\"b\\\\"', {"bearer": {"realm": 'a"b\\'}}),
+        ('Bearer  realm = "a" , service = "b"', {"bearer": {"realm": "a", "service": "b"}}),
+        ('Bearer realm="a", Bearer realm="b"', {"bearer": {"realm": "a"}}),
+        ('realm="a"', {}),
+    ],
+)
+def test_challenges(text: str, offered: Mapping[str, Mapping[str, str]]) -> None:
+    assert challenges(text) == offered
+
+
+@given(st.text())
+def test_any_header_is_read(text: str) -> None:
+    challenges(text)
+
+
+@dataclass
+class Server:
+    """A registry and its token server. `grants`: which of the scopes that are asked for it gives.
+
+    `knows`: what it answers to a request for a token; 200 unless it is told otherwise.
+    """
+
+    first_only: bool = False
+    knows_delete: bool = True
+    takes_many: bool = True
+    challenge: str = 'Bearer realm="{realm}",service="reg",scope="{scope}"'
+    secrets: Secrets = field(default_factory=Secrets)
+    asked: list[list[str]] = field(default_factory=list)
+    bodies: list[dict[str, list[str]]] = field(default_factory=list)
+    sent: int = 0
+
+    def clock(self) -> float:
+        return 0.0
+
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str] = {}, **more: Any
+    ) -> Response:
+        parts = urlsplit(url)
+        if parts.hostname == "auth.example.com":
+            body = more.get("body")
+            query = parse_qs(body.decode() if body else parts.query)
+            self.bodies.append(query if body else {})
+            return self._token(query.get("scope", [""]), joined=bool(body))
+        self.sent += 1
+        path = parts.path.removeprefix("/v2/").partition("/manifests/")[0]
+        action = {"HEAD": "pull", "PUT": "push", "DELETE": "delete"}[method]
+        held = headers.get("Authorization", "").removeprefix("Bearer ")
+        granted = json.loads(held) if held.startswith("[") else []
+        if headers.get("Authorization") == ADA.basic or any(
+            _covers(each, path, action) for each in granted
+        ):
+            return Response(200, {"docker-content-digest": f"sha256:{'0' * 64}"}, b"", url)
+        text = self.challenge.format(realm=REALM, scope=f"repository:{path}:{action}")
+        return Response(401, {"www-authenticate": text}, b"", url)
+
+    def _token(self, scopes: Sequence[str], *, joined: bool) -> Response:
+        scopes = scopes[0].split() if joined else scopes
+        self.asked.append(list(scopes))
+        if not self.knows_delete and any("delete" in each for each in scopes):
+            return Response(400, {}, b"", REALM)
+        if not self.takes_many and len(scopes) > 1:
+            return Response(400, {}, b"", REALM)
+        given_ = scopes[:1] if self.first_only else scopes
+        return Response(200, {}, json.dumps({"token": json.dumps(given_)}).encode(), REALM)
+
+
+def _covers(scope: str, path: str, action: str) -> bool:
+    _, name, actions = scope.split(":")
+    return name == path and (action in actions.split(",") or actions == "*")
+
+
+def client(
+    server: Server, count: int = 1, credential: Credential = ADA, **more: Any
+) -> RegistryClient:
+    http = cast("Client", server)
+    return RegistryClient(http, Authenticator(http, HOST, credential, SHOPS[:count], True, **more))
+
+
+def touch(registry: RegistryClient, method: str = "HEAD", count: int = 1) -> list[int]:
+    """Ask about some repositories; the statuses."""
+    return [registry.send(method, each, "manifests/latest").status for each in SHOPS[:count]]
+
+
+def test_one_token_serves_a_run() -> None:
+    server = Server()
+    registry = client(server, 3)
+    assert touch(registry, count=3) + touch(registry, "PUT", 3) == [200] * 6
+    scopes = [f"repository:{each.path}:pull,push" for each in SHOPS[:3]]
+    assert server.asked == [scopes]
+    assert server.sent == 7
+
+
+@pytest.mark.parametrize("server", [Server(first_only=True), Server(takes_many=False)])
+def test_a_token_server_that_grants_one_scope_is_asked_for_each(server: Server) -> None:
+    registry = client(server, 3)
+    for _ in range(2):
+        assert touch(registry, count=3) == [200] * 3
+        assert touch(registry, "PUT", 3) == [200] * 3
+    alone = [scopes for scopes in server.asked if len(scopes) == 1]
+    assert sorted(alone) == sorted(
+        [f"repository:{each.path}:pull,push"] for each in SHOPS[len(alone) < 3 : 3]
+    )
+
+
+def test_a_header_does_not_outgrow_what_servers_take() -> None:
+    server = Server()
+    assert touch(client(server, 20), count=20) == [200] * 20
+    assert max(map(len, server.asked)) == 16
+    assert len(server.asked) == 1 + 4
+
+
+def test_a_registry_that_knows_no_delete_is_asked_for_all() -> None:
+    """Quay: https://github.com/quay/quay/blob/master/endpoints/v2/v2auth.py"""
+    server = Server(knows_delete=False)
+    registry = client(server, delete=True)
+    assert touch(registry, "DELETE") == [200]
+    assert touch(registry, "HEAD") == [200]
+    assert server.asked == [
+        ["repository:ada/shop0:pull,push,delete"],
+        ["repository:ada/shop0:*"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    ['Basic realm="reg"', 'BASIC Realm="reg"', 'Digest realm="x", Basic realm="reg"'],
+)
+def test_basic_is_answered_by_the_password(challenge: str) -> None:
+    server = Server(challenge=challenge)
+    assert touch(client(server)) == [200]
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("challenge", ["", "Negotiate", 'Digest realm="x"'])
+def test_what_nobody_can_answer_is_refused(challenge: str) -> None:
+    with fails("does not accept the user name and token", kind=Kind.REFUSED):
+        touch(client(Server(challenge=challenge)))
+
+
+def test_a_token_that_never_suffices_is_an_answer_and_no_loop() -> None:
+    class Stern(Server):
+        def _token(self, scopes: Sequence[str], *, joined: bool) -> Response:
+            super()._token(scopes, joined=joined)
+            return Response(200, {}, b'{"token": "[]"}', REALM)
+
+    server = Stern()
+    registry = client(server, 3, delete=True)
+    assert touch(registry) == [401]
+    assert server.sent <= 5
+    assert touch(registry) == [401]
+    assert server.sent <= 7
+
+
+def test_a_token_that_expires_is_renewed_in_the_same_way() -> None:
+    server = Server()
+    registry = client(server, 3)
+    assert touch(registry, count=3) == [200] * 3
+    registry.auth._headers[""] = "Bearer expired"
+    assert touch(registry, count=3) == [200] * 3
+    assert server.asked[0] == server.asked[1]
+    assert len(server.asked) == 2
+
+
+def test_an_identity_token_buys_one_in_the_body_of_a_post() -> None:
+    """`az acr login`: https://distribution.github.io/distribution/spec/auth/oauth/"""
+    server = Server()
+    identity = Credential("", "an-identity-token", is_identity=True)
+    assert touch(client(server, 2, identity), count=2) == [200, 200]
+    [body] = server.bodies
+    assert body["grant_type"] == ["refresh_token"]
+    assert body["refresh_token"] == ["an-identity-token"]
+    assert body["service"] == ["reg"]
+    assert server.asked == [[f"repository:ada/shop{n}:pull,push" for n in (0, 1)]]
+    assert "an-identity-token" not in server.secrets.hide("it says an-identity-token")
+
+
+def test_an_identity_token_is_no_password() -> None:
+    identity = Credential("", "an-identity-token", is_identity=True)
+    with fails("does not accept", kind=Kind.REFUSED):
+        touch(client(Server(challenge='Basic realm="reg"'), 1, identity))
