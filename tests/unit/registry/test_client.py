@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from support.failures import fails
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import IMAGES, INDEXES, Manifest
-from feastflow_registry.model.references import Digest, RegistryHost, Repository
+from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.http import Client, Response
@@ -147,3 +148,32 @@ def test_an_index_has_from_one_to_64_platforms(count: int) -> None:
         holding({1: [*listed, (999, note)]}).platforms(SHOP, number(1))
     listed = [(at, IMAGE) for at in range(100, 164)]
     assert len(holding({1: [*listed, (999, note)]}).platforms(SHOP, number(1))) == 64
+
+
+@pytest.mark.parametrize(("pushed", "asked"), [(True, 3), (False, 1)])
+def test_a_manifest_that_was_just_pushed_may_be_late(pushed: bool, asked: int) -> None:
+    """As by BuildKit: what nobody has pushed is asked for once."""
+    body = json.dumps({"mediaType": INDEXES[0], "schemaVersion": 2, "manifests": []}).encode()
+    digest = Digest(f"sha256:{hashlib.sha256(body).hexdigest()}")
+
+    class Late(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            self.sent.append((method, url))
+            return Response(200 if len(self.sent) == 3 else 404, {}, body, url)
+
+        def clock(self) -> float:
+            return 0.0
+
+        def sleep(self, _: float) -> None:
+            """Wait for nothing."""
+
+    answers = Late("")
+    http = cast("Client", answers)
+    client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
+    if pushed:
+        client.expect(Reference(SHOP, digest), digest)
+        assert client.manifest(SHOP, digest).data == body
+    else:
+        with fails("is not on the registry", kind=Kind.UNVERIFIED):
+            client.manifest(SHOP, digest)
+    assert len(answers.sent) == asked
