@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -31,12 +32,24 @@ from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
-from feastflow_registry.registry.http import Client, Response, Sink, Stream, address, redact, split
+from feastflow_registry.registry.http import (
+    REDIRECTS,
+    Client,
+    Response,
+    Sink,
+    Stream,
+    address,
+    redact,
+    split,
+)
 from feastflow_registry.registry.visible import Visibility
 
+WRITTEN = frozenset({200, 201, 202, 204})
 _MANIFEST_LIMIT = 4 * 1024 * 1024
+_LIST_LIMIT = 64 * 1024 * 1024  # Google lists every manifest beside the tags.
 _CONFIG_LIMIT = 8 * 1024 * 1024
 _MOST_PAGES = 1000
+_MOST_REDIRECTS = 5
 _MOST_PLATFORMS = 64
 _MOST_DESCENDANTS = 1000
 _DEEPEST = 4
@@ -173,7 +186,7 @@ class RegistryClient:
             body=manifest.data,
             content_type=manifest.media_type,
         )
-        if response.status not in (200, 201):
+        if response.status not in WRITTEN:
             raise self.unexpected(response, f"writing {reference}", write=True)
         self.visible.expect(reference, digest)
 
@@ -182,13 +195,11 @@ class RegistryClient:
 
         The specification asks for that order, and some registries list as their disks do.
         """
-        path: str | None = "tags/list?n=1000"
+        url = self._url(repository, "tags/list?n=1000")
         tags: list[Tag] = []
         doubted = False
         for _ in range(_MOST_PAGES):
-            if path is None:
-                return tuple(sorted(tags))
-            response = self.send("GET", repository, path, limit=_MANIFEST_LIMIT)
+            response = self.request("GET", url, {}, repository, limit=_LIST_LIMIT)
             if response.status == 404 and not doubted:
                 doubted = True  # Whoever believes that nothing is there deletes or hides all of it.
                 continue
@@ -199,8 +210,10 @@ class RegistryClient:
             if not response.json:
                 raise _misbehaving(f"{redact(response.url)} answered without JSON")
             names = response.json.get("tags")
-            tags += [_tag(name) for name in names] if isinstance(names, list) else []
-            path = _next_page(response, self._url(repository, ""))
+            tags += filter(None, map(_tag, names if isinstance(names, list) else ()))
+            url = _next_page(response)
+            if not url:
+                return tuple(sorted(tags))
         raise _misbehaving(f"{repository} has pages of tags without end")
 
     def check_push(self, repository: Repository) -> None:
@@ -209,7 +222,9 @@ class RegistryClient:
         if response.status not in (201, 202):
             raise self.unexpected(response, f"pushing to {repository}", write=True)
         if upload := upload_address(response):
-            self.request("DELETE", upload, {}, repository)
+            # Harbor lets only those cancel it who may delete; it expires anyway.
+            with suppress(Failure):
+                self.request("DELETE", upload, {}, repository)
 
     def pull_limit(self, reference: Reference) -> PullLimit | None:
         """Ask how many pulls are left; nothing, where they are not limited."""
@@ -249,7 +264,6 @@ class RegistryClient:
     def config(self, repository: Repository, digest: Digest) -> bytes:
         """Read an image's configuration."""
         response = self.send("GET", repository, f"blobs/{digest}", limit=_CONFIG_LIMIT)
-        response = self.http.follow(response, limit=_CONFIG_LIMIT)
         self._check_content(response, repository, digest)
         return response.body
 
@@ -294,7 +308,15 @@ class RegistryClient:
             headers["Content-Type"] = content_type
         url = self._url(repository, path)
         response = self.request(method, url, headers, repository, body=body, limit=limit, sink=sink)
-        return self.http.follow(response, limit=limit, sink=sink) if sink else response
+        for _ in range(_MOST_REDIRECTS):
+            # The registry keeps it elsewhere itself, and wants the credential there too.
+            target = same_origin(response.url, address(response, "location"))
+            if response.status not in REDIRECTS or body is not None or sink or not target:
+                break
+            response = self.request(method, target, headers, repository, limit=limit)
+        if response.status not in REDIRECTS or body is not None:
+            return response
+        return self.http.follow(response, method=method, accept=accept, limit=limit, sink=sink)
 
     def request(
         self,
@@ -339,13 +361,25 @@ class RegistryClient:
 
     def unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
         """Turn a final answer into a failure, with the registry's own explanation."""
-        reason = response.explanation
-        host = self.auth.host
-        if response.status in (401, 403) or (response.status == 404 and write):
+        reason, host = response.explanation, self.auth.host
+        immutable = response.status == 412 or "immutab" in reason.lower()
+        if write and immutable and response.status in (400, 403, 409, 412):
+            return Failure(
+                Kind.CONFLICT,
+                f"{host} refused {what}, for a rule makes it immutable{reason}.",
+                "Leave the tag out of the repository's rules of immutability: "
+                "latest and milestones move.",
+            )
+        if write and response.status == 404:
+            return Failure(
+                Kind.REFUSED,
+                f"{host} knows no repository for {what}{reason}.",
+                "Create the repository first, where pushing does not (as on Amazon ECR), or check "
+                f"its name and that user {self._user()} may push to it.",
+            )
+        if response.status in (401, 403):
             need, may = ("read and write", "push to") if write else ("read", "pull from")
             fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
-            if "immutab" in reason:
-                fix = "Leave the tag out of the repository's rules of immutability on Docker Hub."
             return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix)
         return _misbehaving(f"{redact(response.url)} answered {response.status}{reason}")
 
@@ -355,8 +389,24 @@ class RegistryClient:
 
 def upload_address(response: Response) -> str:
     """The address of a begun upload; empty if it is elsewhere, where no credential may go."""
-    upload = address(response, "location")
-    return upload if split(upload)[:2] == split(response.url)[:2] else ""
+    return same_origin(response.url, address(response, "location"))
+
+
+def same_origin(base: str, target: str) -> str:
+    """An address on the host of another one; empty if it is elsewhere.
+
+    A registry that does not know what stands before it may name another scheme, and default ports:
+    what is known is kept.
+    """
+    here, there = split(base), split(target)
+    if not there.hostname or there.hostname != here.hostname or "@" in there.netloc:
+        return ""
+    ports = {"http": 80, "https": 443}
+    named = there.port or ports.get(there.scheme)
+    hides_tls = there.scheme != here.scheme and named == ports.get(there.scheme)
+    if named != (here.port or ports.get(here.scheme)) and not hides_tls:
+        return ""
+    return there._replace(scheme=here.scheme, netloc=here.netloc).geturl()
 
 
 def damaged(repository: Repository, digest: Digest) -> Failure:
@@ -368,26 +418,29 @@ def damaged(repository: Repository, digest: Digest) -> Failure:
     )
 
 
-def _tag(name: object) -> Tag:
-    """Read a tag of a listing; it becomes part of an address, so it must be valid."""
+def _tag(name: object) -> Tag | None:
+    """Read a tag of a listing; it becomes part of an address, so nothing else is one."""
     try:
         return Tag.parse(str(name))
     except Failure:
-        raise _misbehaving(f"a list of tags holds {str(name)[:80]!r}") from None
+        return None
 
 
-def _next_page(response: Response, base: str) -> str | None:
-    """The next page's path, from ``Link: <…>; rel="next"``, of the same repository only."""
+def _next_page(response: Response) -> str:
+    """The next page's address, from ``Link: <…>; rel="next"``; empty after the last one.
+
+    It may have another path: Artifactory and Nexus name one of their own.
+    """
     target, _, relation = response.headers.get("link", "").partition(">")
     if not target.startswith("<") or "next" not in relation:
-        return None
+        return ""
     try:
-        url = urljoin(response.url, target[1:])
+        found = same_origin(response.url, urljoin(response.url, target[1:]))
     except ValueError:
-        url = ""
-    if not url.startswith(base):
-        raise _misbehaving(f"{redact(base)} continues at another address")
-    return url.removeprefix(base)
+        found = ""
+    if not found:
+        raise _misbehaving(f"{redact(response.url)} continues at another address")
+    return found
 
 
 def _misbehaving(cause: str) -> Failure:

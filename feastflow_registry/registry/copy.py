@@ -20,7 +20,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Blob, Manifest, malformed
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository
-from feastflow_registry.registry.client import RegistryClient, damaged, upload_address
+from feastflow_registry.registry.client import WRITTEN, RegistryClient, damaged, upload_address
 from feastflow_registry.registry.http import REDIRECTS, Response, Stream, redact
 
 _AT_ONCE = 4
@@ -132,7 +132,7 @@ class _Route:
                 body = Stream(self._checked(pieces, blob), blob.size)
                 headers = {"Content-Type": "application/octet-stream"}
                 response = self.target.request("PUT", upload, headers, self.goal, body=body)
-                if response.status not in (201, 204):
+                if response.status not in WRITTEN:
                     raise self._refused(response, "the upload of")
 
         response = self.source.send("GET", self.origin, f"blobs/{blob.digest}", sink=sink)

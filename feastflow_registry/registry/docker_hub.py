@@ -274,9 +274,12 @@ def check_base(url: str) -> str:
 
 
 def _unexpected(response: Response, what: str, fix: str = "") -> Failure:
-    """Turn a final answer into a failure. ``fix``: what helps if it is a 403."""
+    """Turn a final answer into a failure. ``fix``: what helps if it is a 403.
+
+    A 500 that was not tried again tells of a 401 inside: the scope is missing.
+    """
     reason = response.explanation
-    if response.status == 403:
+    if response.status in (403, 500):
         fix = fix or "Give the token read scope, and check that its user may see the repository."
         return Failure(Kind.REFUSED, f"Docker Hub denied {what}{reason}.", fix)
     return misbehaving(f"answered {response.status} to {what}{reason}")

@@ -9,20 +9,14 @@ https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
 from __future__ import annotations
 
 import email.utils
-import socket
+import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event, Timer
-from typing import Any
+from threading import Event
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError, LocationValueError
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -30,6 +24,7 @@ from feastflow_registry.model.images import json_object
 from feastflow_registry.model.references import is_loopback
 from feastflow_registry.model.secrets import Secrets
 from feastflow_registry.model.wording import printable
+from feastflow_registry.registry.session import Session
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -40,6 +35,9 @@ _TIMEOUT = (10.0, 20.0)
 _UPLOAD_FACTOR = 5  # Times the timeout, for a server that stores a whole layer.
 _LEAST_SPEED = 10_000  # Bytes a second: a large layer may take longer than the deadline.
 _CHUNK = 65536
+_INNER_REFUSAL = re.compile(
+    rb"(?i)\b401\b\W{0,9}unauthorized|unauthorized\W{0,9}401\b|status\W{1,4}401\b"
+)
 _NO_PROXY = {"http": "", "https": ""}  # Overrides HTTP_PROXY for addresses of this machine.
 
 
@@ -135,53 +133,6 @@ def redact(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-class _Connection(HTTPConnection):
-    """Waits for the head of an answer no longer than for one read, however it drips."""
-
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # So it is in urllib3.
-        """Read the status and the headers. Raises a timeout."""
-        late = Event()
-
-        def give_up() -> None:
-            late.set()
-            if connected := self.sock:
-                with suppress(OSError):
-                    connected.shutdown(socket.SHUT_RDWR)
-
-        timer = Timer(float(self.timeout or 0), give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            return super().getresponse()
-        finally:
-            timer.cancel()
-            if late.is_set():
-                raise TimeoutError
-
-
-class _TlsConnection(_Connection, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _Adapter(HTTPAdapter):
-    """Gives each request such a connection, through a proxy too."""
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
-        """Find the pool of a request's host."""
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        if isinstance(pool, HTTPConnectionPool):
-            is_tls = isinstance(pool, HTTPSConnectionPool)
-            pool.ConnectionCls = _TlsConnection if is_tls else _Connection
-        return pool
-
-
-class _Session(requests.Session):
-    """Follows no redirect, and so does not read the body of one, however long it is."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Look for no other address: requests would do so even where it is told not to follow."""
-
-
 @dataclass(slots=True)
 class Client:
     """Sends requests. ``deadline``: seconds for one request with all its retries.
@@ -202,14 +153,7 @@ class Client:
     sent: int = 0
     certificates: str = ""
     _skews: list[float] = field(default_factory=list)
-    _session: requests.Session = field(default_factory=_Session)
-
-    def __post_init__(self) -> None:
-        adapter = _Adapter(max_retries=0)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
-        self._session.auth = lambda request: request  # Or requests would read ~/.netrc.
-        self._session.headers["User-Agent"] = "feastflow-registry"
+    _session: Session = field(default_factory=Session)
 
     def trust(self, certificates: str) -> None:
         """Trust what a file or folder of certificates has signed, instead of requests' own list."""
@@ -273,7 +217,15 @@ class Client:
         asked = f", and asks to wait {failure.wait:.0f} seconds" if failure.wait else ""
         raise _unreachable(failure.url, f"{failure.cause}, {attempt + 1} times{asked}")
 
-    def follow(self, response: Response, *, limit: int, sink: Sink | None = None) -> Response:
+    def follow(
+        self,
+        response: Response,
+        *,
+        limit: int,
+        method: str = "GET",
+        accept: str = "*/*",
+        sink: Sink | None = None,
+    ) -> Response:
         """Fetch what a redirect points at, without any credential."""
         for _ in range(_MOST_REDIRECTS):
             if response.status not in REDIRECTS:
@@ -282,7 +234,8 @@ class Client:
             plain = urlsplit(response.url).scheme == "http"
             if urlsplit(target).scheme not in ({"http", "https"} if plain else {"https"}):
                 raise _unreachable(response.url, "redirected to what is no https address")
-            response = self.send("GET", target, limit=limit, sink=sink)
+            headers = {"Accept": accept}
+            response = self.send(method, target, headers=headers, limit=limit, sink=sink)
         raise _unreachable(response.url, "redirected without end")
 
     def _attempt(self, url: str, exchange: Callable[[], Response]) -> Response:
@@ -294,7 +247,7 @@ class Client:
         except requests.exceptions.RequestException as error:
             _refuse_for_good(url, error)
             raise Transient(url, _reason(error), unserved=_is_unserved(url, error)) from None
-        if response.status in _TRANSIENT:
+        if response.status in _TRANSIENT and not _is_refusal(response):
             _refuse_exhausted(response)
             wait = retry_after(response.headers, self.wall())
             raise Transient(url, f"answered {response.status}", wait)
@@ -379,6 +332,14 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _is_refusal(response: Response) -> bool:
+    """Whether a server failed because another one behind it refused: trying again is no use.
+
+    https://github.com/docker/hub-feedback/issues/2398
+    """
+    return response.status == 500 and _INNER_REFUSAL.search(response.body) is not None
 
 
 def _refuse_exhausted(response: Response) -> None:

@@ -12,7 +12,7 @@ from support.failures import fails
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import IMAGES, INDEXES, Manifest
-from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository
+from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.http import Client, Response
@@ -39,7 +39,12 @@ class Answers:
     [
         ("/v2/ada/shop/blobs/uploads/1", True),
         (f"{UPLOAD}1", True),
-        ("http://reg.example.com/v2/ada/shop/blobs/uploads/1", False),
+        # What terminates TLS before the registry: the way there stays the one that is known.
+        ("http://reg.example.com/v2/ada/shop/blobs/uploads/1", True),
+        ("https://reg.example.com:443/v2/ada/shop/blobs/uploads/1", True),
+        ("http://reg.example.com:80/v2/ada/shop/blobs/uploads/1", True),
+        ("http://reg.example.com:8080/v2/ada/shop/blobs/uploads/1", False),
+        ("https://ada@reg.example.com/v2/ada/shop/blobs/uploads/1", False),
         ("https://elsewhere.example.com/v2/ada/shop/blobs/uploads/1", False),
         ("https://reg.example.com:444/v2/ada/shop/blobs/uploads/1", False),
         ("", False),
@@ -64,8 +69,7 @@ def test_a_name_that_is_no_tag_becomes_no_part_of_an_address(name: object) -> No
 
     answers = cast("Client", Listing(""))
     client = RegistryClient(answers, Authenticator(answers, HOST, None, [SHOP], False))
-    with fails("a list of tags holds ", kind=Kind.UNREACHABLE):
-        client.tags(SHOP)
+    assert client.tags(SHOP) == (Tag("latest"),)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>"])
@@ -80,19 +84,68 @@ def test_a_list_of_tags_that_is_none_is_not_an_empty_one(body: bytes) -> None:
         client.tags(SHOP)
 
 
+MUTABLE = "rules of immutability"
+PAGE = "/ada/shop/tags/list?last=a"
+
+
 @pytest.mark.parametrize(
-    ("said", "fix"),
+    ("status", "said", "kind", "fix"),
     [
-        ("requested access to the resource is denied", "Give the token read and write scope"),
-        ("it cannot be updated due to immutability settings", "rules of immutability"),
+        (403, "access to the resource is denied", Kind.REFUSED, "Give the token read and write"),
+        (404, "repository name not known", Kind.REFUSED, "Create the repository first"),
+        (403, "it cannot be updated due to immutability settings", Kind.CONFLICT, MUTABLE),
+        (400, "cannot be overwritten because the tag is immutable", Kind.CONFLICT, MUTABLE),
+        (409, "Tag is Immutable", Kind.CONFLICT, MUTABLE),
+        (412, "a precondition failed", Kind.CONFLICT, MUTABLE),
+        (400, "manifest invalid", Kind.UNREACHABLE, "Check the registry's status"),
+        (409, "somebody else is writing", Kind.UNREACHABLE, "Check the registry's status"),
     ],
 )
-def test_why_a_tag_cannot_be_written(said: str, fix: str) -> None:
+def test_why_a_tag_cannot_be_written(status: int, said: str, kind: Kind, fix: str) -> None:
+    """ECR answers 400 and 404, Harbor 412, Docker Hub 403."""
     body = json.dumps({"errors": [{"code": "DENIED", "message": said}]}).encode()
     client = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
     registry = RegistryClient(client, Authenticator(client, HOST, None, [SHOP], True))
-    with fails(said, fix, kind=Kind.REFUSED):
-        raise registry.unexpected(Response(403, {}, body, UPLOAD), "writing it", write=True)
+    with fails(said, fix, kind=kind):
+        raise registry.unexpected(Response(status, {}, body, UPLOAD), "writing it", write=True)
+
+
+def test_an_immutable_tag_can_be_read() -> None:
+    registry = RegistryClient(cast("Client", None), Authenticator(None, HOST, None, [], True))  # type: ignore[arg-type]
+    with fails("answered 412", kind=Kind.UNREACHABLE):
+        raise registry.unexpected(Response(412, {}, b"", UPLOAD), "it")
+
+
+@pytest.mark.parametrize(
+    ("target", "followed"),
+    [
+        (f"/v2{PAGE}", f"/v2{PAGE}"),
+        (f"/artifactory/api/docker/x/v2{PAGE}", f"/artifactory/api/docker/x/v2{PAGE}"),
+        (f"http://reg.example.com/v2{PAGE}", f"/v2{PAGE}"),
+        (f"https://elsewhere.example.com/v2{PAGE}", None),
+        (f"https://reg.example.com:5000/v2{PAGE}", None),
+        ("//ada@reg.example.com/v2/", None),
+    ],
+)
+def test_the_next_page_is_on_the_same_host(target: str, followed: str | None) -> None:
+    class Pages(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            self.sent.append((method, url))
+            last = len(self.sent) == 2
+            names = ["b"] if last else ["a"]
+            headers = {} if last else {"link": f'<{target}>; rel="next"'}
+            return Response(200, headers, json.dumps({"tags": names}).encode(), url)
+
+    answers = Pages("")
+    http = cast("Client", answers)
+    client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
+    if followed:
+        assert client.tags(SHOP) == (Tag("a"), Tag("b"))
+        assert answers.sent[1] == ("GET", f"https://reg.example.com{followed}")
+    else:
+        with fails("continues at another address", kind=Kind.UNREACHABLE):
+            client.tags(SHOP)
+        assert len(answers.sent) == 1
 
 
 IMAGE, INDEX = {"mediaType": IMAGES[0]}, {"mediaType": INDEXES[0]}
