@@ -23,8 +23,10 @@ def plan(app: App) -> Plan:
     """Look at what is published already, and plan the rest."""
     settings, run = app.settings, app.run
     snapshot: Snapshot = {}
+    gives_secrets = bool(app.inputs.variables) or any(each.ssh for each in app.services)
+    if app.publishes or (gives_secrets and run.in_runner):
+        app.worktree.ensure(run.checkout, by_content=gives_secrets)
     if app.publishes:
-        app.worktree.ensure(run.checkout)
         shared = gate.shared_tags(settings, run, app.permission)
         snapshot = app.surveyor.survey(run.commit, app.services, shared, settings.reuse)
     return plan_publish(
@@ -87,7 +89,7 @@ def _remember(app: App, built: Mapping[str, BuiltImage]) -> None:
         where = "has several platforms and stays in the cache"
         app.log.notice(f"{name} {where}: use publish.")
     try:
-        app.worktree.ensure(app.run.checkout)
+        app.worktree.ensure(app.run.checkout, by_content=True)
     except Failure as failure:
         app.log.warning(f"push will not take this build: {failure.problems[0].cause}")
         return

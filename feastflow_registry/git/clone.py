@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import SUBMODULE, Checkout, Relation, Revision, Tree
@@ -29,11 +30,13 @@ _LAST_SECOND = 253_402_300_799  # Of the year 9999.
 _PART = 1024 * 1024
 _SETTINGS = {
     "color.ui": "false",
+    "core.attributesFile": os.devnull,
     "core.checkStat": "default",
     "core.fileMode": "true",
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.ignoreStat": "false",
+    "core.symlinks": "true",
     "core.trustctime": "true",
     "core.untrackedCache": "false",
     "i18n.logOutputEncoding": "UTF-8",
@@ -43,6 +46,13 @@ _SETTINGS = {
 
 https://git-scm.com/docs/git-config
 """
+_VARIABLES = {
+    "GIT_ATTR_SOURCE": "HEAD",
+    "GIT_GRAFT_FILE": os.devnull,
+    "GIT_NO_LAZY_FETCH": "1",
+}
+"""The same, where no configuration says it. https://git-scm.com/docs/git#_environment_variables"""
+_SUBMODULE_MODE, _LINK_MODE = "160000", "120000"
 _ALONE = (
     *("--no-optional-locks", "--no-replace-objects"),
     *(word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")),
@@ -88,8 +98,11 @@ class Git:
         """Follow an annotated git tag's own object to its commit."""
         return self.resolve(commit.sha) or commit
 
-    def ensure(self, commit: Commit) -> None:
-        """Refuse unless HEAD is this commit (a git tag is peeled) and no tracked file differs."""
+    def ensure(self, commit: Commit, *, by_content: bool = False) -> None:
+        """Refuse unless HEAD is this commit (a git tag is peeled) and no tracked file differs.
+
+        ``by_content``: read every file, for git believes what somebody may have told it.
+        """
         head = self._text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         wanted = self._text("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
         if head != (wanted or commit.sha):
@@ -104,6 +117,8 @@ class Git:
         changed = [entry[3:] for entry in status.stdout.split("\0") if entry]
         hidden = [entry.partition(" ") for entry in self._list("-v")]
         changed += [name for mark, _, name in hidden if self._is_hidden(mark, name)]
+        if by_content and not changed:
+            changed = self.altered()
         if status.returncode or changed:
             names = some([repr(name) for name in changed], 3) or "unknown to git"
             raise Failure(
@@ -111,6 +126,64 @@ class Git:
                 f"tracked files differ from commit {commit.short}: {names}.",
                 "Commit or restore them: what is pushed must be what the commit says.",
             )
+
+    def altered(self, folder: str = "") -> list[str]:
+        """The files whose content is not what HEAD holds, whatever git has noted of them.
+
+        A submodule that is checked out is looked into. Git is asked only about files that HEAD's
+        own attributes may have changed on their way to the disk.
+        https://git-scm.com/docs/gitattributes
+        """
+        listed = self._bytes("ls-tree", "-r", "-z", "--full-tree", "HEAD").stdout.split(b"\0")
+        altered: dict[str, str] = {}
+        for entry in filter(None, listed):
+            facts, _, raw = entry.partition(b"\t")
+            mode, _, digest = facts.decode().split(" ")
+            name = os.fsdecode(raw)
+            if mode == _SUBMODULE_MODE:
+                altered |= dict.fromkeys(self._altered_submodule(name, digest), "")
+            elif self._object_name(name, digest, is_link=mode == _LINK_MODE) not in (digest, ""):
+                altered[name] = digest
+        own = [name for name, digest in altered.items() if digest and "\n" not in name]
+        if own and not self._reads_otherwise():
+            names = "".join(f"{name}\n" for name in own).encode("utf-8", "surrogateescape")
+            cleaned = self._bytes("hash-object", "--stdin-paths", given=names).stdout.split()
+            for name, found in zip(own, cleaned, strict=False):
+                if found.decode() == altered[name]:
+                    del altered[name]
+        return [posixpath.join(folder, name) for name in altered]
+
+    def _altered_submodule(self, name: str, commit: str) -> list[str]:
+        path = self.workspace / name
+        if not path.is_dir() or not any(path.iterdir()):
+            return []  # It is not checked out.
+        inner = replace(self, workspace=path)
+        head = inner.resolve("HEAD")  # The superproject's, if it has no repository of its own.
+        return inner.altered(name) if head and head.sha == commit else [name]
+
+    def _object_name(self, name: str, like: str, *, is_link: bool = False) -> str:
+        """A file's or a link's name as a git object, as it lies there; empty if it does not.
+
+        ``is_link``: which of both it has to be.
+
+        https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+        """
+        path = self.workspace / name
+        try:
+            if path.is_symlink() != is_link:
+                return "another kind of file"
+            content = os.fsencode(path.readlink()) if is_link else path.read_bytes()
+        except OSError:
+            return ""
+        return _object_name(b"blob", content, like)
+
+    def _reads_otherwise(self) -> bool:
+        """Whether anything but HEAD says how git is to read files: it may say that all is well."""
+        own = self.workspace / self._text("rev-parse", "--git-path", "info/attributes")
+        with suppress(OSError):
+            if own.read_bytes().strip():
+                return True
+        return bool(self._list("--others", "--", ":(glob)**/.gitattributes"))
 
     def _is_hidden(self, mark: str, name: str) -> bool:
         """Whether git ignores changes of a file that is there: a sparse checkout leaves files out.
@@ -125,10 +198,20 @@ class Git:
 
     def is_committed(self, path: str) -> bool:
         """Whether a file is what HEAD holds, byte by byte; false where HEAD does not have it."""
-        held = self._bytes("cat-file", "blob", f"HEAD:./{path}")
-        with suppress(OSError):
-            return held.returncode == 0 and (self.workspace / path).read_bytes() == held.stdout
-        return False
+        name = self._text("rev-parse", "--verify", "--quiet", "HEAD")
+        content = self._object(b"commit", name)
+        name = content.partition(b"\n")[0].removeprefix(b"tree ").decode()
+        for part in PurePosixPath(path).parts:
+            entries = self._object(b"tree", name)
+            size = len(name) // 2
+            found = re.search(rb"\d+ " + re.escape(os.fsencode(part)) + rb"\0", entries)
+            name = entries[found.end() : found.end() + size].hex() if found else ""
+        return bool(name) and self._object_name(path, name) == name
+
+    def _object(self, kind: bytes, name: str) -> bytes:
+        """An object of git's, if its bytes are what its name says; git does not look."""
+        content = self._bytes("cat-file", kind.decode(), name).stdout if name else b""
+        return content if _object_name(kind, content, name) == name else b""
 
     def tree(self) -> Tree:
         """List what is on disk; git only tells which of it is tracked.
@@ -278,13 +361,13 @@ class Git:
         texts = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
-    def _bytes(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def _bytes(self, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = ["git", *_ALONE, "-C", str(self.workspace), "--work-tree=.", *arguments]
         try:
             return subprocess.run(
                 command,
-                env=dict(self.environ),
-                stdin=subprocess.DEVNULL,
+                env={**self.environ, **_VARIABLES},
+                input=given,
                 capture_output=True,
                 timeout=_SECONDS,
                 check=False,
@@ -293,6 +376,13 @@ class Git:
             return subprocess.CompletedProcess(command, 127, b"", b"")
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, b"", b"")
+
+
+def _object_name(kind: bytes, content: bytes, like: str) -> str:
+    """The name of an object, by the algorithm that another name has."""
+    hashed = hashlib.sha256() if len(like) == 64 else hashlib.sha1(usedforsecurity=False)
+    hashed.update(kind + b" %d\0" % len(content) + content)
+    return hashed.hexdigest()
 
 
 def _moment(seconds: str) -> datetime:

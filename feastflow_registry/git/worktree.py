@@ -9,6 +9,8 @@ from pathlib import Path
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.services import Service, Where
 
+_LARGEST_DOTENV = 1024 * 1024
+
 
 def read_file(workspace: Path, path: str, *, most: int) -> bytes | None:
     """Read at most the first ``most`` bytes of a file; nothing if it is missing.
@@ -40,6 +42,7 @@ def create_file(workspace: Path, path: str, text: str) -> bool:
 
 def check_files(workspace: Path, services: Sequence[Service], where: Where) -> Iterator[Problem]:
     """Yield a problem for each path of a build that is missing, or outside by a symbolic link."""
+    yield from check_dotenv(workspace, workspace)
     for service in services:
         yield from _check_build(workspace, service, where)
         others = [(value, "additional_contexts") for value in service.folders]
@@ -49,10 +52,27 @@ def check_files(workspace: Path, services: Sequence[Service], where: Where) -> I
             path = workspace / value
             if not _lies_within(path, workspace):
                 yield _outside(path, workspace, where(service.name, key))
-            elif not path.exists():
+            elif not (path.is_file() if key == "secrets" else _is_there(path)):
                 shown = _display(path, workspace)
                 cause = f"{where(service.name, key)}: there is no {shown}."
                 yield Problem(cause, "Give a path relative to the top folder of the repository.")
+
+
+def check_dotenv(workspace: Path, folder: Path) -> Iterator[Problem]:
+    """Yield what keeps buildx from reading the ``.env`` of a folder, as it does unasked."""
+    path = folder / ".env"
+    if os.path.lexists(path) and not _lies_within(path, workspace):
+        yield _outside(path, workspace, "buildx reads .env")
+    elif os.path.lexists(path) and not (path.is_file() and path.stat().st_size <= _LARGEST_DOTENV):
+        cause = f"buildx reads {_display(path, workspace)}, which is no file of up to 1 MiB."
+        yield Problem(cause, "Move it away for this run.")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # A name that no file system takes.
+        return False
 
 
 def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Problem]:
@@ -62,12 +82,12 @@ def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Pr
         if not _lies_within(path, workspace):
             yield _outside(path, workspace, where(service.name, name))
             return
-    if not context.is_dir():
+    if not _is_there(context) or not context.is_dir():
         yield Problem(
             f"{where(service.name, 'context')}: there is no folder {_display(context, workspace)}.",
             "Give the folder that the Dockerfile copies from, relative to the repository.",
         )
-    elif not dockerfile.is_file():
+    elif not _is_there(dockerfile) or not dockerfile.is_file():
         place = where(service.name, "dockerfile")
         yield Problem(
             f"{place}: there is no file {_display(dockerfile, workspace)}.",

@@ -205,7 +205,7 @@ class Statuses(Protocol):
 class Worktree(Protocol):
     """The files that images are built from."""
 
-    def ensure(self, commit: Commit) -> None:
+    def ensure(self, commit: Commit, *, by_content: bool = False) -> None:
         """Refuse unless HEAD is this commit and no tracked file differs from it."""
 
 

@@ -113,7 +113,7 @@ class Execution:
 
     def _push(self) -> Iterator[Outcome]:
         if self.plan.pushes or self.plan.carries:
-            self.worktree.ensure(self.plan.commit)
+            self.worktree.ensure(self.plan.commit, by_content=True)
         due = [step for step in self.plan.images if step.service.name not in self.failures]
         failed = list(self.failures.values())
         for result in attempt(self._publish, due):

@@ -446,7 +446,7 @@ class FakeWorktree:
 
     head: Commit
 
-    def ensure(self, commit: Commit) -> None:
+    def ensure(self, commit: Commit, *, by_content: bool = False) -> None:
         if commit != self.head:
             raise Failure(Kind.INPUT, f"HEAD is {self.head.short}.", "Check it out.")
 
