@@ -47,7 +47,8 @@ class RunnerLog:
         with self._writing:
             self._resume()
             # The runner trims a line before it looks for a command.
-            self._write(line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line)
+            line = line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line
+            self._write(self.hide(line))
 
     def quote(self, line: str) -> None:
         """Write one line of somebody else's, while the runner obeys nothing."""
@@ -56,7 +57,8 @@ class RunnerLog:
             if not self._stopped:
                 self._stopped = self.word()
                 self._write(f"::stop-commands::{self._stopped}")
-            self._write("".join(c if c.isprintable() or c == "\t" else " " for c in line))
+            flat = "".join(c if c.isprintable() or c == "\t" else " " for c in line)
+            self._write(self.hide(flat))
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
@@ -105,7 +107,7 @@ class RunnerLog:
     def _command(self, name: str, value: str) -> None:
         with self._writing:
             self._resume()
-            self._write(f"::{name}::{_data(self.hide(value))}")
+            self._write(f"::{name}::{self.hide(_data(self.hide(value)))}")
 
     def _resume(self) -> None:
         if self._stopped:
@@ -113,7 +115,8 @@ class RunnerLog:
             self._stopped = ""
 
     def _write(self, line: str) -> None:
-        print(self.hide(line), file=self.stream, flush=True)
+        """Write as it is: a secret that reads like a command hides none of ours."""
+        print(line, file=self.stream, flush=True)
 
 
 def outputs(values: Mapping[str, str], word: Callable[[], str]) -> bytes:

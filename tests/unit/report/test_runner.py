@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from feastflow_registry.model.secrets import Secrets
 from feastflow_registry.report.runner import RunnerLog, one_line, outputs, summary
 
 TEXTS = st.text() | st.builds(
@@ -91,6 +92,23 @@ class TestRunnerLog:
         assert [each for each, _ in obeyed(stream.getvalue())] == (
             ["group", "endgroup"] if method == "group" else [name]
         )
+
+    @pytest.mark.parametrize(
+        "secret", ["stop-commands", "::error::", "add-mask", "endgroup", "w0::", "unguessable"]
+    )
+    def test_a_secret_that_reads_like_a_command_hides_none(self, secret: str) -> None:
+        """Whoever chooses a secret's value is not to choose what the runner obeys."""
+        stream = io.StringIO()
+        known = Secrets()
+        known.learn([secret, "error::x", "stop-commands::"])
+        shown = RunnerLog(stream, words("unguessable"), known.hide)
+        shown.quote("::error::forged")
+        shown.say("ours")
+        shown.fail("cause", "fix")
+        with shown.group("title"):
+            pass
+        found = obeyed(stream.getvalue())
+        assert [name for name, _ in found] == ["stop-commands", "error", "group", "endgroup"]
 
     @given(st.text())
     def test_a_quoted_line_is_one_line_and_keeps_its_text(self, text: str) -> None:
