@@ -22,6 +22,7 @@ SHORTEST = 8
 HIDDEN = "***"
 CUT = "…"
 """What ends a text that was shortened."""
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|\\[u/]|&#|[0-9A-Fa-f]{2}[: ][0-9A-Fa-f]{2}[: ]")
 _TELLING = 3
 _BEGINNING = 12
 """Characters of a secret that give it away, wherever they stand."""
@@ -58,11 +59,23 @@ class Secrets:
         for form, kept in self._forms.items():
             if kept in text:  # Nearly never: an expression takes its time to be compiled.
                 text = re.sub(_escaped(form), HIDDEN, text)
-        text = self._hide_beginnings(text)
+        text = self._hide_beginnings(self._hide_decoded(text))
         if CUT not in text:
             return text
         *parts, last = text.split(CUT)
         return CUT.join([*map(self._hide_end, parts), last])
+
+    def _hide_decoded(self, text: str) -> str:
+        """Hide whole lines that hold a secret encoded character by character, or twice."""
+        if not _ENCODED.search(text):
+            return text
+        return "".join(
+            HIDDEN + line[len(line.rstrip("\r\n")) :] if self._is_told(_decoded(line)) else line
+            for line in text.splitlines(keepends=True)
+        )
+
+    def _is_told(self, text: str) -> bool:
+        return any(form in text for form in self._forms)
 
     def _hide_beginnings(self, text: str) -> str:
         """Hide as much as is there of forms that were cut off somewhere, the most of one first."""
@@ -101,6 +114,19 @@ def forms(secret: str) -> Iterator[str]:
             encoded = base64.b64encode(b"\0" * offset + text).decode()
             inner = encoded[-(-offset * 4 // 3) : (offset + len(text)) * 4 // 3 - 1]
             yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+def _decoded(line: str) -> str:
+    """A line without escapes: of URLs, twice, of JSON, of HTML, of bytes in pairs of digits."""
+    plain = html.unescape(urllib.parse.unquote(urllib.parse.unquote(line)))
+    plain = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda found: chr(int(found[1], 16)), plain)
+    plain = plain.replace("\\/", "/")
+    pairs = re.sub(
+        r"[0-9A-Fa-f]{2}(?:[: ][0-9A-Fa-f]{2}){7,}",
+        lambda found: bytes.fromhex(re.sub("[: ]", "", found[0])).decode("latin-1"),
+        line,
+    )
+    return f"{plain}\n{pairs}"
 
 
 def _find(form: str, text: str) -> tuple[int, int]:

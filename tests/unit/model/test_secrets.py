@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -76,6 +78,26 @@ def test_learns_the_password_of_basic_too() -> None:
     known.learn_header("Basic no base64!")
     known.learn_header("")
     assert known.hide("nothing else") == "nothing else"
+
+
+ENCODERS: dict[str, Callable[[str], str]] = {
+    "every character of JSON": lambda text: "".join(f"\\u{ord(each):04x}" for each in text),
+    "every character of a URL": lambda text: "".join(f"%{ord(each):02X}" for each in text),
+    "every character of HTML": lambda text: "".join(f"&#{ord(each)};" for each in text),
+    "HTML in hexadecimal": lambda text: "".join(f"&#x{ord(each):x};" for each in text),
+    "hexadecimal with colons": lambda text: text.encode().hex(":"),
+    "hexadecimal with spaces": lambda text: text.encode().hex(" ").upper(),
+    "a URL, twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "slashes of PHP": lambda text: text.replace("/", "\\/"),
+    "entities of mustache": lambda text: text.replace("/", "&#x2F;").replace("=", "&#x3D;"),
+}
+
+
+@pytest.mark.parametrize("encode", ENCODERS.values(), ids=ENCODERS)
+def test_a_line_with_a_secret_in_another_encoding_is_hidden(encode: Callable[[str], str]) -> None:
+    token = "AKv/x9+Qw2_eRt=y"
+    shown = secrets(token).hide(f"one\ntold {encode(token)} again\r\n100%25 of two\n")
+    assert shown == f"one\n{HIDDEN}\r\n100%25 of two\n"
 
 
 def test_what_is_no_secret_stays() -> None:
