@@ -11,16 +11,22 @@ import os
 import resource
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Printed
 
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LARGEST = 1024 * 1024
+_MOST_FILES = 100
+_MEMORY = 8 * 1024**3
 # A socket's path has 107 bytes at most, and a runner's temporary folder may have more.
 _SHORT = "/tmp"  # noqa: S108  The folder in it has a random name and is ours alone.
 _PLUGIN = '{{range .ClientInfo.Plugins}}{{if eq .Name "buildx"}}{{.Path}}{{end}}{{end}}'
@@ -38,6 +44,7 @@ class BakeFile:
         """Print a file of a folder as one Bake definition. Raises an input failure."""
         here = self.workspace / folder
         self._check(here / file)
+        self._check_references(here / file, set())
         with TemporaryDirectory(dir=_SHORT) as name:
             private = Path(name)
             environ = {
@@ -88,6 +95,19 @@ class BakeFile:
                 "Give a file inside it; a symbolic link must not lead out of it.",
             )
 
+    def _check_references(self, path: Path, seen: set[Path]) -> None:
+        """Refuse a Compose file that has another file read, outside the workspace."""
+        real = path.resolve()
+        if real in seen or len(seen) > _MOST_FILES:
+            return
+        seen.add(real)
+        for name, is_compose in _references(real):
+            target = path.parent / name
+            if not target.resolve().is_relative_to(self.workspace.resolve()):
+                raise self._refused(path, f"reads {name[:80]!r}, which lies outside the repository")
+            if is_compose and target.is_file():
+                self._check_references(target, seen)
+
     def _refused(self, path: Path, what: str) -> Failure:
         fix = "Write the services into a feastflow.yml instead."
         return Failure(Kind.INPUT, f"services-from: {self._shown(path)} {what}.", fix)
@@ -120,6 +140,41 @@ class BakeFile:
         return plugin
 
 
+def _references(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the files that a Compose file names, and whether each is such a file itself.
+
+    https://docs.docker.com/reference/compose-file/include/
+    """
+    try:
+        with path.open("rb") as file:
+            data = yaml.load(file.read(_LARGEST), Loader=_PARSER)  # noqa: S506  It is safe.
+    except (yaml.YAMLError, ValueError, RecursionError, OSError):
+        return  # It is no Compose file, or buildx says what is wrong with it.
+    data = data if isinstance(data, dict) else {}
+    for each in _listed(data.get("include")):
+        long = each if isinstance(each, dict) else {"path": each}
+        yield from ((name, True) for name in _texts(long.get("path")))
+        yield from ((name, False) for name in _texts(long.get("env_file")))
+        yield from ((f"{name}/.env", False) for name in _texts(long.get("project_directory")))
+    services = data.get("services")
+    for service in services.values() if isinstance(services, dict) else ():
+        if isinstance(service, dict):
+            extended = service.get("extends")
+            extended = extended.get("file") if isinstance(extended, dict) else None
+            yield from ((name, True) for name in _texts(extended))
+            for each in _listed(service.get("env_file")):
+                name = each.get("path") if isinstance(each, dict) else each
+                yield from ((text, False) for text in _texts(name))
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _texts(value: object) -> list[str]:
+    return [each for each in _listed(value) if isinstance(each, str)]
+
+
 def _agent(folder: Path) -> Path:
     """A socket without a server: buildx needs one to print a build that uses SSH."""
     path = folder / "agent"
@@ -129,5 +184,6 @@ def _agent(folder: Path) -> Path:
 
 
 def _write_little() -> None:
-    """Let the kernel end a child that writes too much."""
+    """Let the kernel end a child that writes too much, or takes too much memory."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))

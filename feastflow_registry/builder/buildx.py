@@ -148,6 +148,9 @@ class Buildx:
         """Run one session, pass its output on, and return its exit code."""
         secrets = {secret_variable(name): value for name, value in self.variables.items()}
         environ = {**secrets, **self._seen, **_SESSION}
+        # For some contexts, buildx forwards an agent to a build that asks for none.
+        if not any(target.get("ssh") for target in json.loads(definition)["target"].values()):
+            environ.pop("SSH_AUTH_SOCK", None)
         if self.credential:
             environ["DOCKER_AUTH_CONFIG"] = self.credential.docker_config(self.host)
         with subprocess.Popen(

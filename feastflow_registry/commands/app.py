@@ -113,6 +113,9 @@ class LocalWorkspace:
         """Have buildx resolve a Compose or Bake file of a folder."""
         from feastflow_registry.builder.bake_print import BakeFile
 
+        problems = [*worktree.check_dotenv(self.folder, self.folder / folder)]
+        if problems:
+            raise Failure.of(Kind.INPUT, problems)
         return BakeFile(self.folder, self.environ).print(file, folder, variables)
 
     def login(self, host: RegistryHost, username: str) -> Credential | None:

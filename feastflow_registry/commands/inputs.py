@@ -387,9 +387,10 @@ class _ServiceReader:
                 value = values.get(secret.variable, "")
                 if secret.file:
                     with suppress(Failure):
-                        content = self.workspace.read(secret.file, most=_SECRET_LIMIT) or b""
-                        value = content.decode("utf-8", "replace")
-                    contents.append(value)
+                        content = self.workspace.read(secret.file, most=_SECRET_LIMIT)
+                        value = (content or b"").decode("utf-8", "replace")
+                    if self._is_trusted:  # Others know it, and could blot out our words.
+                        contents.append(value)
                 problem = self._forbid(secret, value)
                 if problem:
                     place = f"{where(service.name, 'secrets')}: the secret {secret.id}"

@@ -23,6 +23,8 @@ TextOrList = str | Iterable[str]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _RUNNERS = ("ACTIONS_", "GITHUB_", "RUNNER_", "INPUT_")
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_LONGEST_NAME = 255
+"""Bytes that file systems take as the name of a file or a branch."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TEMPLATE_VARIABLE = re.compile(r"\{[^{}]*\}")
 _TEMPLATE_VARIABLES = ("{version}", "{major}", "{minor}", "{branch}", "{date}")
@@ -144,10 +146,14 @@ def labels(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def relative_path(text: str) -> str:
-    """Check a relative path by its text alone; links are followed where files can be seen."""
+    """Check a relative path by its text alone; links are followed where files can be seen.
+
+    With a colon, or an ``@`` in front, a builder may take it for an address.
+    """
     path = PurePosixPath(text)
-    if not text.isprintable() or path.is_absolute() or "://" in text or text.startswith("git@"):
-        fix = "Give a path inside the repository, relative to its top folder."
+    long = any(len(part.encode("utf-8", "replace")) > _LONGEST_NAME for part in path.parts)
+    if not text.isprintable() or path.is_absolute() or ":" in text or long or text[:4] == "git@":
+        fix = "Give a path inside the repository, relative to its top folder, without a colon."
         raise refusal(text, "is not a relative path.", fix)
     return str(path)
 

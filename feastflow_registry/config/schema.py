@@ -41,7 +41,7 @@ POLICY = (
 )
 """The settings that a file may hold; those of ``RETENTION`` stand below ``retention``."""
 RETENTION = ("keep_days", "keep_last", "keep")
-_REMOTE = re.compile(r"(?:https?|git|ssh|docker-image)://[!-~]+|git@[!-~]+")
+_REMOTE = re.compile(r"(?:https?|git|ssh|docker-image)://[!-~]+|git@[\w.-]+:[!-~]+")
 _CONTEXT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,255}")
 _SENTENCES = {
     "bool_type": ("is not a boolean.", "Write true or false, without quotes."),

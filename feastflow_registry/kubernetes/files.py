@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from feastflow_registry.kubernetes.kustomization import NAMES
@@ -216,6 +216,7 @@ def _walk(folder: Path, *, hidden: bool) -> Iterator[Path]:
         yield from (Path(place, each) for each in sorted(files) if hidden or each[0] != ".")
 
 
+@lru_cache(maxsize=65_536)  # Or each ** more would multiply the work.
 def _matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     """Match the parts of a path; a leading dot is matched by a dot alone."""
     if not pattern or not path:

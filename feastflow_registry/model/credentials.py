@@ -58,7 +58,7 @@ class Credential:
 
     @property
     def _pair(self) -> bytes:
-        return f"{self.username}:{self.token}".encode()
+        return f"{self.username}:{self.token}".encode("utf-8", "surrogateescape")
 
     def docker_config(self, host: RegistryHost) -> str:
         """The content of a Docker configuration that holds this credential and no other.

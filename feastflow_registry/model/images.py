@@ -35,6 +35,8 @@ _RULE = re.compile(
     r"\^?(?:(?:[\w/-]|\.|\\[.dw-]|\[(?:\w(?:-\w)?|\.)+\])(?:[*+?]|\{\d\d?\})?)*\$?", re.ASCII
 )
 _MOST_REPEATS = 3
+_MOST_BYTES = 2**60
+"""More than that no part of an image has."""
 _FOREIGN = (".image.rootfs.foreign.", ".image.layer.nondistributable.")
 
 
@@ -105,7 +107,7 @@ class Manifest:
         """The bytes of the configuration and all layers, compressed, as they are pulled."""
         parts = [self.content.get("config"), *self._layers]
         sizes = [each.get("size") for each in parts if isinstance(each, dict)]
-        return sum(each for each in sizes if isinstance(each, int) and each > 0)
+        return sum(each for each in sizes if isinstance(each, int) and 0 < each <= _MOST_BYTES)
 
     @property
     def _layers(self) -> list[dict[str, object]]:
@@ -177,7 +179,7 @@ def _is_foreign(entry: dict[str, object]) -> bool:
 
 def _size(entry: object) -> int:
     size = entry.get("size") if isinstance(entry, dict) else None
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MOST_BYTES:
         raise malformed("does not say how large its parts are")
     return size
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.references import Repository
 
-_ELSEWHERE = re.compile(r"[a-z-]+:|git@")
+_ELSEWHERE = re.compile(r"[a-z-]+://|git@[\w.-]+:|service:")
 SERVICE_PREFIX = "service:"
 """How a named context says that it is another service's image; the word is Compose's."""
 

@@ -145,6 +145,12 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
         (grammar.relative_path, "/etc", ["'/etc' is not a relative path", "inside the repository"]),
         (grammar.relative_path, "https://github.com/a/b.git", ["not a relative path"]),
         (grammar.relative_path, "git@github.com:a/b.git", ["not a relative path"]),
+        # What a builder takes for an address, or for another way out of the repository.
+        (grammar.relative_path, "x@h:p", ["not a relative path", "without a colon"]),
+        (grammar.relative_path, "a:/../../outside", ["not a relative path"]),
+        (grammar.relative_path, "b:", ["not a relative path"]),
+        (grammar.relative_path, "git@/../../outside", ["not a relative path"]),
+        (grammar.relative_path, f"a/{'ä' * 128}", ["not a relative path"]),
         (grammar.relative_path, "a\x00b", ["not a relative path"]),
         (grammar.relative_path, "a\u202eb", ["'a\\u202eb' is not a relative path"]),
         (grammar.relative_path, "a\u2028b", ["not a relative path"]),

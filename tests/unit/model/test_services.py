@@ -27,9 +27,14 @@ def test_named_contexts_are_folders_links_or_elsewhere() -> None:
     values = (
         *("lib", "../lib", "service:base", "docker-image://busybox:1", "https://x.example/x.git"),
         *("git@github.com:x/y.git", "oci-layout://x"),
+        # Whatever looks like an address and is none is looked at as a path.
+        *("a:/../../outside", "b:", "git@/../../outside"),
     )
     one = replace(service(), contexts=tuple((str(n), each) for n, each in enumerate(values)))
-    assert one.folders == ("lib", "../lib")
+    assert one.folders == (
+        *("lib", "../lib"),
+        *("a:/../../outside", "b:", "git@/../../outside"),
+    )
     assert one.links == ("base",)
 
 

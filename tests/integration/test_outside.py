@@ -1,0 +1,123 @@
+"""What a file of the checkout makes buildx read by itself: nothing outside, nothing without end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from support.memory import FakeLog
+
+from feastflow_registry.builder.bake_print import BakeFile
+from feastflow_registry.builder.build_log import BuildLog
+from feastflow_registry.builder.buildx import Buildx
+from feastflow_registry.git.worktree import check_dotenv, check_files
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.services import Secret, Service
+
+HOST = RegistryHost("localhost:5000")
+APP = Service("app", Repository(HOST, "ada/app"))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A repository, and a file beside it that is nobody's business."""
+    (tmp_path / "outside").write_text("PASSWORD=secret\n")
+    (tmp_path / "work/sub").mkdir(parents=True)
+    (tmp_path / "work/Dockerfile").write_text("FROM scratch\n")
+    return tmp_path / "work"
+
+
+def where(service: str, key: str) -> str:
+    return f"{service}.{key}"
+
+
+def causes(workspace: Path, service: Service = APP) -> list[str]:
+    return [each.cause for each in check_files(workspace, [service], where)]
+
+
+@pytest.mark.parametrize("target", ["../outside", "/dev/zero", "/dev/null"])
+def test_an_env_file_that_leads_out_is_refused(workspace: Path, target: str) -> None:
+    assert causes(workspace) == []
+    (workspace / ".env").symlink_to(target)
+    [cause] = causes(workspace)
+    assert ".env" in cause
+    assert "outside the repository" in cause
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "large"])
+def test_an_env_file_is_a_small_file(workspace: Path, kind: str) -> None:
+    path = workspace / "sub/.env"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(bytes(1024 * 1024 + 1))
+    [problem] = check_dotenv(workspace, workspace / "sub")
+    assert "no file of up to 1 MiB" in problem.cause
+    assert list(check_dotenv(workspace, workspace)) == []
+
+
+COMPOSE: Mapping[str, Any] = {
+    "include": {"include": ["../outside"]},
+    "a long include": {"include": [{"path": ["sub/../../outside"]}]},
+    "an include's variables": {"include": [{"path": "inner.yaml", "env_file": "../outside"}]},
+    "an include's folder": {"include": [{"path": "inner.yaml", "project_directory": ".."}]},
+    "extends": {"services": {"a": {"extends": {"file": "../outside", "service": "b"}}}},
+    "a service's variables": {"services": {"a": {"env_file": [{"path": "/etc/hostname"}]}}},
+    "by a link": {"include": ["link.yaml"]},
+    "what an include includes": {"include": ["nested.yaml"]},
+}
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_a_compose_file_that_leads_out_is_refused(workspace: Path, name: str) -> None:
+    (workspace / "link.yaml").symlink_to("../outside")
+    (workspace / "nested.yaml").write_text(json.dumps({"include": ["../outside"]}))
+    (workspace / "compose.yaml").write_text(json.dumps(COMPOSE[name]))
+    with pytest.raises(Failure, match="lies outside the repository"):
+        BakeFile(workspace, {}).print("compose.yaml", "", {})
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_a_secret_is_a_file(workspace: Path, make: Any) -> None:
+    make(workspace / "secret")
+    secret = Service("app", APP.repository, secrets=(Secret("x", file="secret"),))
+    assert causes(workspace, secret) == ["app.secrets: there is no 'secret'."]
+
+
+def test_a_name_that_no_file_system_takes_is_not_there(workspace: Path) -> None:
+    long = "a" * 300
+    for service in (
+        Service("app", APP.repository, context=long),
+        Service("app", APP.repository, dockerfile=long),
+        Service("app", APP.repository, watch=(long,)),
+    ):
+        [cause] = causes(workspace, service)
+        assert "there is no" in cause
+
+
+@pytest.mark.parametrize(("ssh", "given"), [(["default"], True), ([], False)])
+def test_an_agent_is_forwarded_to_a_build_that_asks_for_one(
+    workspace: Path, ssh: list[str], given: bool
+) -> None:
+    """Of some contexts, buildx takes it that they need one."""
+    lines: list[str] = []
+
+    class Log:
+        read = staticmethod(lines.append)
+
+    environ = {"SSH_AUTH_SOCK": "/run/agent", "HOME": str(workspace)}
+    buildx = Buildx(
+        workspace, environ, FakeLog(), lambda _: None, "", HOST, None, lambda: workspace
+    )
+    program = [sys.executable, "-c", "import os; print('\\n'.join(os.environ))"]
+    definition = json.dumps({"target": {"app": {"context": "x@h:p", "ssh": ssh}}})
+    buildx._session(program, definition, cast("BuildLog", Log()))
+    assert ("SSH_AUTH_SOCK" in lines) is given
