@@ -58,9 +58,8 @@ class Inputs:
     """The inputs of one run, checked.
 
     ``services``: those to work on; ``all_services``: also those that they may be built from;
-    ``variables``: the values of the build secrets that are variables; ``github_api``: the address
-    of GitHub's REST API; ``warnings``: what has to be said aloud; ``file_secrets``: the contents of
-    the build secrets that are files.
+    ``variables`` and ``file_secrets``: the values of the build secrets; ``github_api``: the address
+    of GitHub's REST API; ``warnings``: what has to be said aloud.
     """
 
     settings: Settings
@@ -114,9 +113,8 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     problems = Problems()
     file = problems.collect(partial(_read_file, request, workspace, texts))
     config = file.config if file else None
-    options = problems.collect(
-        partial(settings.parse, request.given, config.policy if config else {})
-    )
+    policy = config.policy if config else {}
+    options = problems.collect(partial(settings.parse, request.given, policy))
     # The files can be checked all the same, if their own names are sound.
     paths = options or _read_paths(request.given)
     readable = paths or settings.parse({})
@@ -389,8 +387,8 @@ class _ServiceReader:
                     with suppress(Failure):
                         content = self.workspace.read(secret.file, most=_SECRET_LIMIT)
                         value = (content or b"").decode("utf-8", "replace")
-                    if self._is_trusted:  # Others know it, and could blot out our words.
-                        contents.append(value)
+                    # Whoever wrote an untrusted one knows it, and could blot out our words.
+                    contents += [value][: self._is_trusted]
                 problem = self._forbid(secret, value)
                 if problem:
                     place = f"{where(service.name, 'secrets')}: the secret {secret.id}"

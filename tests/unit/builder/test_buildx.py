@@ -142,7 +142,7 @@ def bake(
     metadata = folder / "metadata.json"
     metadata.write_text('{"app": {"containerimage.digest": "sha256:1"}}')
     log = BuildLog(buildx.log, dict.fromkeys(targets, "Building"))
-    return buildx.bake("{}", metadata, log, targets, alone=alone, no_cache=no_cache)
+    return buildx.bake('{"target": {}}', metadata, log, targets, alone=alone, no_cache=no_cache)
 
 
 def test_a_session_ends_with_what_is_built_or_with_a_fault(

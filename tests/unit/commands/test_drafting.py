@@ -89,7 +89,7 @@ def test_a_repository_without_a_dockerfile(paths: list[str]) -> None:
         draft("feastflow/shop", paths)
 
 
-FOLDERS = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/"), min_size=1)
+FOLDERS = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/:"), min_size=1)
 FOLDERS |= st.sampled_from(["app", "src", "no", "null", "web", "a b", "1.10", "web-2", "~", "y"])
 FOLDERS = FOLDERS.filter(lambda each: each not in (".", "..") and not each.startswith("git@"))
 FILES = st.sampled_from(["Dockerfile", "Dockerfile.web", "web.Dockerfile", "Dockerfile.1"])

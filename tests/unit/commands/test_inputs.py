@@ -249,6 +249,15 @@ class TestSecrets:
             [service] = load(folder, environ, secrets="id=npm,env=NPM_TOKEN").services
             assert service.secrets == ()
 
+    def test_a_files_content_is_hidden_unless_anybody_may_have_written_it(
+        self, folder: Path
+    ) -> None:
+        (folder / "secret").write_text("stop-commands")
+        found = load(folder, RUNNER, secrets="id=x,src=secret")
+        assert found.file_secrets == ("stop-commands",)
+        fork = {**RUNNER, "GITHUB_EVENT_NAME": "pull_request"}
+        assert load(folder, fork, secrets="id=x,src=secret").file_secrets == ()
+
     def test_the_registrys_own_token_is_never_one(self, folder: Path) -> None:
         (folder / "secret").write_text(f"password: {TOKEN}")
         for secret in ("id=x,src=secret", "id=x,env=DOCKERHUB_TOKEN", "id=x,env=OTHER"):

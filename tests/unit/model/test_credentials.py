@@ -96,3 +96,13 @@ def test_missing_says_what_to_give() -> None:
     with fails("docker.io", "username and token", "DOCKERHUB_TOKEN", "docker login"):
         raise missing(HUB)
     assert missing(HUB).kind is Kind.INPUT
+
+
+def test_an_identity_token_is_given_as_docker_keeps_it() -> None:
+    identity = Credential("", TOKEN, is_identity=True)
+    [entry] = json.loads(identity.docker_config(LOCAL))["auths"].values()
+    assert entry == {"auth": base64.b64encode(b":").decode(), "identitytoken": TOKEN}
+    assert identity.engine_auth(LOCAL) == {
+        "identitytoken": TOKEN,
+        "serveraddress": "localhost:5000",
+    }
