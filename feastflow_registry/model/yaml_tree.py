@@ -19,6 +19,8 @@ from feastflow_registry.model.errors import Failure, Kind
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where PyYAML has it: what kubectl reads with is a port of it, tabs included."""
 _UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
+_LONG = 4096
+"""Characters of a text that count as one value more."""
 _BOM = "\ufeff"
 _FIX = "Correct it there: indent with spaces, and quote a text that begins with * & ! % @ [ or {."
 
@@ -172,6 +174,7 @@ class _Composer:
             self._follow(node, event.anchor or "")
         elif isinstance(event, yaml.ScalarEvent):
             node.value, node.style, node.tag = event.value, event.style or "", event.tag or ""
+            node.count += len(event.value) // _LONG  # An alias may repeat it a thousand times.
         else:
             node.shape = Shape.MAPPING if isinstance(event, yaml.MappingStartEvent) else Shape.LIST
             node.style, node.tag = "{" if event.flow_style else "", event.tag or ""

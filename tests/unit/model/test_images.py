@@ -113,6 +113,7 @@ def test_config() -> None:
         (None, None, 0),
         ({"size": "5"}, [{"size": -7}, {"size": 2.5}, "x", {}], 0),
         ([], {"size": 3}, 0),
+        (entry(D1, size=5), [entry(D2, size=10**400)], 5),
     ],
 )
 def test_size(config: object, layers: object, size: int) -> None:
@@ -200,7 +201,7 @@ def test_a_layer_that_may_not_be_distributed_is_no_part(
     assert [each.digest for each in found.blobs] == [D1, D2][: 1 + carried]
 
 
-@pytest.mark.parametrize("size", [-1, "1", None, True, 1.5])
+@pytest.mark.parametrize("size", [-1, "1", None, True, 1.5, 10**400])
 def test_a_part_without_a_size_is_refused(size: object) -> None:
     with fails("does not say how large", kind=Kind.UNVERIFIED):
         _ = manifest(config=entry(D1, size=size)).blobs
