@@ -233,8 +233,10 @@ def _log(request: Request, stream: TextIO, known: Secrets) -> RunnerLog | Termin
 
 
 def _mask(log: RunnerLog | TerminalLog, secret_forms: Sequence[str]) -> None:
+    """Have the runner hide texts; of one in several lines, those that are no part of others."""
     if isinstance(log, RunnerLog):
-        log.mask(each for each in secret_forms if each)
+        for lines in map(str.splitlines, secret_forms):
+            log.mask(each for each in lines if len(lines) == 1 or len(each) >= SHORTEST)
 
 
 def _report_defect(log: RunnerLog | TerminalLog) -> None:

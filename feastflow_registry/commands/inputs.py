@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Protocol
 
 from feastflow_registry.config import file as config_file
 from feastflow_registry.config import grammar, settings
-from feastflow_registry.config.command_line import TOKENS
+from feastflow_registry.config.command_line import TOKENS, github_api
 from feastflow_registry.config.file import Config
 from feastflow_registry.config.settings import Settings, check_options, option
 from feastflow_registry.model import credentials, run
@@ -21,7 +20,7 @@ from feastflow_registry.model.errors import Failure, Kind, Problem, Problems
 from feastflow_registry.model.history import Checkout
 from feastflow_registry.model.plan import Permission
 from feastflow_registry.model.ports import Printed
-from feastflow_registry.model.references import Commit, RegistryHost, is_loopback
+from feastflow_registry.model.references import Commit, RegistryHost
 from feastflow_registry.model.run import DEPENDABOT, RefKind, Run
 from feastflow_registry.model.services import Secret, Service, Where, check_together, select
 from feastflow_registry.model.wording import some
@@ -146,7 +145,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         services=described.services,
         all_services=described.all_services,
         variables=described.variables,
-        github_api=_github_api(request.environ),
+        github_api=github_api(request.environ),
         warnings=(*((str(withheld),) if withheld else ()), *described.warnings),
         file_secrets=described.file_secrets,
     )
@@ -258,18 +257,6 @@ def _read_payload(path: str) -> str:
         return ""
 
 
-def _github_api(environ: Mapping[str, str]) -> str:
-    url = environ.get("GITHUB_API_URL") or "https://api.github.com"
-    host = re.match(r"http://(\[[^\]]+\]|[^/:]+)", url)
-    if url.startswith("https://") or (host and is_loopback(host[1])):
-        return url
-    raise Failure(
-        Kind.INPUT,
-        f"the variable GITHUB_API_URL is {url[:80]!r}, which is not an https address.",
-        "Leave it as the runner sets it.",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Described:
     services: tuple[Service, ...]
@@ -334,7 +321,10 @@ class _ServiceReader:
         owner = self.run.repository.rpartition("/")[0].lower() if self.run else ""
         given = self.request.given.get("username")
         login = self.credential.username if self.credential and not given else ""
-        return self.settings.username or login or owner or "local"
+        user = self.settings.username or login
+        if user and not self.settings.namespace and not credentials.is_name(user):
+            raise credentials.no_namespace(self.settings.registry, user)
+        return self.settings.namespace or user or owner or "local"
 
     def _single(self) -> Service:
         """The one service that the inputs describe."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feastflow_registry.config.settings import Settings, option
-from feastflow_registry.model.errors import Problem, nearest
+from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command
+from feastflow_registry.model.references import is_loopback
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -150,3 +151,16 @@ def merge(given: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[s
         if value.strip():
             inputs[name] = value
     return inputs
+
+
+def github_api(environ: Mapping[str, str]) -> str:
+    """Where GitHub's REST API is. Raises an input failure for what is no https address."""
+    url = environ.get("GITHUB_API_URL") or "https://api.github.com"
+    host = re.match(r"http://(\[[^\]]+\]|[^/:]+)", url)
+    if url.startswith("https://") or (host and is_loopback(host[1])):
+        return url
+    raise Failure(
+        Kind.INPUT,
+        f"the variable GITHUB_API_URL is {url[:80]!r}, which is not an https address.",
+        "Leave it as the runner sets it.",
+    )

@@ -67,7 +67,7 @@ class Config:
 def _service(name: str, model: ServiceModel, settings: Settings, namespace: str) -> Service:
     return Service(
         name=name,
-        repository=Repository.parse(settings.registry, f"{namespace}/{model.image or name}"),
+        repository=Repository.below(settings.registry, namespace, model.image or name),
         context=model.context,
         dockerfile=model.dockerfile,
         target=model.target,

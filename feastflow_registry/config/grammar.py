@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from feastflow_registry.config.filter_patterns import compile_pattern, is_literal
 from feastflow_registry.model.errors import Failure, Kind, nearest
-from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.model.references import NO_NAMESPACE, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Secret, SmokeTest
 from feastflow_registry.model.tag_names import OF_OTHER_TOOLS, OWNED_LABELS, RESERVED
 
@@ -185,6 +185,11 @@ def username(text: str) -> str:
             "Give the bare name; a secret often ends in a line break that was pasted with it.",
         )
     return text
+
+
+def namespace(text: str) -> str:
+    """What stands before the name of every repository, if anything does."""
+    return text if text == NO_NAMESPACE else repository_path(text)
 
 
 def repository_path(text: str) -> str:

@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from feastflow_registry.config import grammar, selectors
 from feastflow_registry.config.selectors import Destination, Selector
-from feastflow_registry.model import tag_names
+from feastflow_registry.model import credentials, tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
@@ -96,9 +96,10 @@ class Settings(BaseModel):
         "Default: docker.io.",
         examples=["docker.io", "ghcr.io"],
     )
-    namespace: Annotated[str, Parsed(grammar.repository_path)] = Field(
+    namespace: Annotated[str, Parsed(grammar.namespace)] = Field(
         "",
-        description="The owner of the repositories. Default: username.",
+        description="The owner of the repositories; / where the registry has none. "
+        "Default: username.",
         examples=["feastflow"],
     )
     username: Annotated[str, Parsed(grammar.username)] = Field(
@@ -243,7 +244,8 @@ class Settings(BaseModel):
     def _lowercase(cls, name: str, info: ValidationInfo) -> str:
         """A name is lowercase on Docker Hub, and wherever repositories are named after it."""
         is_hub = info.data.get("registry", _HUB).is_docker_hub
-        if name != name.lower() and (is_hub or info.data.get("namespace") == ""):
+        names_repositories = info.data.get("namespace") == "" and credentials.is_name(name)
+        if name != name.lower() and (is_hub or names_repositories):
             cause = "the user name must be lowercase, as repositories are named after it."
             raise refused(Problem(cause, f'Write "{name.lower()}".'))
         return name
@@ -256,10 +258,9 @@ class Settings(BaseModel):
     def service(self, *, namespace: str, image: str) -> Service:
         """The one service that the inputs describe, with defaults for what they leave out."""
         name = self.image or image.lower()
-        path = f"{self.namespace or namespace}/{name}"
         return Service(
             name=name.rpartition("/")[2],
-            repository=Repository.parse(self.registry, path),
+            repository=Repository.below(self.registry, self.namespace or namespace, name),
             context=self.context,
             dockerfile=self.dockerfile,
             target=self.target,

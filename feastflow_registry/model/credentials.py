@@ -14,6 +14,24 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost
 from feastflow_registry.model.secrets import SHORTEST
 
+_NAME = re.compile(r"[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NO_NAMES = frozenset(
+    {
+        "AWS",  # https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
+        "oauth2accesstoken",  # https://cloud.google.com/artifact-registry/docs/docker/authentication
+        "x-access-token",
+    }
+)
+_OWNERS = {
+    "amazonaws.com": " to what stands before the repository's name, such as feastflow",
+    "pkg.dev": " to PROJECT/REPOSITORY",
+    "gcr.io": " to the project",
+    "azurecr.io": " to what stands before the repository's name, such as feastflow",
+    "ghcr.io": " to the owner, in lower case",
+    "": " to the owner or project, such as feastflow",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -44,6 +62,8 @@ class Credential:
                 'holds "::", which the runner would read as a command',
                 "Create an access token, which has no such characters",
             )
+        if _is_key(token):
+            return cls(username, token.strip())
         if not token.isascii() or not token.isprintable() or re.search(r"\s", token):
             raise _wrong(
                 "holds a space, a line break or a character that no token has",
@@ -97,9 +117,33 @@ class Credential:
         return tuple(sorted(found, key=len, reverse=True))
 
 
+def _is_key(token: str) -> bool:
+    """Whether a password is a key in JSON, as Google gives them, with spaces and line breaks."""
+    try:
+        return token.lstrip().startswith("{") and isinstance(json.loads(token), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def holds(text: str, token: str) -> bool:
     """Whether a text gives the token away; a short password may be part of any word."""
     return len(token) >= SHORTEST and token in text
+
+
+def is_name(username: str) -> bool:
+    """Whether a user is called so: registries have users that stand for a token, or a machine."""
+    is_one = username not in _NO_NAMES and _GUID.fullmatch(username) is None
+    return is_one and _NAME.fullmatch(username) is not None
+
+
+def no_namespace(host: RegistryHost, username: str) -> Failure:
+    """Repositories would be named after a user who is none."""
+    words = next((each for end, each in _OWNERS.items() if host.name.endswith(end)), "")
+    return Failure(
+        Kind.INPUT,
+        f"the user name {username[:60]!r} is no namespace, and none is given.",
+        f"Set the input namespace{words}, or to / where repositories have a name alone.",
+    )
 
 
 def missing(host: RegistryHost) -> Failure:

@@ -22,6 +22,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _HOST = re.compile(rf"({_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::([0-9]{{1,5}}))?")
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+NO_NAMESPACE = "/"
 _LONGEST_REPOSITORY = 255
 
 
@@ -122,6 +123,11 @@ class Repository:
                 f"at most {_LONGEST_REPOSITORY} characters.",
             )
         return cls(host, path)
+
+    @classmethod
+    def below(cls, host: RegistryHost, namespace: str, name: str) -> Repository:
+        """The repository of a namespace; ``NO_NAMESPACE`` is that of registries without any."""
+        return cls.parse(host, name if namespace == NO_NAMESPACE else f"{namespace}/{name}")
 
     @property
     def name(self) -> str:

@@ -204,6 +204,36 @@ class TestServices:
         assert str(found.services[0].repository) == "eve/shop"
         assert found.credential == Credential("eve", "password")
 
+    @pytest.mark.parametrize(
+        ("registry", "user", "words"),
+        [
+            ("1.dkr.ecr.eu-west-1.amazonaws.com", "AWS", ["'AWS' is no namespace", "feastflow"]),
+            ("europe-docker.pkg.dev", "_json_key", ["is no namespace", "PROJECT/REPOSITORY"]),
+            ("harbor.example.com", "robot$shop+ci", ["is no namespace", "owner or project"]),
+            ("shop.azurecr.io", "00000000-0000-0000-0000-000000000000", ["is no namespace"]),
+            ("ghcr.io", "ada@example.com", ["is no namespace", "the owner"]),
+        ],
+    )
+    def test_none_is_named_after_a_user_who_is_none(
+        self, folder: Path, registry: str, user: str, words: list[str]
+    ) -> None:
+        with fails(*words, "namespace"):
+            load(folder, registry=registry, username=user)
+        (folder / "feastflow.yml").write_text("services: {web: }")
+        with fails(*words, "namespace"):
+            load(folder, registry=registry, username=user)
+        found = load(folder, registry=registry, username=user, namespace="team")
+        assert str(found.services[0].repository) == f"{registry}/team/web"
+        assert found.credential
+        assert found.credential.username == user
+
+    def test_a_repository_may_have_no_namespace(self, folder: Path) -> None:
+        found = load(folder, registry="shop.azurecr.io", namespace="/", image="app")
+        assert str(found.services[0].repository) == "shop.azurecr.io/app"
+        (folder / "feastflow.yml").write_text("namespace: /\nservices: {web: }")
+        found = load(folder, registry="shop.azurecr.io")
+        assert str(found.services[0].repository) == "shop.azurecr.io/web"
+
     def test_those_of_the_file_and_its_policy(self, folder: Path) -> None:
         text = "namespace: team\nmilestone: sprint3\nservices: {web: , api: }\n"
         (folder / "feastflow.yml").write_text(text)

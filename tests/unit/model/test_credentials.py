@@ -6,7 +6,7 @@ import json
 import pytest
 from support.failures import fails
 
-from feastflow_registry.model.credentials import Credential, holds, missing
+from feastflow_registry.model.credentials import Credential, holds, is_name, missing
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.references import RegistryHost
 
@@ -106,3 +106,32 @@ def test_an_identity_token_is_given_as_docker_keeps_it() -> None:
         "identitytoken": TOKEN,
         "serveraddress": "localhost:5000",
     }
+
+
+KEY = json.dumps({"type": "service_account", "private_key": "-----BEGIN\n$a b\"'"}, indent=2)
+
+
+@pytest.mark.parametrize("token", [KEY, f"{KEY}\n", json.dumps({"a": "x" * 2600})])
+def test_a_key_is_taken_as_it_is(token: str) -> None:
+    found = Credential.parse("_json_key", token)
+    assert found
+    assert found.token == token.strip()
+    assert base64.b64decode(found.basic.removeprefix("Basic ")).decode().endswith(token.strip())
+
+
+@pytest.mark.parametrize("token", ["{ not a key }", '["a list"]', "{" * 5000 + " "])
+def test_what_looks_like_a_key_and_is_none_is_refused(token: str) -> None:
+    with fails("holds a space"):
+        Credential.parse("_json_key", token)
+
+
+@pytest.mark.parametrize(
+    ("username", "answer"),
+    [
+        *((each, True) for each in ("ada", "FeastFlow", "a1", "a-b", "aws", "ci_bot.1")),
+        *((each, False) for each in ("AWS", "_json_key", "robot$x", "a@b.example", "", "-a")),
+        *((each, False) for each in ("oauth2accesstoken", "12345678-1234-1234-1234-123456789abc")),
+    ],
+)
+def test_a_user_is_a_name_or_none(username: str, answer: bool) -> None:
+    assert is_name(username) is answer
