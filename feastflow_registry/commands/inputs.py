@@ -13,6 +13,7 @@ from feastflow_registry.config import file as config_file
 from feastflow_registry.config import grammar, settings
 from feastflow_registry.config.command_line import TOKENS, github_api
 from feastflow_registry.config.file import Config
+from feastflow_registry.config.filter_patterns import is_literal
 from feastflow_registry.config.settings import Settings, check_options, option
 from feastflow_registry.model import credentials, run
 from feastflow_registry.model.credentials import Credential
@@ -120,6 +121,9 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     given_user = request.given.get("username", "")
     credential = problems.collect(partial(Credential.parse, given_user, request.token))
     current = problems.collect(partial(_read_run, request, workspace, readable.main))
+    main = current.default_branch if current else ""
+    if options and main and is_literal(main) and "branches" not in {*request.given, *policy}:
+        options = options.model_copy(update={"branches": (main,)})
     if current and not credential and not request.token:
         look = partial(workspace.login, readable.registry, readable.username)
         credential = problems.collect(look)

@@ -27,6 +27,12 @@ _CHILD_SEES = re.compile(
     r"DOCKER_(?:HOST|CONTEXT|CONFIG|CERT_PATH|TLS_VERIFY)|BUILDX_(?:CONFIG|BUILDER)",
     re.IGNORECASE,
 )
+_ANY_OWNER = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+}
+"""https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory"""
 _MEANINGS = {
     Command.PUBLISH: "build, push and prove; also without any word",
     Command.BUILD: "build and tag here, push nothing",
@@ -133,7 +139,9 @@ def _parser() -> ArgumentParser:
 def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """What the programs that this one starts may see: what they need, and no secret."""
     seen = {name: value for name, value in environ.items() if _CHILD_SEES.fullmatch(name)}
-    return {**seen, "GIT_TERMINAL_PROMPT": "0", "DOCKER_CLI_HINTS": "false"}
+    # In a job's container the workspace belongs to another user, and is the job's all the same.
+    trusted = _ANY_OWNER if environ.get("GITHUB_ACTIONS") == "true" else {}
+    return {**seen, **trusted, "GIT_TERMINAL_PROMPT": "0", "DOCKER_CLI_HINTS": "false"}
 
 
 def find_folder(environ: Mapping[str, str], here: Path) -> Path:

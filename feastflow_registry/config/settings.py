@@ -149,7 +149,7 @@ class Settings(BaseModel):
     branches: Annotated[Words, Parsed(grammar.branches)] = Field(
         ("main",),
         description="Branches that may push, the main one first; patterns as in on.push.branches. "
-        "Default: main.",
+        "Unless set, a workflow takes the repository's default branch. Default: main.",
         examples=[["main", "release/**"]],
     )
     git_tags: Annotated[Words, Parsed(grammar.patterns)] = Field(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.repositories import Project
 
+from feastflow_registry.config.command_line import child_environ
 from feastflow_registry.git.clone import Git
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.references import Commit
@@ -144,3 +145,19 @@ def test_grafts_are_not_looked_at(project: Project, git: Git) -> None:
     unrelated = hashlib.sha1(b"x", usedforsecurity=False).hexdigest()
     (project.folder / ".git/info/grafts").write_text(f"{second} {unrelated}\n")
     assert git.ancestors(second)[0] == first
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("in_runner", [True, False])
+def test_a_job_trusts_its_workspace_whoever_owns_it(project: Project, in_runner: bool) -> None:
+    """As in a job's container, where it belongs to the runner's user."""
+    for path in (project.folder, *project.folder.rglob("*")):
+        os.chown(path, 1001, 1001, follow_symlinks=False)
+    named = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "SUDO_UID": ""}
+    environ = child_environ({**named, "GITHUB_ACTIONS": "true" if in_runner else ""})
+    git = Git(project.folder, environ)
+    if in_runner:
+        assert git.checkout("main").head.sha
+    else:
+        with pytest.raises(Failure, match="does not trust"):
+            git.checkout("main")

@@ -311,6 +311,26 @@ class TestSecrets:
         assert "s3cret" not in repr(request)
 
 
+@pytest.mark.parametrize(
+    ("branches", "pushes"),
+    [({}, True), ({"branches": "main"}, False), ({"branches": "master"}, True)],
+)
+def test_the_default_branch_is_the_one_that_pushes(
+    folder: Path, branches: dict[str, str], pushes: bool
+) -> None:
+    (folder / "event.json").write_text('{"repository": {"default_branch": "master"}}')
+    environ = {
+        **RUNNER,
+        "GITHUB_REF": "refs/heads/master",
+        "GITHUB_EVENT_PATH": str(folder / "event.json"),
+    }
+    found = load(folder, environ, **branches)
+    assert found.permission.push is pushes
+    assert found.settings.main == branches.get("branches", "master")
+    (folder / "feastflow.yml").write_text("branches: [main]\nservices: {web: }\n")
+    assert load(folder, environ, **branches).settings.main == branches.get("branches", "main")
+
+
 HOLDS_SECRETS = ("pull_request_target", "issue_comment", "workflow_run", "discussion")
 NOT_PUSHING = [
     *(pytest.param({"GITHUB_EVENT_NAME": each}, id=each) for each in HOLDS_SECRETS),
