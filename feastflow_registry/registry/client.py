@@ -40,7 +40,7 @@ from feastflow_registry.registry.http import (
     Stream,
     address,
     redact,
-    split,
+    same_origin,
 )
 from feastflow_registry.registry.visible import Visibility
 
@@ -81,7 +81,7 @@ class RegistryClient:
         self.visible.expect(reference, digest)
 
     def catch_up(self) -> None:
-        """Wait as long as this registry has taken to show what was written."""
+        """Wait as long as this registry took to show what was written."""
         self.visible.catch_up()
 
     def _resolve(self, reference: Reference) -> Digest | None:
@@ -222,9 +222,11 @@ class RegistryClient:
         if response.status not in (201, 202):
             raise self.unexpected(response, f"pushing to {repository}", write=True)
         if upload := upload_address(response):
-            # Harbor lets only those cancel it who may delete; it expires anyway.
+            # Some let only those cancel it who may delete. It expires anyway.
+            header = self.auth.header(repository.path)
+            headers = {"Authorization": header} if header else {}
             with suppress(Failure):
-                self.request("DELETE", upload, {}, repository)
+                self.http.send("DELETE", upload, headers=headers)
 
     def pull_limit(self, reference: Reference) -> PullLimit | None:
         """Ask how many pulls are left; nothing, where they are not limited."""
@@ -393,23 +395,6 @@ class RegistryClient:
 def upload_address(response: Response) -> str:
     """The address of a begun upload; empty if it is elsewhere, where no credential may go."""
     return same_origin(response.url, address(response, "location"))
-
-
-def same_origin(base: str, target: str) -> str:
-    """An address on the host of another one; empty if it is elsewhere.
-
-    A registry that does not know what stands before it may name another scheme, and default ports:
-    what is known is kept.
-    """
-    here, there = split(base), split(target)
-    if not there.hostname or there.hostname != here.hostname or "@" in there.netloc:
-        return ""
-    ports = {"http": 80, "https": 443}
-    named = there.port or ports.get(there.scheme)
-    hides_tls = there.scheme != here.scheme and named == ports.get(there.scheme)
-    if named != (here.port or ports.get(here.scheme)) and not hides_tls:
-        return ""
-    return there._replace(scheme=here.scheme, netloc=here.netloc).geturl()
 
 
 def damaged(repository: Repository, digest: Digest) -> Failure:

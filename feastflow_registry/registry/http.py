@@ -127,6 +127,23 @@ def address(response: Response, name: str) -> str:
     return target if split(target).hostname else ""
 
 
+def same_origin(base: str, target: str) -> str:
+    """An address on the host of another one; empty if it is elsewhere.
+
+    A registry that does not know what stands before it may name another scheme, and default ports:
+    what is known is kept.
+    """
+    here, there = split(base), split(target)
+    if not there.hostname or there.hostname != here.hostname or "@" in there.netloc:
+        return ""
+    ports = {"http": 80, "https": 443}
+    named = there.port or ports.get(there.scheme)
+    hides_tls = there.scheme != here.scheme and named == ports.get(there.scheme)
+    if named != (here.port or ports.get(here.scheme)) and not hides_tls:
+        return ""
+    return there._replace(scheme=here.scheme, netloc=here.netloc).geturl()
+
+
 def redact(url: str) -> str:
     """A URL without user, query and fragment, which may hold secrets."""
     parts = split(url)
