@@ -109,8 +109,6 @@ class Authenticator:
         start = self._ways.get(repository, 0)
         if sent is not None and repository not in self._served:
             start += 1
-            if start >= len(ways):
-                return sent
         for number, scopes in enumerate(ways[start:], start):
             token = self._token(challenge, scopes)
             if token:
@@ -119,7 +117,12 @@ class Authenticator:
                 header = f"Bearer {token}"
                 self._headers[repository if number else _ALL] = header
                 return header
-        raise self.refused()
+        # This request is refused; others may do with what serves all of them.
+        self._ways.pop(repository, None)
+        self._headers.pop(repository, None)
+        if sent is None:
+            raise self.refused()
+        return sent
 
     def _scopes(self, own: Sequence[str], repository: str) -> list[list[str]]:
         """The ways to ask for a token, each a list of scopes: for the run, and for less and less.

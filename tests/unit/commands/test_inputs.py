@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.failures import fails
@@ -316,7 +317,7 @@ class TestSecrets:
     [({}, True), ({"branches": "main"}, False), ({"branches": "master"}, True)],
 )
 def test_the_default_branch_is_the_one_that_pushes(
-    folder: Path, branches: dict[str, str], pushes: bool
+    folder: Path, branches: dict[str, Any], pushes: bool
 ) -> None:
     (folder / "event.json").write_text('{"repository": {"default_branch": "master"}}')
     environ = {
