@@ -153,6 +153,7 @@ def _run(
         init.run(workspace, log)
         return RunReport()
     http.trust(certificates.find(request.environ))
+    http.tell = log.say
     checked = inputs.read(request, workspace)
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
     _mask(log, [line for line in secret_lines if len(line) >= SHORTEST])
@@ -337,10 +338,11 @@ def _version() -> str:
 def shield() -> None:
     """Close this process's memory to other programs of the same user; no core dump holds it.
 
-    Whoever is root, or may become it, reads it all the same.
+    Whoever is root, or may become it, reads it all the same. Only Linux knows this.
     https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html
     """
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0)
+    with suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0)
 
 
 def erase(name: str) -> None:

@@ -243,9 +243,11 @@ def _is_writable(folder: Path) -> bool:
 def _end_with_parent() -> None:
     """Ask the kernel to end the child with us, SIGKILL included: it holds the credential.
 
+    Only Linux knows this.
     https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _exchange(process: subprocess.Popen[bytes], text: str) -> Iterator[str]:

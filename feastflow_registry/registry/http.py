@@ -31,6 +31,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_TRIES = 6
 _MOST_REDIRECTS = 5
 _LONGEST_PAUSE = 15.0
+_PATIENCE = 300.0
 _TIMEOUT = (10.0, 20.0)
 _UPLOAD_FACTOR = 5  # Times the timeout, for a server that stores a whole layer.
 _LEAST_SPEED = 10_000  # Bytes a second: a large layer may take longer than the deadline.
@@ -156,7 +157,8 @@ class Client:
 
     ``clock`` is monotonic and ``wall`` is unix time, both in seconds; ``jitter`` is in [0, 1).
     ``secrets`` learns every credential that is sent, for a server may echo it; once ``stop`` is
-    set, no request begins: the run was interrupted.
+    set, no request begins: the run was interrupted. ``tell``: says that a server is waited for that
+    asks for more than the deadline; from the first such wait on, a run has five minutes for them.
     """
 
     clock: Callable[[], float]
@@ -169,6 +171,8 @@ class Client:
     stop: Event = field(default_factory=Event)
     sent: int = 0
     certificates: str = ""
+    tell: Callable[[str], None] = lambda _: None
+    _patient_until: float | None = None
     _skews: list[float] = field(default_factory=list)
     _session: Session = field(default_factory=Session)
 
@@ -217,22 +221,36 @@ class Client:
             if isinstance(body, Stream):
                 raise failure
             if attempt and failure.unserved:
-                raise Failure(
-                    Kind.UNREACHABLE,
-                    f"nothing listens at {urlsplit(failure.url).netloc.rpartition('@')[2]}.",
-                    "Start what should be there, or check the port, then run again.",
-                )
+                raise _unserved(failure.url)
             if sink:  # A layer may have taken any time before it failed.
                 expires = self.clock() + self.deadline
-            pause = min(_LONGEST_PAUSE, 0.5 * 2**attempt) * (0.5 + self.jitter() / 2)
-            if failure.wait is not None:
-                # No wait is believed twice, or a server that says 0 would be asked without pause.
-                pause = max(failure.wait, pause) if attempt else failure.wait
-            if attempt == _MOST_TRIES - 1 or self.clock() + pause >= expires:
+            pause = self._pause(attempt, failure)
+            due = self.clock() + pause
+            if attempt == _MOST_TRIES - 1 or (due >= expires and not self._is_patient(failure)):
                 break
+            expires = max(expires, due + self.deadline * (due >= expires))
             self.sleep(pause)
         asked = f", and asks to wait {failure.wait:.0f} seconds" if failure.wait else ""
         raise _unreachable(failure.url, f"{failure.cause}, {attempt + 1} times{asked}")
+
+    def _pause(self, attempt: int, failure: Transient) -> float:
+        """Seconds before the next try: those that the server asks for, or more each time."""
+        pause: float = min(_LONGEST_PAUSE, 0.5 * 2**attempt) * (0.5 + self.jitter() / 2)
+        if failure.wait is None:
+            return pause
+        # No wait is believed twice, or a server that says 0 would be asked without pause.
+        return max(failure.wait, pause) if attempt else failure.wait
+
+    def _is_patient(self, failure: Transient) -> bool:
+        """Whether the run has time left for a wait that is longer than the deadline."""
+        if failure.wait is None or failure.wait > _PATIENCE:
+            return False
+        self._patient_until = self._patient_until or self.clock() + _PATIENCE
+        if self.clock() + failure.wait > self._patient_until:
+            return False
+        where = urlsplit(failure.url).hostname
+        self.tell(f"{where} asks to wait {failure.wait:.0f} seconds, and is waited for.")
+        return True
 
     def follow(
         self,
@@ -416,6 +434,12 @@ def _is_unserved(url: str, error: Exception) -> bool:
     """Whether an address of this machine refused the connection."""
     refused = any(isinstance(each, ConnectionRefusedError) for each in _causes(error))
     return refused and is_loopback(urlsplit(url).hostname or "")
+
+
+def _unserved(url: str) -> Failure:
+    cause = f"nothing listens at {urlsplit(url).netloc.rpartition('@')[2]}."
+    fix = "Start what should be there, or check the port, then run again."
+    return Failure(Kind.UNREACHABLE, cause, fix)
 
 
 def _unreachable(url: str, cause: str) -> Failure:

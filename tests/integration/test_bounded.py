@@ -152,3 +152,39 @@ def test_a_server_that_asks_for_no_wait_is_not_asked_without_pause(asked: str) -
             http.send("GET", f"{server.url}/v2/")
     assert slept[0] == 0
     assert all(pause > 0.5 for pause in slept[1:]), slept
+
+
+class Quota(Server):
+    """Answers 429 a few times, and asks to wait."""
+
+    def __init__(self, seconds: int, times: int) -> None:
+        super().__init__()
+        self.seconds, self.times = seconds, times
+
+    def respond(self, call: Call) -> None:
+        self.times -= 1
+        if self.times < 0:
+            call.answer(200, b"{}")
+        else:
+            call.answer(429, b"{}", [("Retry-After", str(self.seconds))])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "times", "ends"),
+    [(120, 1, True), (120, 2, True), (120, 3, False), (300, 1, True), (301, 1, False)],
+)
+def test_a_quota_is_waited_for_up_to_five_minutes_a_run(
+    seconds: int, times: int, ends: bool
+) -> None:
+    slept: list[float] = []
+    said: list[str] = []
+    http = client()
+    http.clock, http.sleep, http.tell = lambda: 100 + sum(slept), slept.append, said.append
+    with Quota(seconds, times) as server:
+        if ends:
+            assert http.send("GET", f"{server.url}/v2/").status == 200
+        else:
+            with pytest.raises(Failure, match=f"asks to wait {seconds} seconds"):
+                http.send("GET", f"{server.url}/v2/")
+    assert sum(slept) <= 300
+    assert said == [f"127.0.0.1 asks to wait {seconds} seconds, and is waited for."] * len(slept)
