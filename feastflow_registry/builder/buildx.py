@@ -52,7 +52,7 @@ class About:
 class Buildx:
     """One builder. ``environ``: what children see; ``credential``: for ``host`` alone.
 
-    ``spare``: gives a folder for what buildx keeps, where its own cannot be written.
+    ``other_config``: gives a folder for what buildx keeps, where its own cannot be written.
 
     ``variables``: the values of secrets, by the user's names for them. Only a build session gets
     them, under names that replace none of its own.
@@ -65,7 +65,7 @@ class Buildx:
     builder: str
     host: RegistryHost
     credential: Credential | None
-    spare: Callable[[], Path]
+    other_config: Callable[[], Path]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -147,7 +147,7 @@ class Buildx:
     def _session(self, command: Sequence[str], definition: str, log: BuildLog) -> int:
         """Run one session, pass its output on, and return its exit code."""
         secrets = {secret_variable(name): value for name, value in self.variables.items()}
-        environ = {**secrets, **self._seen, **_SESSION}
+        environ = {**secrets, **self._environ, **_SESSION}
         # For some contexts, buildx forwards an agent to a build that asks for none.
         if not any(target.get("ssh") for target in json.loads(definition)["target"].values()):
             environ.pop("SSH_AUTH_SOCK", None)
@@ -197,7 +197,7 @@ class Buildx:
         return About(("docker", "buildx"), answer.stdout.strip(), about.context)
 
     @cached_property
-    def _seen(self) -> Mapping[str, str]:
+    def _environ(self) -> Mapping[str, str]:
         """What children see, with a folder in which buildx may keep its records of builds.
 
         https://docs.docker.com/build/building/variables/#buildx_config
@@ -207,19 +207,19 @@ class Buildx:
         own = Path(self.environ.get("BUILDX_CONFIG") or docker / "buildx")
         if _is_writable(own):
             return self.environ
-        spare = self.spare()
+        other = self.other_config()
         with suppress(OSError):  # The builders that somebody has made, if we may read them.
             for file in filter(Path.is_file, own.glob("**/*")):
-                copy = spare / file.relative_to(own)
+                copy = other / file.relative_to(own)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(file.read_bytes())
-        return {**self.environ, "BUILDX_CONFIG": str(spare)}
+        return {**self.environ, "BUILDX_CONFIG": str(other)}
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 command,
-                env=dict(self._seen),
+                env=dict(self._environ),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from feastflow_registry.builder.engine import Engine
 
 
-_MOST_SKEW = 3600.0
+_MOST_SKEW_SECONDS = 3600.0
 
 
 def _hours(seconds: float) -> str:
@@ -203,7 +203,7 @@ class App:
         Raises an input failure where the servers that were asked so far say another hour.
         """
         skew = self.http.skew
-        if abs(skew) > _MOST_SKEW:
+        if abs(skew) > _MOST_SKEW_SECONDS:
             way = "ahead of" if skew > 0 else "behind"
             raise Failure(
                 Kind.INPUT,
@@ -295,7 +295,7 @@ class App:
             builder=self.settings.builder,
             host=self.settings.registry,
             credential=self.credential if self.publishes else None,
-            spare=lambda: self.workspace.git.folder() / "feastflow-buildx",
+            other_config=lambda: self.workspace.git.folder() / "feastflow-buildx",
             variables=self.inputs.variables,
         )
 
