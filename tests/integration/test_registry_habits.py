@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from support.scenes import COMMANDS, Scene
@@ -25,7 +26,13 @@ HABITS: Mapping[str, Callable[[Scene], Habit]] = {
     "several challenges": lambda _: TwoChallenges(),
     "lists more than tags": lambda scene: ListingMore(scene.place.tags),
 }
+PAGE = Path(__file__).resolve().parents[2] / "docs/registries.md"
 TABLE = [(command, habit) for habit in HABITS for command in COMMANDS]
+
+
+def test_the_page_names_what_is_tried() -> None:
+    _, _, table = PAGE.read_text().partition("| habit | who has it |\n|---|---|\n")
+    assert [row.split(" | ")[0].removeprefix("| ") for row in table.splitlines()] == list(HABITS)
 
 
 @pytest.mark.parametrize(("command", "habit"), one_in(2, TABLE))
