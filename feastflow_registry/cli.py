@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from threading import Event
 from typing import TextIO
@@ -55,6 +56,7 @@ _ROOM = "See that this machine's disk has room, and that the folder is there and
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code is the failure's kind."""
     shield()
+    _open_streams()
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
     _obey_signals(http.stop)
     words = command_line.read(sys.argv[1:] if argv is None else argv, _version)
@@ -68,7 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             erase(name)
             hidden[name] = environ.pop(name)
             del os.environ[name]
-    folder = find_folder(environ, Path.cwd())
+    try:
+        folder = find_folder(environ, Path.cwd())
+    except OSError:
+        print("The current folder is gone. Change to another one, then run again.", file=sys.stderr)
+        return Kind.INPUT
     request = Request(environ, given, folder, token, github_token, hidden)
     stream = sys.stderr if words.json else sys.stdout
     http.secrets.learn([token, github_token])
@@ -82,6 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _open_streams() -> None:
+    """Have something to write to where the caller closed it, or where it takes ASCII alone."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _obey_signals(stop: Event) -> None:

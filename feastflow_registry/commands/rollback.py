@@ -234,14 +234,17 @@ class WayBack:
             tags = set(self.surveyor.registry.tags(service.repository)) if oldest_first else set()
             listed = (each for each in oldest_first if self.surveyor.commit_tags.of(each) in tags)
             after = (self._chooser.published(service.repository, each) for each in listed)
-            return next(filter(None, after), None)
+            # A commit that changed nothing was given the image that the tag holds.
+            others = (each for each in after if each and each.digest != held[service].digest)
+            return next(others, None)
 
         after = [each for each in spread(look, holders) if each]
         if not after or not all(map(self._chooser.is_withdrawn, after)):
             return []
         names = some(sorted({each.commit.short for each in after if each.commit}))
         why = f"it was taken back from {names} already"
-        return [Return(service, chosen, None, why) for service, chosen in held.items()]
+        # Manifests may be left to point at what the tag holds.
+        return [Return(service, chosen, chosen, why) for service, chosen in held.items()]
 
     def _newest(self, held: Mapping[Service, Chosen]) -> Commit:
         """The newest commit that any service holds."""

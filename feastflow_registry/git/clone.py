@@ -88,7 +88,7 @@ class Git:
         remote_main = f"refs/remotes/origin/{main}"
         return Checkout(
             head=head,
-            committed=datetime.fromtimestamp(int(fields[1]), UTC),
+            committed=_moment(fields[1]),
             branch=self._text("symbolic-ref", "--quiet", "--short", "HEAD"),
             remote=self._text("config", "--get", "remote.origin.url"),
             on_remote_main=self._contains(remote_main, head.sha),
@@ -387,7 +387,7 @@ def _object_name(kind: bytes, content: bytes, like: str) -> str:
 
 def _moment(seconds: str) -> datetime:
     """Read unix time; a broken commit's is kept within what a datetime can hold."""
-    return datetime.fromtimestamp(min(max(int(seconds), 0), _LAST_SECOND), UTC)
+    return datetime.fromtimestamp(min(max(int(seconds or 0), 0), _LAST_SECOND), UTC)
 
 
 def _parents(names: Iterable[str]) -> set[str]:

@@ -17,9 +17,11 @@ from urllib.parse import urlencode
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost, Repository, is_loopback
-from feastflow_registry.registry.http import Client, Response, redact, split
+from feastflow_registry.registry.addresses import redact, split
+from feastflow_registry.registry.http import Client, Response
 
-_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_LONGEST_CHALLENGE = 8192
 _CHALLENGE = re.compile(
     rf'(?P<name>{_WORD})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s",]+))'
     rf"|(?P<scheme>{_WORD})"
@@ -40,7 +42,7 @@ def challenges(text: str) -> Mapping[str, Mapping[str, str]]:
     """
     offered: dict[str, dict[str, str]] = {}
     parameters: dict[str, str] = {}
-    for found in _CHALLENGE.finditer(text):
+    for found in _CHALLENGE.finditer(text[:_LONGEST_CHALLENGE]):
         if found["scheme"]:
             parameters = {}
             offered.setdefault(found["scheme"].lower(), parameters)

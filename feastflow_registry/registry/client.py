@@ -30,18 +30,10 @@ from feastflow_registry.model.images import (
 )
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.registry.addresses import redact, same_origin
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
-from feastflow_registry.registry.http import (
-    REDIRECTS,
-    Client,
-    Response,
-    Sink,
-    Stream,
-    address,
-    redact,
-    same_origin,
-)
+from feastflow_registry.registry.http import REDIRECTS, Client, Response, Sink, Stream, address
 from feastflow_registry.registry.visible import Visibility
 
 WRITTEN = frozenset({200, 201, 202, 204})
@@ -198,19 +190,21 @@ class RegistryClient:
         url = self._url(repository, "tags/list?n=1000")
         tags: list[Tag] = []
         doubted = False
+        first = url
         for _ in range(_MOST_PAGES):
             response = self.request("GET", url, {}, repository, limit=_LIST_LIMIT)
             if response.status == 404 and not doubted:
                 doubted = True  # Whoever believes that nothing is there deletes or hides all of it.
                 continue
-            if response.status == 404:
+            if response.status == 404 and url == first:
                 return ()
             if response.status != 200:
                 raise self.unexpected(response, f"the tags of {repository}")
-            if not response.json:
-                raise _misbehaving(f"{redact(response.url)} answered without JSON")
-            names = response.json.get("tags")
-            tags += filter(None, map(_tag, names if isinstance(names, list) else ()))
+            names = response.json.get("tags", "none")
+            if names is not None and not isinstance(names, list):
+                raise _misbehaving(f"{redact(response.url)} answered without a list of tags")
+            tags += filter(None, map(_tag, names or ()))
+            doubted = False
             url = _next_page(response)
             if not url:
                 return tuple(sorted(tags))
@@ -409,7 +403,7 @@ def damaged(repository: Repository, digest: Digest) -> Failure:
 def _tag(name: object) -> Tag | None:
     """Read a tag of a listing; it becomes part of an address, so nothing else is one."""
     try:
-        return Tag.parse(str(name))
+        return Tag.parse(name) if isinstance(name, str) else None
     except Failure:
         return None
 

@@ -20,8 +20,9 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Blob, Manifest, malformed
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository
+from feastflow_registry.registry.addresses import redact
 from feastflow_registry.registry.client import WRITTEN, RegistryClient, damaged, upload_address
-from feastflow_registry.registry.http import REDIRECTS, Response, Stream, redact
+from feastflow_registry.registry.http import REDIRECTS, Response, Stream
 
 _AT_ONCE = 4
 

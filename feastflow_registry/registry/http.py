@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, LocationValueError
@@ -24,7 +24,8 @@ from feastflow_registry.model.images import json_object
 from feastflow_registry.model.references import is_loopback
 from feastflow_registry.model.secrets import Secrets
 from feastflow_registry.model.wording import printable
-from feastflow_registry.registry.session import Session
+from feastflow_registry.registry.addresses import redact, split
+from feastflow_registry.registry.session import Session, ended_after
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -108,16 +109,6 @@ class Transient(Exception):
         self.url, self.cause, self.wait, self.unserved = url, cause, wait, unserved
 
 
-def split(url: str) -> SplitResult:
-    """The parts of an address that a server sent; all of them empty, if it is none."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # A port that is none raises only when it is asked for.
-    except ValueError:
-        return SplitResult("", "", "", "", "")
-    return parts
-
-
 def address(response: Response, name: str) -> str:
     """The whole address that a header names; empty, if it names none."""
     location = response.headers.get(name, "")
@@ -126,29 +117,6 @@ def address(response: Response, name: str) -> str:
     except ValueError:
         return ""
     return target if split(target).hostname else ""
-
-
-def same_origin(base: str, target: str) -> str:
-    """An address on the host of another one; empty if it is elsewhere.
-
-    A registry that does not know what stands before it may name another scheme, and default ports:
-    what is known is kept.
-    """
-    here, there = split(base), split(target)
-    if not there.hostname or there.hostname != here.hostname or "@" in there.netloc:
-        return ""
-    ports = {"http": 80, "https": 443}
-    named = there.port or ports.get(there.scheme)
-    hides_tls = there.scheme != here.scheme and named == ports.get(there.scheme)
-    if named != (here.port or ports.get(here.scheme)) and not hides_tls:
-        return ""
-    return there._replace(scheme=here.scheme, netloc=here.netloc).geturl()
-
-
-def redact(url: str) -> str:
-    """A URL without user, query and fragment, which may hold secrets."""
-    parts = split(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(slots=True)
@@ -336,11 +304,19 @@ class Client:
         passed = 0
         try:
             # As it arrives: whoever waits for a whole piece waits for ever if the bytes only drip.
-            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+            while True:
+                # Any number of reads may bring nothing but framing.
+                left = self.deadline if least_speed else max(expires - self.clock(), 0.1)
+                with ended_after(left, answer.raw.shutdown):
+                    chunk = answer.raw.read1(_CHUNK, decode_content=True)
+                if not chunk:
+                    return
                 passed += len(chunk)
                 if self.clock() > expires + (passed / least_speed if least_speed else 0):
                     raise Transient(url, "did not answer in time")
                 yield chunk
+        except TimeoutError:
+            raise Transient(url, "did not answer in time") from None
         except HTTPError as error:
             # The sink may be sending these pieces on: this is no failure of that request.
             raise Transient(url, _reason(error)) from None

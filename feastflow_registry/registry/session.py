@@ -6,7 +6,8 @@ https://requests.readthedocs.io/en/latest/user/advanced/#transport-adapters
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Event, Timer
 from typing import Any
 
@@ -17,28 +18,38 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool
 
 
+@contextmanager
+def ended_after(seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """Call ``end`` from another thread if the block takes longer; then it raises a timeout.
+
+    A timeout of a socket is one of each read, and a block may consist of any number of them.
+    """
+    late = Event()
+
+    def give_up() -> None:
+        late.set()
+        with suppress(OSError, ValueError, RuntimeError):  # It has ended just then.
+            end()
+
+    timer = Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if late.is_set():
+            raise TimeoutError
+
+
 class _Connection(HTTPConnection):
     """Waits for the head of an answer no longer than for one read, however it drips."""
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # So it is in urllib3.
         """Read the status and the headers. Raises a timeout."""
-        late = Event()
-
-        def give_up() -> None:
-            late.set()
-            if connected := self.sock:
-                with suppress(OSError):
-                    connected.shutdown(socket.SHUT_RDWR)
-
-        timer = Timer(float(self.timeout or 0), give_up)
-        timer.daemon = True
-        timer.start()
-        try:
+        connected = self.sock
+        with ended_after(float(self.timeout or 0), lambda: connected.shutdown(socket.SHUT_RDWR)):
             return super().getresponse()
-        finally:
-            timer.cancel()
-            if late.is_set():
-                raise TimeoutError
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

@@ -135,7 +135,7 @@ class Convergence:
             settled = state.current[step.reference] == digest
             own = state.proven[step.service]
             # What was there already may have been withdrawn before, and brought back on purpose.
-            unsure = settled and digest == own and not step.held
+            unsure = settled and digest == own and not (step.held and step.expect == own)
             good = good_before(step.service) if unsure and not final else None
             is_own = good is not None and self._resolve(step.reference) == own
             if good and is_own and not is_final(tagger.surveyor, step):

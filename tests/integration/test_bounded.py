@@ -6,7 +6,7 @@ import gzip
 import itertools
 import resource
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from support.servers.serving import CHUNK, Call, Server
@@ -188,3 +188,44 @@ def test_a_quota_is_waited_for_up_to_five_minutes_a_run(
                 http.send("GET", f"{server.url}/v2/")
     assert sum(slept) <= 300
     assert said == [f"127.0.0.1 asks to wait {seconds} seconds, and is waited for."] * len(slept)
+
+
+class Framing(Server):
+    """Sends a body that never has a byte in it."""
+
+    def __init__(self, head: dict[str, str], start: bytes, more: bytes) -> None:
+        super().__init__()
+        self.headers, self.first, self.more = head, start, more
+
+    def respond(self, call: Call) -> None:
+        call.wfile.write(call.head(200, self.headers.items()) + self.first)
+        while not self.closing.wait(0.01):
+            call.wfile.write(self.more)
+
+
+CHUNKED = {"Transfer-Encoding": "chunked"}
+EMPTY = gzip.compress(b"")
+
+
+@pytest.mark.parametrize(
+    ("head", "start", "more"),
+    [
+        (CHUNKED, b"", b"0"),
+        (CHUNKED, b"5;x=", b"y"),
+        (CHUNKED, b"0\r\n", b"X: y\r\n"),
+        (CHUNKED, b"0\r\nX: ", b"y"),
+        (CHUNKED | {"Content-Encoding": "gzip"}, b"", b"%x\r\n%b\r\n" % (len(EMPTY), EMPTY)),
+        ({"Content-Encoding": "gzip", "Connection": "close"}, b"", EMPTY),
+        ({"Content-Encoding": "gzip", "Connection": "close"}, b"\x1f\x8b\x08\x10" + bytes(6), b"c"),
+    ],
+    ids=["size", "extension", "trailers", "trailer", "members", "members to the end", "comment"],
+)
+@pytest.mark.parametrize("sink", [None, swallow], ids=["a body", "a layer"])
+def test_a_body_of_nothing_but_framing_is_given_up(
+    head: dict[str, str], start: bytes, more: bytes, sink: Callable[[Iterator[bytes]], None] | None
+) -> None:
+    with Framing(head, start, more) as server:
+        with pytest.raises(Failure) as failure:
+            client(deadline=0.5).send("GET", f"{server.url}/v2/", sink=sink)
+        server.forget()
+    assert failure.value.kind is Kind.UNREACHABLE

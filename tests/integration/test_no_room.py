@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -147,3 +148,33 @@ def test_what_cannot_be_read_along_is_said_where_it_can(
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
     assert f"No space left on device. {ROOM}" in " ".join(done.stderr.split())
+
+
+def _by_a_shell(machine: Machine, line: str, **more: str) -> subprocess.CompletedProcess[str]:
+    program = shlex.join([*PROGRAM, "tags", "--image", "feastflow/app"])
+    return subprocess.run(
+        ["/bin/sh", "-c", line.replace("PROGRAM", program)],
+        env=machine.laptop(FEASTFLOW_REGISTRY=machine.place.host) | more,
+        cwd=machine.project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("line", ["PROGRAM >&-", "PROGRAM 2>&-", "PROGRAM --json 2>&-"])
+def test_a_stream_that_is_closed_is_not_written_to(published: Machine, line: str) -> None:
+    done = _by_a_shell(published, line)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_terminal_of_ascii_is_written_to(published: Machine) -> None:
+    done = _by_a_shell(published, "PROGRAM", LANG="C", LC_ALL="POSIX", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_that_is_gone_is_said_in_one_sentence(published: Machine) -> None:
+    done = _by_a_shell(published, "mkdir gone && cd gone && rmdir ../gone && PROGRAM")
+    assert done.returncode == 2
+    assert done.stderr == "The current folder is gone. Change to another one, then run again.\n"

@@ -330,6 +330,24 @@ def test_a_newer_publish_in_between_is_not_undone() -> None:
     assert world.at(f"withdrawn-{B.short}") == world.own(B)
 
 
+@pytest.mark.parametrize("names", [("shop",), ("shop", "cart")])
+def test_pressed_twice_over_an_image_that_was_carried_forward(names: Sequence[str]) -> None:
+    """A commit that changed nothing holds the very image that the tag was taken back to."""
+    texts = {A: "1", B: "2", C: "2", D: "3"}
+    given = {(at, name): text for at, text in texts.items() for name in names}
+    world = World(names, inputs=given)
+    for at in texts:
+        world.publish(at, reuse="unchanged")
+    assert world.at(f"commit-{C.short}") == world.own(B)
+    carry_out(world, roll_back(world, names))
+    assert {world.at("latest", name) for name in names} == {world.own(B, name) for name in names}
+    steps = roll_back(world, names)
+    assert [step.reason for step in steps if isinstance(step, KeepTag)] == [
+        f"it was taken back from {D.short} already"
+    ] * len(names)
+    assert len(steps) == len(names)
+
+
 class TestManifests:
     NAMES = ("shop", "cart")
 
@@ -364,6 +382,17 @@ class TestManifests:
         done = list(rollback.carry_out(app, plan))
         assert [each.action.value for each in done] == ["kept", "kept", "edited", "edited"]
         assert str(world.own(A, "cart")) in (tmp_path / "cart.yaml").read_text()
+
+    def test_of_a_rollback_that_was_broken_off_are_pointed_by_pressing_again(
+        self, tmp_path: Path
+    ) -> None:
+        world = published(A, B, names=self.NAMES)
+        carry_out(world, roll_back(world, self.NAMES))
+        app = self.prepare(world, tmp_path)
+        done = list(rollback.carry_out(app, rollback.plan(app)))
+        assert [each.action.value for each in done] == ["kept", "kept", "edited", "edited"]
+        for name in self.NAMES:
+            assert str(world.own(A, name)) in (tmp_path / f"{name}.yaml").read_text()
 
     def test_that_cannot_be_written_say_that_the_tags_are_moved(self, tmp_path: Path) -> None:
         world = published(A, B, names=self.NAMES)

@@ -48,6 +48,11 @@ def test_challenges(text: str, offered: Mapping[str, Mapping[str, str]]) -> None
     assert challenges(text) == offered
 
 
+@pytest.mark.parametrize("text", ["a" * 10**6, 'a="' * 10**5, "a= " * 10**5, "\\" * 10**6])
+def test_a_long_header_is_read_in_its_beginning(text: str) -> None:
+    assert all(len(each) <= 8192 for each in challenges(text))
+
+
 @given(st.text())
 def test_any_header_is_read(text: str) -> None:
     challenges(text)

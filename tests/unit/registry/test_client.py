@@ -61,7 +61,7 @@ def test_an_upload_is_cancelled_at_the_registry_alone(location: str, cancelled: 
     assert answers.sent == expected
 
 
-@pytest.mark.parametrize("name", ["..", "../..", "a/b", "", "-x", [], "a b"])
+@pytest.mark.parametrize("name", ["..", "a/b", "", "-x", [], "a b", None, 7, float("nan"), True])
 def test_a_name_that_is_no_tag_becomes_no_part_of_an_address(name: object) -> None:
     class Listing(Answers):
         def send(self, method: str, url: str, **_: Any) -> Response:
@@ -72,7 +72,13 @@ def test_a_name_that_is_no_tag_becomes_no_part_of_an_address(name: object) -> No
     assert client.tags(SHOP) == (Tag("latest"),)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"[]", b"{}", b"<html>", b'{"tags": "x"}', b'{"tags": {}}'),
+        b'{"errors": [{"code": "UNKNOWN"}]}',
+    ],
+)
 def test_a_list_of_tags_that_is_none_is_not_an_empty_one(body: bytes) -> None:
     class Listing(Answers):
         def send(self, method: str, url: str, **_: Any) -> Response:
@@ -80,8 +86,32 @@ def test_a_list_of_tags_that_is_none_is_not_an_empty_one(body: bytes) -> None:
 
     answers = cast("Client", Listing(""))
     client = RegistryClient(answers, Authenticator(answers, HOST, None, [SHOP], False))
-    with fails("answered without JSON", kind=Kind.UNREACHABLE):
+    with fails("answered without a list of tags", kind=Kind.UNREACHABLE):
         client.tags(SHOP)
+
+
+def test_an_empty_repository_has_no_list() -> None:
+    class Empty(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            return Response(200, {}, b'{"name": "shop", "tags": null}', url)
+
+    http = cast("Client", Empty(""))
+    assert RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False)).tags(SHOP) == ()
+
+
+def test_a_page_that_is_missing_takes_nothing_back() -> None:
+    class Pages(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            self.sent.append((method, url))
+            if "last" in url:
+                return Response(404, {}, b"", url)
+            return Response(200, {"link": f'</v2{PAGE}>; rel="next"'}, b'{"tags": ["a"]}', url)
+
+    answers = Pages("")
+    http = cast("Client", answers)
+    with fails("answered 404", kind=Kind.UNREACHABLE):
+        RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False)).tags(SHOP)
+    assert len(answers.sent) == 3
 
 
 MUTABLE = "rules of immutability"

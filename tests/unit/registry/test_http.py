@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feastflow_registry.registry.http import Response, address, redact, retry_after, split
+from feastflow_registry.registry.addresses import redact, split
+from feastflow_registry.registry.http import Response, address, retry_after
 
 WORDS = st.text(alphabet="abcXYZ019-._~%:@$+", min_size=1)
 
