@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 EXPORT := $(UV) export --quiet --locked --no-emit-project --format requirements.txt
 
-.PHONY: help demo test unit soak lint lock bench up down
+.PHONY: help demo test unit soak mutants lint lock bench up down
 .DEFAULT_GOAL := help
 
 help: ## list the recipes
@@ -42,6 +42,9 @@ unit: .venv/installed
 
 soak: .venv/installed up ## run the same proofs at every other place, as each night
 	pytest -n $(WORKERS) --dist loadscope -m soak tests
+
+mutants: $(UV_IF_MISSING) ## change the code line by line, and see the tests fail
+	$(UV) run --quiet --locked --isolated --group mutants mutmut run
 
 lint: .venv/installed ## run only the checkers
 	pytest tests/lint

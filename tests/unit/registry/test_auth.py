@@ -237,3 +237,113 @@ def test_an_identity_token_is_no_password() -> None:
     identity = Credential("", "an-identity-token", is_identity=True)
     with fails("does not accept", kind=Kind.REFUSED):
         touch(client(Server(challenge='Basic realm="reg"'), 1, identity))
+
+
+LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
+
+
+@pytest.mark.parametrize(
+    ("host", "realm", "trusted"),
+    [
+        (HOST, "https://auth.example.com/token", True),
+        (HOST, "https://elsewhere.example/token?x=y", True),
+        (HOST, "http://auth.example.com/token", False),
+        (HOST, "http://localhost:5001/token", False),
+        (HOST, "ftp://auth.example.com/token", False),
+        (HOST, "https://ada@auth.example.com/token", False),
+        (HOST, "https://auth.example.com/token#x", False),
+        (HOST, "https:///token", False),
+        (HOST, "", False),
+        (LOCAL, "http://127.0.0.1:5001/token", True),
+        (LOCAL, "https://auth.example.com/token", True),
+        (LOCAL, "http://auth.example.com/token", False),
+        (LOCAL, "ftp://localhost/token", False),
+        (HUB, "https://auth.docker.io/token", True),
+        (HUB, "https://auth.docker.io.evil.example/token", False),
+        (HUB, "https://evil.example/token", False),
+        (HUB, "http://auth.docker.io/token", False),
+    ],
+)
+def test_a_credential_goes_to_a_realm_that_can_be_trusted(
+    host: RegistryHost, realm: str, trusted: bool
+) -> None:
+    http = Asked()
+    auth = Authenticator(cast("Client", http), host, ADA, [], True)
+    challenge = Response(401, {"www-authenticate": f'Bearer realm="{realm}"'}, b"", "")
+    if trusted:
+        assert auth.answer(challenge, None, "ada/shop0") == "Bearer a-token"
+        [(method, url, headers)] = http.sent
+        assert method == "GET"
+        assert url.startswith(realm + ("&" if "?" in realm else "?"))
+        assert headers == {"Authorization": ADA.basic}
+    else:
+        with fails("is not a trustworthy address", "reached over https", kind=Kind.REFUSED):
+            auth.answer(challenge, None, "ada/shop0")
+        assert http.sent == []
+
+
+@dataclass
+class Asked:
+    """A token server, and what it was asked."""
+
+    status: int = 200
+    body: bytes = b'{"token": "a-token"}'
+    sent: list[tuple[str, str, object]] = field(default_factory=list)
+
+    def send(self, method: str, url: str, **more: Any) -> Response:
+        self.sent.append((method, url, more["headers"]))
+        return Response(self.status, {}, self.body, url)
+
+
+def ask(http: Asked, credential: Credential | None = ADA, parameters: str = "") -> str:
+    """Answer a challenge whose token server is this one."""
+    auth = Authenticator(cast("Client", http), HOST, credential, SHOPS[:3], True)
+    text = f'Bearer realm="{REALM}"{parameters}'
+    return auth.answer(Response(401, {"www-authenticate": text}, b"", ""), None, "ada/shop0")
+
+
+def test_nobody_asks_without_a_credential() -> None:
+    http = Asked()
+    assert ask(http, None) == "Bearer a-token"
+    assert http.sent[0][2] == {}
+
+
+@pytest.mark.parametrize("service", ["", "registry.example.com"])
+def test_the_service_is_named_as_the_challenge_names_it(service: str) -> None:
+    http = Asked()
+    ask(http, parameters=f',service="{service}"' if service else "")
+    query = parse_qs(urlsplit(http.sent[0][1]).query)
+    assert query.get("service", [""]) == [service]
+    assert len(query["scope"]) == 3
+
+
+def test_a_wrong_password_is_tried_once() -> None:
+    http = Asked(401)
+    with fails("does not accept the user name and token", kind=Kind.REFUSED):
+        ask(http)
+    assert len(http.sent) == 1
+
+
+def test_who_has_no_credential_is_told_how_to_give_one() -> None:
+    with fails("reg.example.com does not let anyone in", "docker login", kind=Kind.REFUSED):
+        ask(Asked(403), None)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b'{"token": "x"}'),
+        (200, b"{}"),
+        (200, b'{"token": 7}'),
+        (200, b'{"token": "a\\nb"}'),
+        (200, '{"token": "ä"}'.encode()),
+        (200, b"<html>"),
+    ],
+)
+def test_an_answer_without_a_token_is_told(status: int, body: bytes) -> None:
+    with fails(f"{REALM} answered {status} without a token", "status of", kind=Kind.UNREACHABLE):
+        ask(Asked(status, body))
+
+
+def test_an_access_token_is_one_too() -> None:
+    assert ask(Asked(200, b'{"access_token": "b"}')) == "Bearer b"

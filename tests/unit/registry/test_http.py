@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.failures import fails
 
+from feastflow_registry.model.errors import Kind
 from feastflow_registry.registry.addresses import redact, split
-from feastflow_registry.registry.http import Response, address, retry_after
+from feastflow_registry.registry.http import Client, Response, address, retry_after
 
 WORDS = st.text(alphabet="abcXYZ019-._~%:@$+", min_size=1)
 
@@ -79,3 +83,76 @@ def test_an_address_may_be_written_in_part() -> None:
     answer = Response(307, {"location": "../b?x=1"}, b"", "https://registry.example.com/v2/a/")
     assert address(answer, "location") == "https://registry.example.com/v2/b?x=1"
     assert address(answer, "link") == ""
+
+
+@pytest.mark.parametrize(
+    ("base", "target", "followed"),
+    [
+        ("https://a.example/x", "https://b.example/y", True),
+        ("https://a.example/x", "/y", True),
+        ("https://a.example/x", "http://a.example/y", False),
+        ("https://a.example/x", "http://b.example/y", False),
+        ("https://a.example/x", "ftp://a.example/y", False),
+        ("https://a.example/x", "", False),
+        ("http://localhost/x", "http://localhost/y", True),
+        ("http://localhost/x", "https://b.example/y", True),
+        ("http://localhost/x", "file:///etc/passwd", False),
+    ],
+)
+def test_a_redirect_never_leaves_tls(base: str, target: str, followed: bool) -> None:
+    client = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
+    sent: list[tuple[str, str, object]] = []
+
+    def send(method: str, url: str, **more: object) -> Response:
+        sent.append((method, url, more["headers"]))
+        return Response(200, {}, b"here", url)
+
+    first = Response(307, {"location": target}, b"", base)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "send", lambda _, *words, **more: send(*words, **more))
+        if followed:
+            assert client.follow(first, limit=9, method="HEAD", accept="x").body == b"here"
+            assert sent == [("HEAD", urljoin(base, target), {"Accept": "x"})]
+        else:
+            with fails("redirected to what is no https address", kind=Kind.UNREACHABLE):
+                client.follow(first, limit=9)
+            assert sent == []
+
+
+def test_redirects_end() -> None:
+    client = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
+    around = Response(307, {"location": "/x"}, b"", "https://a.example/x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "send", lambda *_, **__: around)
+        with fails("https://a.example/x redirected without end", kind=Kind.UNREACHABLE):
+            client.follow(around, limit=9)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "tries"),
+    [
+        (500, b'{"message": "401 Unauthorized"}', 1),
+        (500, b'{"code": "UNAUTHORIZED", "status": 401}', 1),
+        (500, b'{"message": "request 401 of 500"}', 6),
+        (500, b"", 6),
+        (503, b'{"message": "401 Unauthorized"}', 6),
+    ],
+)
+def test_a_refusal_behind_a_server_error_is_not_tried_again(
+    status: int, body: bytes, tries: int
+) -> None:
+    asked: list[str] = []
+    client = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
+
+    def exchange(*_: object) -> Response:
+        asked.append("")
+        return Response(status, {}, body, "https://a.example/x")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "_exchange", exchange)
+        if tries == 1:
+            assert client.send("DELETE", "https://a.example/x").status == 500
+        else:
+            with fails(f"answered {status}, 6 times", kind=Kind.UNREACHABLE):
+                client.send("DELETE", "https://a.example/x")
+    assert len(asked) == tries
