@@ -92,8 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _open_streams() -> None:
     """Have something to write to where the caller closed it, or where it takes ASCII alone."""
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  It stays open.
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115  It stays open.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -26,6 +26,7 @@ from feastflow_registry.model.ports import Printed
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LARGEST = 1024 * 1024
 _MOST_FILES = 100
+_DEEPEST = 100
 _MEMORY = 8 * 1024**3
 # A socket's path has 107 bytes at most, and a runner's temporary folder may have more.
 _SHORT = "/tmp"  # noqa: S108  The folder in it has a random name and is ours alone.
@@ -101,9 +102,21 @@ class BakeFile:
         if real in seen or len(seen) > _MOST_FILES:
             return
         seen.add(real)
-        for name, is_compose in _references(real):
+        if path.suffix == ".hcl":
+            return
+        try:
+            with real.open("rb") as file:
+                data = _load(file.read(_LARGEST + 1))
+        except (OSError, ValueError):
+            # What is not understood here may be understood by buildx, and lead out.
+            raise self._refused(path, "is no Compose file of up to 1 MiB and 100 levels") from None
+        for name, is_compose in _references(data):
             target = path.parent / name
-            if not target.resolve().is_relative_to(self.workspace.resolve()):
+            try:
+                lies_within = target.resolve().is_relative_to(self.workspace.resolve())
+            except (OSError, RuntimeError, ValueError):  # A loop of links, or no path at all.
+                lies_within = False
+            if not lies_within:
                 raise self._refused(path, f"reads {name[:80]!r}, which lies outside the repository")
             if is_compose and target.is_file():
                 self._check_references(target, seen)
@@ -140,16 +153,42 @@ class BakeFile:
         return plugin
 
 
-def _references(path: Path) -> Iterator[tuple[str, bool]]:
+class _AnyTag(_PARSER):  # type: ignore[misc]  # Either of the safe loaders.
+    """Reads a value of any tag as a plain one: Compose has tags of its own, such as ``!reset``."""
+
+
+def _construct(loader: Any, _: str, node: Any) -> object:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)
+
+
+_AnyTag.add_multi_constructor("!", _construct)
+
+
+def _load(text: bytes) -> object:
+    """Read a Compose file. Raises a ValueError for what is none, or is more than is read here."""
+    if len(text) > _LARGEST:
+        raise ValueError
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_PARSER):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:  # The loader would crash.
+                raise ValueError
+        return yaml.load(text, Loader=_AnyTag)  # noqa: S506  It makes plain values alone.
+    except (yaml.YAMLError, TypeError, RecursionError) as error:
+        raise ValueError from error
+
+
+def _references(data: object) -> Iterator[tuple[str, bool]]:
     """Yield the files that a Compose file names, and whether each is such a file itself.
 
     https://docs.docker.com/reference/compose-file/include/
     """
-    try:
-        with path.open("rb") as file:
-            data = yaml.load(file.read(_LARGEST), Loader=_PARSER)  # noqa: S506  It is safe.
-    except (yaml.YAMLError, ValueError, RecursionError, OSError):
-        return  # It is no Compose file, or buildx says what is wrong with it.
     data = data if isinstance(data, dict) else {}
     for each in _listed(data.get("include")):
         long = each if isinstance(each, dict) else {"path": each}

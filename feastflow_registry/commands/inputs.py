@@ -124,9 +124,12 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     main = current.default_branch if current else ""
     if options and main and is_literal(main) and "branches" not in {*request.given, *policy}:
         options = options.model_copy(update={"branches": (main,)})
+    unread: tuple[str, ...] = ()
     if current and not credential and not request.token:
-        look = partial(workspace.login, readable.registry, readable.username)
-        credential = problems.collect(look)
+        try:
+            credential = workspace.login(readable.registry, readable.username)
+        except Failure as failure:  # Not every run needs it, and who does is told then.
+            unread = (str(failure),)
     forms = (request.token, *(credential.forms(readable.registry) if credential else ()))
     problems.collect(partial(_refuse_token, texts, forms))
     described = None
@@ -150,7 +153,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         all_services=described.all_services,
         variables=described.variables,
         github_api=github_api(request.environ),
-        warnings=(*((str(withheld),) if withheld else ()), *described.warnings),
+        warnings=(*unread, *((str(withheld),) if withheld else ()), *described.warnings),
         file_secrets=described.file_secrets,
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import re
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -202,10 +201,7 @@ class Git:
         content = self._object(b"commit", name)
         name = content.partition(b"\n")[0].removeprefix(b"tree ").decode()
         for part in PurePosixPath(path).parts:
-            entries = self._object(b"tree", name)
-            size = len(name) // 2
-            found = re.search(rb"\d+ " + re.escape(os.fsencode(part)) + rb"\0", entries)
-            name = entries[found.end() : found.end() + size].hex() if found else ""
+            name = _entries(self._object(b"tree", name), len(name) // 2).get(os.fsencode(part), "")
         return bool(name) and self._object_name(path, name) == name
 
     def _object(self, kind: bytes, name: str) -> bytes:
@@ -376,6 +372,15 @@ class Git:
             return subprocess.CompletedProcess(command, 127, b"", b"")
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, b"", b"")
+
+
+def _entries(tree: bytes, size: int) -> dict[bytes, str]:
+    """What a tree holds: the name of an object by that of a file; ``size``: bytes of the former."""
+    found: dict[bytes, str] = {}
+    while tree:
+        head, _, tree = tree.partition(b"\0")
+        found[head.partition(b" ")[2]], tree = tree[:size].hex(), tree[size:]
+    return found
 
 
 def _object_name(kind: bytes, content: bytes, like: str) -> str:

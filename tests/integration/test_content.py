@@ -134,6 +134,13 @@ def test_a_forged_object_makes_no_file_the_commits(project: Project, git: Git) -
     assert not git.is_committed("deep/feastflow.yml")
 
 
+def test_a_name_that_ends_alike_is_another_file(project: Project, git: Git) -> None:
+    project.commit({"1 feastflow.yml": "evil", "feastflow.yml": "good"})
+    (project.folder / "feastflow.yml").write_text("evil")
+    assert not git.is_committed("feastflow.yml")
+    assert git.is_committed("1 feastflow.yml")
+
+
 @pytest.mark.parametrize("path", ["missing", "deep", "deep/missing", "deep/a/b", "../x"])
 def test_what_head_does_not_have_is_not_committed(project: Project, git: Git, path: str) -> None:
     project.commit({"deep/a": "a"})

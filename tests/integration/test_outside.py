@@ -72,6 +72,8 @@ COMPOSE: Mapping[str, Any] = {
     "extends": {"services": {"a": {"extends": {"file": "../outside", "service": "b"}}}},
     "a service's variables": {"services": {"a": {"env_file": [{"path": "/etc/hostname"}]}}},
     "by a link": {"include": ["link.yaml"]},
+    "by a loop of links": {"include": ["loop.yaml"]},
+    "no path": {"include": ["a\0b"]},
     "what an include includes": {"include": ["nested.yaml"]},
 }
 
@@ -79,9 +81,34 @@ COMPOSE: Mapping[str, Any] = {
 @pytest.mark.parametrize("name", COMPOSE)
 def test_a_compose_file_that_leads_out_is_refused(workspace: Path, name: str) -> None:
     (workspace / "link.yaml").symlink_to("../outside")
+    (workspace / "loop.yaml").symlink_to("loop.yaml")
     (workspace / "nested.yaml").write_text(json.dumps({"include": ["../outside"]}))
     (workspace / "compose.yaml").write_text(json.dumps(COMPOSE[name]))
     with pytest.raises(Failure, match="lies outside the repository"):
+        BakeFile(workspace, {}).print("compose.yaml", "", {})
+
+
+@pytest.mark.parametrize("sign", ["[", "{a: "])
+def test_a_file_that_is_nested_without_end_is_no_crash(workspace: Path, sign: str) -> None:
+    (workspace / "compose.yaml").write_text(sign * 200_000)
+    with pytest.raises(Failure, match="is no Compose file of up to 1 MiB and 100 levels"):
+        BakeFile(workspace, {}).print("compose.yaml", "", {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: !override {}\ninclude: !reset [../outside]\n",
+        "x: !!python/object:a.b {}\ninclude: [../outside]\n",
+        f"x: {'[' * 101}{']' * 101}\ninclude: [../outside]\n",
+        f"# {'x' * 1024 * 1024}\ninclude: [../outside]\n",
+        "a: b: c\ninclude: [../outside]\n",
+    ],
+    ids=["tags of Compose", "other tags", "deep", "large", "no YAML"],
+)
+def test_what_is_not_understood_leads_nowhere(workspace: Path, text: str) -> None:
+    (workspace / "compose.yaml").write_text(text)
+    with pytest.raises(Failure, match=r"outside the repository|is no Compose file"):
         BakeFile(workspace, {}).print("compose.yaml", "", {})
 
 

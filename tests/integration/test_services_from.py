@@ -201,7 +201,7 @@ def test_a_variable_of_the_images_that_is_not_set(program: BakeFile) -> None:
     ("name", "text", "words"),
     [
         ("compose.yaml", "", ["compose.yaml: buildx cannot read it: ", "bake definition"]),
-        ("compose.yaml", "services: [", ["buildx cannot read it"]),
+        ("compose.yaml", "services: [", ["is no Compose file of up to 1 MiB"]),
         ("compose.yaml", "services: {a: {build: .}, a: {build: .}}", ["already defined"]),
         ("compose.yaml", "services: {a: {image: redis}}", ["describes nothing to build"]),
         ("compose.yaml", "services: {a: {build: {bogus: 1}}}", ["'bogus' not allowed"]),

@@ -17,7 +17,7 @@ from feastflow_registry.config.command_line import PREFIX, child_environ, find_f
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git.worktree import check_files, read_file
 from feastflow_registry.model.credentials import Credential
-from feastflow_registry.model.errors import Problem
+from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.history import Checkout
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import Commit, RegistryHost, Tag
@@ -234,6 +234,15 @@ class TestServices:
         (folder / "feastflow.yml").write_text("namespace: /\nservices: {web: }")
         found = load(folder, registry="shop.azurecr.io")
         assert str(found.services[0].repository) == "shop.azurecr.io/web"
+
+    def test_a_credential_that_cannot_be_read_is_said_and_not_missed(self, folder: Path) -> None:
+        class Locked(FakeWorkspace):
+            def login(self, host: RegistryHost, username: str) -> Credential | None:
+                raise Failure(Kind.INPUT, "the helper is not installed.", "Install it.")
+
+        found = load(folder, token="", workspace=Locked(folder), dry_run="true")
+        assert found.credential is None
+        assert found.warnings == ("the helper is not installed. Install it.",)
 
     def test_those_of_the_file_and_its_policy(self, folder: Path) -> None:
         text = "namespace: team\nmilestone: sprint3\nservices: {web: , api: }\n"
