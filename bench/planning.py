@@ -21,7 +21,7 @@ from bench.ours import GITHUB_TOKEN, github
 from feastflow_registry import cli
 from feastflow_registry.commands.inputs import Request
 from feastflow_registry.config.command_line import merge
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 
 MANY = 50
 SECONDS = 0.5

@@ -34,13 +34,13 @@ from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import Command, RunState
 from feastflow_registry.model.secrets import SHORTEST, Secrets
-from feastflow_registry.registry import certificates
-from feastflow_registry.registry.http import Client
 from feastflow_registry.report import markdown, runner
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.report.runner import RunnerLog
 from feastflow_registry.report.terminal import TerminalLog
+from feastflow_registry.transport import certificates
+from feastflow_registry.transport.http import Client
 
 _PR_SET_DUMPABLE = 4
 _OF_THIS_MACHINE = frozenset(

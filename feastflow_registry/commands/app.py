@@ -18,6 +18,7 @@ from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git import worktree
 from feastflow_registry.git.clone import Git
+from feastflow_registry.git.github import GitHubApi, GitHubHistory, GitHubStatuses
 from feastflow_registry.git.layered import LayeredHistory
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -43,10 +44,10 @@ from feastflow_registry.model.services import Service, Where
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.http import Client
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
 from feastflow_registry.tags.survey import Surveyor
+from feastflow_registry.transport.http import Client
 
 if TYPE_CHECKING:
     from feastflow_registry.builder.buildx import Buildx
@@ -354,25 +355,16 @@ class App:
         """GitHub's own word in a runner; by hand, what the git remote says."""
         if not self.run.in_runner:
             return self.workspace.git
-        from feastflow_registry.git.github import GitHubHistory
-
-        return GitHubHistory(
-            api_url=self.inputs.github_api,
-            repository=self.run.repository,
-            token=self.github_token,
-            certificates=self.http.certificates,
-        )
+        return GitHubHistory(self._github)
 
     def statuses(self) -> Statuses:
         """Where GitHub keeps what it is told of commits."""
-        from feastflow_registry.git.github import GitHubStatuses
+        return GitHubStatuses(self._github)
 
-        return GitHubStatuses(
-            api_url=self.inputs.github_api,
-            repository=self.run.repository,
-            token=self.github_token,
-            certificates=self.http.certificates,
-        )
+    @property
+    def _github(self) -> GitHubApi:
+        api, repository = self.inputs.github_api, self.run.repository
+        return GitHubApi(self.http, api, repository, self.github_token)
 
     @cached_property
     def surveyor(self) -> Surveyor:

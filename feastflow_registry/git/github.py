@@ -7,20 +7,19 @@ https://docs.github.com/en/rest/commits/statuses#create-a-commit-status
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
-from threading import Lock
-from typing import Any, NoReturn, Self, TypeVar
-
-import requests
-from github import Auth, Github, GithubException
-from github.Repository import Repository
-from urllib3.exceptions import MaxRetryError, ResponseError
-from urllib3.util import Retry
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Commit
+from feastflow_registry.transport.addresses import redact, same_origin
+from feastflow_registry.transport.http import REDIRECTS, Client
+from feastflow_registry.transport.response import Response, address, next_page
 
 T = TypeVar("T")
 _RELATIONS = {
@@ -29,85 +28,113 @@ _RELATIONS = {
     "behind": Relation.BEHIND,
     "diverged": Relation.DIVERGED,
 }
-_LONGEST_WAIT = 30
+_LARGEST = 32 * 1024 * 1024  # The first page of a comparison holds the changes of 300 files.
+_MOST_PAGES = 100
+_MOST_REDIRECTS = 5
 _DEEPEST_TAG = 5
+_STATUS_SECONDS = 10.0  # A status is not worth a long wait.
+_DAMAGE = (LookupError, TypeError, AttributeError, ValueError, RecursionError, Failure)
+"""What reading an answer of any other shape raises."""
 
 
-class _Patience(Retry):
-    """Tries again, but not where the server asks for a longer wait than a run may take."""
+@dataclass(frozen=True, slots=True)
+class GitHubApi:
+    """Requests about one repository. ``url``: of the API; ``token``: empty for a public one."""
 
-    def increment(self, *args: Any, **kwargs: Any) -> Self:
-        """Count a try. Raises MaxRetryError, as after the last one, if the wait is too long."""
-        response = kwargs.get("response")
-        wait = response.headers.get("Retry-After", "") if response is not None else ""
-        if wait.isdecimal() and int(wait) > _LONGEST_WAIT:
-            raise MaxRetryError(kwargs["_pool"], kwargs.get("url"), ResponseError(wait))
-        return super().increment(*args, **kwargs)
+    http: Client
+    url: str
+    repository: str
+    token: str = field(repr=False)
+
+    def send(
+        self, method: str, path: str, body: bytes | None = None, deadline: float | None = None
+    ) -> Response:
+        """Send one request. ``path`` may be a whole address, of a next page.
+
+        A renamed repository answers with a redirect to its number.
+        https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+        """
+        base = f"{self.url.rstrip('/')}/repos/{self.repository}"
+        url = path if "://" in path else f"{base}/{path}".rstrip("/")
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+        headers |= {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        for _ in range(_MOST_REDIRECTS):
+            try:
+                response = self.http.send(
+                    method, url, headers=headers, body=body, limit=_LARGEST, deadline=deadline
+                )
+            except Failure as failure:
+                (problem,) = failure.problems
+                cause = problem.cause.replace(redact(url), "GitHub's API")
+                raise Failure(failure.kind, cause, problem.fix) from None
+            if response.status not in REDIRECTS:
+                return response
+            url = same_origin(url, address(response, "location"))
+            if not url:
+                raise _misbehaving("redirects to another host")
+        raise _misbehaving("redirects without end")
 
 
-_RETRY = _Patience(
-    total=4,
-    backoff_factor=0.5,
-    backoff_jitter=0.5,
-    status_forcelist=(429, 500, 502, 503, 504),
-    retry_after_max=_LONGEST_WAIT,
-    raise_on_status=False,
-)
-# A status is not worth a long wait; setting it twice does no harm.
-_BRIEF = _RETRY.new(total=2, retry_after_max=5, allowed_methods=None)
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """A page of what one commit has beyond another: the parents by commit, oldest first."""
+
+    relation: Relation
+    parents: dict[str, Sequence[str]]
+    following: str
+
+    @classmethod
+    def read(cls, response: Response) -> _Comparison:
+        """Read an answer. Raises one of ``_DAMAGE``."""
+        relation = _read_relation(response)
+        if relation is not Relation.AHEAD:
+            return cls(relation, {}, "")
+        following = next_page(response)
+        parents = _read_parents(_value(response)["commits"])
+        if not parents and not following:
+            raise ValueError
+        return cls(relation, parents, following)
 
 
+@dataclass(slots=True)
 class GitHubHistory:
-    """The history of one repository. ``token`` may be empty for a public one.
+    """The history of one repository. Several threads may ask."""
 
-    ``certificates``: a file or folder of those that are trusted, if it is not requests' own list.
-    """
-
-    def __init__(
-        self, *, api_url: str, repository: str, token: str, certificates: str = ""
-    ) -> None:
-        self._repository = _reach(api_url, repository, token, certificates, _RETRY)
-        self._is_visible = False
-        self._asking = Lock()
+    api: GitHubApi
+    _is_visible: bool = False
 
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Compare two commits; unknown, if GitHub has forgotten one after a force-push."""
-
-        def ask() -> Relation:
-            compared = self._repository.compare(base.sha, head.sha, comparison_commits_per_page=1)
-            return _RELATIONS[compared.status]
-
-        return self._ask(ask) or Relation.UNKNOWN
+        path = f"compare/{base.sha}...{head.sha}?per_page=1"
+        return self._ask(path, _read_relation) or Relation.UNKNOWN
 
     def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
         """List what a branch has beyond a commit, newest first, by first parents.
 
         Nothing, if GitHub has forgotten one of them; that it cannot compare them is no proof of it.
         """
-
-        def ask() -> list[Commit]:
-            compared = self._repository.compare(commit.sha, branch)
-            try:
-                relation = _RELATIONS[compared.status]
-            except GithubException as error:
-                if error.status == 404 and "common ancestor" in str(error.data):
-                    return []
-                raise
-            if relation is not Relation.AHEAD:
-                return []
-            parents = {each.sha: [one.sha for one in each.parents] for each in compared.commits}
-            return _first_parents(parents) or _no_answer()
-
-        found = self._ask(ask)
-        if found is None and self._has(commit, branch):
-            found = self._ask(ask)
-            if found is None:
+        path = f"compare/{commit.sha}...{quote(branch, safe='')}?per_page=100"
+        page = self._ask(path, _Comparison.read)
+        if page is None and self._has(commit, branch):
+            page = self._ask(path, _Comparison.read)
+            if page is None:
                 raise _unreachable("does not compare commits that it has")
-        return found or []
+        if page is None or page.relation is not Relation.AHEAD:
+            return []
+        parents = page.parents
+        for _ in range(_MOST_PAGES):
+            if not page.following:
+                return _first_parents(parents)
+            page = self._ask(page.following, _Comparison.read)
+            if page is None:
+                raise _unreachable("does not end the comparison that it began")
+            parents = parents | page.parents
+        raise _unreachable("lists newer commits without end")
 
     def _has(self, commit: Commit, branch: str) -> bool:
         """Whether GitHub has a commit and a branch."""
-        is_there = self._ask(lambda: bool(self._repository.get_branch(branch).name))
+        path = f"branches/{quote(branch, safe='')}"
+        is_there = self._ask(path, lambda response: bool(_value(response)["name"]))
         return bool(is_there) and self.resolve(commit.sha) is not None
 
     def ancestors(self, commit: Commit) -> Sequence[Commit]:
@@ -116,13 +143,14 @@ class GitHubHistory:
         https://docs.github.com/en/rest/commits/commits#list-commits
         """
 
-        def ask() -> list[Commit]:
-            listed = self._repository.get_commits(sha=commit.sha).get_page(0)
-            parents = {each.sha: [one.sha for one in each.parents] for each in reversed(listed)}
+        def read(response: Response) -> list[Commit]:
+            parents = _read_parents(reversed(_value(response)))
             first, *before = _first_parents(parents)
-            return before if first == commit else _no_answer()
+            if first != commit:
+                raise ValueError
+            return before
 
-        return self._ask(ask) or []
+        return self._ask(f"commits?sha={commit.sha}&per_page=100", read) or []
 
     def is_shallow(self) -> bool:
         """GitHub has the whole history."""
@@ -130,159 +158,127 @@ class GitHubHistory:
 
     def git_tag(self, name: str) -> Commit | None:
         """Ask for a git tag; an annotated one is peeled to its commit."""
-
-        def ask() -> Commit | None:
-            target = self._repository.get_git_ref(f"tags/{name}").object
-            for _ in range(_DEEPEST_TAG):
-                if target.type != "tag":
-                    return Commit.read(target.sha) or _no_answer()
-                target = self._repository.get_git_tag(target.sha).object
-            return _no_answer()
-
-        return self._ask(ask)
+        path = f"git/ref/tags/{quote(name)}"
+        for _ in range(_DEEPEST_TAG):
+            found = self._ask(path, _read_target)
+            if found is None or found[0] != "tag":
+                return found[1] if found else None
+            path = f"git/tags/{found[1].sha}"
+        raise _unreachable("sends damaged answers")
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit."""
 
-        def ask() -> Commit:
-            commit = Commit.parse(self._repository.get_commit(abbreviation).complete().sha)
-            return commit if commit.sha.startswith(abbreviation) else _no_answer()
+        def read(response: Response) -> Commit:
+            commit = Commit.parse(_value(response)["sha"])
+            if not commit.sha.startswith(abbreviation):
+                raise ValueError
+            return commit
 
-        return self._ask(ask)
+        return self._ask(f"commits/{abbreviation}", read)
 
-    def _ask(self, question: Callable[[], T]) -> T | None:
-        """Ask GitHub, once more if the answer arrives damaged; nothing if it does not exist.
-
-        The client keeps one connection, so one thread asks at a time.
-        """
-        with self._asking:
-            return self._ask_alone(question)
-
-    def _ask_alone(self, question: Callable[[], T]) -> T | None:
-        try:
-            answer = _ask_once(question)
-        except _DamagedError:
-            # urllib3 does not retry what breaks within an answer's body.
+    def _ask(self, path: str, read: Callable[[Response], T]) -> T | None:
+        """Ask GitHub, once more if the answer is damaged; nothing if it does not exist."""
+        for _ in range(2):
+            response = self._get(path)
+            if response.status in (404, 422) and not _is_unrelated(response):
+                if not self._is_visible:
+                    self._check_visible()
+                return None
+            if response.status in (401, 403):
+                raise _refused(response.status)
+            if response.status not in (200, 404):
+                raise _unreachable(f"answered {response.status}")
             try:
-                answer = _ask_once(question)
-            except _DamagedError:
-                raise _unreachable("sends damaged answers") from None
-        if answer is None and not self._is_visible:
-            self._check_visible()
-        return answer
+                return read(response)
+            except _DAMAGE:
+                continue
+        raise _unreachable("sends damaged answers")
+
+    def _get(self, path: str) -> Response:
+        try:
+            return self.api.send("GET", path)
+        except Failure as failure:
+            (problem,) = failure.problems
+            cause = f"{problem.cause.removesuffix('.')}, and the order of commits is not guessed."
+            raise Failure(failure.kind, cause, problem.fix) from None
 
     def _check_visible(self) -> None:
         """Make sure that a 404 does not come from a repository that the token may not read."""
-        if _ask_once(lambda: self._repository.complete().full_name) is None:
-            raise _refused("404")
+        response = self._get("")
+        if response.status != 200:
+            raise _refused(response.status)
         self._is_visible = True
 
 
+@dataclass(frozen=True, slots=True)
 class GitHubStatuses:
     """The statuses of one repository's commits. Several threads may set them at once."""
 
-    def __init__(
-        self, *, api_url: str, repository: str, token: str, certificates: str = ""
-    ) -> None:
-        self._api_url = api_url
-        self._certificates = certificates
-        self._name = repository
-        self._token = token
+    api: GitHubApi
 
     def set(self, commit: Commit, status: Status) -> None:
-        """Set a status to success, in one request. Raises a failure if that does not succeed."""
-        if not self._token:
-            raise _unset("the input github-token is empty")
-        # Each call has its own client, because a client keeps one connection.
-        repository = _reach(self._api_url, self._name, self._token, self._certificates, _BRIEF)
+        """Set a status to success; twice does no harm. Raises a failure if it is not set."""
+        if not self.api.token:
+            raise _unset("the input github-token is empty.")
+        wanted = {
+            "state": "success",
+            "target_url": status.url,
+            "description": status.description,
+            "context": status.context,
+        }
+        body = json.dumps(wanted).encode()
         try:
-            repository.get_commit(commit.sha).create_status(
-                "success", status.url, status.description, status.context
-            )
-        except GithubException as error:
-            raise _unset(f"GitHub answered {error.status}") from None
-        except requests.exceptions.RequestException:
-            raise _unset("GitHub's API could not be reached") from None
-        except Exception:  # noqa: BLE001  An answer of any shape may come, and fail to be read.
-            raise _unset("GitHub's API sends damaged answers") from None
+            response = self.api.send("POST", f"statuses/{commit.sha}", body, _STATUS_SECONDS)
+        except Failure as failure:
+            raise _unset(failure.problems[0].cause) from None
+        if response.status != 201:
+            raise _unset(f"GitHub answered {response.status}.")
 
 
-def _reach(
-    api_url: str, repository: str, token: str, certificates: str, retry: Retry
-) -> Repository:
-    """A repository of PyGithub, without a request."""
-    client = Github(
-        base_url=api_url,
-        auth=Auth.Token(token) if token else None,
-        retry=retry,
-        verify=certificates or True,
-        timeout=10,
-        per_page=100,
-        seconds_between_requests=None,
-        lazy=True,
-    )
-    return client.get_repo(repository)
+def _is_unrelated(response: Response) -> bool:
+    """Whether two commits cannot be compared because their histories never meet."""
+    return "No common ancestor" in response.explanation
 
 
-def _first_parents(parents: dict[str, list[str]]) -> list[Commit]:
-    """Follow first parents from the newest commit, which GitHub lists last, as far as listed."""
+def _value(response: Response) -> Any:
+    """What an answer says, to be read by who expects a shape. Raises one of ``_DAMAGE``."""
+    return json.loads(response.body)
+
+
+def _read_relation(response: Response) -> Relation:
+    if _is_unrelated(response):
+        return Relation.DIVERGED
+    return _RELATIONS[_value(response)["status"]]
+
+
+def _read_parents(commits: Iterable[Any]) -> dict[str, Sequence[str]]:
+    """The parents of each commit, in the order of a listing."""
+    return {
+        Commit.parse(each["sha"]).sha: [Commit.parse(one["sha"]).sha for one in each["parents"]]
+        for each in commits
+    }
+
+
+def _read_target(response: Response) -> tuple[str, Commit]:
+    """What a git reference or an annotated git tag points at: its type, and its name."""
+    target = _value(response)["object"]
+    return target["type"], Commit.parse(target["sha"])
+
+
+def _first_parents(parents: dict[str, Sequence[str]]) -> list[Commit]:
+    """Follow first parents from the newest commit, which is listed last, as far as listed."""
     found: dict[str, Commit] = {}
     current = next(reversed(parents), "")
     while current in parents:
         if current in found:  # No commit is its own ancestor.
-            _no_answer()
+            raise ValueError
         found[current] = Commit.parse(current)
-        current = (parents[current] or [""])[0]
+        current = next(iter(parents[current]), "")
     return list(found.values())
 
 
-class _DamagedError(Exception):
-    """An answer that cannot be read, or says what cannot be."""
-
-
-def _no_answer() -> NoReturn:
-    raise _DamagedError
-
-
-def _ask_once(question: Callable[[], T]) -> T | None:
-    """Ask GitHub; nothing if it does not exist. Any other error is a failure."""
-    try:
-        return question()
-    except GithubException as error:
-        if error.status in (404, 422):
-            return None
-        if _is_limited(error):
-            raise _limited() from None
-        if error.status in (401, 403):
-            raise _refused(str(error.status)) from None
-        raise _unreachable(f"answered {error.status}") from None
-    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.JSONDecodeError):
-        raise _DamagedError from None
-    except requests.exceptions.RequestException:
-        raise _unreachable("could not be reached") from None
-    except Exception:  # noqa: BLE001  An answer of any shape may come, and fail to be read.
-        raise _DamagedError from None
-
-
-def _is_limited(error: GithubException) -> bool:
-    """Whether a refusal is for the number of requests.
-
-    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
-    """
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    spent = headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers
-    return error.status == 429 or (error.status == 403 and spent)
-
-
-def _limited() -> Failure:
-    return Failure(
-        Kind.UNREACHABLE,
-        "GitHub's limit of requests is used up, and the order of commits is not guessed.",
-        "Run again in an hour at most; a github-token of one's own has a limit of its own.",
-    )
-
-
-def _refused(status: str) -> Failure:
+def _refused(status: int) -> Failure:
     return Failure(
         Kind.REFUSED,
         f"GitHub does not let this run read the repository's history ({status}).",
@@ -293,15 +289,16 @@ def _refused(status: str) -> Failure:
 def _unset(cause: str) -> Failure:
     return Failure(
         Kind.REFUSED,
-        f"{cause}.",
+        cause,
         "Give the job `permissions: statuses: write` (and `contents: read`), and keep the input "
         "github-token.",
     )
 
 
 def _unreachable(cause: str) -> Failure:
-    return Failure(
-        Kind.UNREACHABLE,
-        f"GitHub's API {cause}, and the order of commits is not guessed.",
-        "Check GitHub's status, then run again.",
-    )
+    return _misbehaving(f"{cause}, and the order of commits is not guessed")
+
+
+def _misbehaving(cause: str) -> Failure:
+    fix = "Check GitHub's status, then run again."
+    return Failure(Kind.UNREACHABLE, f"GitHub's API {cause}.", fix)

@@ -17,8 +17,9 @@ from urllib.parse import urlencode
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost, Repository, is_loopback
-from feastflow_registry.registry.addresses import redact, split
-from feastflow_registry.registry.http import Client, Response
+from feastflow_registry.transport.addresses import redact, split
+from feastflow_registry.transport.http import Client
+from feastflow_registry.transport.response import Response
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _LONGEST_CHALLENGE = 8192

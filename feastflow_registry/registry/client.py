@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from urllib.parse import urljoin
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import (
@@ -30,11 +29,12 @@ from feastflow_registry.model.images import (
 )
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.registry.addresses import redact, same_origin
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
-from feastflow_registry.registry.http import REDIRECTS, Client, Response, Sink, Stream, address
 from feastflow_registry.registry.visible import Visibility
+from feastflow_registry.transport.addresses import redact, same_origin
+from feastflow_registry.transport.http import REDIRECTS, Client, Sink, Stream
+from feastflow_registry.transport.response import Response, address, misbehaving, next_page
 
 WRITTEN = frozenset({200, 201, 202, 204})
 _MANIFEST_LIMIT = 4 * 1024 * 1024
@@ -190,9 +190,9 @@ class RegistryClient:
         url = self._url(repository, "tags/list?n=1000")
         tags: list[Tag] = []
         doubted = False
-        first = url
+        first, left = url, _LIST_LIMIT
         for _ in range(_MOST_PAGES):
-            response = self.request("GET", url, {}, repository, limit=_LIST_LIMIT)
+            response = self.request("GET", url, {}, repository, limit=left)
             if response.status == 404 and not doubted:
                 doubted = True  # Whoever believes that nothing is there deletes or hides all of it.
                 continue
@@ -202,13 +202,13 @@ class RegistryClient:
                 raise self.unexpected(response, f"the tags of {repository}")
             names = response.json.get("tags", "none")
             if names is not None and not isinstance(names, list):
-                raise _misbehaving(f"{redact(response.url)} answered without a list of tags")
+                raise misbehaving(f"{redact(response.url)} answered without a list of tags")
             tags += filter(None, map(_tag, names or ()))
             doubted = False
-            url = _next_page(response)
+            url, left = next_page(response), left - len(response.body)
             if not url:
                 return tuple(sorted(tags))
-        raise _misbehaving(f"{repository} has pages of tags without end")
+        raise misbehaving(f"{repository} has pages of tags without end")
 
     def check_push(self, repository: Repository) -> None:
         """Begin an upload and cancel it, which is the only proof of the right to push."""
@@ -380,7 +380,7 @@ class RegistryClient:
             need, may = ("read and write", "push to") if write else ("read", "pull from")
             fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
             return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix)
-        return _misbehaving(f"{redact(response.url)} answered {response.status}{reason}")
+        return misbehaving(f"{redact(response.url)} answered {response.status}{reason}")
 
     def _user(self) -> str:
         return repr(self.auth.credential.username) if self.auth.credential else "(none)"
@@ -406,24 +406,3 @@ def _tag(name: object) -> Tag | None:
         return Tag.parse(name) if isinstance(name, str) else None
     except Failure:
         return None
-
-
-def _next_page(response: Response) -> str:
-    """The next page's address, from ``Link: <…>; rel="next"``; empty after the last one.
-
-    It may have another path: Artifactory and Nexus name one of their own.
-    """
-    target, _, relation = response.headers.get("link", "").partition(">")
-    if not target.startswith("<") or "next" not in relation:
-        return ""
-    try:
-        found = same_origin(response.url, urljoin(response.url, target[1:]))
-    except ValueError:
-        found = ""
-    if not found:
-        raise _misbehaving(f"{redact(response.url)} continues at another address")
-    return found
-
-
-def _misbehaving(cause: str) -> Failure:
-    return Failure(Kind.UNREACHABLE, f"{cause}.", "Check the registry's status, then run again.")

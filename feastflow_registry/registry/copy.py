@@ -20,9 +20,10 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Blob, Manifest, malformed
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository
-from feastflow_registry.registry.addresses import redact
 from feastflow_registry.registry.client import WRITTEN, RegistryClient, damaged, upload_address
-from feastflow_registry.registry.http import REDIRECTS, Response, Stream
+from feastflow_registry.transport.addresses import redact
+from feastflow_registry.transport.http import REDIRECTS, Stream
+from feastflow_registry.transport.response import Response
 
 _AT_ONCE = 4
 

@@ -14,7 +14,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.http import Response
+from feastflow_registry.transport.response import Response
 
 _DONE = frozenset({200, 202, 204})
 _UNSUPPORTED = frozenset({400, 405})

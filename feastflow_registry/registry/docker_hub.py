@@ -18,9 +18,10 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted, HubRepository, ListedTag, Verdict
 from feastflow_registry.model.references import Reference, Repository, Tag, is_loopback
-from feastflow_registry.registry.addresses import redact
 from feastflow_registry.registry.docker_hub_json import TagPage, misbehaving, read_hub_repository
-from feastflow_registry.registry.http import Client, Response, server_time
+from feastflow_registry.transport.addresses import redact
+from feastflow_registry.transport.http import Client
+from feastflow_registry.transport.response import Response, server_time
 
 HUB = "https://hub.docker.com"
 DEADLINE = 1800.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from feastflow_registry.model.references import Digest, Reference
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 
 LONGEST = 30.0
 """Seconds after which a write that is not visible is taken for lost."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
+from support.clients import quick_client
 from support.servers.serving import Call, Server
 
 from feastflow_registry.model.credentials import Credential
@@ -16,7 +16,7 @@ from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.copy import ImageCopier
 from feastflow_registry.registry.delete import RegistryDeletion
 from feastflow_registry.registry.docker_hub import HubClient
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 
 NONE = ["http://[::1", "//[", "http://host:99999/x", "https://", "javascript:alert(1)"]
 DIGEST = Digest("sha256:" + "0" * 64)
@@ -35,7 +35,7 @@ class Astray(Server):
 
 
 def http() -> Client:
-    return Client(clock=time.monotonic, wall=time.time, sleep=lambda _: None, jitter=lambda: 0.5)
+    return quick_client()
 
 
 def registry(server: Server) -> tuple[RegistryClient, Repository]:

@@ -6,8 +6,9 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+from support.clients import github_history
 from support.random_histories import ENVIRON
-from support.registries import GITHUB_TOKEN, REPOSITORY
+from support.registries import REPOSITORY
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import GitHubApi
@@ -24,7 +25,7 @@ def git(project: Project) -> Git:
 
 @pytest.fixture
 def history(github: FaultProxy) -> GitHubHistory:
-    return GitHubHistory(api_url=github.url, repository=REPOSITORY, token=GITHUB_TOKEN)
+    return github_history(github.url)
 
 
 class Line:

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
+from support.clients import quick_client
 from support.servers.serving import CHUNK, Call, Server
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 
 MEGABYTE = 1024 * 1024
 BOMB = gzip.compress(bytes(400 * MEGABYTE), 1)
@@ -48,14 +49,7 @@ class EndlessHead(Server):
 
 
 def client(deadline: float = 60.0, timeout: float = 20.0) -> Client:
-    return Client(
-        timeout=(timeout, timeout),
-        clock=time.monotonic,
-        wall=time.time,
-        sleep=lambda _: None,
-        jitter=lambda: 0.5,
-        deadline=deadline,
-    )
+    return quick_client(timeout=(timeout, timeout), deadline=deadline)
 
 
 def flood() -> Iterable[bytes]:

@@ -433,7 +433,7 @@ from pathlib import Path
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.copy import ImageCopier
 from feastflow_registry.model.credentials import Credential
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 from feastflow_registry.model import parallel
 from feastflow_registry.model.references import Digest, RegistryHost, Repository
 from feastflow_registry.registry.client import RegistryClient

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 from conftest import Stack
+from support.clients import quick_client
 from support.docker_hub import fails, tags
 from support.fault_scenes import KINDS
 from support.registries import find_registry
@@ -28,7 +28,6 @@ from feastflow_registry.model.references import Digest, Reference, RegistryHost,
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.delete import RegistryDeletion
-from feastflow_registry.registry.http import Client
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 USERS = {"ada": "s3cret", "bob": "hunter2"}
@@ -92,13 +91,7 @@ def entry(digest: Digest, kind: str = images.MANIFEST, **more: Any) -> dict[str,
 
 
 def shop(registry: Registry, proxy: FaultProxy, name: str, user: str = "") -> Shop:
-    http = Client(
-        clock=time.monotonic,
-        wall=time.time,
-        sleep=lambda _: None,
-        jitter=lambda: 0.5,
-        timeout=(2, 2),
-    )
+    http = quick_client(timeout=(2, 2))
     host = RegistryHost.parse(f"127.0.0.1:{proxy.port}")
     repository = Repository.parse(host, f"team/{name}")
     credential = Credential(user, USERS[user]) if user else None

@@ -17,7 +17,6 @@ from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
 from support.soak import chosen, soak
 
-from feastflow_registry.git import github as github_api
 from integration.conftest import Builder
 
 Prepare = Callable[..., PreparedRun]
@@ -237,9 +236,7 @@ def test_an_exhausted_quota_fails_at_once_and_names_limit_and_window(prepare: Pr
     prepared.check_truth(ran)
 
 
-def test_one_bad_moment_of_github_is_survived(
-    prepare: Prepare, github: FaultProxy, patient: None
-) -> None:
+def test_one_bad_moment_of_github_is_survived(prepare: Prepare, github: FaultProxy) -> None:
     prepared = prepare("moving", "htpasswd", shallow=True)
     for kind in ("503", "reset_after", "stall", "truncate"):
         for ran in prepared.failing(github, [{"match": None, **KINDS[kind]}]):
@@ -247,7 +244,7 @@ def test_one_bad_moment_of_github_is_survived(
 
 
 def test_a_github_that_is_down_ends_in_5_and_nothing_is_guessed(
-    prepare: Prepare, github: FaultProxy, patient: None
+    prepare: Prepare, github: FaultProxy
 ) -> None:
     prepared = prepare("moving", "htpasswd", shallow=True)
     for fault in ENDLESS.values():
@@ -257,19 +254,3 @@ def test_a_github_that_is_down_ends_in_5_and_nothing_is_guessed(
         assert "the order of commits is not guessed" in ran.errors[0]
         prepared.check_truth(ran)
         github.clear()
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """GitHub's client without its waiting, which is a library's and not ours to count."""
-    retry = github_api._RETRY.new(backoff_factor=0, backoff_jitter=0)
-    monkeypatch.setattr(retry.__class__, "sleep", lambda *_: None)
-    monkeypatch.setattr(github_api, "_RETRY", retry)
-    make: Any = vars(github_api)["Github"]
-
-    def give(**options: Any) -> Any:
-        client = make(**options)
-        client.requester.__dict__["_Requester__timeout"] = 1.0
-        return client
-
-    monkeypatch.setattr(github_api, "Github", give)

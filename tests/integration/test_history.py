@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.registries import GITHUB_TOKEN, REPOSITORY
+from support.clients import github_history
 from support.repositories import Project
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
@@ -54,7 +57,7 @@ def git(project: Project) -> Git:
 
 @pytest.fixture
 def history(github: FaultProxy) -> GitHubHistory:
-    return GitHubHistory(api_url=github.url, repository=REPOSITORY, token=GITHUB_TOKEN)
+    return github_history(github.url)
 
 
 def test_a_whole_clone_knows_every_relation(tree: Tree, git: Git) -> None:
@@ -185,13 +188,14 @@ def test_an_answer_that_arrives_damaged_is_asked_for_again(
         {"kind": "truncate"},
         {"kind": "status", "status": 200, "body": b'{"status": "ah'},
     ]
-    for damage in damages:
+    said = ["broke the connection", "sends damaged answers"]
+    for damage, cause in zip(damages, said, strict=True):
         once = github.add(Fault(**damage))
         assert history.relation(one, two) is Relation.AHEAD
         assert once.fired == 1
         github.clear()
         github.add(Fault(times=None, **damage))
-        with pytest.raises(Failure, match="sends damaged answers") as failure:
+        with pytest.raises(Failure, match=f"^GitHub's API {cause}") as failure:
             history.relation(one, two)
         assert failure.value.kind is Kind.UNREACHABLE
         github.clear()
@@ -202,7 +206,7 @@ def test_a_repository_that_may_not_be_seen_is_not_taken_for_an_empty_one(
 ) -> None:
     """GitHub answers 404 for what exists and for what a token may not see alike."""
     api.private = True
-    blind = GitHubHistory(api_url=github.url, repository=REPOSITORY, token="")
+    blind = github_history(github.url, token="")
     for ask in (
         lambda: blind.newer(tree.one, "main"),
         lambda: blind.git_tag("sprint3"),
@@ -257,8 +261,8 @@ def test_an_answer_of_another_shape_is_never_a_no(
 @pytest.mark.parametrize(
     ("status", "headers"),
     [
-        (403, {"X-RateLimit-Remaining": "0"}),
-        (403, {"Retry-After": "60"}),
+        (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 3000)}),
+        (403, {"Retry-After": "301"}),
         (429, {"Retry-After": "86400"}),
         (429, {"X-RateLimit-Remaining": "0", "Retry-After": "3600"}),
     ],
@@ -269,10 +273,72 @@ def test_a_limit_of_requests_is_told_at_once_and_as_what_it_is(
     body = b'{"message": "You have exceeded a secondary rate limit."}'
     fault = Fault("status", status=status, headers=headers, body=body, times=None)
     github.add(fault)
-    with pytest.raises(Failure, match="limit of requests is used up") as failure:
+    cause = (
+        rf"^GitHub's API answered {status}, and asks to wait \d+ seconds, and the order of commits"
+    )
+    with pytest.raises(Failure, match=cause) as failure:
         history.relation(tree.one, tree.four)
     assert failure.value.kind is Kind.UNREACHABLE
     assert fault.fired == 1, "a day is not waited for"
+
+
+def test_a_short_limit_is_waited_for_in_both_forms(tree: Tree, github: FaultProxy) -> None:
+    reset = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 250)}
+    for status, headers in ((403, {"Retry-After": "60"}), (403, reset), (429, reset)):
+        slept: list[float] = []
+        history = github_history(github.url, slept=slept)
+        github.add(Fault("status", status=status, headers=headers))
+        assert history.relation(tree.one, tree.four) is Relation.AHEAD
+        [waited] = slept
+        assert waited == 60 if "Retry-After" in headers else 200 < waited <= 250
+
+
+def test_a_renamed_repository_is_followed_with_the_token(
+    tree: Tree, history: GitHubHistory, github: FaultProxy, api: GitHubApi
+) -> None:
+    """GitHub redirects to the number of a repository that has another name by now."""
+    api.private = True
+    now = {"Location": f"/repos/{api.name}/compare/{tree.one.sha}...{tree.four.sha}"}
+    github.add(Fault("status", status=301, path="/old/", headers=now))
+    history.api = replace(history.api, repository="old/app")
+    assert history.relation(tree.one, tree.four) is Relation.AHEAD
+
+
+@pytest.mark.parametrize("where", ["https://evil.example/repos/1", "//evil.example/x", "http://["])
+def test_a_redirect_to_another_host_gets_no_token(
+    tree: Tree, github: FaultProxy, where: str
+) -> None:
+    fault = github.add(Fault("status", status=307, headers={"Location": where}, times=None))
+    with pytest.raises(Failure, match="redirects to another host"):
+        github_history(github.url).relation(tree.one, tree.four)
+    assert fault.fired == 1
+
+
+def test_a_redirect_to_itself_ends(tree: Tree, github: FaultProxy) -> None:
+    github.add(Fault("status", status=302, headers={"Location": "/"}, times=None))
+    with pytest.raises(Failure, match="redirects without end"):
+        github_history(github.url).relation(tree.one, tree.four)
+
+
+@pytest.mark.parametrize("status", [202, 204, 304, 418])
+def test_a_status_that_is_no_answer_is_unreachable(
+    tree: Tree, history: GitHubHistory, github: FaultProxy, status: int
+) -> None:
+    fault = github.add(Fault("status", status=status, times=None))
+    with pytest.raises(Failure, match=f"answered {status}") as failure:
+        history.newer(tree.one, "main")
+    assert failure.value.kind is Kind.UNREACHABLE
+    assert fault.fired == 1
+
+
+def test_a_listing_without_end_is_unreachable(
+    tree: Tree, history: GitHubHistory, github: FaultProxy
+) -> None:
+    body = json.dumps({"status": "ahead", "commits": []}).encode()
+    again = {"Link": '</repos/feastflow/app/compare/more>; rel="next", </x>; rel="last"'}
+    github.add(Fault("status", status=200, headers=again, body=body, times=None))
+    with pytest.raises(Failure, match="lists newer commits without end"):
+        history.newer(tree.one, "main")
 
 
 def test_that_two_commits_cannot_be_compared_is_no_proof_that_none_is_newer(

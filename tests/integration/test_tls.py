@@ -9,17 +9,15 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import time
 from pathlib import Path
 
 import pytest
+from support.clients import github_history, quick_client
 from support.servers.certificates import Authority
 from support.servers.serving import Call, Server
 
-from feastflow_registry.git.github import GitHubHistory
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.registry import certificates
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport import certificates
 
 NEVER = 1000
 
@@ -65,7 +63,7 @@ def trusting(
 
 def ask(url: str) -> int:
     """Ask a server; the status that it answers."""
-    client = Client(time.monotonic, time.time, sleep=lambda _: None, jitter=lambda: 0.5)
+    client = quick_client()
     client.trust(certificates.find(os.environ))
     return client.send("GET", f"{url}/v2/").status
 
@@ -87,12 +85,8 @@ def test_a_company_s_certificate_is_trusted(authority: Authority) -> None:
 @pytest.mark.usefixtures("trusting")
 def test_github_enterprise_is_trusted_alike(authority: Authority) -> None:
     with Greeter(authority.server()) as server:
-        history = GitHubHistory(
-            api_url=server.url,
-            repository="a/b",
-            token="",
-            certificates=certificates.find(os.environ),
-        )
+        history = github_history(server.url)
+        history.api.http.trust(certificates.find(os.environ))
         with pytest.raises(Failure, match="sends damaged answers"):  # It is no GitHub.
             history.resolve("1234567")
         assert server.requests

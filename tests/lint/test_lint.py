@@ -74,7 +74,7 @@ PLANTED = {
     "config/settings.py": "import time",
     "tags/gate.py": "import os",
     "tags/execute.py": "import docker",
-    "tags/survey.py": "from feastflow_registry.registry import http",
+    "tags/survey.py": "from feastflow_registry.transport import http",
     "git/clone.py": "from feastflow_registry.config import settings",
     "builder/engine.py": "from feastflow_registry.git import clone",
     "report/results.py": "from feastflow_registry.commands import app",
@@ -139,9 +139,9 @@ def _is_os(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "os"
 
 
-def test_the_house_has_twelve_rooms_and_none_is_too_large() -> None:
+def test_the_house_has_thirteen_rooms_and_none_is_too_large() -> None:
     top = [each.name for each in PACKAGE.iterdir() if each.name != "__pycache__"]
-    assert len(top) == 12
+    assert len(top) == 13
     large = [each for each in modules() if len((PACKAGE / each).read_text().splitlines()) > 450]
     assert large == []
 

@@ -22,7 +22,7 @@ from feastflow_registry.model.references import Commit, Digest, RegistryHost, Re
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 from support.memory import FakeRegistry, Store
 from support.servers import images
 from support.servers.registry import Registry as RegistryProcess

@@ -15,7 +15,7 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.registry.docker_hub import DEADLINE, HubClient
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 from support.registries import find_registry
 from support.servers.docker_hub import Account, DockerHub, Scope
 from support.servers.fault_proxy import FaultProxy

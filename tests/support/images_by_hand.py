@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 import random
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,7 @@ from feastflow_registry.model.references import Digest, RegistryHost, Repository
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.registry.copy import ImageCopier
-from feastflow_registry.registry.http import Client
+from support.clients import quick_client
 from support.registries import USER, LocalRegistry
 from support.servers.images import CONFIG, LAYER, MANIFEST
 
@@ -53,14 +52,7 @@ class FilledRegistry:
         self, *repositories: Repository, timeout: float = 300.0, slept: list[float] | None = None
     ) -> RegistryClient:
         """A run's client, for which waiting costs no time."""
-        waits = [] if slept is None else slept
-        http = Client(
-            clock=lambda: time.monotonic() + sum(waits),
-            wall=time.time,
-            sleep=waits.append,
-            jitter=lambda: 0.5,
-            timeout=(timeout, timeout),
-        )
+        http = quick_client(slept, timeout=(timeout, timeout))
         host = RegistryHost.parse(self.place.host)
         credential = Credential(USER, self.place.token)
         return RegistryClient(http, Authenticator(http, host, credential, repositories, True))

@@ -18,7 +18,7 @@ from typing import Any
 from feastflow_registry.cli import run
 from feastflow_registry.commands.inputs import Request
 from feastflow_registry.config.command_line import find_folder, merge
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 from support import warm_program
 from support.registries import GITHUB_TOKEN, REPOSITORY, USER, LocalRegistry
 from support.repositories import Project

@@ -31,9 +31,9 @@ from feastflow_registry.model.references import (
 from feastflow_registry.model.run import Ref, RefKind
 from feastflow_registry.model.run import Run as GitHubRun
 from feastflow_registry.model.services import Service, select
-from feastflow_registry.registry.http import Client
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.fingerprint import Fingerprint
+from feastflow_registry.transport.http import Client
 from support.memory import (
     Call,
     FakeBuilder,

@@ -17,7 +17,7 @@ from feastflow_registry.config import settings
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.plan import Permission
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.registry.http import Client
+from feastflow_registry.transport.http import Client
 
 ELSEWHERE = Repository.parse(RegistryHost("registry.example"), "team/shop")
 

@@ -17,7 +17,7 @@ from feastflow_registry.model.parallel import spread, together
 from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.http import Response
+from feastflow_registry.transport.response import Response
 
 AT_ONCE = parallel.AT_ONCE
 

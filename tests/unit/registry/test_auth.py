@@ -19,7 +19,8 @@ from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.model.secrets import Secrets
 from feastflow_registry.registry.auth import Authenticator, challenges
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.http import Client, Response
+from feastflow_registry.transport.http import Client
+from feastflow_registry.transport.response import Response
 
 HOST = RegistryHost("reg.example.com")
 SHOPS = [Repository(HOST, f"ada/shop{number}") for number in range(20)]

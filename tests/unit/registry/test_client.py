@@ -15,7 +15,8 @@ from feastflow_registry.model.images import IMAGES, INDEXES, Manifest
 from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.http import Client, Response
+from feastflow_registry.transport.http import Client
+from feastflow_registry.transport.response import Response
 
 HOST = RegistryHost("reg.example.com")
 SHOP = Repository(HOST, "ada/shop")

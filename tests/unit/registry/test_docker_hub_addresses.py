@@ -13,7 +13,8 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.registry.docker_hub import HUB, HubClient, check_base
-from feastflow_registry.registry.http import Client, Response, retry_after
+from feastflow_registry.transport.http import Client
+from feastflow_registry.transport.response import Response, retry_after
 
 HOST = RegistryHost.parse("docker.io")
 SHOP = Repository(HOST, "ada/shop")

@@ -11,8 +11,8 @@ from support.memory import digest_of
 from support.runs import SHOP
 
 from feastflow_registry.model.references import Digest, Reference, Tag
-from feastflow_registry.registry.http import Client
 from feastflow_registry.registry.visible import LONGEST, Visibility
+from feastflow_registry.transport.http import Client
 
 LATEST = Reference(SHOP.repository, Tag("latest"))
 OLD, NEW, OTHER, THIRD = (digest_of(name) for name in ("old", "new", "other", "third"))

@@ -8,24 +8,22 @@ https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
 
 from __future__ import annotations
 
-import email.utils
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError, LocationValueError
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.images import json_object
 from feastflow_registry.model.references import is_loopback
 from feastflow_registry.model.secrets import Secrets
-from feastflow_registry.model.wording import printable
-from feastflow_registry.registry.addresses import redact, split
-from feastflow_registry.registry.session import Session, ended_after
+from feastflow_registry.transport.addresses import redact
+from feastflow_registry.transport.response import Response, address, retry_after, server_time
+from feastflow_registry.transport.session import Session, ended_after
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -41,39 +39,6 @@ _INNER_REFUSAL = re.compile(
     rb"(?i)\b401\b\W{0,9}unauthorized|unauthorized\W{0,9}401\b|status\W{1,4}401\b"
 )
 _NO_PROXY = {"http": "", "https": ""}  # Overrides HTTP_PROXY for addresses of this machine.
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer, read whole. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
-
-    @property
-    def json(self) -> Mapping[str, object]:
-        """The body as a JSON object; an empty one if it is anything else."""
-        try:
-            return json_object(self.body)
-        except Failure:
-            return {}
-
-    @property
-    def explanation(self) -> str:
-        """What the server says of a refusal, as `` ("…")``; empty if it says nothing.
-
-        A registry sends a list of ``errors``, Docker Hub a ``message`` or a ``detail``.
-        """
-        data = self.json
-        errors = data.get("errors")
-        first = errors[0] if isinstance(errors, list) and errors else None
-        if isinstance(first, dict):
-            text = f"{first.get('code', '')}: {first.get('message', '')}"
-        else:
-            text = str(data.get("message") or data.get("detail") or "")
-        return f' ("{printable(text, 200)}")' if text else ""
 
 
 Sink = Callable[[Iterator[bytes]], None]
@@ -107,16 +72,6 @@ class Transient(Exception):
     ) -> None:
         super().__init__(cause)
         self.url, self.cause, self.wait, self.unserved = url, cause, wait, unserved
-
-
-def address(response: Response, name: str) -> str:
-    """The whole address that a header names; empty, if it names none."""
-    location = response.headers.get(name, "")
-    try:
-        target = urljoin(response.url, location) if location else ""
-    except ValueError:
-        return ""
-    return target if split(target).hostname else ""
 
 
 @dataclass(slots=True)
@@ -166,17 +121,19 @@ class Client:
         body: bytes | Stream | None = None,
         limit: int = _CHUNK,
         sink: Sink | None = None,
+        deadline: float | None = None,
     ) -> Response:
         """Send one request, again after a transient failure. ``limit``: most bytes of the answer.
 
-        ``sink``: takes the body of a 200, without that limit. A ``Stream`` is sent only once: its
+        ``deadline``: seconds that it is worth at most, whatever the server asks for. ``sink``:
+        takes the body of a 200, without that limit. A ``Stream`` is sent only once: its
         transient failure is raised, so that the request that it is read from begins again. Raises
         an unreachable failure when tries or time run out, and a refused one at once when a quota
         is used up. The caller judges any other status.
         """
         if isinstance(body, Stream) and body.begun:
             raise Transient(url, "asked for a new token")
-        expires = self.clock() + self.deadline
+        expires = self.clock() + (self.deadline if deadline is None else deadline)
 
         def exchange() -> Response:
             return self._exchange(method, url, headers or {}, body, limit, sink, expires)
@@ -194,12 +151,15 @@ class Client:
                 expires = self.clock() + self.deadline
             pause = self._pause(attempt, failure)
             due = self.clock() + pause
-            if attempt == _MOST_TRIES - 1 or (due >= expires and not self._is_patient(failure)):
+            hopeless = due >= expires and (deadline is not None or not self._is_patient(failure))
+            if attempt == _MOST_TRIES - 1 or hopeless:
                 break
             expires = max(expires, due + self.deadline * (due >= expires))
             self.sleep(pause)
+        times = f", {attempt + 1} times" if attempt else ""
         asked = f", and asks to wait {failure.wait:.0f} seconds" if failure.wait else ""
-        raise _unreachable(failure.url, f"{failure.cause}, {attempt + 1} times{asked}")
+        fix = "Run again after that: what is done stays done." if failure.wait else ""
+        raise _unreachable(failure.url, f"{failure.cause}{times}{asked}", fix)
 
     def _pause(self, attempt: int, failure: Transient) -> float:
         """Seconds before the next try: those that the server asks for, or more each time."""
@@ -250,7 +210,8 @@ class Client:
         except requests.exceptions.RequestException as error:
             _refuse_for_good(url, error)
             raise Transient(url, _reason(error), unserved=_is_unserved(url, error)) from None
-        if response.status in _TRANSIENT and not _is_refusal(response):
+        transient = response.status in _TRANSIENT and not _is_refusal(response)
+        if transient or _is_limited(response):
             _refuse_exhausted(response)
             wait = retry_after(response.headers, self.wall())
             raise Transient(url, f"answered {response.status}", wait)
@@ -322,35 +283,21 @@ class Client:
             raise Transient(url, _reason(error)) from None
 
 
-def server_time(headers: Mapping[str, str], now: float) -> float:
-    """Unix time by the server's clock, which its other times go by; ``now`` if it sends none."""
-    try:
-        return email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return now
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait: ``Retry-After`` in seconds or as a date, or Docker Hub's unix time."""
-    now = server_time(headers, now)
-    stamp = headers.get("x-retry-after", "")
-    if stamp.isascii() and stamp.isdigit():
-        return max(0.0, int(stamp[:12]) - now)
-    text = headers.get("retry-after", "")
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
 def _is_refusal(response: Response) -> bool:
     """Whether a server failed because another one behind it refused: trying again is no use.
 
     https://github.com/docker/hub-feedback/issues/2398
     """
     return response.status == 500 and _INNER_REFUSAL.search(response.body) is not None
+
+
+def _is_limited(response: Response) -> bool:
+    """Whether a refusal is for the number of requests: GitHub's may be a 403.
+
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    """
+    spent = response.headers.get("x-ratelimit-remaining") == "0"
+    return response.status == 403 and (spent or "retry-after" in response.headers)
 
 
 def _refuse_exhausted(response: Response) -> None:
@@ -418,9 +365,6 @@ def _unserved(url: str) -> Failure:
     return Failure(Kind.UNREACHABLE, cause, fix)
 
 
-def _unreachable(url: str, cause: str) -> Failure:
-    return Failure(
-        Kind.UNREACHABLE,
-        f"{redact(url)} {cause}.",
-        "Check the registry's status and the network, then run again: what is done stays done.",
-    )
+def _unreachable(url: str, cause: str, fix: str = "") -> Failure:
+    usual = "Check the server's status and the network, then run again: what is done stays done."
+    return Failure(Kind.UNREACHABLE, f"{redact(url)} {cause}.", fix or usual)

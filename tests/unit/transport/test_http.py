@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from support.failures import fails
 
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.registry.addresses import redact, split
-from feastflow_registry.registry.http import Client, Response, address, retry_after
+from feastflow_registry.transport.addresses import redact, split
+from feastflow_registry.transport.http import Client
+from feastflow_registry.transport.response import Response, address, retry_after
 
 WORDS = st.text(alphabet="abcXYZ019-._~%:@$+", min_size=1)
 

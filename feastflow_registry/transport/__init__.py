@@ -1,0 +1,1 @@
+"""Requests that survive a bad moment, and answers that are bounded: what every API is asked by."""
