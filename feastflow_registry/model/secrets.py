@@ -22,6 +22,8 @@ SHORTEST = 8
 HIDDEN = "***"
 CUT = "…"
 """What ends a text that was shortened."""
+_WIDTHS = (60, 64, 76)
+"""Characters of a line, as xxd, openssl and base64 break what they encode."""
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|\\[u/]|&#|[0-9A-Fa-f]{2}[: ][0-9A-Fa-f]{2}[: ]")
 _TELLING = 3
 _BEGINNING = 12
@@ -43,7 +45,7 @@ class Secrets:
             if lines <= self._forms.keys():
                 return
             # Made anew: another thread may be looking through the old ones.
-            known = set(self._forms).union(*map(forms, lines))
+            known = set(self._forms).union(*(_wrapped(f) for line in lines for f in forms(line)))
             self._forms = {each: _kept(each) for each in sorted(known, key=len, reverse=True)}
 
     def learn_header(self, value: str) -> None:
@@ -114,6 +116,14 @@ def forms(secret: str) -> Iterator[str]:
             encoded = base64.b64encode(b"\0" * offset + text).decode()
             inner = encoded[-(-offset * 4 // 3) : (offset + len(text)) * 4 // 3 - 1]
             yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+def _wrapped(form: str) -> Iterator[str]:
+    """A form, and the lines that tools break it into."""
+    yield form
+    for width in _WIDTHS:
+        lines = (form[start : start + width] for start in range(0, len(form), width))
+        yield from (line for line in lines if len(line) >= SHORTEST)
 
 
 def _decoded(line: str) -> str:

@@ -58,6 +58,19 @@ def test_hides_what_is_left_of_one_that_was_cut_anywhere(size: int) -> None:
     assert secrets(token).hide(f"a tag {token[:size]!r}") == f"a tag '{HIDDEN}'"
 
 
+@pytest.mark.parametrize("encode", [base64.b64encode, lambda data: data.hex().encode()])
+@pytest.mark.parametrize("width", [60, 64, 76])
+def test_hides_each_line_of_what_a_tool_broke_into_lines(
+    encode: Callable[[bytes], bytes], width: int
+) -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9." + "0123456789abcdefghijklmnop" * 9
+    text = encode(token.encode()).decode()
+    lines = [text[start : start + width] for start in range(0, len(text), width)]
+    shown = secrets(token).hide("\n".join(lines)).splitlines()
+    assert shown[:-1] == [HIDDEN] * (len(lines) - 1)
+    assert len(shown[-1]) < SHORTEST + len(HIDDEN)
+
+
 def test_learns_line_by_line_and_leaves_short_lines_alone() -> None:
     known = secrets("-----BEGIN-----\n}\nfirst-line-of-it\r\nsecond-line-of-it\n")
     assert known.hide("} first-line-of-it second-line-of-it") == f"}} {HIDDEN} {HIDDEN}"
