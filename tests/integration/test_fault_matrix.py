@@ -7,7 +7,7 @@ one that does not is finished by running it again.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -39,13 +39,13 @@ BELIEVED = {"404", "another digest"}
 """What `tags` shows if a registry says it time and again: it writes nothing."""
 
 
-def check(scene: Scene, kind: str, times: int | None) -> None:
+def check(scene: Scene, kind: str, times: int | None, others: Sequence[str] = ()) -> None:
     facts = KINDS[kind]
     if scene.command == "tags" and kind in BELIEVED and (times != 1 or kind != "404"):
         pytest.skip("nothing else tells, and nothing is written")
     scene.reset()
     whole = scene.state(scene.run().ended())
-    for nth, ran in scene.failing(facts, times):
+    for nth, ran in scene.failing(facts, times, [KINDS[each] for each in others]):
         assert "Traceback" not in ran.log, (nth, ran.shown)
         if ran.code == 0:
             assert scene.state(ran) == whole, (nth, ran.shown)
@@ -80,6 +80,19 @@ def test_one_bad_answer(scenes: Callable[[str], Scene], command: str, kind: str)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_two_in_a_row(scenes: Callable[[str], Scene], command: str, kind: str) -> None:
     check(scenes(command), kind, 2)
+
+
+@soak
+@pytest.mark.parametrize("start", range(3))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_two_that_differ(
+    scenes: Callable[[str], Scene], command: str, kind: str, start: int
+) -> None:
+    """One after the other; at each request another second one, of which `start` is the first."""
+    believed = BELIEVED if command == "tags" else set[str]()
+    others = [each for each in KINDS if each != kind and each not in believed]
+    check(scenes(command), kind, 1, others[start:] + others[:start])
 
 
 @soak

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,12 +100,24 @@ class Scene:
         listed = LISTED.findall(ran.shown) if self.command == "tags" else []
         return self.place.tags(), manifest, listed
 
-    def failing(self, facts: Mapping[str, Any], times: int | None) -> Iterator[tuple[int, Ran]]:
-        """Fail each request in turn, once or from then on; ends when a run makes no more."""
+    def failing(
+        self,
+        facts: Mapping[str, Any],
+        times: int | None,
+        others: Sequence[Mapping[str, Any]] = (),
+    ) -> Iterator[tuple[int, Ran]]:
+        """Fail each request in turn, once or from then on; ends when a run makes no more.
+
+        `others`: what befalls the request after it, each by turns.
+        """
         for nth in itertools.count(1):
             self.reset()
             rule = self.place.proxy.add(Fault(match=is_ours, nth=nth, times=times, **facts))
-            ran = self.run(timeout=0.5 if rule.kind == "stall" else 300.0)
+            stalls = rule.kind == "stall"
+            if others:
+                other = Fault(match=is_ours, nth=nth + 1, **others[nth % len(others)])
+                stalls |= self.place.proxy.add(other).kind == "stall"
+            ran = self.run(timeout=0.5 if stalls else 300.0)
             self.place.proxy.clear()
             if not rule.fired:
                 assert nth > 2, "the run asked nothing"
