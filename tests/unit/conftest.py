@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from typing import NoReturn
@@ -11,12 +12,16 @@ import pytest
 
 from feastflow_registry.model import parallel
 
-# A busy machine fails no test, and none leaves files behind.
+# A busy machine fails no test, and none leaves files behind. mutmut runs a test time and again.
 hypothesis.settings.register_profile(
     "unit",
     deadline=None,
     database=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    max_examples=20 if "MUTANT_UNDER_TEST" in os.environ else 100,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.differing_executors,
+    ],
 )
 hypothesis.settings.load_profile("unit")
 
