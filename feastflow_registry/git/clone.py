@@ -10,7 +10,7 @@ import os
 import posixpath
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -305,6 +305,11 @@ class Git:
         fields = self._remote("ls-remote", "origin", ref, f"{ref}^{{}}").split()
         listed = dict(zip(fields[1::2], fields[::2], strict=False))
         return Commit.read(listed.get(f"{ref}^{{}}") or listed.get(ref))
+
+    def git_tag_names(self) -> Collection[str]:
+        """Ask the remote for the names of all git tags."""
+        refs = self._remote("ls-remote", "--tags", "--refs", "origin").split()[1::2]
+        return [ref.removeprefix("refs/tags/") for ref in refs]
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit that this clone knows."""

@@ -8,7 +8,7 @@ https://docs.github.com/en/rest/commits/statuses#create-a-commit-status
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -165,6 +165,25 @@ class GitHubHistory:
                 return found[1] if found else None
             path = f"git/tags/{found[1].sha}"
         raise _unreachable("sends damaged answers")
+
+    def git_tag_names(self) -> Collection[str]:
+        """Ask for the names of all git tags.
+
+        https://docs.github.com/en/rest/git/refs#list-matching-references
+        """
+
+        def read(response: Response) -> tuple[list[str], str]:
+            names = [each["ref"].removeprefix("refs/tags/") for each in _value(response)]
+            return names, next_page(response)
+
+        found: list[str] = []
+        path = "git/matching-refs/tags/?per_page=100"
+        for _ in range(_MOST_PAGES):
+            names, path = self._ask(path, read) or ([], "")
+            found += names
+            if not path:
+                return found
+        raise _unreachable("lists git tags without end")
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit."""

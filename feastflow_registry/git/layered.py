@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
 
@@ -67,6 +67,10 @@ class LayeredHistory:
     def git_tag(self, name: str) -> Commit | None:
         """Name the commit of a git tag."""
         return self.remote.git_tag(name)
+
+    def git_tag_names(self) -> Collection[str]:
+        """Name all git tags."""
+        return self.remote.git_tag_names()
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit."""

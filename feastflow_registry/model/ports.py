@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -181,6 +181,9 @@ class History(Protocol):
 
     def git_tag(self, name: str) -> Commit | None:
         """The commit of a git tag on the remote."""
+
+    def git_tag_names(self) -> Collection[str]:
+        """The names of all git tags on the remote."""
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """The one commit whose name begins so."""

@@ -141,6 +141,20 @@ def test_a_git_tag_is_peeled(
 
 
 @pytest.mark.parametrize("who", ["git", "github"])
+def test_the_names_of_all_git_tags(
+    project: Project, git: Git, history: GitHubHistory, who: str
+) -> None:
+    source = git if who == "git" else history
+    assert list(source.git_tag_names()) == []
+    names = sorted(["release/2.0", "v1.2.3+b5", *(f"v{number}" for number in range(120))])
+    for name in names:
+        project.git("tag", name)
+    project.git("tag", "-a", "-m", "annotated", "v-last")
+    project.git("push", "--quiet", "--tags", "origin")
+    assert sorted(source.git_tag_names()) == sorted([*names, "v-last"])
+
+
+@pytest.mark.parametrize("who", ["git", "github"])
 def test_an_abbreviation_is_completed(
     tree: Tree, git: Git, history: GitHubHistory, who: str
 ) -> None:

@@ -424,6 +424,10 @@ class FakeHistory:
         self.asked.append(("git_tag", name))
         return self.git_tags.get(name)
 
+    def git_tag_names(self) -> list[str]:
+        self.asked.append(("git_tag_names",))
+        return list(self.git_tags)
+
     def resolve(self, abbreviation: str) -> Commit | None:
         self.asked.append(("resolve", abbreviation))
         found = [each for each in self.parents if each.sha.startswith(abbreviation)]

@@ -250,8 +250,9 @@ class GitHubApi(Server):
         return query.shapes.ref(f"refs/{name}", *found)
 
     def _matching_refs(self, query: Query, prefix: str) -> list[Json]:
-        refs = sorted(self.repository.refs().items())
-        return [query.shapes.ref(n, *found) for n, found in refs if n.startswith(f"refs/{prefix}")]
+        refs = self.repository.refs()
+        names = query.page([each for each in sorted(refs) if each.startswith(f"refs/{prefix}")])
+        return [query.shapes.ref(each, *refs[each]) for each in names]
 
     def _tag(self, query: Query, sha: str) -> Json:
         found = self.repository.tag(sha)
