@@ -17,7 +17,6 @@ from feastflow_registry.model.plan import (
     Action,
     BuildImage,
     CarryImage,
-    KeepTag,
     MoveTag,
     Outcome,
     Plan,
@@ -181,12 +180,6 @@ class Execution:
             for step in self.plan.of(service):
                 if isinstance(step, MoveTag):
                     done.append(self._move_tag(step))
-                elif isinstance(step, KeepTag):
-                    done.append(
-                        Outcome(
-                            service, Action.KEPT, step.reference, step.current, 0, 0, step.reason
-                        )
-                    )
         except Failure as failure:
             return done, failure
         return done, None
