@@ -52,7 +52,7 @@ class Return:
     """Where one service goes. ``held``: what the tag holds now; ``good``: what it is to hold.
 
     ``why``: why there is nothing that it could go to; ``is_back``: whether this is no step forward;
-    ``since``: what is newer than what the tag holds, and published, if the tag follows a branch.
+    ``since``: what is newer, and published already, if the tag follows a branch.
     """
 
     service: Service
@@ -198,7 +198,7 @@ class WayBack:
             raise Failure.join(failures)
         # What is in between was passed over by whoever named the commit, published or not.
         return [
-            self._return(service, held[service], each, since=held[service])
+            self._return(service, held[service], each, base=held[service])
             for service, each in good.items()
         ]
 
@@ -219,7 +219,7 @@ class WayBack:
             if any(each and each.digest != held[service].digest for service, each in good.items()):
                 nearest = spread(partial(self._nearest, before[place:], good), held)
                 return [
-                    self._return(service, held[service], chosen, since=chosen)
+                    self._return(service, held[service], chosen, base=chosen)
                     for service, chosen in zip(held, nearest, strict=True)
                 ]
         others = held.keys() - set(affected)
@@ -310,7 +310,7 @@ class WayBack:
         return good or next(filter(None, later), None)
 
     def _return(
-        self, service: Service, held: Chosen, good: Chosen | None, *, since: Chosen | None
+        self, service: Service, held: Chosen, good: Chosen | None, *, base: Chosen | None
     ) -> Return:
         if good is None:
             return Return(service, held, None, "nothing older is published")
@@ -320,11 +320,11 @@ class WayBack:
             or good.commit is None
             or self.surveyor.history.relation(held.commit, good.commit) is not Relation.AHEAD
         )
-        base = since.commit if since else None
-        return Return(service, held, good, is_back=is_back, since=self._since(held, base))
+        since = self._since(held, base.commit if base else None)
+        return Return(service, held, good, is_back=is_back, since=since)
 
     def _since(self, held: Chosen, base: Commit | None) -> Since:
-        """What is published already of the commits that come after another."""
+        """What is published already of the commits that come after one."""
         if not self.follows or base is None:
             return Since()
         newer = list(self.surveyor.history.newer(base, self.branch))

@@ -321,7 +321,7 @@ class Plan:
 
     @property
     def moves(self) -> tuple[MoveTag, ...]:
-        """The tags that have to be moved."""
+        """The tags that have to be moved, or kept as long as nobody else moves them."""
         return tuple(step for step in self.steps if isinstance(step, MoveTag))
 
     @property

@@ -9,7 +9,7 @@ Of two runs, the one that writes a tag later sees what the other published befor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
@@ -33,7 +33,6 @@ from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.move import Tagger, Transfer, unverified
-from feastflow_registry.tags.survey import Surveyor
 
 _ROUNDS = 5
 
@@ -133,16 +132,16 @@ class Convergence:
         newer = {branch: tagger.newer(branch) for branch in {branch for _, branch in moved}}
         pairs = {(step.service, branch) for step, branch in moved}
         newest = {pair: tagger.newest(pair[0], newer[pair[1]]) for pair in pairs}
-        before = cache(self._before)
+        find_withdrawn = cache(self._find_withdrawn)
         for step, branch in moved:
             final = self._final_image(step)
             commit, digest = final or newest[step.service, branch]
-            given, own = state.current[step.reference], state.proven[step.service]
-            # A newer commit takes our image over at once, and is not withdrawn: that was asked.
-            unsure = digest == own or given not in (own, digest)
-            if unsure and not final and (step.reference, given) in state.given:
-                withdrawn, good = before(step.service, given) or (None, None)
-                taken = tagger.take_back(step, withdrawn, good) if withdrawn else None
+            given = state.current[step.reference]
+            is_given = (step.reference, given) in state.given
+            withdrawn = find_withdrawn(step.service, given) if is_given and not final else None
+            if withdrawn:
+                good = tagger.surveyor.good_before(step.service.repository, withdrawn)
+                taken = tagger.take_back(step, withdrawn, good)
                 if taken:
                     yield taken
                     continue
@@ -154,15 +153,13 @@ class Convergence:
             else:
                 yield tagger.advance(step, commit, digest, tagger.newer_note(commit))
 
-    def _before(self, service: Service, given: Digest) -> tuple[Commit, Digest | None] | None:
-        """Whose image a tag was given, if it was withdrawn meanwhile, and the good one before."""
+    def _find_withdrawn(self, service: Service, digest: Digest) -> Commit | None:
+        """The commit of an image, if a rollback has marked it as bad."""
         surveyor, repository = self.tagger.surveyor, service.repository
-        image = surveyor.registry.inspect(repository, given)
-        is_own = given == self.tagger.state.proven[service]
+        image = surveyor.registry.inspect(repository, digest)
+        is_own = digest == self.tagger.state.proven[service]
         commit = self.plan.commit if is_own else image.revision
-        if commit is None or not surveyor.is_withdrawn(repository, commit, image):
-            return None
-        return commit, surveyor.good_before(repository, commit)
+        return commit if surveyor.is_withdrawn(repository, commit, image) else None
 
     def _final_image(self, step: MoveTag) -> tuple[Commit, Digest] | None:
         """Whose a milestone is, if it became final while this run moved it."""

@@ -168,21 +168,20 @@ FOLLOWERS: dict[str, tuple[Callable[[], World], Start]] = {
 
 
 @pytest.mark.parametrize("last", chosen([1, 0]))
+@pytest.mark.parametrize("stops", chosen(["before its write", "anywhere"]))
 @pytest.mark.parametrize("follower", FOLLOWERS)
-def test_what_a_run_moves_on_to_is_rolled_back(follower: str, last: int) -> None:
+def test_what_a_run_moves_on_to_is_rolled_back(follower: str, stops: str, last: int) -> None:
     """One stops, a newer commit is published, one goes on and stops while that is rolled back."""
     before, start = FOLLOWERS[follower]
-    alone = start(before())
-    alone.go()
-    length = len(alone.registry.calls)
-    for stop in range(length + 1):
-        for more in range(ENOUGH):
-            for back in range(ENOUGH):
-                on = before()
-                runs = [start(on), on.run(C), on.start("rollback")]
-                order = [0] * stop + [1] * ENOUGH + [0] * more + [2] * back + [2 * last] * ENOUGH
-                check_turns(on, runs, order)
-                if len(runs[2].registry.calls) < back:
-                    break
-            if len(runs[0].registry.calls) < stop + more:
+    alone = start(before()).go()
+    positions = [alone.number_of("set_tag", "shop:latest")]
+    if stops == "anywhere":
+        positions = list(range(len(alone.registry.calls) + 1))
+    for stop, more in itertools.product(positions, range(ENOUGH // 2)):
+        for back in range(ENOUGH):
+            on = before()
+            runs = [start(on), on.run(C), on.start("rollback")]
+            order = [0] * stop + [1] * ENOUGH + [0] * more + [2] * back + [2 * last] * ENOUGH
+            check_turns(on, runs, order)
+            if len(runs[2].registry.calls) < back:
                 break
