@@ -275,7 +275,7 @@ class TestATagThatFollowsMain:
             world.publish(each, latest="never")
         world.put(world.store.images[SHOP.repository, world.own(A)], inputs["tag"])  # type: ignore[index]
         with fails(f"Promote {B.short}", kind=Kind.CONFLICT):
-            world.start("promote", to=A.sha, **inputs).go()
+            world.start("promote", D, to=A.sha, **inputs).go()
 
     def test_and_refused_where_it_was_withdrawn_since(self, world: World) -> None:
         world.put(world.store.images[SHOP.repository, world.own(B)], f"withdrawn-{B.short}")  # type: ignore[index]

@@ -188,7 +188,7 @@ def test_a_newer_commit_that_is_withdrawn_before_it_is_written_is_given_back(com
     if command != "publish":
         world.publish(B, latest="never" if command == "promote" else "forward")
     given = {"to": B.sha, "tag": "latest"} if command == "promote" else {}
-    run = world.run(B) if command == "publish" else world.start(command, **given)
+    run = world.run(B) if command == "publish" else world.start(command, D, **given)
     writes = itertools.count(1)
 
     def meanwhile(call: Call) -> None:

@@ -51,7 +51,7 @@ def test_what_was_left_to_a_newer_commit_is_taken_over_when_that_is_rolled_back(
     assert next(build).action == "built"
     assert run.plan
     assert all(step.keep for step in run.plan.moves)
-    world.start("rollback", tag=tag, **FOLLOWING).go()
+    world.start("rollback", D, tag=tag, **FOLLOWING).go()
     assert world.commit_at(tag) == A
     list(build)
     assert {each for each in SHARED if world.commit_at(each) == B} == {tag}
