@@ -340,6 +340,33 @@ def test_what_is_withdrawn_meanwhile_is_given_back(world: World) -> None:
     assert done.outcomes[-1].note == f"{B.short} was withdrawn by a rollback"
 
 
+def test_what_is_withdrawn_and_moved_by_somebody_else_meanwhile_is_left(world: World) -> None:
+    carry_out(world, promote(world, A.short, "production"))
+    steps = promote(world, B.short, "production")
+
+    def meanwhile() -> None:
+        world.put(image(B), f"withdrawn-{B.short}")
+        world.put(image(C), "production")
+
+    carry_out(world, steps, before=at_call(3, meanwhile))
+    assert world.commit_at("production") == C
+
+
+def test_what_somebody_else_brings_back_on_purpose_right_after_the_write_is_left() -> None:
+    world = World()
+    for each in (A, B):
+        world.publish(each, latest="never")
+    run = world.start("promote", to=B.sha, tag="latest")
+
+    def bring_back(call: Call) -> None:
+        if call.method == "set_tag":
+            world.put(image(C), "latest", f"commit-{C.short}", f"withdrawn-{C.short}")
+
+    run.registry.after = bring_back
+    run.go()
+    assert world.commit_at("latest") == C
+
+
 def test_what_is_withdrawn_meanwhile_and_held_nothing_before_is_a_conflict(world: World) -> None:
     steps = promote(world, B.short, "production")
     mark = f"withdrawn-{B.short}"
