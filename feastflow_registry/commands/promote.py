@@ -163,20 +163,21 @@ def _decide(promotion: Promotion) -> Step:
     service, chosen, facts = promotion.service, promotion.chosen, promotion.facts
     tag, rule, commit = promotion.tag, promotion.rule, promotion.commit
     held = facts.current.digest if facts.current else None
-    if held == chosen.digest:
-        return KeepTag(service, tag, held, rules.THERE)
     if rule is Rule.COMMIT:
+        if held == chosen.digest:
+            return KeepTag(service, tag, held, rules.THERE)
         if held:
             why = f"holds another image, {held.short}, and is written once"
             raise _refused(promotion.reference, why)
         return MoveTag(service, tag, rule, None)
-    if chosen.commit is None and rule is not Rule.FORCE and held:
+    if chosen.commit is None and rule is not Rule.FORCE and held not in (None, chosen.digest):
         why = f"is there, and nothing tells which commit {chosen} is of"
         raise _refused(promotion.reference, why)
     decision = rules.decide(
         rule, facts, digest=chosen.digest, reference=promotion.reference, commit=commit
     )
-    if decision.move and promotion.newer:
+    is_there = decision.reason == rules.THERE
+    if (decision.move or is_there) and promotion.newer:
         newer = promotion.newer.short
         raise Failure(
             Kind.CONFLICT,
@@ -188,6 +189,8 @@ def _decide(promotion: Promotion) -> Step:
     if decision.move:
         since = Since(commit if promotion.follows else None, withdrawn=facts.withdrawn)
         return MoveTag(service, tag, rule, held, since=since)
+    if is_there:
+        return KeepTag(service, tag, held, decision.reason)
     if facts.withdrawn:
         raise Failure(
             Kind.CONFLICT,

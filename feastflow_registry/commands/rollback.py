@@ -52,7 +52,7 @@ class Return:
     """Where one service goes. ``held``: what the tag holds now; ``good``: what it is to hold.
 
     ``why``: why there is nothing that it could go to; ``is_back``: whether this is no step forward;
-    ``since``: what is newer than what the tag holds, and published, if the tag follows a branch.
+    ``since``: what is newer, and published already, if the tag follows a branch.
     """
 
     service: Service
@@ -196,7 +196,11 @@ class WayBack:
             raise Failure.of(Kind.INPUT, [Problem(cause, fix) for cause in causes])
         if failures:
             raise Failure.join(failures)
-        return [self._return(service, held[service], each) for service, each in good.items()]
+        # What is in between was passed over by whoever named the commit, published or not.
+        return [
+            self._return(service, held[service], each, base=held[service])
+            for service, each in good.items()
+        ]
 
     def _choose(self, wanted: Selector, service: Service) -> Chosen:
         return self._chooser.choose(service.repository, wanted)
@@ -215,7 +219,7 @@ class WayBack:
             if any(each and each.digest != held[service].digest for service, each in good.items()):
                 nearest = spread(partial(self._nearest, before[place:], good), held)
                 return [
-                    self._return(service, held[service], chosen)
+                    self._return(service, held[service], chosen, base=chosen)
                     for service, chosen in zip(held, nearest, strict=True)
                 ]
         others = held.keys() - set(affected)
@@ -305,7 +309,9 @@ class WayBack:
         later = (self._good(commit, service) for commit in others)
         return good or next(filter(None, later), None)
 
-    def _return(self, service: Service, held: Chosen, good: Chosen | None) -> Return:
+    def _return(
+        self, service: Service, held: Chosen, good: Chosen | None, *, base: Chosen | None
+    ) -> Return:
         if good is None:
             return Return(service, held, None, "nothing older is published")
         is_back = (
@@ -314,16 +320,18 @@ class WayBack:
             or good.commit is None
             or self.surveyor.history.relation(held.commit, good.commit) is not Relation.AHEAD
         )
-        return Return(service, held, good, is_back=is_back, since=self._since(service, held))
+        since = self._since(held, base.commit if base else None)
+        return Return(service, held, good, is_back=is_back, since=since)
 
-    def _since(self, service: Service, held: Chosen) -> Since:
-        """What is published already of the commits that come after what a tag holds."""
-        if not self.follows or held.commit is None:
+    def _since(self, held: Chosen, base: Commit | None) -> Since:
+        """What is published already of the commits that come after one."""
+        if not self.follows or base is None:
             return Since()
-        newer = list(self.surveyor.history.newer(held.commit, self.branch))
-        tags = set(self.surveyor.registry.tags(service.repository)) if newer else set()
-        known = frozenset(each for each in newer if self.surveyor.commit_tags.of(each) in tags)
-        return Since(held.commit, known)
+        newer = list(self.surveyor.history.newer(base, self.branch))
+        others = [each for each in newer if each != held.commit]
+        tags = self._list(held.repository) if others else frozenset()
+        known = (c for c in newer if c == held.commit or self.surveyor.commit_tags.of(c) in tags)
+        return Since(base, frozenset(known))
 
     def _nowhere(
         self,

@@ -205,12 +205,12 @@ class Since:
 class MoveTag(_Tagged):
     """Point a tag at the service's image, replacing ``expect`` and nothing else.
 
-    ``held``: the image is there already, so that only what became newer is looked for.
+    ``keep``: why the tag stays as it is, as long as it holds ``expect``.
     """
 
     rule: Rule
     expect: Digest | None
-    held: bool = False
+    keep: str = ""
     since: Since = field(default_factory=Since)
 
 
@@ -321,7 +321,7 @@ class Plan:
 
     @property
     def moves(self) -> tuple[MoveTag, ...]:
-        """The tags that have to be moved."""
+        """The tags that have to be moved, or kept as long as nobody else moves them."""
         return tuple(step for step in self.steps if isinstance(step, MoveTag))
 
     @property
@@ -371,6 +371,7 @@ class RunState:
     ``attempted``: the tags that were written, whether or not the answer arrived;
     ``proven``: the image of each service, which is on the registry;
     ``current``: what each shared tag held when this run looked last;
+    ``given``: tags, each with an image that this run wrote;
     ``declined``: tags, each with an image that it was decided not to get;
     ``stopped``: whether the run was interrupted, after which no write begins.
     """
@@ -378,5 +379,6 @@ class RunState:
     attempted: set[Reference] = field(default_factory=set)
     proven: dict[Service, Digest] = field(default_factory=dict)
     current: dict[Reference, Digest] = field(default_factory=dict)
+    given: set[tuple[Reference, Digest]] = field(default_factory=set)
     declined: set[tuple[Reference, Digest]] = field(default_factory=set)
     stopped: bool = False

@@ -165,7 +165,7 @@ def standing(
 def _written(step: Step) -> Reference | None:
     """What a step writes; nothing, where it only looks."""
     match step:
-        case MoveTag(held=True):
+        case MoveTag() if step.keep:
             return None
         case CarryImage() | PushImage() | WithdrawImage() | MoveTag():
             return step.reference

@@ -21,7 +21,6 @@ from feastflow_registry.model.plan import (
     Step,
     WithdrawImage,
 )
-from feastflow_registry.tags.rules import THERE
 
 _NAMES: Mapping[type[Step], str] = {
     BuildImage: "build",
@@ -72,8 +71,8 @@ def _tagging(step: Step) -> tuple[str, str, str]:
     """A step in three parts: steps that differ in the second alone make one line."""
     repository = step.service.repository
     match step:
-        case MoveTag(held=True):
-            return f"keep   {repository}:", step.reference.identifier, f": {THERE}"
+        case MoveTag() if step.keep:
+            return f"keep   {repository}:", step.reference.identifier, f": {step.keep}"
         case MoveTag():
             was = f" (from {step.expect.short})" if step.expect else " (new)"
             return f"tag    {repository}:", step.reference.identifier, was
@@ -119,8 +118,8 @@ def _step(step: Step) -> Mapping[str, object]:
                 {"since": str(step.image.revision or "")} if isinstance(step, CarryImage) else {}
             )
             return {**said, "tag": tag, "digest": digest, **since}
-        case MoveTag(held=True):
-            return {**said, "step": "keep", "tag": step.reference.identifier, "reason": THERE}
+        case MoveTag() if step.keep:
+            return {**said, "step": "keep", "tag": step.reference.identifier, "reason": step.keep}
         case MoveTag():
             replaces = str(step.expect) if step.expect else None
             tag = step.reference.identifier

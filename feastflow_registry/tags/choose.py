@@ -64,8 +64,6 @@ class Chooser:
 
     def is_withdrawn(self, chosen: Chosen) -> bool:
         """Whether a rollback has marked an image as bad."""
-        if chosen.commit is None:
-            return False
         return self.surveyor.is_withdrawn(chosen.repository, chosen.commit, chosen.image)
 
     def _by_commit(self, repository: Repository, digits: str) -> Chosen:

@@ -9,7 +9,7 @@ Of two runs, the one that writes a tag later sees what the other published befor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
@@ -33,7 +33,6 @@ from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.move import Tagger, Transfer, unverified
-from feastflow_registry.tags.survey import Surveyor
 
 _ROUNDS = 5
 
@@ -66,7 +65,7 @@ class Convergence:
 
     def _adopt_commit_tags(self) -> Iterator[Outcome]:
         """Take over a commit tag that another run of this commit wrote at the same time."""
-        moving = {step.service for step in self.plan.moves if not step.held}
+        moving = {step.service for step in self.plan.moves if not step.keep}
         due = [
             step
             for step in self.plan.images
@@ -97,7 +96,7 @@ class Convergence:
         No write can be made to spare a commit tag that appeared meanwhile.
         """
         state, registry = self.tagger.state, self.tagger.surveyor.registry
-        planned = {step.reference for step in self.plan.moves}
+        planned = {step.reference for step in self._considered()}
         written: tuple[PushImage | CarryImage, ...] = (*self.plan.pushes, *self.plan.carries)
         for own in written:
             repository, digest = own.service.repository, state.proven[own.service]
@@ -120,29 +119,33 @@ class Convergence:
                     self.repointed[reference] = step
                     yield self.tagger.set(step, digest, current, "one digest for one commit")
 
+    def _considered(self) -> list[MoveTag]:
+        """The tags that were not just left as the plan saw them."""
+        return [step for step in self.plan.moves if step.reference in self.tagger.state.current]
+
     def _follow(self) -> Iterator[Outcome]:
         """Move advancing tags on to the newest published commit of their branch."""
         tagger, state = self.tagger, self.tagger.state
-        moved = [(step, tagger.branch) for step in self.plan.moves if step.rule in rules.ADVANCING]
+        considered = self._considered()
+        moved = [(step, tagger.branch) for step in considered if step.rule in rules.ADVANCING]
         moved += [(step, self.main) for step in self.repointed.values()]
         newer = {branch: tagger.newer(branch) for branch in {branch for _, branch in moved}}
         pairs = {(step.service, branch) for step, branch in moved}
         newest = {pair: tagger.newest(pair[0], newer[pair[1]]) for pair in pairs}
-        good_before = cache(self._good_before)
+        find_withdrawn = cache(self._find_withdrawn)
         for step, branch in moved:
             final = self._final_image(step)
             commit, digest = final or newest[step.service, branch]
-            settled = state.current[step.reference] == digest
-            own = state.proven[step.service]
-            # What was there already may have been withdrawn before, and brought back on purpose.
-            unsure = settled and digest == own and not (step.held and step.expect == own)
-            good = good_before(step.service) if unsure and not final else None
-            is_own = good is not None and self._resolve(step.reference) == own
-            if good and is_own and not is_final(tagger.surveyor, step):
-                note = f"{self.plan.commit.short} was withdrawn by a rollback"
-                yield tagger.set(replace(step, rule=Rule.FORCE), good, own, note)
-                continue
-            if settled or (step.reference, digest) in state.declined:
+            given = state.current[step.reference]
+            is_given = (step.reference, given) in state.given
+            withdrawn = find_withdrawn(step.service, given) if is_given and not final else None
+            if withdrawn:
+                good = tagger.surveyor.good_before(step.service.repository, withdrawn)
+                taken = tagger.take_back(step, withdrawn, good)
+                if taken:
+                    yield taken
+                    continue
+            if given == digest or (step.reference, digest) in state.declined:
                 continue
             if final:
                 forced = replace(step, rule=Rule.FORCE)
@@ -150,12 +153,13 @@ class Convergence:
             else:
                 yield tagger.advance(step, commit, digest, tagger.newer_note(commit))
 
-    def _good_before(self, service: Service) -> Digest | None:
-        """The image that a service goes back to, if a rollback has withdrawn ours meanwhile."""
-        if not self.tagger.is_withdrawn(service):
-            return None
-        found = self.tagger.surveyor.good_before(service.repository, self.plan.commit)
-        return found[1] if found else None
+    def _find_withdrawn(self, service: Service, digest: Digest) -> Commit | None:
+        """The commit of an image, if a rollback has marked it as bad."""
+        surveyor, repository = self.tagger.surveyor, service.repository
+        image = surveyor.registry.inspect(repository, digest)
+        is_own = digest == self.tagger.state.proven[service]
+        commit = self.plan.commit if is_own else image.revision
+        return commit if surveyor.is_withdrawn(repository, commit, image) else None
 
     def _final_image(self, step: MoveTag) -> tuple[Commit, Digest] | None:
         """Whose a milestone is, if it became final while this run moved it."""
@@ -167,21 +171,15 @@ class Convergence:
         return (commit, digest) if commit and digest else None
 
 
-def is_final(surveyor: Surveyor, step: MoveTag) -> bool:
-    """Whether a tag became final: then it stays, even with an image that was withdrawn."""
-    marker = Reference(step.service.repository, frozen_marker(step.tag))
-    if step.tag == LATEST:
-        return False
-    named = surveyor.history.git_tag(step.tag.value)
-    return named is not None or surveyor.registry.resolve(marker) is not None
-
-
 @dataclass(frozen=True, slots=True)
 class _Meanwhile:
-    """What has happened since the plan: what is ``newer`` than a commit, and what is withdrawn."""
+    """What has happened since the plan.
+
+    ``newer``: what is newer than a commit; ``withdrawn``: images that are, with their commits.
+    """
 
     newer: Mapping[Commit, Sequence[Commit]]
-    withdrawn: Collection[tuple[Repository, Published]]
+    withdrawn: Mapping[tuple[Repository, Published], Commit | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,50 +229,49 @@ class Transferred:
                 return
         raise unverified("The tags were moved by other runs time and again.")
 
-    def _look(self, written: Sequence[MoveTag]) -> _Meanwhile:
+    def _look(self, steps: Sequence[MoveTag]) -> _Meanwhile:
         """Ask what several tags have in common, once."""
-        bases = {step.since.commit for step in written if step.since.commit}
+        bases = {step.since.commit for step in steps if step.since.commit}
         newer = {each: tuple(self.transfer.history.newer(each, self.main)) for each in bases}
-        images = {self._image(step.service) for step in written if not step.since.withdrawn}
+        images = {image for step in steps if (image := self._given(step))}
         withdrawn = zip(images, spread(self._is_withdrawn, images), strict=True)
-        return _Meanwhile(newer, {image for image, marked in withdrawn if marked})
+        marked = {image: image[1].revision for image, is_marked in withdrawn if is_marked}
+        return _Meanwhile(newer, marked)
 
-    def _image(self, service: Service) -> tuple[Repository, Published]:
-        """The image that a service's tags get, in the repository that it is taken from."""
-        steps = self.transfer.plan.of(service)
-        source = next(step for step in steps if isinstance(step, ReuseImage))
-        return source.reference.repository, source.image
+    def _given(self, step: MoveTag) -> tuple[Repository, Published] | None:
+        """What this run gave a tag, in the repository where it would be marked.
+
+        Nothing, if it was withdrawn already when it was chosen.
+        """
+        given = self.transfer.state.current[step.reference]
+        if (step.reference, given) not in self.transfer.state.given:
+            return None
+        source = next(each for each in self.transfer.plan.reuses if each.service == step.service)
+        if given == source.image.digest:
+            return None if step.since.withdrawn else (source.reference.repository, source.image)
+        repository = step.service.repository
+        return repository, self.transfer.surveyor(repository).registry.inspect(repository, given)
 
     def _is_withdrawn(self, source: tuple[Repository, Published]) -> bool:
         repository, image = source
-        if image.revision is None:  # No mark names what nobody knows the commit of.
-            return False
         return self.transfer.surveyor(repository).is_withdrawn(repository, image.revision, image)
 
     def _settle(self, meanwhile: _Meanwhile, step: MoveTag) -> list[Outcome]:
         """Move one tag on, or back, if what happened meanwhile asks for it."""
-        tagger = self.transfer.tagger(step.service)
-        written = self.transfer.state.current[step.reference]
-        state = self.transfer.state
+        tagger, state = self.transfer.tagger(step.service), self.transfer.state
+        given = self._given(step)
+        withdrawn = meanwhile.withdrawn.get(given) if given else None
+        taken = withdrawn and tagger.take_back(step, withdrawn, self._before(step, withdrawn))
+        if taken:
+            return [taken]
         newer = self._newer(step, meanwhile)
-        if newer:
-            commit, digest = newer
-            rule = Rule.FORWARD if step.tag == LATEST else Rule.MILESTONE
-            if digest == written or (step.reference, digest) in state.declined:
-                return []
-            note = f"commit {commit.short} is newer"
-            return [tagger.advance(replace(step, rule=rule), commit, digest, note)]
-        before = None
-        if self._image(step.service) in meanwhile.withdrawn:
-            before = self._before(step, tagger.commit, written)
-        if before is None or before[0] == written:
+        current = state.current[step.reference]
+        if newer is None or newer[1] == current or (step.reference, newer[1]) in state.declined:
             return []
-        digest, note = before
-        current = tagger.surveyor.registry.resolve(step.reference)
-        # Somebody else's by now, who looks again as we do; or final, which is nobody's.
-        if current != written or is_final(tagger.surveyor, step):
-            return []
-        return [tagger.set(replace(step, rule=Rule.FORCE), digest, current, note)]
+        commit, digest = newer
+        rule = Rule.FORWARD if step.tag == LATEST else Rule.MILESTONE
+        note = f"commit {commit.short} is newer"
+        return [tagger.advance(replace(step, rule=rule), commit, digest, note)]
 
     def _newer(self, step: MoveTag, meanwhile: _Meanwhile) -> tuple[Commit, Digest] | None:
         """The newest commit that was published meanwhile, with its image."""
@@ -285,19 +282,19 @@ class Transferred:
         unknown = [each for each in meanwhile.newer[since.commit] if each not in since.known]
         return surveyor.newest(step.service.repository, since.commit, unknown)
 
-    def _before(self, step: MoveTag, commit: Commit, written: Digest) -> tuple[Digest, str] | None:
+    def _before(self, step: MoveTag, withdrawn: Commit) -> Digest | None:
         """What a tag holds instead of an image that a rollback has withdrawn meanwhile."""
-        repository, image = self._image(step.service)
-        if step.since.withdrawn or written != image.digest:
-            return None
-        why = f"{commit.short} was withdrawn by a rollback"
-        if self.transfer.plan.command is Command.ROLLBACK:
-            good = self.transfer.surveyor(repository).good_before(repository, commit)
-            return (good[1], why) if good else None
+        repository = step.service.repository
+        is_rollback = self.transfer.plan.command is Command.ROLLBACK
+        if is_rollback or step.since.commit:
+            good = self.transfer.surveyor(repository).good_before(repository, withdrawn)
+            if good or is_rollback:
+                return good
         if step.expect is None:
             raise Failure(
                 Kind.CONFLICT,
-                f"{why} while {step.reference} was given its image.",
+                f"{withdrawn.short} was withdrawn by a rollback while {step.reference} was given "
+                "its image.",
                 "Promote another commit to that tag, or delete it.",
             )
-        return step.expect, why
+        return step.expect

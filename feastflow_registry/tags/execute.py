@@ -17,8 +17,6 @@ from feastflow_registry.model.plan import (
     Action,
     BuildImage,
     CarryImage,
-    KeepTag,
-    MoveTag,
     Outcome,
     Plan,
     PushImage,
@@ -177,22 +175,12 @@ class Execution:
     def _move_tags(self, service: Service) -> tuple[list[Outcome], Failure | None]:
         """Move one service's shared tags in their order, up to the first that fails."""
         done: list[Outcome] = []
+        # A snapshot that no build or upload has aged needs no second look.
+        writes = self.plan.pushes or self.plan.carries
         try:
-            for step in self.plan.of(service):
-                if isinstance(step, MoveTag):
-                    done.append(self._move_tag(step))
-                elif isinstance(step, KeepTag):
-                    done.append(
-                        Outcome(
-                            service, Action.KEPT, step.reference, step.current, 0, 0, step.reason
-                        )
-                    )
+            for step in (each for each in self.plan.moves if each.service == service):
+                current = self._registry.resolve(step.reference) if writes else step.expect
+                done.append(self.tagger.move(step, current))
         except Failure as failure:
             return done, failure
         return done, None
-
-    def _move_tag(self, step: MoveTag) -> Outcome:
-        # A snapshot that no build or upload has aged needs no second look.
-        writes = self.plan.pushes or self.plan.carries
-        current = self._registry.resolve(step.reference) if writes else step.expect
-        return self.tagger.move(step, current)

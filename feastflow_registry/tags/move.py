@@ -29,6 +29,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.ports import Copier, History
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.survey import Surveyor
 
@@ -76,6 +77,8 @@ class Tagger:
         commit, digest = self.commit, self.state.proven[step.service]
         if current not in (step.expect, digest):
             return self.advance(step, commit, digest, "")
+        if step.keep not in ("", rules.THERE) and current == step.expect:
+            return Outcome(step.service, Action.KEPT, step.reference, current, note=step.keep)
         if current not in (None, digest) and self._may_be_carried(step, current):
             if step.rule in rules.ADVANCING and self.branch:
                 commit, digest = self.newest(step.service, self.newer(self.branch))
@@ -131,6 +134,7 @@ class Tagger:
             return Outcome(step.service, Action.KEPT, step.reference, digest, note=rules.THERE)
         for _ in range(_WRITES):
             self.write(step.reference, digest)
+            self.state.given.add((step.reference, digest))
             read = self._read_back(step.reference, digest)
             if read != current:
                 break
@@ -182,11 +186,24 @@ class Tagger:
         found = self.surveyor.newest(service.repository, self.commit, newer)
         return found or (self.commit, self.state.proven[service])
 
-    def is_withdrawn(self, service: Service) -> bool:
-        """Whether a rollback has marked our image as bad."""
-        repository = service.repository
-        image = self.surveyor.registry.inspect(repository, self.state.proven[service])
-        return self.surveyor.is_withdrawn(repository, self.commit, image)
+    def take_back(self, step: MoveTag, commit: Commit, good: Digest | None) -> Outcome | None:
+        """Give a tag a good image, if it still holds what it was given: a withdrawn commit's."""
+        given = self.state.current[step.reference]
+        if good in (None, given):
+            return None
+        # Somebody else's by now, who looks again as we do; or final, which is nobody's.
+        if self.surveyor.registry.resolve(step.reference) != given or self._is_final(step):
+            return None
+        why = f"{commit.short} was withdrawn by a rollback"
+        return self.set(replace(step, rule=Rule.FORCE), good, given, why)
+
+    def _is_final(self, step: MoveTag) -> bool:
+        """Whether a tag became final: then it stays, even with an image that was withdrawn."""
+        if step.tag == LATEST:
+            return False
+        marker = Reference(step.service.repository, frozen_marker(step.tag))
+        named = self.surveyor.history.git_tag(step.tag.value)
+        return named is not None or self.surveyor.registry.resolve(marker) is not None
 
     def newer_note(self, commit: Commit) -> str:
         """What is said of a tag that a newer commit than ours takes over."""

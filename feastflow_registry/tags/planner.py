@@ -7,7 +7,6 @@ from feastflow_registry.model.plan import (
     BuildImage,
     CarryImage,
     Command,
-    KeepTag,
     MoveTag,
     Permission,
     Plan,
@@ -116,14 +115,7 @@ def _plan_tags(service: Service, shared: tuple[SharedTag, ...], seen: Seen, run:
             commit=run.commit,
         )
         current = facts.current.digest if facts.current else None
-        # A run that ended before it looked for newer commits may have moved the tag, and what is
-        # carried forward may have been replaced since by what comes before it.
-        unsure = each.rule in rules.ADVANCING or seen.image is None
-        held = current is not None and current == digest and unsure
-        if decision.move or held:
-            steps.append(MoveTag(service, each.tag, each.rule, current, held))
-        else:
-            steps.append(KeepTag(service, each.tag, current, decision.reason))
+        steps.append(MoveTag(service, each.tag, each.rule, current, keep=decision.reason))
         if each.rule is Rule.FINAL and not facts.frozen and not facts.withdrawn:
             steps.append(MoveTag(service, frozen_marker(each.tag), Rule.FORCE, None))
     return steps

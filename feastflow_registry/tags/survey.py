@@ -153,11 +153,16 @@ class Surveyor:
             frozen = self.registry.resolve(marker) is not None
         return Facts(current, relation, git_tag, frozen)
 
-    def is_withdrawn(self, repository: Repository, commit: Commit, image: Published | None) -> bool:
+    def is_withdrawn(
+        self, repository: Repository, commit: Commit | None, image: Published | None
+    ) -> bool:
         """Whether a rollback has marked a commit's image as bad, under whatever commit's name.
 
-        A marker holds the image that it marks, which several commits may share.
+        A marker holds the image that it marks, which several commits may share. None names what
+        nobody knows the commit of.
         """
+        if commit is None:
+            return False
         marker = Reference(repository, self.commit_tags.withdrawn(commit))
         if self.is_there(marker):
             return True
@@ -210,13 +215,10 @@ class Surveyor:
                     return each, digest
         return None
 
-    def good_before(self, repository: Repository, commit: Commit) -> tuple[Commit, Digest] | None:
-        """The nearest first parent before a commit that is published and not withdrawn."""
-        for each in self.history.ancestors(commit):
-            digest = self.find_published(repository, each)
-            if digest:
-                return each, digest
-        return None
+    def good_before(self, repository: Repository, commit: Commit) -> Digest | None:
+        """The image of the nearest first parent that is published and not withdrawn."""
+        found = (self.find_published(repository, each) for each in self.history.ancestors(commit))
+        return next(filter(None, found), None)
 
     def find_published(self, repository: Repository, commit: Commit) -> Digest | None:
         """The digest of a commit's image, if it is published, proven and not withdrawn."""

@@ -161,6 +161,12 @@ class FakeRegistry:
             if isinstance(reference.target, Tag):
                 self.store.write(reference, image.digest)
 
+    def delete(self, name: str) -> None:
+        """A deletion that is about to begin, which is a request like any other."""
+        call = Call(len(self.calls), "delete", name)
+        self.calls.append(call)
+        self.before(call)
+
     @property
     def counts(self) -> Counter[str]:
         """How many requests there were, by method."""

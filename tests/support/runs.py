@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from feastflow_registry.commands import Command, promote, publish, rollback
+from feastflow_registry.commands import Command, promote, prune, publish, rollback
 from feastflow_registry.commands.app import App, LocalWorkspace
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.config import settings
@@ -302,10 +302,11 @@ class World:
         return Run(self.app(inputs, run=run, registry=registry, builder=builder))
 
     def start(self, command: str, at: Commit = D, **inputs: str) -> Run:
-        """Prepare a run of `promote` or `rollback`, at a commit of main."""
+        """Prepare a run of `promote`, `rollback` or `prune`, at a commit of main."""
         registry = FakeRegistry(self.store)
         app = self.app({"command": command, **inputs}, run=context(at), registry=registry)
-        return Run(app, {"promote": promote, "rollback": rollback}[command])
+        app.deletion.before = registry.delete
+        return Run(app, {"promote": promote, "rollback": rollback, "prune": prune}[command])
 
     def app(
         self,

@@ -267,6 +267,47 @@ class TestATagThatFollowsMain:
         with fails("which is newer", kind=Kind.CONFLICT):
             promote(world, A.short, "sprint3", milestone="sprint3")
 
+    @pytest.mark.parametrize("inputs", [{"tag": "latest"}, {"tag": "edge", "extra_tags": "edge"}])
+    def test_what_is_in_place_is_looked_at_all_the_same(self, inputs: dict[str, str]) -> None:
+        """The first try may have ended before its last look."""
+        world = World()
+        for each in (A, B):
+            world.publish(each, latest="never")
+        world.put(world.store.images[SHOP.repository, world.own(A)], inputs["tag"])  # type: ignore[index]
+        with fails(f"Promote {B.short}", kind=Kind.CONFLICT):
+            world.start("promote", D, to=A.sha, **inputs).go()
+
+    def test_and_refused_where_it_was_withdrawn_since(self, world: World) -> None:
+        world.put(world.store.images[SHOP.repository, world.own(B)], f"withdrawn-{B.short}")  # type: ignore[index]
+        with fails("was withdrawn by a rollback", kind=Kind.CONFLICT):
+            promote(world, B.short, "latest")
+        assert shapes(promote(world, B.short, "latest", latest="force"))[1:] == ["KeepTag latest"]
+
+    @pytest.mark.parametrize(("good", "wanted"), [("published", A), ("pruned", A), ("none", None)])
+    def test_what_is_withdrawn_meanwhile_goes_back_to_the_good_one_before(
+        self, good: str, wanted: object
+    ) -> None:
+        world = World()
+        for each in (A, B):
+            world.publish(each, latest="never")
+        if good != "none":
+            world.put(world.store.images[SHOP.repository, world.own(A)], "latest")  # type: ignore[index]
+        if good != "published":
+            del world.store.tagged[SHOP.repository, Tag(f"commit-{A.short}")]
+        run = world.start("promote", to=B.sha, tag="latest")
+
+        def withdraw(call: Call) -> None:
+            if call.method == "set_tag":
+                world.put(image(B), f"withdrawn-{B.short}")
+
+        run.registry.before = withdraw
+        if wanted is None:
+            with fails(f"{B.short} was withdrawn by a rollback while", kind=Kind.CONFLICT):
+                run.go()
+        else:
+            run.go()
+            assert world.commit_at("latest") == wanted
+
     def test_what_is_published_meanwhile_takes_it_over(self, world: World) -> None:
         world.publish(A, latest="force")
         steps = promote(world, B.short, "latest")
@@ -297,6 +338,33 @@ def test_what_is_withdrawn_meanwhile_is_given_back(world: World) -> None:
     done = carry_out(world, steps, before=at_call(1, lambda: world.put(image(B), mark)))
     assert world.at("production") == world.own(A)
     assert done.outcomes[-1].note == f"{B.short} was withdrawn by a rollback"
+
+
+def test_what_is_withdrawn_and_moved_by_somebody_else_meanwhile_is_left(world: World) -> None:
+    carry_out(world, promote(world, A.short, "production"))
+    steps = promote(world, B.short, "production")
+
+    def meanwhile() -> None:
+        world.put(image(B), f"withdrawn-{B.short}")
+        world.put(image(C), "production")
+
+    carry_out(world, steps, before=at_call(3, meanwhile))
+    assert world.commit_at("production") == C
+
+
+def test_what_somebody_else_brings_back_on_purpose_right_after_the_write_is_left() -> None:
+    world = World()
+    for each in (A, B):
+        world.publish(each, latest="never")
+    run = world.start("promote", to=B.sha, tag="latest")
+
+    def bring_back(call: Call) -> None:
+        if call.method == "set_tag":
+            world.put(image(C), "latest", f"commit-{C.short}", f"withdrawn-{C.short}")
+
+    run.registry.after = bring_back
+    run.go()
+    assert world.commit_at("latest") == C
 
 
 def test_what_is_withdrawn_meanwhile_and_held_nothing_before_is_a_conflict(world: World) -> None:

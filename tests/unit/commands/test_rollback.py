@@ -485,6 +485,24 @@ class TestMeanwhile:
             carry_out(world, steps, before=publish)
             assert world.commit_at(tag) == wanted
 
+    @pytest.mark.parametrize("others", [(B,), (C,), (B, C)])
+    def test_what_is_published_in_between_is_gone_back_to(self, others: tuple[Commit, ...]) -> None:
+        """An older commit, whose own run has left the tag to the one that goes."""
+        world = World()
+        for each in (A, D):
+            world.publish(each)
+        run = world.start("rollback")
+
+        def publish(call: Call) -> None:
+            if (call.method, call.subject) == ("set_tag", "ada/shop:latest"):
+                for each in others:
+                    if not world.own(each):
+                        world.publish(each)
+
+        run.registry.before = publish
+        run.go()
+        assert world.commit_at("latest") == max(others)
+
     def test_what_was_published_before_the_plan_is_kept_back_on_purpose(self) -> None:
         world = published(A, B)
         world.publish(C, latest="never")

@@ -14,7 +14,6 @@ from feastflow_registry.model.plan import (
     BuildImage,
     CarryImage,
     Facts,
-    KeepTag,
     MoveTag,
     Permission,
     Plan,
@@ -22,12 +21,14 @@ from feastflow_registry.model.plan import (
     ReuseImage,
     Rule,
     Seen,
+    Step,
 )
 from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 from feastflow_registry.tags.gate import permit
 from feastflow_registry.tags.planner import labels, plan_publish
+from feastflow_registry.tags.rules import THERE
 
 OWN = Tag(f"commit-{B.short}")
 LATEST, SPRINT, FROZEN = Tag("latest"), Tag("sprint3"), Tag("frozen-sprint3")
@@ -55,9 +56,14 @@ def at(tag: Tag) -> Reference:
 def shapes(found: Plan) -> list[tuple[str, str]]:
     """Each step by its kind and its tag."""
     return [
-        (type(each).__name__, each.reference.identifier if hasattr(each, "reference") else "")
+        (kind(each), each.reference.identifier if hasattr(each, "reference") else "")
         for each in found.steps
     ]
+
+
+def kind(step: Step) -> str:
+    """What is done; a tag may be left as it is."""
+    return "keep" if isinstance(step, MoveTag) and step.keep else type(step).__name__
 
 
 def test_a_first_publish() -> None:
@@ -77,7 +83,7 @@ def test_a_published_commit_is_reused() -> None:
     found = plan(Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)}))
     assert found.steps == (
         ReuseImage(SHOP, at(OWN), image(B)),
-        MoveTag(SHOP, LATEST, Rule.FORWARD, image(B).digest, held=True),
+        MoveTag(SHOP, LATEST, Rule.FORWARD, image(B).digest, THERE),
     )
     assert (found.builds, found.pushes) == ((), ())
 
@@ -87,17 +93,17 @@ def test_unless_it_is_to_be_built_again() -> None:
     assert shapes(found) == [
         ("BuildImage", ""),
         ("PushImage", str(OWN)),
-        ("MoveTag", "latest"),
+        ("keep", "latest"),
     ]
 
 
 def test_a_second_attempt_finishes_what_the_first_may_have_left() -> None:
     seen = Seen(image(B), {LATEST: Facts(image(B), Relation.SAME)})
     assert plan(seen, attempt=2).moves == (
-        MoveTag(SHOP, LATEST, Rule.FORWARD, image(B).digest, held=True),
+        MoveTag(SHOP, LATEST, Rule.FORWARD, image(B).digest, THERE),
     )
     new = Seen(None, {LATEST: Facts(image(A), Relation.BEHIND)})
-    assert plan(new, attempt=2).moves == ()
+    assert shapes(plan(new, attempt=2))[-1] == ("keep", "latest")
 
 
 @pytest.mark.parametrize("event", ["push", "pull_request"])
@@ -126,9 +132,10 @@ def test_push_builds_nothing() -> None:
 
 def test_a_tag_that_is_kept_says_why() -> None:
     found = plan(Seen(None, {LATEST: Facts(image(A), Relation.BEHIND)}))
-    assert found.steps[-1] == KeepTag(
+    assert found.steps[-1] == MoveTag(
         SHOP,
         LATEST,
+        Rule.FORWARD,
         image(A).digest,
         f"commit {A.short} is there, which is newer than {B.short}",
     )
@@ -136,7 +143,8 @@ def test_a_tag_that_is_kept_says_why() -> None:
 
 def test_a_withdrawn_commit_says_so_where_there_is_no_tag_yet() -> None:
     found = plan(Seen(image(B), {LATEST: Facts(None, withdrawn=True)}))
-    assert found.steps[-1] == KeepTag(SHOP, LATEST, None, f"{B.short} was withdrawn by a rollback")
+    why = f"{B.short} was withdrawn by a rollback"
+    assert found.steps[-1] == MoveTag(SHOP, LATEST, Rule.FORWARD, None, why)
 
 
 class TestConflictsAreFoundBeforeAnythingIsDone:
@@ -158,19 +166,15 @@ class TestMilestones:
     def test_one_that_is_there_is_frozen_all_the_same(self) -> None:
         seen = Seen(image(B), {SPRINT: Facts(image(B), Relation.SAME)})
         found = plan(seen, ref=self.TAGGED, milestone="sprint3")
-        assert shapes(found)[1:] == [("KeepTag", "sprint3"), ("MoveTag", "frozen-sprint3")]
+        assert shapes(found)[1:] == [("keep", "sprint3"), ("MoveTag", "frozen-sprint3")]
 
     def test_a_frozen_one_is_not_frozen_again(self) -> None:
         seen = Seen(image(B), {SPRINT: Facts(image(B), Relation.SAME, frozen=True)})
-        assert shapes(plan(seen, ref=self.TAGGED, milestone="sprint3"))[1:] == [
-            ("KeepTag", "sprint3")
-        ]
+        assert shapes(plan(seen, ref=self.TAGGED, milestone="sprint3"))[1:] == [("keep", "sprint3")]
 
     def test_a_withdrawn_commit_freezes_nothing(self) -> None:
         seen = Seen(image(B), {SPRINT: Facts(image(A), Relation.AHEAD, withdrawn=True)})
-        assert shapes(plan(seen, ref=self.TAGGED, milestone="sprint3"))[1:] == [
-            ("KeepTag", "sprint3")
-        ]
+        assert shapes(plan(seen, ref=self.TAGGED, milestone="sprint3"))[1:] == [("keep", "sprint3")]
 
     @pytest.mark.parametrize("milestone", ["", "sprint4"])
     def test_another_git_tag_is_not_marked(self, milestone: str) -> None:
@@ -290,7 +294,7 @@ class TestHowItIsBuilt:
         found = plan(seen)
         assert [type(each) for each in found.steps] == [CarryImage, MoveTag]
         there = Seen(None, {LATEST: Facts(image(A), Relation.AHEAD)}, unchanged=image(A))
-        assert [each.held for each in plan(there).moves] == [True]
+        assert [each.keep for each in plan(there).moves] == [THERE]
         assert [type(each) for each in plan(seen, command="push").steps] == [PushImage, MoveTag]
 
     def test_base_images_are_looked_up_again_where_nothing_is_reused(self) -> None:

@@ -15,6 +15,7 @@ from feastflow_registry.model.references import Commit, Tag
 from feastflow_registry.model.tag_names import LATEST
 
 SHARED = ("latest", "sprint3")
+WRITE = ("set_tag", "ada/shop:latest")
 KINDS = [
     pytest.param({}, id="pushed by tag"),
     pytest.param({"by_digest": True}, id="pushed by digest"),
@@ -177,6 +178,31 @@ def test_a_publish_of_what_is_withdrawn_meanwhile_goes_back() -> None:
     run = start(world, B, before=at_call(position, roll_back), reuse="never").go()
     assert world.commit_at("latest") == A
     assert f"{B.short} was withdrawn by a rollback" in {each.note for each in run.outcomes}
+
+
+@pytest.mark.parametrize("command", ["publish", "promote", "rollback"])
+def test_a_newer_commit_that_is_withdrawn_before_it_is_written_is_given_back(command: str) -> None:
+    """The run has looked for its mark, and moves on to it all the same."""
+    world = World()
+    world.publish(A)
+    if command != "publish":
+        world.publish(B, latest="never" if command == "promote" else "forward")
+    given = {"to": B.sha, "tag": "latest"} if command == "promote" else {}
+    run = world.run(B) if command == "publish" else world.start(command, D, **given)
+    writes = itertools.count(1)
+
+    def meanwhile(call: Call) -> None:
+        number = next(writes) if (call.method, call.subject) == WRITE else 0
+        if number == 1:
+            world.publish(C, latest="never")
+        if number == 2:
+            world.put(image(C), f"withdrawn-{C.short}")
+
+    run.registry.before = meanwhile
+    run.go()
+    assert world.commit_at("latest") == (A if command == "rollback" else B)
+    noted = [each.note for each in run.outcomes if each.action is Action.MOVED]
+    assert noted == ["", f"commit {C.short} is newer", f"{C.short} was withdrawn by a rollback"]
 
 
 def test_what_is_withdrawn_and_has_nothing_before_it_stays() -> None:

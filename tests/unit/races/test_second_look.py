@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.failures import fails
-from support.runs import A, B, C, World, at_call, image
+from support.runs import A, B, C, D, Run, World, at_call, image
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.tag_names import LATEST
@@ -30,6 +30,58 @@ def test_latest_is_not_moved_back_even_for_a_moment() -> None:
     assert f"commit {C.short} is there, which is newer than {B.short}" in {
         each.note for each in older.outcomes
     }
+
+
+SHARED = ("sprint3", "edge", "latest")
+FOLLOWING = {"milestone": "sprint3", "extra_tags": "edge"}
+
+
+def left_to_newer() -> tuple[World, Run]:
+    """A commit that was passed over is published: its tags are a newer one's."""
+    world = World()
+    for each in (A, C):
+        world.publish(each, **FOLLOWING)
+    return world, world.run(B, **FOLLOWING)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tag", SHARED)
+def test_what_was_left_to_a_newer_commit_is_taken_over_when_that_is_rolled_back(tag: str) -> None:
+    world, run = left_to_newer()
+    build = run.steps()
+    assert next(build).action == "built"
+    assert run.plan
+    assert all(step.keep for step in run.plan.moves)
+    world.start("rollback", D, tag=tag, **FOLLOWING).go()
+    assert world.commit_at(tag) == A
+    list(build)
+    assert {each for each in SHARED if world.commit_at(each) == B} == {tag}
+    assert {each for each in SHARED if world.commit_at(each) == C} == {*SHARED} - {tag}
+
+
+def test_what_was_left_to_a_newer_commit_is_not_moved_back_even_for_a_moment() -> None:
+    world, run = left_to_newer()
+    build = run.steps()
+    next(build)
+    world.publish(D, **FOLLOWING)
+    list(build)
+    assert world.own(B) not in [each for to, each in world.store.writes if to.target == LATEST]
+    why = f"commit {D.short} is there, which is newer than {B.short}"
+    assert why in {each.note for each in run.outcomes}
+
+
+def test_what_was_left_to_a_newer_commit_costs_a_look_where_something_was_built() -> None:
+    _, run = left_to_newer()
+    asked = run.go().registry.subjects("resolve")
+    assert {tag: asked.count(f"ada/shop:{tag}") for tag in SHARED} == {
+        "sprint3": 3,  # The last look is for another digest of this very commit.
+        "edge": 2,
+        "latest": 3,
+    }
+    world, run = left_to_newer()
+    run.go()
+    again = world.run(B, **FOLLOWING).go()  # type: ignore[arg-type]
+    asked = again.registry.subjects("resolve")
+    assert {asked.count(f"ada/shop:{tag}") for tag in SHARED} == {1}
 
 
 def test_a_git_tags_name_that_another_commit_took_is_a_conflict() -> None:

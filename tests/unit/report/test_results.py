@@ -24,6 +24,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import results, text
+from feastflow_registry.tags.rules import THERE
 
 OWN_TAG, LATEST_TAG = Tag("commit-000000b"), Tag("latest")
 OWN, LATEST = (Reference(SHOP.repository, each) for each in (OWN_TAG, LATEST_TAG))
@@ -348,7 +349,7 @@ def test_what_a_failed_run_carried_and_did_not() -> None:
 
 
 def test_a_tag_that_holds_the_image_already_is_kept() -> None:
-    held = replace(MOVE, held=True)
+    held = replace(MOVE, keep=THERE)
     assert text.plan_lines(plan(held))[1:] == ["keep   ada/shop:latest: it is there already"]
     (step,) = json.loads(text.plan_json(plan(held)))["steps"]
     assert (step["step"], step["reason"]) == ("keep", "it is there already")
