@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from support.act import SHIPPED
 from support.servers.fault_proxy import FaultProxy
 from support.servers.registry import Registry
 
@@ -222,7 +223,7 @@ class Machine:
             target / "feastflow_registry",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        for name in ("action.yml", "bootstrap.py", "requirements.txt", "requirements-uv.txt"):
+        for name in SHIPPED:
             shutil.copy(ROOT / name, target)
         return target
 
