@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.act import ROOT
 from support.installing import FAKE_UV, Runner
 from support.servers.certificates import Authority
-from support.servers.wheel_host import WheelHost, wheel
+from support.servers.wheel_host import WheelHost, locked_wheels, wheel
 
 SMALL = {
     "package-1-py3-none-any.whl": wheel({"package.py": "", "package-1.dist-info/METADATA": ""}),
@@ -54,12 +52,9 @@ def uv(runner: Runner) -> None:
 
 @pytest.fixture
 def real_wheels(tmp_path: Path) -> dict[str, bytes]:
-    """The locked packages for this Python, as pip fetches them from the package index."""
-    pip = [f"{sys.base_prefix}/bin/python3", "-I", "-m", "pip"]
-    if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:
+    """The locked packages for this Python."""
+    python = f"{sys.base_prefix}/bin/python3"
+    asked = [python, "-I", "-m", "pip", "--version"]
+    if subprocess.run(asked, capture_output=True, check=False).returncode:
         pytest.skip("there is no pip to fetch them with")
-    oldest = [f"--platform={each}_{os.uname().machine}" for each in ("manylinux_2_17", "linux")]
-    what = ["--require-hashes", "--no-deps", "--only-binary=:all:", *oldest]
-    what += ["--dest", str(tmp_path / "wheels"), "-r", str(ROOT / "requirements.txt")]
-    subprocess.run([*pip, "download", "--quiet", *what], check=True, capture_output=True)
-    return {path.name: path.read_bytes() for path in (tmp_path / "wheels").iterdir()}
+    return locked_wheels(tmp_path / "wheels", python)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import subprocess
 import zipfile
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 
+from support.act import ROOT
 from support.servers.certificates import Authority
 from support.servers.serving import Call, Server
 
@@ -56,3 +60,18 @@ def wheel(files: Mapping[str, str]) -> bytes:
         for name, text in files.items():
             archive.writestr(name, text)
     return content.getvalue()
+
+
+def locked_wheels(folder: Path, python: str) -> dict[str, bytes]:
+    """The locked packages for a Python, as its pip fetches them from the package index."""
+    oldest = [f"--platform={each}_{os.uname().machine}" for each in ("manylinux_2_17", "linux")]
+    subprocess.run(
+        [
+            *(python, "-I", "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--require-hashes", "--no-deps", "--only-binary=:all:", *oldest),
+            *("--dest", str(folder), "--requirement", str(ROOT / "requirements.txt")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
