@@ -108,9 +108,8 @@ def fill(site: str) -> None:
             return
     print(f"{why}: uv or pip installs this action's packages.", flush=True)
     # uv is much faster, but of what pip is told it understands no more than the index.
-    if for_pip.keys() <= {"index-url"} or uv_source:
-        index = for_pip["index-url"].value if for_pip else ""
-        _install_by_uv(site, uv_source, index, why)
+    if uv_source or for_pip.keys() <= {"index-url"}:
+        _install_by_uv(site, uv_source, for_pip.get("index-url"), why)
     else:
         _call(_pip(site, "requirements.txt"), why)
 
@@ -284,10 +283,10 @@ def _variable(tool: str, setting: str) -> str:
     return f"{tool}_{setting.upper().replace('-', '_')}"
 
 
-def _install_by_uv(site: str, source: str, index: str, why: str) -> None:
+def _install_by_uv(site: str, source: str, index: Setting | None, why: str) -> None:
     """Install by the runner's uv, or by the one that pip brings for this once."""
     tools = Path(site).with_name("tools")
-    environ = {"UV_DEFAULT_INDEX": index} if index and not source else {}
+    environ = {"UV_DEFAULT_INDEX": index.value} if index and not source else {}
     uv = shutil.which("uv")
     if not uv:
         _call(_pip(str(tools), "requirements-uv.txt"), why)

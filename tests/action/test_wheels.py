@@ -383,9 +383,9 @@ def test_the_index_of_pip_is_told_to_uv(
     assert not host.requests
 
 
-def test_what_uv_is_told_itself_counts_more(runner: Runner, uv: None) -> None:
-    runner.environ |= {"PIP_INDEX_URL": "https://other.example/simple", "UV_INDEX_URL": INDEX}
-    runner.environ["PIP_FIND_LINKS"] = "/wheels"
+@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "PIP_FIND_LINKS"])
+def test_what_uv_is_told_itself_counts_more(runner: Runner, uv: None, name: str) -> None:
+    runner.environ |= {name: "https://other.example/simple", "UV_INDEX_URL": INDEX}
     answer = runner.call("install")
     assert answer.made_by == "uv"
     assert "UV_DEFAULT_INDEX" not in (answer.site / "environ").read_text()
