@@ -41,20 +41,11 @@ ALL_WITHIN = 60
 # The first that is set counts, as for the program: registry/certificates.py.
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
+BOTH = ("index-url", "extra-index-url", "no-index", "find-links")
 # https://pip.pypa.io/en/stable/topics/configuration/
-PIP_SETTINGS = ("index-url", "extra-index-url", "no-index", "find-links", "proxy")
+PIP_SETTINGS = (*BOTH, "proxy")
 # https://docs.astral.sh/uv/reference/settings/
-UV_SETTINGS = (
-    *(
-        "default-index",
-        "index",
-        "index-url",
-        "extra-index-url",
-        "no-index",
-        "find-links",
-        "offline",
-    ),
-)
+UV_SETTINGS = (*BOTH, "default-index", "index", "offline")
 
 LOCKED = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r")
 # What uv and pip may see: how to reach the package index, and nothing else that a job sets.
@@ -203,7 +194,9 @@ def _try(
     except (NotFetchedError, Stop) as error:
         put(error)
     except (OSError, HTTPException, ValueError) as error:
-        put(NotFetchedError(f"{wheel.host} did not give {wheel.name} ({error})"))
+        # The others quote what they cannot read, such as a proxy's address with its password.
+        said = " ".join(str(error).split()) if isinstance(error, OSError) else type(error).__name__
+        put(NotFetchedError(f"{wheel.host} did not give {wheel.name} ({said})"))
 
 
 def _read(opener: request.OpenerDirector, wheel: Wheel) -> bytes:
@@ -244,7 +237,7 @@ def _uv_source() -> str:
             found = tomllib.loads(path.read_text(encoding="utf-8"))
             pip = found.get("pip")
             if {*found, *(pip if isinstance(pip, dict) else ())}.intersection(UV_SETTINGS):
-                return str(path)
+                return str(path.absolute())
     return ""
 
 

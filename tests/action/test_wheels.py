@@ -91,12 +91,17 @@ def no_http(call: Call) -> None:
     call.wfile.write(b"SSH-2.0-x\r\n\r\n")
 
 
+def forge(call: Call) -> None:
+    call.wfile.write(call.head(404, [("Content-Length", "0")], "Gone\r::error::forged"))
+
+
 def silent(call: Call) -> None:
     call.server.owner.closing.wait()
 
 
 Given = Callable[[Call], None]
 NOT_GIVEN: dict[str, tuple[Given, str]] = {
+    "a command": (forge, "(HTTP Error 404: Gone ::error::forged)"),
     "not there": (lambda call: call.answer(404), "HTTP Error 404"),
     "a failure": (lambda call: call.answer(500, b"later"), "HTTP Error 500"),
     "empty": (lambda call: call.answer(200), "in another size"),
@@ -269,6 +274,15 @@ def test_the_job_s_proxy_is_used(
         runner.install()
         tunnel.shutdown()
         assert tunnel.asked == [f"localhost:{host.port}"] * (3 if used else 0)
+
+
+@pytest.mark.parametrize("address", ["http://ada:top#secret@127.0.0.1:1", "http://a:top:secret"])
+def test_a_proxy_s_password_is_not_shown(runner: Runner, uv: None, address: str) -> None:
+    runner.environ["HTTPS_PROXY"] = address
+    answer = runner.call("install")
+    assert answer.made_by == "uv"
+    assert "top" not in answer.said
+    assert "secret" not in answer.said
 
 
 # Which wheel.
