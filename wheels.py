@@ -7,7 +7,6 @@ packages come from, where this Python has no wheel, and where the addresses do n
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import io
 import os
@@ -15,11 +14,9 @@ import queue
 import re
 import shutil
 import ssl
-import subprocess
 import sys
 import threading
 import time
-import tomllib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -233,11 +230,14 @@ def _uv_source() -> str:
     own = os.environ.get("UV_CONFIG_FILE")
     files = [Path(own)] if own else [each / "uv/uv.toml" for each in [*_configs(), Path("/etc")]]
     for path in files:
-        with suppress(OSError, ValueError):
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
-            pip = found.get("pip")
-            if {*found, *(pip if isinstance(pip, dict) else ())}.intersection(UV_SETTINGS):
-                return str(path.absolute())
+        if text := _text(path):
+            import tomllib
+
+            with suppress(ValueError):
+                found = tomllib.loads(text)
+                pip = found.get("pip")
+                if {*found, *(pip if isinstance(pip, dict) else ())}.intersection(UV_SETTINGS):
+                    return str(path.absolute())
     return ""
 
 
@@ -249,16 +249,26 @@ def _pip_settings() -> dict[str, Setting]:
     files += [Path(sys.executable).parents[1] / "pip.conf", *([Path(own)] if own else [])]
     found: dict[str, Setting] = {}
     for path in [] if own == os.devnull else files:
-        parser = configparser.RawConfigParser()
-        with suppress(OSError, ValueError, configparser.Error):
-            parser.read_string(path.read_text(encoding="utf-8"))
-            for section in filter(parser.has_section, ("global", "install")):
-                for name, value in parser[section].items():
-                    found[name.replace("_", "-")] = Setting(value, str(path))
+        if text := _text(path):
+            import configparser
+
+            parser = configparser.RawConfigParser()
+            with suppress(configparser.Error):
+                parser.read_string(text)
+                for section in filter(parser.has_section, ("global", "install")):
+                    for name, value in parser[section].items():
+                        found[name.replace("_", "-")] = Setting(value, str(path))
     for name in PIP_SETTINGS:
         if given := os.environ.get(variable := _variable("PIP", name)):
             found[name] = Setting(given, variable)
     return {name: each for name, each in found.items() if name in PIP_SETTINGS and each.value}
+
+
+def _text(path: Path) -> str:
+    """A file of configuration; one that cannot be read says nothing."""
+    with suppress(OSError, ValueError):
+        return path.read_text(encoding="utf-8")
+    return ""
 
 
 def _configs() -> list[Path]:
@@ -300,6 +310,8 @@ def _pip(target: str, requirements: str) -> list[str]:
 
 def _call(argv: Sequence[str], why: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
     """Run a tool, and show what it says only if it fails."""
+    import subprocess
+
     environ = {name: each for name, each in os.environ.items() if SEEN.fullmatch(name)}
     # The action's own folder: a workspace can hold configuration that steers these tools.
     done = subprocess.run(

@@ -450,6 +450,9 @@ def test_a_file_tells_a_tool_where_packages_come_from(
         ("home/.config/uv/uv.toml", "[pip]\nstrict = true\n"),
         ("home/.config/uv/uv.toml", "["),
         ("home/.config/uv/uv.toml", "pip = 3"),
+        ("home/.config/uv/uv.toml/folder", ""),
+        ("home/.pip/pip.conf/folder", ""),
+        ("home/.pip/pip.conf", "[global]\nindex-url = \udcff\n"),
     ],
 )
 def test_a_file_that_names_no_place_changes_nothing(
@@ -458,7 +461,7 @@ def test_a_file_that_names_no_place_changes_nothing(
     runner.environ |= {"PIP_CONFIG_FILE": "", "UV_CONFIG_FILE": "", "PIP_INDEX_URL": ""}
     path = runner.folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     assert runner.call("install").made_by == ""
     assert host.requests
 
