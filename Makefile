@@ -53,6 +53,7 @@ lock: $(UV_IF_MISSING) ## bring the lock files in line with pyproject.toml
 	$(UV) lock
 	$(EXPORT) --no-dev --output-file requirements.txt
 	$(EXPORT) --only-group uv --output-file requirements-uv.txt
+	$(UV) run --quiet --locked dev/wheels
 
 bench: .venv/installed up ## measure
 	python -m bench

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from support.servers.github_api import GitHubApi
 
-from bench.machine import SHARED, USER, BenchError, Machine
+from bench.machine import SHARED, USER, BenchError, Install, Machine
 from bench.measure import Alternative, Run
 from bench.ours import GITHUB_TOKEN, github
 from bench.project import Project
-from bench.publish import REQUESTS, cold_installs
+from bench.publish import COLD_INSTALLS, REQUESTS
 
 DOCKER_ACTIONS = ("login-action", "setup-buildx-action", "metadata-action", "build-push-action")
 
@@ -88,11 +88,11 @@ class Job:
         self.workflow = self.machine.new_folder("workflow") / f"{self.name}.yml"
         self.workflow.write_text(_HEAD + self.steps)
 
-    def run(self, *, cold: bool = False, uv: bool = True) -> Run:
-        """Run the job. `cold`: the tool cache and HOME are empty."""
+    def run(self, *, cold: Install | None = None) -> Run:
+        """Run the job. `cold`: how it installs, where the tool cache and HOME are empty."""
         temp = self.machine.new_folder("job")
         cache = temp / "act" if cold else self.kept
-        environ = self.machine.environ(home=temp / "home", uv=uv)
+        environ = self.machine.environ(home=temp / "home", install=cold or Install.WHEELS)
         environ |= {"DOCKERHUB_TOKEN": self.machine.token, "GITHUB_TOKEN": GITHUB_TOKEN}
         head = self.project.head
         payload = {
@@ -210,7 +210,7 @@ def first(jobs: Sides, fresh: int) -> list[Alternative]:
         )
     ]
     return found + [
-        Alternative(name, run, prepare=commit, targets={"ratio": 0.8}, fewer=True)
+        Alternative(name, run, prepare=commit, targets={"ratio": 0.75}, fewer=True)
         for name, run in _ours(jobs).items()
     ]
 
@@ -227,8 +227,5 @@ def again(jobs: Sides) -> list[Alternative]:
 
 def _ours(jobs: Sides) -> dict[str, Callable[[], Run]]:
     """Our job with the install kept, and with each way to install anew."""
-    cold = {
-        name: partial(jobs.ours.run, cold=True, uv=uv)
-        for name, uv in cold_installs(jobs.ours.machine)
-    }
+    cold = {name: partial(jobs.ours.run, cold=how) for name, how in COLD_INSTALLS.items()}
     return {"ours, install kept": jobs.ours.run, **cold}

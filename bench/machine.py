@@ -8,17 +8,22 @@ import os
 import re
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Self
 
+from support.act import SHIPPED
+from support.servers.certificates import Authority
 from support.servers.fault_proxy import FaultProxy
 from support.servers.registry import Registry
+from support.servers.wheel_host import WheelHost, locked_wheels
 
 from bench import ROOT
 from bench.measure import Run
@@ -33,9 +38,19 @@ _PASSED_ON = re.compile(
     r"SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|NODE_EXTRA_CA_CERTS|\w+_proxy",
     re.IGNORECASE,
 )
+_NODE_TRUSTS = "NODE_EXTRA_CA_CERTS"
+_PYPI = "https://pypi.org/simple"
 _AT_ONCE = 25  # The engine builds nothing while it removes.
 _PROGRAMS = ("docker", "git", "node", "bash")
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
+
+
+class Install(Enum):
+    """How the packages come to a machine that kept none."""
+
+    WHEELS = "by address"
+    UV = "by uv"
+    PIP = "by pip and its uv"
 
 
 class BenchError(Exception):
@@ -60,6 +75,8 @@ class Machine:
             self.folder = Path(opening.enter_context(temporary))
             self.stack = _stack()
             self.paths = {uv: self._path(uv=uv) for uv in (True, False)}
+            self.authority = Authority.create(self.folder / "authority")
+            self.wheels = opening.enter_context(WheelHost(self.authority, self._fetch_wheels()))
             self.action = self._copy_action()
             program = shutil.which("docker-registry", path=self.stack["PATH"])
             self.registry = Registry(users={USER: self.token}, binary=program)
@@ -73,12 +90,6 @@ class Machine:
 
     def __exit__(self, *problem: object) -> None:
         self._open.close()
-
-    @property
-    def has_pip(self) -> bool:
-        """Whether the action could do without uv on this machine."""
-        asked = [f"{sys.base_prefix}/bin/python3", "-I", "-m", "pip", "--version"]
-        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
     @property
     def host(self) -> str:
@@ -99,18 +110,29 @@ class Machine:
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def environ(
-        self, *, home: Path, docker: Path | None = None, uv: bool = True, login: bool = False
+        self,
+        *,
+        home: Path,
+        docker: Path | None = None,
+        install: Install = Install.WHEELS,
+        login: bool = False,
     ) -> dict[str, str]:
-        """What a step sees of the machine.
+        """What a step sees of the machine. By address, as if nobody had configured an index.
 
         `docker`: Docker's configuration, if it is not HOME's own; `login`: whether that holds
         the registry's password.
         """
         config = self._docker_config(docker or home / ".docker", login=login)
         passed = {name: each for name, each in os.environ.items() if _PASSED_ON.fullmatch(name)}
+        if install is Install.WHEELS:
+            passed = {name: each for name, each in passed.items() if name == _NODE_TRUSTS}
+            passed |= {"SSL_CERT_FILE": str(self._trusted())}
+            passed |= {"PIP_CONFIG_FILE": os.devnull, "UV_CONFIG_FILE": os.devnull}
+        else:
+            passed.setdefault("UV_DEFAULT_INDEX", passed.get("PIP_INDEX_URL", _PYPI))
         return {
             **passed,
-            "PATH": self.paths[uv],
+            "PATH": self.paths[install is Install.UV],
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "DOCKER_HOST": self.stack["DOCKER_HOST"],
@@ -222,9 +244,24 @@ class Machine:
             target / "feastflow_registry",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        for name in ("action.yml", "bootstrap.py", "requirements.txt", "requirements-uv.txt"):
+        for name in SHIPPED:
             shutil.copy(ROOT / name, target)
+        table = target / "wheels.txt"
+        table.write_text(self.wheels.move(table.read_text()))
         return target
+
+    def _fetch_wheels(self) -> dict[str, bytes]:
+        """The locked packages for this Python, by pip."""
+        folder = self.new_folder("wheels")
+        return locked_wheels(folder, f"{sys.base_prefix}/bin/python3")
+
+    def _trusted(self) -> Path:
+        """As many authorities as the system has, and the one that stands in for PyPI's."""
+        file, system = self.folder / "trusted.pem", ssl.get_default_verify_paths().cafile
+        if not file.exists():
+            found = Path(system).read_bytes() if system else b""
+            file.write_bytes(found + self.authority.file.read_bytes())
+        return file
 
     def _build_cache(self) -> set[str]:
         """The identifiers of what the engine's build cache holds."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from support.servers.github_api import READ, GitHubApi
 
-from bench.machine import SHARED, USER, BenchError, Machine
+from bench.machine import SHARED, USER, BenchError, Install, Machine
 from bench.measure import Run
 
 GITHUB_TOKEN = "ghs_only_for_measuring"
@@ -78,9 +78,9 @@ class Ours:
         folders = (machine.new_folder(name) for name in ("tools", "docker"))
         return cls(machine, project, api, inputs, repositories, *folders)
 
-    def run(self, *, cold: bool = False, uv: bool = True, engine: bool = True) -> Run:
-        """Install and run. `cold`: nothing was ever installed; `engine`: whether there is one."""
-        environ = self._environ(cold=cold, uv=uv, engine=engine)
+    def run(self, *, cold: Install | None = None, engine: bool = True) -> Run:
+        """Install and run. `cold`: how, where nothing is kept; `engine`: whether there is one."""
+        environ = self._environ(cold=cold, engine=engine)
         run = self.machine.watch(lambda: self._steps(environ))
         tags = [f"commit-{self.project.head[:7]}", *SHARED]
         for repository in self.repositories:
@@ -89,12 +89,12 @@ class Ours:
 
     def do(self) -> Run:
         """Run a command that needs no engine, the install kept."""
-        environ = self._environ(cold=False, uv=True, engine=False)
+        environ = self._environ(engine=False)
         return self.machine.watch(lambda: self._steps(environ))
 
     def memory(self, *, engine: bool = True) -> int:
         """The most memory that our process ever held in a run, in bytes."""
-        environ = self._environ(cold=False, uv=True, engine=engine)
+        environ = self._environ(engine=engine)
         installed = self._install(environ)[1]
         noted = Path(environ["RUNNER_TEMP"], "memory")
         witness = [installed["python"], "-I", "-S", "-c", _WITNESS, str(noted)]
@@ -121,13 +121,15 @@ class Ours:
             raise BenchError(f"the install step told the runner nothing:\n{said}")
         return seconds, found
 
-    def _environ(self, *, cold: bool, uv: bool, engine: bool) -> dict[str, str]:
+    def _environ(self, *, cold: Install | None = None, engine: bool) -> dict[str, str]:
         """What the runner gives to every step."""
         temp = self.machine.new_folder("run")
         payload = {"after": self.project.head, "repository": {"full_name": "feastflow/app"}}
         (temp / "event.json").write_text(json.dumps(payload))
         found = {
-            **self.machine.environ(home=temp / "home", docker=self.docker, uv=uv),
+            **self.machine.environ(
+                home=temp / "home", docker=self.docker, install=cold or Install.WHEELS
+            ),
             "GITHUB_ACTIONS": "true",
             "GITHUB_EVENT_NAME": "push",
             "GITHUB_REF": "refs/heads/main",

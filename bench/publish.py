@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from bench.machine import Machine
+from bench.machine import Install, Machine
 from bench.measure import MIB, Alternative, Run
 from bench.ours import Ours, github
 from bench.project import Project
 
 MEMORY = 120 * MIB
 REQUESTS = 10
+COLD_INSTALLS = {f"ours, install cold, {how.value}": how for how in Install}
 
 
 @dataclass
@@ -72,8 +73,8 @@ def first(buildx: Buildx, ours: Ours, fresh: int) -> list[Alternative]:
         Alternative("ours, without the install step", like=kept, lap="run"),
     ]
     return found + [
-        Alternative(name, partial(ours.run, cold=True, uv=uv), prepare=commit)
-        for name, uv in cold_installs(ours.machine)
+        Alternative(name, partial(ours.run, cold=how), prepare=commit)
+        for name, how in COLD_INSTALLS.items()
     ]
 
 
@@ -92,12 +93,6 @@ def again(buildx: Buildx, ours: Ours) -> list[Alternative]:
         Alternative("ours, without the install step", like=kept, lap="run"),
     ]
     return found + [
-        Alternative(name, partial(ours.run, cold=True, uv=uv, engine=False), targets=targets)
-        for name, uv in cold_installs(ours.machine)
+        Alternative(name, partial(ours.run, cold=how, engine=False), targets=targets)
+        for name, how in COLD_INSTALLS.items()
     ]
-
-
-def cold_installs(machine: Machine) -> list[tuple[str, bool]]:
-    """The ways to install anew, by name; whether each has a uv to do it with."""
-    without = [("ours, install cold, no uv", False)] if machine.has_pip else []
-    return [("ours, install cold, uv there", True), *without]

@@ -366,7 +366,10 @@ def erase(name: str) -> None:
     Only the value is overwritten, so that every pointer into the block stays valid.
     """
     wanted = f"{name}=".encode()
-    block = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
+    try:
+        block = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
+    except ValueError:  # macOS shows it to programs alone, not to their libraries.
+        return
     index = 0
     while block and block[index]:
         address = int(block[index] or 0)

@@ -187,11 +187,13 @@ class Buildx:
         if about.version:
             return about
         # Some programs named docker know buildx, but no list of plugins.
+        if self._run("docker", "--version").stdout.startswith("podman"):
+            raise no_podman()
         answer = self._run("docker", "buildx", "version")
-        if answer.returncode:
+        if answer.returncode or self._run("docker", "buildx", "bake", "--help").returncode:
             raise Failure(
                 Kind.BUILD,
-                "docker has no buildx.",
+                f"docker has no buildx{' that knows bake' if not answer.returncode else ''}.",
                 "Install the plugin: https://github.com/docker/buildx#installing",
             )
         return About(("docker", "buildx"), answer.stdout.strip(), about.context)
@@ -231,6 +233,15 @@ class Buildx:
             return subprocess.CompletedProcess(command, _NO_PROGRAM, "", "")
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 124, "", "")
+
+
+def no_podman() -> Failure:
+    """Refuse Podman, which takes the place of docker and of its engine, but has no BuildKit."""
+    return Failure(
+        Kind.BUILD,
+        "docker is Podman here, which has no BuildKit to build with.",
+        "Install Docker Engine, as https://docs.docker.com/engine/install/ says.",
+    )
 
 
 def _is_writable(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from docker.errors import ImageNotFound
 
 from feastflow_registry.builder import bake, capabilities, diagnosis
 from feastflow_registry.builder.build_log import BuildLog
-from feastflow_registry.builder.buildx import Buildx
+from feastflow_registry.builder.buildx import Buildx, no_podman
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature
 from feastflow_registry.builder.diagnosis import clean
 from feastflow_registry.builder.docker_api import ENGINE_ERRORS, tag_image
@@ -45,12 +45,12 @@ class Engine:
 
     @cached_property
     def client(self) -> docker.DockerClient:
-        """The engine's API client. Raises a build failure where no engine answers."""
+        """The engine's API client. Raises a build failure where none answers, or Podman does."""
         address = self.buildx.environ.get("DOCKER_HOST") or self.buildx.context_host()
         try:
             environment = {**self.buildx.environ, "DOCKER_HOST": address}
             client = docker.from_env(environment=environment, timeout=_SILENCE)
-            client.ping()
+            parts = client.version().get("Components") or []
         except ENGINE_ERRORS:
             raise Failure(
                 Kind.BUILD,
@@ -58,6 +58,8 @@ class Engine:
                 "Start Docker Desktop, or on Linux `sudo systemctl start docker`; "
                 "check DOCKER_HOST and that your user is in the group docker.",
             ) from None
+        if any(part.get("Name") == "Podman Engine" for part in parts):
+            raise no_podman()
         return client
 
     @cached_property

@@ -1,6 +1,6 @@
 """The environment that the action makes for itself: kept, shared, never half-made, never foreign.
 
-Where no package matters, `uv` is a script of ours; the tests named after PyPI use the real one.
+The tests named after PyPI use it, by uv or pip.
 """
 
 from __future__ import annotations
@@ -11,120 +11,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support.act import ROOT
+from support.installing import Runner
+from support.servers.serving import Call
+from support.servers.wheel_host import WheelHost
 
-ROOT = Path(__file__).resolve().parents[2]
 REACH_THE_INDEX = ("SSL_CERT_FILE", "PIP_CERT", "HTTP_PROXY", "HTTPS_PROXY", "https_proxy")
-
-FAKE_UV = """#!/bin/sh
-while [ "$#" -gt 0 ]; do
-  [ "$1" = --target ] && target=$2
-  shift
-done
-mkdir -p "$target"
-env > "$target/environ"
-touch "$target/package.py"
-"""
-
-
-@dataclass
-class Runner:
-    """A runner's folders, and a copy of what it unpacks of the action."""
-
-    folder: Path
-    path: list[str] = field(default_factory=list)
-    environ: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("action", "bin", "home", "tools", "temp"):
-            (self.folder / name).mkdir()
-        for name in ("bootstrap.py", "requirements.txt", "requirements-uv.txt"):
-            shutil.copy(ROOT / name, self.action)
-        self.path = [str(self.folder / "bin"), "/usr/bin", "/bin"]
-
-    @property
-    def action(self) -> Path:
-        return self.folder / "action"
-
-    @property
-    def home(self) -> Path:
-        """Where the environments are kept."""
-        return self.folder / "tools" / f"feastflow-registry-{os.getuid()}"
-
-    @property
-    def kept(self) -> list[str]:
-        return sorted(path.name for path in self.home.iterdir())
-
-    @property
-    def known(self) -> dict[str, str]:
-        return {
-            "PATH": os.pathsep.join(self.path),
-            "HOME": str(self.folder / "home"),
-            "RUNNER_TOOL_CACHE": str(self.folder / "tools"),
-            "RUNNER_TEMP": str(self.folder / "temp"),
-            **self.environ,
-        }
-
-    def put(self, name: str, script: str) -> None:
-        """Put a command on the PATH."""
-        (self.folder / "bin" / name).write_text(script)
-        (self.folder / "bin" / name).chmod(0o755)
-
-    def argv(self, *arguments: str, python: str = sys.executable) -> list[str]:
-        return [python, "-I", "-S", str(self.action / "bootstrap.py"), *arguments]
-
-    def call(self, *arguments: str, python: str = sys.executable) -> Answer:
-        return self._answer(self.argv(*arguments, python=python), "answer")
-
-    def simulate(self, patch: str) -> Answer:
-        """Run install in a process that believes something else about its machine."""
-        code = f"import os, runpy, shutil, sys; {patch}\n"
-        code += f"sys.argv = ['bootstrap.py', 'install']\nrunpy.run_path({str(self.action / 'bootstrap.py')!r}, run_name='__main__')"  # noqa: E501
-        return self._answer([sys.executable, "-I", "-S", "-c", code], "answer")
-
-    def install(self, python: str = sys.executable) -> Path:
-        """Install, which must succeed; the site folder."""
-        answer = self.call("install", python=python)
-        assert answer.code == 0, answer.said
-        return Path(answer.outputs["site"])
-
-    def _answer(self, argv: list[str], name: str) -> Answer:
-        output = self.folder / f"{name}-{time.monotonic_ns()}"
-        done = subprocess.run(
-            argv,
-            env={**self.known, "GITHUB_OUTPUT": str(output)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        lines = output.read_text().splitlines() if output.exists() else []
-        outputs = dict(line.split("=", 1) for line in lines)
-        return Answer(done.returncode, done.stdout, outputs)
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    said: str
-    outputs: dict[str, str]
-
-    @property
-    def errors(self) -> list[str]:
-        return [line for line in self.said.splitlines() if line.startswith("::error::")]
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    runner = Runner(tmp_path)
-    runner.put("uv", FAKE_UV)
-    return runner
+WAIT = 30
 
 
 @pytest.fixture
@@ -134,6 +34,7 @@ def real(tmp_path: Path) -> Iterator[Runner]:
         pytest.skip("uv is installed for the whole system, so it cannot be absent")
     runner = Runner(tmp_path)
     runner.environ = {name: os.environ[name] for name in REACH_THE_INDEX if name in os.environ}
+    runner.environ["UV_DEFAULT_INDEX"] = "https://pypi.org/simple"
     yield runner
     shutil.rmtree(runner.folder)
 
@@ -148,7 +49,7 @@ def test_from_pypi_with_the_uv_of_the_runner(real: Runner) -> None:
 def test_from_pypi_with_a_uv_of_our_own(real: Runner) -> None:
     # The one that this environment was made from: uv makes environments without pip.
     site = real.install(python=os.path.realpath(sys.executable))
-    assert (site / "github").is_dir()
+    assert (site / "pydantic_core").is_dir()
     assert sorted(path.name for path in site.parent.iterdir()) == ["complete", "site"]
     assert not (real.folder / "home/.cache/uv").exists()
 
@@ -163,13 +64,17 @@ def test_a_package_whose_hash_is_not_locked_is_refused(real: Runner) -> None:
     assert real.kept == []
 
 
-def test_what_is_kept_is_used_again_with_nothing_but_python(runner: Runner) -> None:
+def test_what_is_kept_is_used_again_with_nothing_but_python(
+    runner: Runner, host: WheelHost
+) -> None:
     first = runner.call("install")
+    host.forget()
     runner.path = []
     second = runner.call("install")
     assert second.outputs == first.outputs
     assert second.outputs["python"] == sys.executable
     assert second.said == ""
+    assert not host.requests
 
 
 def test_the_way_to_what_is_kept_imports_little(runner: Runner) -> None:
@@ -179,6 +84,7 @@ def test_the_way_to_what_is_kept_imports_little(runner: Runner) -> None:
     imported = {line.rpartition("|")[2].strip() for line in said.splitlines()}
     assert "hashlib" in imported
     heavy = {"argparse", "pathlib", "re", "shutil", "site", "subprocess", "tempfile", "typing"}
+    heavy |= {"environment", "wheels", "ssl", "urllib"}
     assert imported & heavy == set()
 
 
@@ -190,8 +96,15 @@ def test_other_requirements_are_another_environment(runner: Runner) -> None:
     assert len(runner.kept) == 2
 
 
-def test_runs_at_the_same_time_share_one(runner: Runner) -> None:
-    runner.put("uv", FAKE_UV.replace("mkdir", "sleep 0.3; mkdir"))
+def test_runs_at_the_same_time_share_one(runner: Runner, host: WheelHost) -> None:
+    name = next(iter(host.files))
+    together = threading.Barrier(4, timeout=WAIT)
+
+    def send(call: Call) -> None:
+        together.wait()
+        call.answer(200, host.files[name])
+
+    host.answers[name] = send
     with ThreadPoolExecutor(4) as pool:
         sites = list(pool.map(lambda _: runner.install(), range(4)))
     assert len(set(sites)) == 1
@@ -199,19 +112,23 @@ def test_runs_at_the_same_time_share_one(runner: Runner) -> None:
     assert (sites[0] / "package.py").exists()
 
 
-def test_what_a_killed_run_left_is_never_used_and_is_swept(runner: Runner) -> None:
-    runner.put("uv", FAKE_UV + "sleep 987\n")
+def silent(call: Call) -> None:
+    call.server.owner.closing.wait()
+
+
+def test_what_a_killed_run_left_is_never_used_and_is_swept(runner: Runner, host: WheelHost) -> None:
+    host.answers[next(iter(host.files))] = silent
     killed = subprocess.Popen(
         runner.argv("install"), env=runner.known, stdout=subprocess.DEVNULL, start_new_session=True
     )
-    while not list(runner.home.glob("*/site/package.py")):
+    while not list(runner.home.glob("*/site/third.py")):
         assert killed.poll() is None
         time.sleep(0.02)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     (left,) = runner.home.iterdir()
 
-    runner.put("uv", FAKE_UV)
+    host.answers.clear()
     site = runner.install()
     assert not site.is_relative_to(left)
     assert left.exists(), "another run may be at it"
@@ -290,9 +207,9 @@ def test_no_folder_can_be_written(runner: Runner) -> None:
     assert len(answer.errors) == 1
 
 
-def test_tools_see_how_to_reach_the_index_and_no_secret(runner: Runner) -> None:
+def test_tools_see_how_to_reach_the_index_and_no_secret(runner: Runner, uv: None) -> None:
     index = "https://index.example/simple"
-    seen = {"PIP_INDEX_URL": index, "https_proxy": "http://proxy.example", "LANG": "C.UTF-8"}
+    seen = {"UV_DEFAULT_INDEX": index, "https_proxy": "http://proxy.example", "LANG": "C.UTF-8"}
     hidden = {
         "DOCKERHUB_TOKEN": "t0ken",
         "GITHUB_TOKEN": "t0ken",
@@ -308,11 +225,11 @@ def test_tools_see_how_to_reach_the_index_and_no_secret(runner: Runner) -> None:
     found = dict(line.split("=", 1) for line in lines)
     assert seen.items() <= found.items()
     assert not hidden.keys() & found.keys()
-    assert found["UV_DEFAULT_INDEX"] == index
     assert found["PWD"] == str(runner.action)
 
 
 def test_a_tool_that_fails_is_quoted_and_obeyed_in_nothing(runner: Runner) -> None:
+    runner.environ["UV_INDEX"] = "https://index.example/simple"
     runner.put("uv", "#!/bin/sh\necho '::error::forged'; echo 'no route to host' >&2; exit 2\n")
     answer = runner.call("install")
     assert answer.code == 5
@@ -321,35 +238,65 @@ def test_a_tool_that_fails_is_quoted_and_obeyed_in_nothing(runner: Runner) -> No
     word = stop.removeprefix("::stop-commands::")
     quoted = lines[lines.index(stop) + 1 : lines.index(f"::{word}::")]
     assert quoted[:2] == ["::error::forged", "no route to host"]
-    assert lines[0].startswith("::group::")
+    assert lines[1].startswith("::group::")
     assert len(answer.errors) == 2, "the forged one, and ours"
     assert runner.kept == []
 
 
-def test_neither_uv_nor_pip(runner: Runner) -> None:
-    (runner.folder / "bin/uv").unlink()
-    bare = runner.folder / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
-    answer = runner.call("install", python=str(bare / "bin/python"))
-    assert answer.code == 2
-    (error,) = answer.errors
-    assert "neither uv nor pip" in error
+AS_OLD = "sys.version_info = (3, 9, 2)"
+RIGHT = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+WRONG = "#!/bin/sh\nexit 1\n"
+ELSEWHERE = "#!/lib/ld-of-another-system.so\n"
+ARCHITECTURE = "x64" if os.uname().machine == "x86_64" else "arm64"
 
 
 def test_an_old_python_finds_a_newer_one(runner: Runner) -> None:
-    runner.put("python3.14", "#!/bin/sh\nexit 1\n")
-    runner.put("python3.13", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    answer = runner.simulate("sys.version_info = (3, 9, 2)")
+    runner.put("python3.14", WRONG)
+    runner.put("python3.13", RIGHT)
+    answer = runner.simulate(AS_OLD)
     assert answer.code == 0, answer.said
     assert answer.outputs["python"] == sys.executable
 
 
-@pytest.mark.parametrize("version", [(3, 6, 9), (3, 10, 1), (3, 15, 0)])
-def test_no_python_of_the_right_age(runner: Runner, version: tuple[int, ...]) -> None:
-    answer = runner.simulate(f"sys.version_info = {version}; shutil.which = lambda name: None")
+def cache(runner: Runner, version: str, script: str, folder: str = ARCHITECTURE) -> Path:
+    """Put a Python into the runner's tool cache; the file that says that it is whole."""
+    program = runner.folder / "tools/Python" / version / folder / "bin/python3"
+    program.parent.mkdir(parents=True)
+    program.write_text(script.replace("exec", f"echo {version} > $0.used; exec"))
+    program.chmod(0o755)
+    complete = program.parents[2] / f"{folder}.complete"
+    complete.touch()
+    return complete
+
+
+def test_an_old_python_finds_a_newer_one_in_the_tool_cache(runner: Runner) -> None:
+    for version in ("3.9.25", "3.12.9", "3.12.10", "3.10.1"):
+        cache(runner, version, RIGHT)
+    cache(runner, "3.13.1", ELSEWHERE)
+    cache(runner, "3.14.0", RIGHT).unlink()
+    cache(runner, "3.14.1", RIGHT, "another-architecture")
+    cache(runner, "3.15.0-rc.1", RIGHT)
+    answer = runner.simulate(f"{AS_OLD}; {NONE_ON_PATH}")
+    assert answer.code == 0, answer.said
+    assert answer.outputs["python"] == sys.executable
+    used = runner.folder.glob("tools/Python/**/python3.used")
+    assert {path.read_text().strip() for path in used} == {"3.12.10"}
+
+
+NONE_ON_PATH = "shutil.which = lambda name: None"
+
+
+@pytest.mark.parametrize("version", [(3, 6, 9), (3, 10, 1), (3, 16, 0)])
+@pytest.mark.parametrize("tool_cache", ["", "relative", "/nowhere"])
+def test_no_python_of_the_right_age(
+    runner: Runner, version: tuple[int, ...], tool_cache: str
+) -> None:
+    runner.environ["RUNNER_TOOL_CACHE"] = tool_cache
+    unknown = "import subprocess; subprocess.call = lambda *args, **options: 1"
+    answer = runner.simulate(f"sys.version_info = {version}; {NONE_ON_PATH}; {unknown}")
     assert answer.code == 2
     (error,) = answer.errors
-    assert f"needs Python 3.11 to 3.14; this runner has only Python 3.{version[1]}." in error
+    assert f"needs Python 3.11 to 3.15; this runner has only Python 3.{version[1]}." in error
     assert "actions/setup-python" in error
 
 
@@ -357,7 +304,7 @@ def test_no_python_of_the_right_age(runner: Runner, version: tuple[int, ...]) ->
     "patch",
     [
         "sys.platform = 'darwin'",
-        "sys.platform = 'win32'; del os.uname",
+        "sys.platform = 'win32'; del os.uname, os.getuid",
         "os.uname = lambda: type('', (), {'machine': 'riscv64'})",
     ],
 )
@@ -368,8 +315,9 @@ def test_another_machine(runner: Runner, patch: str) -> None:
     assert "runs on Linux on x86_64 or aarch64" in error
 
 
-def test_old_pythons_can_read_it() -> None:
-    ast.parse((ROOT / "bootstrap.py").read_text(), feature_version=(3, 7))
+@pytest.mark.parametrize("name", ["bootstrap.py", "environment.py"])
+def test_old_pythons_can_read_it(name: str) -> None:
+    ast.parse((ROOT / name).read_text(), feature_version=(3, 7))
 
 
 PROGRAM = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,9 +78,49 @@ def test_no_expression_is_pasted_into_a_script(step: dict[str, Any]) -> None:
     assert "\n" not in step["run"].strip()
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step["id"])
-def test_no_shell_stays_behind_with_the_secrets(step: dict[str, Any]) -> None:
-    assert step["run"].startswith("exec ")
+def test_no_shell_stays_behind_with_the_secrets() -> None:
+    assert RUN["run"].startswith("exec ")
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+def test_a_container_without_python_gets_a_sentence(tmp_path: Path, shell: str) -> None:
+    code, said = install_step(tmp_path, shell)
+    assert code == 2
+    assert said == (
+        "::error::There is no python3 on this runner, or in the job's container.%0ATake an image "
+        "with Python 3.11 or newer, or put actions/setup-python before this step.\n"
+    )
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+def test_where_there_is_python_no_shell_stays_before_it(tmp_path: Path, shell: str) -> None:
+    python = tmp_path / "bin/python3"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "$PPID" "$@"\nexit 7\n')
+    python.chmod(0o755)
+    arguments = f"-I -S {tmp_path}/bootstrap.py install"
+    assert install_step(tmp_path, shell) == (7, f"{os.getpid()} {arguments}\n")
+
+
+def install_step(folder: Path, shell: str) -> tuple[int, str]:
+    """Run the first step as the runner does: `sh -e FILE`; what it says."""
+    program = shutil.which(shell)
+    if not program:
+        pytest.skip(f"there is no {shell}")
+    script = folder / "step.sh"
+    script.write_text(INSTALL["run"])
+    done = subprocess.run(
+        [program, *(["sh"] if shell == "busybox" else []), "-e", script],
+        env={"PATH": str(folder / "bin"), "GITHUB_ACTION_PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_steps_need_no_shell_but_sh() -> None:
+    assert {step["shell"] for step in STEPS} == {"sh"}
 
 
 def test_the_outputs_are_what_the_program_writes() -> None:

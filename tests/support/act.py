@@ -22,7 +22,10 @@ from support.servers.git_repository import GitRepository
 ROOT = Path(__file__).resolve().parents[2]
 ACT = Path(sys.executable).with_name("act")
 ACTION = "feastflow/registry-action@v0.1.0"
-SHIPPED = ("action.yml", "bootstrap.py", "requirements.txt", "requirements-uv.txt")
+SHIPPED = (
+    *("action.yml", "bootstrap.py", "environment.py", "wheels.py"),
+    *("wheels.txt", "requirements.txt", "requirements-uv.txt"),
+)
 STEP = "registry"
 SECONDS = 600
 

@@ -61,6 +61,12 @@ def docker(answers: dict[str, str | int], builder: str = "", *, credential: bool
         ({"docker info": "[]"}, "docker has no buildx"),
         ({"docker info": '{"Plugins": null}'}, "docker has no buildx"),
         ({"docker info": '{"Plugins": [{"Name": "buildx"}]}'}, "docker has no buildx"),
+        ({"docker buildx version": "buildx v0.30.0"}, "docker has no buildx that knows bake"),
+        ({"docker info": 125, "docker --version": "podman version 5.6.2"}, "docker is Podman here"),
+        (
+            {"docker --version": "podman version 4.9.3", "docker buildx version": "buildah 1.33.7"},
+            "docker is Podman here",
+        ),
     ],
 )
 def test_a_machine_without_buildx(answers: dict[str, str | int], words: str) -> None:
@@ -71,7 +77,12 @@ def test_a_machine_without_buildx(answers: dict[str, str | int], words: str) -> 
 
 def test_a_program_named_docker_that_lists_no_plugins() -> None:
     answer = "github.com/docker/buildx v0.30.0 abc"
-    found = docker({"docker info": 1, "docker buildx version": answer})
+    known: dict[str, str | int] = {
+        "docker info": 1,
+        "docker buildx version": answer,
+        "docker buildx bake": "Usage:",
+    }
+    found = docker(known)
     assert found.release == "0.30.0"
     assert found._about.program == ("docker", "buildx")
 
