@@ -1,47 +1,56 @@
-"""Each habit of a registry, with each command: all end as they do where there is none."""
+"""Each habit of a registry, with each command, plain and over TLS.
+
+All end as they do where there is no such habit, or as the table says.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
-from support.scenes import COMMANDS, Scene
-from support.servers.habits import (
-    Habit,
-    Late,
-    ListingMore,
-    NoCancelling,
-    PagesElsewhere,
-    Redirecting,
-    TwoChallenges,
-)
-from support.soak import one_in
-
-HABITS: Mapping[str, Callable[[Scene], Habit]] = {
-    "late by 10 s": lambda scene: Late(10, scene.place.tags, lambda: scene.machine.waited),
-    "uploads are not cancelled": lambda _: NoCancelling(),
-    "pages elsewhere": lambda scene: PagesElsewhere(scene.place.tags),
-    "manifests are redirected": lambda _: Redirecting(),
-    "several challenges": lambda _: TwoChallenges(),
-    "lists more than tags": lambda scene: ListingMore(scene.place.tags),
-}
-PAGE = Path(__file__).resolve().parents[2] / "docs/registries.md"
-TABLE = [(command, habit) for habit in HABITS for command in COMMANDS]
+from support.habit_table import TABLE, Place
+from support.registries import REPOSITORY
+from support.scenes import COLUMNS, MIRROR, Scene
+from support.servers.certificates import Authority
+from support.soak import soak
 
 
-def test_the_page_names_what_is_tried() -> None:
-    _, _, table = PAGE.read_text().partition("| habit | who has it |\n|---|---|\n")
-    assert [row.split(" | ")[0].removeprefix("| ") for row in table.splitlines()] == list(HABITS)
+def cells() -> Iterator[Any]:
+    """Every cell of the table; of each habit, one is part of `make test`, each time another."""
+    for number, (habit, row) in enumerate(TABLE.items()):
+        chosen = next(iter(row.ends), list(COLUMNS)[number % len(COLUMNS)])
+        for command in COLUMNS:
+            for tls in (False, True):
+                marks = () if (command, tls) == (chosen, bool(number % 2)) else soak
+                name = f"{habit}-{command}-{'tls' if tls else 'plain'}"
+                yield pytest.param(row.auth, habit, command, tls, marks=marks, id=name)
 
 
-@pytest.mark.parametrize(("command", "habit"), one_in(2, TABLE))
-def test_a_habit_changes_no_end(scenes: Callable[[str], Scene], command: str, habit: str) -> None:
-    scene = scenes(command)
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize(("place", "habit", "command", "tls"), list(cells()), indirect=["place"])
+def test_a_cell(
+    scenes: Callable[[str], Scene], authority: Authority, habit: str, command: str, tls: bool
+) -> None:
+    scene, row = scenes(command), TABLE[habit]
+    places = [(scene.place, REPOSITORY), *([(scene.other, MIRROR)] if scene.other else [])]
+    if tls:
+        scene.variables["SSL_CERT_FILE"] = str(authority.file)
+        for registry, _ in places:
+            registry.speak_tls(authority)
     scene.reset()
-    whole = scene.state(scene.run().ended())
+    expected = row.ends.get(command)
+    whole = None if expected else scene.state(scene.run().ended())
     scene.reset()
-    scene.place.proxy.habits = [HABITS[habit](scene)]
-    ran = scene.run().ended()
-    assert scene.state(ran) == whole
-    assert ran.slept < 60 or "late" in habit
+    with ExitStack() as open_:
+        shown = authority.server() if tls else None
+        for registry, repository in places[-1:] if row.target_only else places:
+            row.switch_on(Place(scene, registry, repository, shown, open_))
+        ran = scene.run()
+        if expected:
+            ran.ended(expected[0])
+            assert expected[1] in ran.shown
+            assert {tag: scene.place.tags().get(tag) for tag in scene.start} == scene.start
+        else:
+            assert scene.state(ran.ended()) == whole
