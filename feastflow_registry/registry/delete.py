@@ -18,7 +18,7 @@ from feastflow_registry.transport.response import Response
 
 _DONE = frozenset({200, 202, 204})
 _UNSUPPORTED = frozenset({400, 405})
-_OWN_MEANS = {
+OWN_MEANS = {
     "ghcr.io": "Use actions/delete-package-versions, which asks GitHub's own API.",
     "amazonaws.com": "Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`.",
     "azurecr.io": "Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
@@ -117,4 +117,4 @@ class RegistryDeletion:
 def _own_means(host: RegistryHost) -> str:
     """What a registry offers that does not delete by this protocol; empty of one not known."""
     name = host.name.partition(":")[0]
-    return next((means for end, means in _OWN_MEANS.items() if name.endswith(end)), "")
+    return next((means for end, means in OWN_MEANS.items() if name.endswith(end)), "")

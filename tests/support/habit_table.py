@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from support.registries import USER, Auth, LocalRegistry
-from support.scenes import ELSEWHERE, Scene
+from support.scenes import COLUMNS, ELSEWHERE, Scene
 from support.servers import habits, token_habits
 from support.servers.habits import Habit, Storage, Tags
 
@@ -76,7 +76,7 @@ class Row:
             at.scene.inputs |= {"username": "", "token": "", "namespace": USER}
 
 
-IMMUTABLE: Ends = dict.fromkeys(("publish", "rollback"), (6, "for a rule makes it immutable"))
+IMMUTABLE: Ends = dict.fromkeys(("publish", "rollback"), (6, "a rule makes it immutable"))
 UNMADE: Ends = {
     "publish": (3, "Create the repository first"),
     "re-run": (3, "Create the repository first"),
@@ -193,3 +193,19 @@ TABLE: Mapping[str, Row] = {
         "Google", lambda at: habits.DeletingTags(lambda: at.registry.registry.storage)
     ),
 }
+
+
+def render() -> str:
+    """The table as the page of registries shows it."""
+    head = ["habit", "who has it", *COLUMNS]
+    rows = [head, ["---"] * len(head)]
+    for habit, row in TABLE.items():
+        rows.append([habit, row.who, *(_shown(row.ends.get(command)) for command in COLUMNS)])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+
+def _shown(end: tuple[int, str] | None) -> str:
+    if end is None:
+        return "✓"
+    code, sentence = end
+    return f"✓ ({sentence})" if code == 0 else f"exit {code}: “{sentence}”"

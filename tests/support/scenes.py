@@ -86,9 +86,15 @@ class Scene:
             for name in commit_days(machine.project, 400, 300, 200):
                 stock.tag({f"commit-{name}": stock.image(name)})
         storage = place.registry.storage / "docker/registry/v2/repositories" / REPOSITORY
-        links = storage.glob("_manifests/revisions/**/link")
-        images = {str(each.relative_to(storage)): each.read_bytes() for each in links}
-        return cls(machine, command, place.tags(), images, storage, other)
+        scene = cls(machine, command, {}, {}, storage, other)
+        scene.remember()
+        return scene
+
+    def remember(self) -> None:
+        """Start from what is there now."""
+        self.start = self.place.tags()
+        links = self.storage.glob("_manifests/revisions/**/link")
+        self.images = {str(each.relative_to(self.storage)): each.read_bytes() for each in links}
 
     @property
     def place(self) -> LocalRegistry:
