@@ -11,7 +11,17 @@ from support.scenes import COLUMNS
 from feastflow_registry.registry.delete import OWN_MEANS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/registries.md"
-REGISTRIES = ("Docker Hub", "GHCR", "ECR", "ACR", "Google", "GitLab", "Quay", "Harbor", "Gitea")
+REGISTRIES: tuple[str, ...] = (
+    "Docker Hub",
+    "GHCR",
+    "ECR",
+    "ACR",
+    "Google",
+    "GitLab",
+    "Quay",
+    "Harbor",
+    "Gitea",
+)
 REGISTRIES += ("Forgejo", "zot", "Artifactory", "Nexus", "distribution")
 
 

@@ -1,6 +1,7 @@
 """Each habit of a registry, with each command, plain and over TLS.
 
-All end as they do where there is no such habit, or as the table says.
+All end as they do where there is no such habit, or as the table says. What BuildKit itself does
+not get along with (addresses on other ports, for one) cannot be helped.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from typing import Any
 
 import pytest
 from support.habit_table import TABLE, Place
-from support.registries import REPOSITORY
+from support.machine import Machine
+from support.registries import REPOSITORY, USER, LocalRegistry
 from support.scenes import COLUMNS, MIRROR, Scene
 from support.servers.certificates import Authority
 from support.soak import soak
+
+from integration.conftest import Builder
 
 
 def cells() -> Iterator[Any]:
@@ -46,7 +50,11 @@ def test_a_cell(
     with ExitStack() as open_:
         shown = authority.server() if tls else None
         for registry, repository in places[-1:] if row.target_only else places:
-            row.switch_on(Place(scene, registry, repository, shown, open_))
+            at = Place(scene.machine, registry, repository, shown, open_)
+            row.switch_on(at)
+            if row.identity:
+                scene.log_in({registry.host: at.identity()})
+                scene.inputs |= {"username": "", "token": "", "namespace": USER}
         ran = scene.run()
         if expected:
             ran.ended(expected[0])
@@ -54,3 +62,45 @@ def test_a_cell(
             assert {tag: scene.place.tags().get(tag) for tag in scene.start} == scene.start
         else:
             assert scene.state(ran.ended()) == whole
+
+
+BUILT = [
+    *("uploads are not cancelled", "late by 10 s", "nobody is asked, and all are let in"),
+    *("content is kept elsewhere", "headers of 8 KB at most", "a token by its name of OAuth 2"),
+    *("immutable tags answer 400", "repositories have to be made first"),
+]
+"""Habits that BuildKit meets, too, where it pushes."""
+
+
+@pytest.mark.parametrize(
+    ("place", "habit"),
+    [
+        pytest.param(TABLE[each].auth, each, id=each, marks=() if at == 0 else soak)
+        for at, each in enumerate(BUILT)
+    ],
+    indirect=["place"],
+)
+def test_what_buildkit_builds_and_pushes(
+    machines: Callable[..., Machine], remote: Builder, place: LocalRegistry, habit: str
+) -> None:
+    machine, row = machines(place, remote), TABLE[habit]
+    with ExitStack() as open_:
+        row.switch_on(Place(machine, place, REPOSITORY, None, open_))
+        ran = machine.call(machine.runner(**remote.inputs))
+        if habit == "repositories have to be made first":
+            ran.ended(3)
+            assert "Create the repository first" in ran.errors[0]
+            return
+        ran.ended()
+        first = place.tags()
+        machine.project.commit()
+        again = machine.call(machine.runner(**remote.inputs))
+    own = f"commit-{machine.project.head[:7]}"
+    moved = place.tags()
+    if row.ends.get("publish"):
+        again.ended(row.ends["publish"][0])
+        assert moved["latest"] == first["latest"]
+    else:
+        again.ended()
+        assert moved["latest"] == moved[own]
+    assert moved[own] not in first.values()

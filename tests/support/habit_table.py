@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from support.machine import Machine
 from support.registries import USER, Auth, LocalRegistry
-from support.scenes import COLUMNS, ELSEWHERE, Scene
+from support.scenes import COLUMNS, ELSEWHERE
 from support.servers import habits, token_habits
 from support.servers.habits import Habit, Storage, Tags
 
@@ -25,7 +26,7 @@ Ends = Mapping[str, tuple[int, str]]
 class Place:
     """A registry that a run meets, and what its habits may need to know. `open`: for servers."""
 
-    scene: Scene
+    machine: Machine
     registry: LocalRegistry
     repository: str
     shown: ssl.SSLContext | None
@@ -44,7 +45,7 @@ class Place:
 
     def waited(self) -> float:
         """Seconds that runs would have waited so far."""
-        return self.scene.machine.waited
+        return self.machine.waited
 
     def storage(self) -> Storage:
         """Another server that holds the same."""
@@ -71,9 +72,6 @@ class Row:
         """Have a registry behave so from now on."""
         at.registry.proxy.habits = [self.make(at)] if self.make else []
         at.registry.realm.habits = [self.tokens(at)] if self.tokens else []
-        if self.identity:
-            at.scene.log_in({at.registry.host: at.identity()})
-            at.scene.inputs |= {"username": "", "token": "", "namespace": USER}
 
 
 IMMUTABLE: Ends = dict.fromkeys(("publish", "rollback"), (6, "a rule makes it immutable"))
