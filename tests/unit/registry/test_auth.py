@@ -344,6 +344,7 @@ LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
         *((HOST, f"https://{each}/token", False) for each in INSIDE),
         (HOST, "https://8.8.8.8/token", True),
         (HOST, "https://[2001:4860:4860::8888]:444/token", True),
+        (HOST, "https://[::ffff:8.8.8.8]/token", True),
         (HOST, "https://10.example.com/token", True),
         *((RegistryHost(each), "https://10.0.0.2/token", True) for each in PRIVATE),
         (HOST, "http://localhost:5001/token", False),
