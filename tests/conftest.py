@@ -6,6 +6,7 @@ session's end. Tests of which a machine is not capable are skipped, with one rea
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -164,10 +165,11 @@ def registries(stack: Stack) -> Iterator[RegistryProcesses]:
 @pytest.fixture
 def places(registries: RegistryProcesses, tmp_path: Path) -> Iterator[Callable[..., LocalRegistry]]:
     """Open a registry with a kind of auth; closed when the test ends."""
+    numbers = itertools.count()
     with ExitStack() as open_:
 
         def give(auth: Auth = "htpasswd", **options: Any) -> LocalRegistry:
-            home = tmp_path / f"witness-{auth}"
+            home = tmp_path / f"witness-{next(numbers)}"
             return open_.enter_context(LocalRegistry(auth, registries, home=home, **options))
 
         yield give

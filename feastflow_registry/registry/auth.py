@@ -1,8 +1,9 @@
 """Answering a registry's challenge: Basic, or a Bearer token from its token server.
 
-One token serves a whole run: it is requested with every scope that the run needs, as far as a
-header holds them. Where the token server grants less, there is one for each repository. Its address
-comes from the registry and is checked before the credential is sent there.
+One token serves a whole run: it is requested with every scope that the run needs. Many repositories
+have one in groups, as a header holds them. Where the token server grants less, there is one for
+each repository. Its address comes from the registry and is checked before the credential is sent
+there.
 https://distribution.github.io/distribution/spec/auth/token/
 """
 
@@ -17,7 +18,7 @@ from urllib.parse import urlencode
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost, Repository, is_loopback
-from feastflow_registry.transport.addresses import redact, split
+from feastflow_registry.transport.addresses import is_inside, redact, split
 from feastflow_registry.transport.http import Client
 from feastflow_registry.transport.response import Response
 
@@ -28,9 +29,15 @@ _CHALLENGE = re.compile(
     rf"|(?P<scheme>{_WORD})"
 )
 _HUB_REALMS = frozenset({"auth.docker.io"})
-_MOST_SCOPES = 16
-"""How many repositories a token is asked for: with more, its header outgrows what servers take."""
-_ALL = ""
+_LONGEST_ACCESS = 1600
+"""What a token may list: encoded and signed, its header is shorter than 4 KB.
+
+Servers take 8 KB of headers at least: https://nginx.org/r/large_client_header_buffers
+"""
+_ENTRY = 50
+"""How much longer a scope is in a token, in JSON."""
+_ALL = -1
+"""The group whose header serves every repository: the password itself."""
 _REFUSED = (400, 403)
 """What a token server answers to scopes that it does not know, or does not give together."""
 
@@ -69,12 +76,27 @@ class Authenticator:
     is_tried: bool = False
     lock: RLock = field(default_factory=RLock)
     delete: bool = False
-    _headers: dict[str, str] = field(default_factory=dict, repr=False)
-    """By the path of the repository; what serves all of them stands under the empty name."""
+    _headers: dict[str | int, str] = field(default_factory=dict, repr=False)
+    """By the path of a repository, or by the number of its group."""
+    _groups: dict[str, int] = field(default_factory=dict)
+    """Which repositories have a token in common, as many as its header holds."""
     _served: set[str] = field(default_factory=set)
     """The repositories for which what is kept was good."""
     _ways: dict[str, int] = field(default_factory=dict)
     """Which way of asking for a token was the last one, by repository."""
+
+    def __post_init__(self) -> None:
+        group = length = 0
+        for path in dict.fromkeys(each.path for each in self.repositories):
+            length += len(self._scope(path)) + _ENTRY
+            if length > _LONGEST_ACCESS:
+                group, length = group + 1, len(self._scope(path)) + _ENTRY
+            self._groups[path] = group
+
+    def _scope(self, repository: str) -> str:
+        """What the run has to do there."""
+        actions = "pull" + ",push" * self.write + ",delete" * self.delete
+        return f"repository:{repository}:{actions}"
 
     @staticmethod
     def is_basic(header: str | None) -> bool:
@@ -83,11 +105,27 @@ class Authenticator:
 
     def header(self, repository: str) -> str | None:
         """What to send with a request about a repository; nothing before the first challenge."""
-        return self._headers.get(repository) or self._headers.get(_ALL)
+        common = self._groups.get(repository, _ALL)
+        return self._headers.get(repository) or self._headers.get(common) or self._headers.get(_ALL)
 
     def accepted(self, repository: str) -> None:
         """Take note that the registry took what was sent."""
         self._served.add(repository)
+
+    def is_known(self, repository: str) -> bool:
+        """Whether the registry took what was sent before: then a 401 is for want of a right."""
+        return self.credential is not None and repository in self._served
+
+    def go_unasked(self) -> bool:
+        """Send the password from now on, if nothing has asked for it; true, if that is new.
+
+        A registry that anybody may read tells strangers that the rest is not there.
+        https://github.com/project-zot/zot/issues/3869
+        """
+        if self._headers or not self.credential or self.credential.is_identity:
+            return False
+        self._headers[_ALL] = self.credential.basic
+        return True
 
     def answer(self, challenge: Response, sent: str | None, repository: str) -> str:
         """Answer the challenge of a 401: the header to send instead of the one that was ``sent``.
@@ -118,7 +156,8 @@ class Authenticator:
                 self._ways[repository] = number
                 self._served.discard(repository)  # Until it has proved to be good.
                 header = f"Bearer {token}"
-                self._headers[repository if number else _ALL] = header
+                whose = repository if number else self._groups.get(repository, repository)
+                self._headers[whose] = header
                 return header
         # This request is refused; others may do with what serves all of them.
         self._ways.pop(repository, None)
@@ -128,17 +167,16 @@ class Authenticator:
         return sent
 
     def _scopes(self, own: Sequence[str], repository: str) -> list[list[str]]:
-        """The ways to ask for a token, each a list of scopes: for the run, and for less and less.
+        """The ways to ask for a token, each a list of scopes: for a group, and for less and less.
 
         ``own``: what the challenge asks for. Quay knows no ``delete``, but ``*``.
         """
-        actions = "pull" + ",push" * self.write + ",delete" * self.delete
-        paths = [each.path for each in self.repositories]
-        near = [repository, *(each for each in paths if each != repository)][:_MOST_SCOPES]
-        mine = [f"repository:{repository}:{actions}"] if repository else []
+        group = self._groups.get(repository)
+        near = (path for path, its in self._groups.items() if its == group and path != repository)
+        mine = [self._scope(repository)] if repository else []
         others = [each for each in own if not each.startswith(f"repository:{repository}:")]
         ways = [
-            [*mine, *(f"repository:{each}:{actions}" for each in near if each != repository)],
+            [*mine, *map(self._scope, near)],
             [*mine, *others],
             [f"repository:{repository}:*"] if self.delete and repository else [],
             list(own),
@@ -195,10 +233,15 @@ class Authenticator:
         return token
 
     def _check_realm(self, realm: str) -> None:
-        """Send the credential over https only, and Docker Hub's to Docker Hub's own server."""
+        """Send the credential over https only, and Docker Hub's to Docker Hub's own server.
+
+        No registry of the world's sends anybody to an address inside of a private network.
+        """
         parts = split(realm)
         local = self.host.is_loopback and is_loopback(parts.hostname or "")
         trusted = parts.hostname and "@" not in parts.netloc and not parts.fragment
+        if is_inside(parts.hostname or "") and not is_inside(split(self.host.url).hostname or ""):
+            trusted = False
         if self.host.is_docker_hub:
             trusted = trusted and parts.hostname in _HUB_REALMS
         if not trusted or (parts.scheme != "https" and not (local and parts.scheme == "http")):
@@ -206,7 +249,8 @@ class Authenticator:
                 Kind.REFUSED,
                 f"{self.host} sends its users to the token server {redact(realm)!r}, "
                 "which is not a trustworthy address.",
-                "Check the input registry: a token server must be reached over https.",
+                "Check the input registry: a token server must be reached over https, and is "
+                "inside of a private network only if the registry is.",
             )
 
 

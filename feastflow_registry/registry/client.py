@@ -207,7 +207,7 @@ class RegistryClient:
             doubted = False
             url, left = next_page(response), left - len(response.body)
             if not url:
-                return tuple(sorted(tags))
+                return tuple(sorted({*tags}))
         raise misbehaving(f"{repository} has pages of tags without end")
 
     def check_push(self, repository: Repository) -> None:
@@ -340,21 +340,26 @@ class RegistryClient:
                 if not self.auth.is_tried:
                     response = self._authorized(send, repository.path)
                     self.auth.is_tried = True
-                    return response
+                    hidden = self.auth.go_unasked() and method in ("GET", "HEAD")
+                    if not hidden:
+                        return response
         return self._authorized(send, repository.path)
 
     def _authorized(self, send: Callable[[str | None], Response], repository: str) -> Response:
         """Send, and again with another header as long as the registry answers with a challenge."""
         sent = self.auth.header(repository)
         response = send(sent)
-        while response.status == 401 and not self.auth.is_basic(sent):
+        while response.status == 401:
             before, sent = sent, self.auth.answer(response, sent, repository)
             if sent == before:
                 break
             response = send(sent)
         if response.status != 401:
-            self.auth.accepted(repository)
-        elif self.auth.is_basic(sent) or not self.auth.credential:
+            if sent:
+                self.auth.accepted(repository)
+        elif not self.auth.is_known(repository) and (
+            self.auth.is_basic(sent) or not self.auth.credential
+        ):
             raise self.auth.refused()
         return response
 
@@ -369,6 +374,13 @@ class RegistryClient:
                 "Leave the tag out of the repository's rules of immutability: "
                 "latest and milestones move.",
             )
+        if write and response.status == 409:
+            return Failure(
+                Kind.CONFLICT,
+                f"{host} refused {what}, for it conflicts with what is there{reason}.",
+                "Run again; if it stays so, let the repository's settings allow that tags are "
+                "written again.",
+            )
         if write and response.status == 404:
             return Failure(
                 Kind.REFUSED,
@@ -376,7 +388,7 @@ class RegistryClient:
                 "Create the repository first, where pushing does not (as on Amazon ECR), or check "
                 f"its name and that user {self._user()} may push to it.",
             )
-        if response.status in (401, 403):
+        if response.status in (401, 403, 500):  # A 500 that is an answer tells of a 401 inside.
             need, may = ("read and write", "push to") if write else ("read", "pull from")
             fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
             return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix)

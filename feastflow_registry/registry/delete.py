@@ -12,12 +12,20 @@ from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted
-from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.transport.response import Response
 
 _DONE = frozenset({200, 202, 204})
 _UNSUPPORTED = frozenset({400, 405})
+OWN_MEANS = {
+    "ghcr.io": "Use actions/delete-package-versions, which asks GitHub's own API.",
+    "amazonaws.com": "Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`.",
+    "azurecr.io": "Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
+    "pkg.dev": "Use a cleanup policy of the repository.",
+    "gitlab.com": "Use a cleanup policy of the project.",
+}
+"""What deletes where this protocol does not, by the end of the registry's name."""
 
 
 @dataclass(slots=True)
@@ -31,10 +39,11 @@ class RegistryDeletion:
 
         distribution 2.8 answers a tag with 400 ``DIGEST_INVALID``, others with 405.
         """
-        response = self._delete(repository, Tag.parse(tag.value).value)
-        if response.status in _UNSUPPORTED:
+        reference = Reference(repository, Tag.parse(tag.value))
+        response = self._delete(reference)
+        if self._is_unsupported(response, reference):
             return Deleted.UNSUPPORTED
-        return self._outcome(response, Reference(repository, tag))
+        return self._outcome(response, reference)
 
     def delete_manifest(self, repository: Repository, digest: Digest) -> Deleted:
         """Delete a manifest together with every tag on it; it is read before, for ``restore``.
@@ -50,13 +59,16 @@ class RegistryDeletion:
                 # What is gone, or damaged twice, cannot come back: it may go.
                 if failure.kind is not Kind.UNVERIFIED:
                     raise
-        response = self._delete(repository, str(digest))
         reference = Reference(repository, digest)
-        if response.status in _UNSUPPORTED:
+        response = self._delete(reference)
+        if self._is_unsupported(response, reference):
+            host = repository.host
             raise Failure(
                 Kind.REFUSED,
-                f"{repository.host} does not delete images{response.explanation}.",
-                "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
+                f"{host} does not delete images by the protocol of registries"
+                f"{response.explanation}.",
+                _own_means(host)
+                or "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
                 "else delete with the means of its own that it offers.",
             )
         return self._outcome(response, reference)
@@ -72,8 +84,15 @@ class RegistryDeletion:
         """
         return frozenset(each.digest for each in self.registry.descendants(repository, digest))
 
-    def _delete(self, repository: Repository, identifier: str) -> Response:
-        return self.registry.send("DELETE", repository, f"manifests/{identifier}")
+    def _delete(self, reference: Reference) -> Response:
+        path = f"manifests/{reference.identifier}"
+        return self.registry.send("DELETE", reference.repository, path)
+
+    def _is_unsupported(self, response: Response, reference: Reference) -> bool:
+        """Whether a registry deletes nothing so; some say of what is there that it is not."""
+        if response.status == 404:
+            return self.registry.resolve(reference) is not None
+        return response.status in _UNSUPPORTED
 
     def _outcome(self, response: Response, reference: Reference) -> Deleted:
         if response.status == 404:
@@ -85,10 +104,17 @@ class RegistryDeletion:
             raise Failure(
                 Kind.REFUSED,
                 f"{host} denied the deletion of {reference}{reason}.",
-                "Give a token with the right to delete, or a user who has it.",
+                f"Give a token with the right to delete, or a user who has it. "
+                f"{_own_means(host)}".rstrip(),
             )
         raise Failure(
             Kind.UNREACHABLE,
             f"{host} answered {response.status} to the deletion of {reference}{reason}.",
             "Check the registry's status, then run again.",
         )
+
+
+def _own_means(host: RegistryHost) -> str:
+    """What a registry offers that does not delete by this protocol; empty of one not known."""
+    name = host.name.partition(":")[0]
+    return next((means for end, means in OWN_MEANS.items() if name.endswith(end)), "")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from urllib.parse import SplitResult, urlsplit
+
+from feastflow_registry.model.references import is_loopback
 
 
 def split(url: str) -> SplitResult:
@@ -30,6 +34,25 @@ def same_origin(base: str, target: str) -> str:
     if named != (here.port or ports.get(here.scheme)) and not hides_tls:
         return ""
     return there._replace(scheme=here.scheme, netloc=here.netloc).geturl()
+
+
+def is_inside(name: str) -> bool:
+    """Whether a host is given as an address of this machine or of a private network.
+
+    Resolvers take ``127.1``, ``0x7f000001`` and the like for addresses. What a name leads to is not
+    asked.
+    """
+    if is_loopback(name):
+        return True
+    try:
+        return not ipaddress.ip_address(socket.inet_aton(name)).is_global
+    except OSError:
+        pass
+    try:
+        address = ipaddress.IPv6Address(name)
+    except ValueError:
+        return False
+    return not (address.ipv4_mapped or address).is_global
 
 
 def redact(url: str) -> str:

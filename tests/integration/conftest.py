@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,9 +14,16 @@ from conftest import Stack
 from support.feastflow import FeastFlow, lay_out
 from support.machine import Machine
 from support.published_pair import PublishedPair
-from support.registries import GITHUB_TOKEN, REPOSITORY, LocalRegistry, RegistryProcesses
+from support.registries import (
+    GITHUB_TOKEN,
+    REMOTE_NAME,
+    REPOSITORY,
+    LocalRegistry,
+    RegistryProcesses,
+)
 from support.repositories import Project
-from support.scenes import Scene
+from support.scenes import ELSEWHERE, Scene
+from support.servers.certificates import Authority
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import READ, GitHubApi
 from support.soak import chosen
@@ -171,16 +179,46 @@ def machine(
 @pytest.fixture
 def scenes(
     place: LocalRegistry,
+    places: Callable[..., LocalRegistry],
     machines: Callable[[LocalRegistry, Builder], Machine],
     remote: Builder,
     pair: PublishedPair,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], Scene]:
     """Give a command's scene."""
-    return lambda command: Scene.prepare(command, machines(place, remote), pair, monkeypatch)
+
+    def give(command: str) -> Scene:
+        other = places(place.auth) if command == ELSEWHERE else None
+        return Scene.prepare(command, machines(place, remote), pair, monkeypatch, other)
+
+    return give
 
 
 @pytest.fixture
 def feastflow(machine: Machine, busybox: Path) -> FeastFlow:
     """The frontend, of which nothing is published yet."""
     return lay_out(machine, busybox)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs the certificates of the tests' servers."""
+    return Authority.create(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have `REMOTE_NAME` lead to this machine; every host that is looked up.
+
+    Which certificates are trusted is up to the tests.
+    """
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    look_up, asked = socket.getaddrinfo, list[str]()
+
+    def find(host: str, *more: Any, **options: Any) -> list[Any]:
+        asked.append(host)
+        return look_up("127.0.0.1" if host == REMOTE_NAME else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    return asked

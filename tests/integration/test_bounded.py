@@ -13,6 +13,9 @@ from support.clients import quick_client
 from support.servers.serving import CHUNK, Call, Server
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.transport.http import Client
 
 MEGABYTE = 1024 * 1024
@@ -223,3 +226,24 @@ def test_a_body_of_nothing_but_framing_is_given_up(
             client(deadline=0.5).send("GET", f"{server.url}/v2/", sink=sink)
         server.forget()
     assert failure.value.kind is Kind.UNREACHABLE
+
+
+@pytest.mark.parametrize(("megabytes", "is_read"), [(60, True), (65, False)])
+def test_a_list_of_tags_may_have_64_mebibytes(megabytes: int, is_read: bool) -> None:
+    """Google lists every manifest beside them."""
+    padding = itertools.repeat(b" " * MEGABYTE, megabytes)
+    names = b'{"tags": ["latest", "sprint3"], "manifest": {}}'
+    with Endless(200, [names, *padding], length(megabytes, names)) as server:
+        repository = Repository.parse(RegistryHost.parse(f"127.0.0.1:{server.port}"), "shop/app")
+        http = client()
+        registry = RegistryClient(http, Authenticator(http, repository.host, None, [], False))
+        if is_read:
+            assert registry.tags(repository) == (Tag("latest"), Tag("sprint3"))
+        else:
+            with pytest.raises(Failure, match="sent more than 67108864 bytes"):
+                registry.tags(repository)
+        server.forget()
+
+
+def length(megabytes: int, start: bytes) -> dict[str, str]:
+    return {"Content-Length": str(megabytes * MEGABYTE + len(start))}

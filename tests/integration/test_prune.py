@@ -555,6 +555,21 @@ class TestDockerHub:
         assert "Read, Write & Delete scope" in ran.errors[0]
         assert len(shop.place.tags()) == 2
 
+    def test_a_token_without_the_scope_for_deletion_may_be_answered_by_500(
+        self, shops: Callable[[str], Shop]
+    ) -> None:
+        """https://github.com/docker/hub-feedback/issues/2398: it is final, not a bad moment."""
+        shop = shops("docker hub")
+        self.lay(shop, 400, 300, 1)
+        inner = b'{"message": "unexpected status: 401 Unauthorized", "errinfo": {}}'
+        fault = {"status": 500, "body": inner, "times": None}
+        shop.proxy.add(Fault("status", method="DELETE", **fault))  # type: ignore[arg-type]
+        ran = shop.prune(keep_last="1").ended(3)
+        assert "Docker Hub denied the deletion" in ran.errors[0]
+        assert "Read, Write & Delete scope" in ran.errors[0]
+        assert (shop.deletions(), len(shop.place.tags())) == (1, 3)
+        assert ran.slept < 1
+
     def test_immutable_tags_are_kept(self, shops: Callable[[str], Shop]) -> None:
         shop = shops("docker hub")
         first, *_ = self.lay(shop, 400, 300, 1)

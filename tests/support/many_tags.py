@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import json
@@ -45,11 +44,13 @@ class ImageMaker:
 
     def __init__(self, place: LocalRegistry) -> None:
         self.place = place
-        pair = base64.b64encode(f"{USER}:{place.token}".encode()).decode()
+        header = f"Basic {place.login['auth']}"
+        if place.tokens:
+            header = f"Bearer {place.sign([f'repository:{REPOSITORY}:pull,push'])}"
         self._sizes: dict[str, int] = {}
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.headers["Authorization"] = f"Basic {pair}"
+        self._session.headers["Authorization"] = header
 
     def image(
         self, name: str, *, size: int = 0, created: str = "", repository: str = REPOSITORY

@@ -9,11 +9,12 @@ import secrets
 import shutil
 import subprocess
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from support.servers.certificates import Authority
 from support.servers.fault_proxy import FaultProxy
 from support.servers.registry import Registry
 from support.servers.serving import Request
@@ -25,6 +26,8 @@ USER = "feastflow"
 REPOSITORY = "feastflow/app"
 OURS = "feastflow-registry"
 GITHUB_TOKEN = "ghs_only_for_tests"
+REMOTE_NAME = "registry.example"
+"""A registry's name that does not tell that it is on this machine; the fixture `named` knows."""
 
 
 class SharedProcess:
@@ -104,6 +107,7 @@ class LocalRegistry:
         self.home = home
         self.path = processes.path
         self.proxy = FaultProxy()
+        self.name, self.auth = "localhost", auth
         self._processes = processes
         self._process = processes.take(auth)
         self._process.begin(self.token, reader=reader)
@@ -118,13 +122,32 @@ class LocalRegistry:
 
     def __exit__(self, *problem: object) -> None:
         self.realm.clear()
+        self.realm.habits, self.realm.tls = [], None
         self.proxy.__exit__(None, None, None)
         self._processes.give_back(self._process)
 
     @property
     def host(self) -> str:
         """The registry as a run names it."""
-        return f"localhost:{self.proxy.port}"
+        return f"{self.name}:{self.proxy.port}"
+
+    def sign(self, scopes: Sequence[str]) -> str:
+        """A token for scopes as `repository:team/app:pull,push`, if it asks for tokens."""
+        assert self.tokens
+        return self.tokens.sign(USER, scopes)
+
+    @property
+    def login(self) -> dict[str, str]:
+        """What `docker login` keeps for it."""
+        return {"auth": base64.b64encode(f"{USER}:{self.token}".encode()).decode()}
+
+    def speak_tls(self, authority: Authority) -> None:
+        """Be reached by https from now on, by `REMOTE_NAME`; its token server, too."""
+        self.name = REMOTE_NAME
+        self.proxy.tls = self.realm.tls = authority.server(REMOTE_NAME)
+        if self.tokens:
+            old = f"http://127.0.0.1:{self.realm.port}/"
+            self.proxy.renamed = {old: f"https://{REMOTE_NAME}:{self.realm.port}/"}
 
     @property
     def repository(self) -> str:
@@ -197,8 +220,7 @@ class LocalRegistry:
         return labels
 
     def _write_login(self) -> None:
-        pair = base64.b64encode(f"{USER}:{self.token}".encode()).decode()
-        auths = {f"127.0.0.1:{self.registry.port}": {"auth": pair}}
+        auths = {f"127.0.0.1:{self.registry.port}": self.login}
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "config.json").write_text(json.dumps({"auths": auths}))
 

@@ -6,9 +6,15 @@ Two commits are published, and nothing has to be built: a run costs milliseconds
 from __future__ import annotations
 
 import itertools
+import json
 import re
+<<<<<<< HEAD
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+=======
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+>>>>>>> habits-h
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +35,17 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "prune": {"dry_run": "false", "keep_days": "1", "keep_last": "1"},
     "tags": {},
 }
+ELSEWHERE = "promote to another registry"
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "publish": COMMANDS["publish"],
+    "re-run": {"command": "publish"},
+    "promote": COMMANDS["promote"],
+    ELSEWHERE: {"command": "promote"},
+    **COMMANDS,
+}
+"""The commands; two of them twice, as they end otherwise where all is done, or to be copied."""
+MIRROR = "mirror/app"
+"""Where images go on another registry."""
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: %s}]}\n"
 LISTED = re.compile(r"^(\S+) +([0-9a-f]{12}) .*?( [0-9a-f]{7} )", re.MULTILINE)
 """A tag, its image and its commit; a size that could not be read is shown as unknown."""
@@ -36,17 +53,29 @@ LISTED = re.compile(r"^(\S+) +([0-9a-f]{12}) .*?( [0-9a-f]{7} )", re.MULTILINE)
 
 @dataclass
 class Scene:
-    """One command, started from the same state time and again."""
+    """One command, started from the same state time and again.
+
+    `other`: the registry that images are promoted to, if it is another one. `inputs` and
+    `variables` are given to a run beside those of its command.
+    """
 
     machine: Machine
     command: str
     start: Mapping[str, str]
     images: Mapping[str, bytes]
     storage: Path
+    other: LocalRegistry | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def prepare(
-        cls, command: str, machine: Machine, pair: PublishedPair, monkeypatch: pytest.MonkeyPatch
+        cls,
+        command: str,
+        machine: Machine,
+        pair: PublishedPair,
+        monkeypatch: pytest.MonkeyPatch,
+        other: LocalRegistry | None = None,
     ) -> Scene:
         """Start from the pair; a publish has still to move `latest`, a prune finds old commits."""
         place = machine.place
@@ -62,9 +91,15 @@ class Scene:
             for name in commit_days(machine.project, 400, 300, 200):
                 stock.tag({f"commit-{name}": stock.image(name)})
         storage = place.registry.storage / "docker/registry/v2/repositories" / REPOSITORY
-        links = storage.glob("_manifests/revisions/**/link")
-        images = {str(each.relative_to(storage)): each.read_bytes() for each in links}
-        return cls(machine, command, place.tags(), images, storage)
+        scene = cls(machine, command, {}, {}, storage, other)
+        scene.remember()
+        return scene
+
+    def remember(self) -> None:
+        """Start from what is there now."""
+        self.start = self.place.tags()
+        links = self.storage.glob("_manifests/revisions/**/link")
+        self.images = {str(each.relative_to(self.storage)): each.read_bytes() for each in links}
 
     @property
     def place(self) -> LocalRegistry:
@@ -74,6 +109,8 @@ class Scene:
     def reset(self) -> None:
         """Take back what the last run did, deletions too."""
         self.place.proxy.clear()
+        if self.other:
+            self.other.registry.clear()
         self.place.untag(*self.place.tags())
         for name, content in self.images.items():
             path = self.storage / name
@@ -86,9 +123,21 @@ class Scene:
 
     def environ(self) -> dict[str, str]:
         """What a run is started with."""
-        event = "push" if self.command == "publish" else "workflow_dispatch"
-        inputs = dict[str, Any](COMMANDS[self.command])
-        return self.machine.runner(event=event, command=self.command, **inputs)
+        inputs = dict[str, Any]({"command": self.command, **COLUMNS[self.command], **self.inputs})
+        event = "push" if inputs["command"] == "publish" else "workflow_dispatch"
+        if self.other:
+            inputs["tag"] = f"{self.other.host}/{MIRROR}:production"
+            self.log_in({self.other.host: self.other.login})
+        return {**self.machine.runner(event=event, **inputs), **self.variables}
+
+    def log_in(self, auths: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep credentials by the hosts of registries, as `docker login` does."""
+        folder = self.machine.folder / "docker-login"
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "config.json"
+        known = json.loads(file.read_text())["auths"] if file.exists() else {}
+        file.write_text(json.dumps({"auths": {**known, **auths}}))
+        self.variables["DOCKER_CONFIG"] = str(folder)
 
     def run(self, *, timeout: float = 300.0) -> Ran:
         """Run once, in this process."""
@@ -98,7 +147,8 @@ class Scene:
         """Where a run leaves the world, and what it says of it."""
         manifest = (self.machine.project.folder / "k8s" / "web.yaml").read_text()
         listed = LISTED.findall(ran.shown) if self.command == "tags" else []
-        return self.place.tags(), manifest, listed
+        copied = self.other.tags(MIRROR) if self.other else {}
+        return self.place.tags(), copied, manifest, listed
 
     def failing(
         self,

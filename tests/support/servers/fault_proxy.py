@@ -47,6 +47,8 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+ADDRESSES = ("location", "link", "www-authenticate")
+"""The headers that hold addresses."""
 
 
 class FaultProxy(Server):
@@ -59,6 +61,8 @@ class FaultProxy(Server):
         """Added to every request."""
         self.habits: list[Habit] = []
         """What it does otherwise than its upstream."""
+        self.renamed: dict[str, str] = {}
+        """Addresses in the upstream's answers, and what they are called here."""
         self._faults: list[Fault] = []
         self._choosing = threading.Lock()
         self._connections: dict[socket.socket, tuple[str, http.client.HTTPConnection]] = {}
@@ -112,6 +116,16 @@ class FaultProxy(Server):
         else:
             call.note(fault=fault.kind)
             self._fail(call, fault)
+
+    def fetch(self, call: Call) -> tuple[int, dict[str, str], bytes]:
+        """Forward a request; the upstream's answer, read whole, for a habit to change.
+
+        The names of its headers are in lower case.
+        """
+        answer = self._forward(call)
+        headers = {name.lower(): value for name, value in self._headers(call, answer)}
+        headers.pop("content-length", None)
+        return answer.status, headers, b"".join(_stream(answer))
 
     def _fail(self, call: Call, fault: Fault) -> None:
         match fault.kind:
@@ -205,11 +219,7 @@ class FaultProxy(Server):
         """Pass the upstream's answer on, streamed unless it is to be damaged."""
         empty = call.command == "HEAD" or answer.status in (204, 304)
         chunked, length = answer.chunked, answer.length
-        headers = [
-            (name, self._own(call, value) if name.lower() in ("location", "link") else value)
-            for name, value in answer.getheaders()
-            if name.lower() not in HOP_BY_HOP
-        ]
+        headers = self._headers(call, answer)
         if chunked and not empty:
             headers.append(("Transfer-Encoding", "chunked"))
         elif length is None and not empty:
@@ -228,10 +238,20 @@ class FaultProxy(Server):
         if damage == "truncate" or (length is not None and not empty and sent < length):
             call.close_connection = True
 
+    def _headers(self, call: Call, answer: http.client.HTTPResponse) -> list[tuple[str, str]]:
+        return [
+            (name, self._own(call, value) if name.lower() in ADDRESSES else value)
+            for name, value in answer.getheaders()
+            if name.lower() not in HOP_BY_HOP
+        ]
+
     def _own(self, call: Call, value: str) -> str:
         """The address with the proxy in the upstream's place."""
         host = call.headers.get("Host") or f"127.0.0.1:{self.port}"
-        return value.replace(self.upstream.rstrip("/") + "/", f"http://{host}/")
+        names = {self.upstream.rstrip("/") + "/": f"http://{host}/", **self.renamed}
+        for name, own in names.items():
+            value = value.replace(name, own)
+        return value
 
 
 def _stream(answer: http.client.HTTPResponse) -> Iterator[bytes]:

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+import shutil
+import ssl
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from support.servers.serving import Call
+from support.servers.serving import Call, Headers, Server
+
+if TYPE_CHECKING:
+    from support.servers.fault_proxy import FaultProxy
 
 Tags = Mapping[str, str]
 _MANIFEST = re.compile(r"(/v2/.+/manifests/)([\w.-]+)")
 _LIST = re.compile(r"/v2/(.+)/tags/list")
+_CONTENT = re.compile(r"/v2/.+/(?:manifests|blobs)/([\w.:-]+)")
 
 
 class Habit(Protocol):
@@ -52,11 +59,10 @@ class Late:
         if call.command not in ("GET", "HEAD"):
             return False
         if listing:
-            body = json.dumps({"name": listing[1], "tags": sorted(shown)}).encode()
-            call.answer(200, body, [("Content-Type", "application/json")])
+            _list(call, sorted(shown))
             return True
         if by_tag and by_tag[2] not in shown:
-            call.answer(404, b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}')
+            refuse(call, 404, "MANIFEST_UNKNOWN", "manifest unknown")
             return True
         if by_tag:
             call.path = by_tag[1] + shown[by_tag[2]]
@@ -101,8 +107,7 @@ class PagesElsewhere:
         left = sorted(each for each in self.tags() if each > last)
         path = f"/repository/docker{url.path.removeprefix('/repository/docker')}"
         more = [("Link", f'<{path}?last={left[0]}&n=1>; rel="next"')] if len(left) > 1 else []
-        body = json.dumps({"name": "app", "tags": left[:1]}).encode()
-        call.answer(200, body, [("Content-Type", "application/json"), *more])
+        _list(call, left[:1], more)
         return True
 
 
@@ -160,7 +165,357 @@ class ListingMore:
             return False
         if not call.headers.get("Authorization"):
             return False
-        names = [*sorted(self.tags()), "../..", "sha256:abc", 7, None]
-        body = json.dumps({"name": "app", "tags": names, "manifest": {}, "child": []}).encode()
-        call.answer(200, body, [("Content-Type", "application/json")])
+        _list(call, [*sorted(self.tags()), "../..", "sha256:abc", 7, None], manifest={}, child=[])
         return True
+
+
+@dataclass
+class ShrinkingLists:
+    """A list comes in pages; what one of them names is gone soon after, and one names it again.
+
+    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags promises no
+    more than pages, and others publish and delete meanwhile.
+    """
+
+    tags: Callable[[], Tags]
+
+    def meets(self, call: Call) -> bool:
+        """Answer a page with what is not there any more, then one that overlaps with it."""
+        url = urlsplit(call.path)
+        if call.command != "GET" or not _LIST.match(url.path):
+            return False
+        if not call.headers.get("Authorization"):
+            return False
+        names = sorted(self.tags())
+        if "last=" in url.query:
+            _list(call, names[:1])
+        else:
+            more = [("Link", f'<{url.path}?last=zzz&n=1000>; rel="next"')]
+            _list(call, [*names, "commit-0000000", "gone"], more)
+        return True
+
+
+@dataclass
+class KeptElsewhere:
+    """Manifests and layers are answered by 307 with an address of another host.
+
+    That has a signature of its own, and refuses a request that brings a credential as well. Layers:
+    ECR, ACR, Google; manifests: https://github.com/google/go-containerregistry/issues/2333.
+    """
+
+    tags: Callable[[], Tags]
+    storage: Storage
+
+    def meets(self, call: Call) -> bool:
+        """Send on to the storage."""
+        found = _CONTENT.fullmatch(call.path)
+        if call.command not in ("GET", "HEAD") or not found:
+            return False
+        if not call.headers.get("Authorization"):
+            return False
+        digest = self.tags().get(found[1], found[1])
+        if not self.storage.holds(digest):
+            return False
+        call.answer(307, b"", [("Location", f"{self.storage.url}/{digest}?signature=x")])
+        return True
+
+
+class Storage(Server):
+    """What a registry's files hold, for whoever has a signed address."""
+
+    def __init__(self, folder: Callable[[], Path], tls: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self.folder, self.tls = folder, tls
+
+    def holds(self, digest: str) -> bool:
+        """Whether it has what a digest names."""
+        return self._file(digest).is_file()
+
+    def _file(self, digest: str) -> Path:
+        algorithm, _, digits = digest.partition(":")
+        blobs = self.folder() / "docker/registry/v2/blobs"
+        return blobs / algorithm / digits[:2] / digits / "data"
+
+    def respond(self, call: Call) -> None:
+        """Answer as S3 does.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+        """
+        if call.headers.get("Authorization"):
+            call.answer(400, b"<Code>InvalidArgument</Code>: Only one auth mechanism allowed")
+            return
+        data = self._file(urlsplit(call.path).path.removeprefix("/")).read_bytes()
+        kind = "application/octet-stream"
+        if data.startswith(b"{"):
+            kind = json.loads(data).get("mediaType", kind)
+        call.answer(200, data, [("Content-Type", kind)])
+
+
+@dataclass
+class SideBySide:
+    """Bearer and Basic are offered at once, in one header or in two; only a token is taken.
+
+    Gitea, Forgejo: https://github.com/go-gitea/gitea/issues/36920, 37290.
+    """
+
+    proxy: FaultProxy
+    joined: bool
+
+    def meets(self, call: Call) -> bool:
+        """Offer more than the registry does."""
+        if call.headers.get("Authorization", "").startswith("Bearer "):
+            return False
+        status, headers, body = self.proxy.fetch(call)
+        offered = ['basic Realm="gitea"', headers.pop("www-authenticate", "")]
+        lines = [", ".join(offered)] if self.joined else offered
+        challenges = [("WWW-Authenticate", each) for each in lines if status == 401]
+        call.answer(status, body, [*headers.items(), *challenges])
+        return True
+
+
+@dataclass
+class Unprompted:
+    """Nobody is asked for a password: whoever sends none is told that there is nothing.
+
+    zot with an anonymous policy: https://github.com/project-zot/zot/issues/3869
+    """
+
+    def meets(self, call: Call) -> bool:
+        """Hide everything from strangers."""
+        if call.headers.get("Authorization"):
+            return False
+        refuse(call, 404, "NAME_UNKNOWN", "repository name not known to registry")
+        return True
+
+
+@dataclass
+class Open:
+    """Nobody is asked for a password, and whatever comes is taken: a registry without `auth`.
+
+    https://distribution.github.io/distribution/about/configuration/#auth
+    """
+
+    header: str
+
+    def meets(self, call: Call) -> bool:
+        """Let everybody in."""
+        del call.headers["Authorization"]
+        call.headers["Authorization"] = self.header
+        return False
+
+
+@dataclass
+class ExpiringToBasic:
+    """A token is good for three requests; then the challenge is Basic, and passwords do.
+
+    Harbor: https://github.com/goharbor/harbor/blob/main/src/server/middleware/v2auth/access.go
+    """
+
+    sign: Callable[[Sequence[str]], str]
+    uses: dict[str, int] = field(default_factory=dict)
+
+    def meets(self, call: Call) -> bool:
+        """Count the uses of a token; a password stands for one."""
+        kind, _, value = call.headers.get("Authorization", "").partition(" ")
+        found = re.match(r"/v2/(.+)/(?:manifests|blobs|tags)/", call.path)
+        if kind == "Basic" and found:
+            token = self.sign([f"repository:{found[1]}:pull,push,delete"])
+            call.headers.replace_header("Authorization", f"Bearer {token}")
+        elif kind == "Bearer":
+            self.uses[value] = self.uses.get(value, 0) + 1
+            if self.uses[value] > 3:
+                challenge = [("WWW-Authenticate", 'Basic realm="harbor"')]
+                call.answer(401, b'{"errors": [{"code": "UNAUTHORIZED"}]}', challenge)
+                return True
+        return False
+
+
+@dataclass
+class ShortHeaders:
+    """A request whose headers are longer than 8 KB is refused.
+
+    nginx, and what stands on it: https://nginx.org/en/docs/http/ngx_http_core_module.html
+    """
+
+    limit: int = 8192
+    longest: int = 0
+
+    def meets(self, call: Call) -> bool:
+        """Measure."""
+        self.longest = max(self.longest, len(str(call.headers)))
+        if len(str(call.headers)) <= self.limit:
+            return False
+        call.answer(400, b"<html>400 Request Header Or Cookie Too Large</html>")
+        return True
+
+
+@dataclass
+class WritesAnswer:
+    """A write is answered by another status than 201.
+
+    crane takes 200 and 202 as well:
+    https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/write.go
+    """
+
+    proxy: FaultProxy
+    status: int
+
+    def meets(self, call: Call) -> bool:
+        """Write, and answer otherwise."""
+        if call.command != "PUT":
+            return False
+        status, headers, body = self.proxy.fetch(call)
+        call.answer(self.status if status == 201 else status, body, headers.items())
+        return True
+
+
+@dataclass
+class NoDigests:
+    """No answer names a digest: the header is none that a registry must send.
+
+    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+    """
+
+    proxy: FaultProxy
+
+    def meets(self, call: Call) -> bool:
+        """Leave the header out."""
+        status, headers, body = self.proxy.fetch(call)
+        headers.pop("docker-content-digest", None)
+        call.answer(status, body, headers.items())
+        return True
+
+
+@dataclass
+class OtherAddresses:
+    """Addresses have the other scheme and a default port, as where a proxy ends TLS.
+
+    https://distribution.github.io/distribution/about/configuration/#http (`host`, `relativeurls`)
+    """
+
+    proxy: FaultProxy
+
+    def meets(self, call: Call) -> bool:
+        """Name another scheme."""
+        status, headers, body = self.proxy.fetch(call)
+        here = urlsplit(f"//{call.headers['Host']}").hostname
+        other = f"http://{here}" if self.proxy.tls else f"https://{here}:443"
+        for name in {"location", "link"} & headers.keys():
+            headers[name] = re.sub(r"https?://[^/]+", other, headers[name])
+        call.answer(status, body, headers.items())
+        return True
+
+
+@dataclass
+class Busy:
+    """The first requests of a run are answered by 429, and a wait of a minute.
+
+    Docker Hub: https://docs.docker.com/docker-hub/usage/; GitHub's packages.
+    """
+
+    left: int = 2
+
+    def meets(self, call: Call) -> bool:
+        """Ask to wait."""
+        if not self.left:
+            return False
+        self.left -= 1
+        call.answer(429, b'{"errors": [{"code": "TOOMANYREQUESTS"}]}', [("Retry-After", "60")])
+        return True
+
+
+@dataclass
+class Immutable:
+    """A tag that is there is never written again.
+
+    ECR (400): https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html
+    Harbor (412): https://github.com/goharbor/harbor/blob/main/src/server/middleware/immutable/
+    Docker Hub (403): https://docs.docker.com/docker-hub/repos/manage/hub-images/immutable-tags/
+    """
+
+    tags: Callable[[], Tags]
+    status: int
+    code: str
+    message: str
+
+    def meets(self, call: Call) -> bool:
+        """Refuse a second write."""
+        found = _MANIFEST.fullmatch(call.path)
+        if call.command != "PUT" or not found or found[2] not in self.tags():
+            return False
+        refuse(call, self.status, self.code, self.message.format(tag=found[2]))
+        return True
+
+
+@dataclass
+class NoRepositories:
+    """A repository has to be made before anything is pushed, and nobody has made it.
+
+    ECR: https://docs.aws.amazon.com/AmazonECR/latest/userguide/docker-push-ecr-image.html
+    """
+
+    def meets(self, call: Call) -> bool:
+        """Know no repository."""
+        if not call.headers.get("Authorization"):
+            return False
+        refuse(call, 404, "NAME_UNKNOWN", "The repository does not exist in the registry")
+        return True
+
+
+@dataclass
+class NoDeletion:
+    """Nothing is deleted by this protocol, though it is there.
+
+    405: GHCR (https://github.com/podman-container-tools/skopeo/issues/1880), ECR, Docker Hub;
+    403: ACR and GitLab to a token without that right; 404: gateways that know no such method.
+    """
+
+    status: int
+    code: str
+
+    def meets(self, call: Call) -> bool:
+        """Refuse a deletion."""
+        if call.command != "DELETE" or "/manifests/" not in call.path:
+            return False
+        refuse(call, self.status, self.code, "the operation is unsupported")
+        return True
+
+
+@dataclass
+class DeletingTags:
+    """A tag is deleted alone, and an image is not while it has one.
+
+    Google: https://cloud.google.com/artifact-registry/docs/docker/manage-images; distribution 3.
+    """
+
+    place: Callable[[], Path]
+
+    def meets(self, call: Call) -> bool:
+        """Delete a tag."""
+        found = re.fullmatch(r"/v2/(.+)/manifests/(.+)", call.path)
+        if call.command != "DELETE" or not found or not call.headers.get("Authorization"):
+            return False
+        folder = self.place() / "docker/registry/v2/repositories" / found[1]
+        tag = folder / "_manifests/tags" / found[2]
+        if ":" in found[2]:
+            refuse(call, 400, "GOOGLE_MANIFEST_DANGLING_TAG", "it is still referenced by tag")
+        elif tag.exists():
+            shutil.rmtree(tag)
+            call.answer(202)
+        else:
+            refuse(call, 404, "MANIFEST_UNKNOWN", "manifest unknown")
+        return True
+
+
+def refuse(call: Call, status: int, code: str, message: str) -> None:
+    """Answer with an error as registries do.
+
+    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
+    """
+    body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+    call.answer(status, body, [("Content-Type", "application/json")])
+
+
+def _list(call: Call, names: Sequence[object], headers: Headers = (), **more: object) -> None:
+    body = json.dumps({"name": "app", "tags": names, **more}).encode()
+    call.answer(200, body, [("Content-Type", "application/json"), *headers])

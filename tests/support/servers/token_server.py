@@ -158,7 +158,7 @@ class TokenServer(Server):
         else:
             answer = self._issue(account, query.get("scope", []))
             if query.get("offline_token") == ["true"]:
-                answer["refresh_token"] = self._remember(account)
+                answer["refresh_token"] = self.remember(account)
             _send(call, 200, {**answer, "token": answer["access_token"]})
 
     def _post(self, call: Call, form: dict[str, list[str]]) -> None:
@@ -178,7 +178,7 @@ class TokenServer(Server):
         if field["grant_type"] == "refresh_token":
             answer["refresh_token"] = field["refresh_token"]
         elif field.get("access_type") == "offline":
-            answer["refresh_token"] = self._remember(account)
+            answer["refresh_token"] = self.remember(account)
         return _send(call, 200, answer)
 
     def _basic(self, header: str | None) -> str | None:
@@ -196,7 +196,8 @@ class TokenServer(Server):
         known = self.users.get(name)
         return name if known is not None and secrets.compare_digest(known, password) else None
 
-    def _remember(self, account: str) -> str:
+    def remember(self, account: str) -> str:
+        """A new refresh token of an account, as it is kept by who logs in for longer."""
         token = secrets.token_urlsafe(32)
         self._refresh[token] = account
         return token

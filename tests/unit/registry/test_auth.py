@@ -74,6 +74,7 @@ class Server:
     asked: list[list[str]] = field(default_factory=list)
     bodies: list[dict[str, list[str]]] = field(default_factory=list)
     refused: str = ""
+    takes_password: bool = True
     sent: int = 0
 
     def clock(self) -> float:
@@ -93,7 +94,8 @@ class Server:
         action = {"HEAD": "pull", "PUT": "push", "DELETE": "delete"}[method]
         held = headers.get("Authorization", "").removeprefix("Bearer ")
         granted = json.loads(held) if held.startswith("[") else []
-        if headers.get("Authorization") == ADA.basic or any(
+        knows = self.takes_password and headers.get("Authorization") == ADA.basic
+        if (knows and method != self.refused) or any(
             method != self.refused and _covers(each, path, action) for each in granted
         ):
             return Response(200, {"docker-content-digest": f"sha256:{'0' * 64}"}, b"", url)
@@ -151,10 +153,90 @@ def test_a_token_server_that_grants_one_scope_is_asked_for_each(first_only: bool
 
 
 def test_a_header_does_not_outgrow_what_servers_take() -> None:
+    """Repositories have a token in common, as many as it can list."""
     server = Server()
-    assert touch(client(server, 20), count=20) == [200] * 20
-    assert max(map(len, server.asked)) == 16
-    assert len(server.asked) == 1 + 4
+    registry = client(server, 20)
+    for _ in range(2):
+        assert touch(registry, count=20) == [200] * 20
+    assert sorted(map(len, server.asked)) == [1, 19]
+    assert sorted(scope for scopes in server.asked for scope in scopes) == sorted(
+        f"repository:{each.path}:pull,push" for each in SHOPS
+    )
+
+
+def test_the_longest_names_have_a_token_each() -> None:
+    http = cast("Client", Server())
+    long = [Repository(HOST, f"ada/{'x' * 245}{number:02}") for number in range(10)]
+    auth = Authenticator(http, HOST, ADA, long, True, delete=True)
+    asked = [auth._scopes([], each.path)[0] for each in long]
+    assert {len(scopes) for scopes in asked} == {2, 4}
+    firsts = [scopes[0].split(":")[1] for scopes in asked]
+    assert firsts == [each.path for each in long]
+
+
+class Silent(Server):
+    """Asks nobody for a password, and tells strangers that there is nothing.
+
+    zot: https://github.com/project-zot/zot/issues/3869
+    """
+
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str] = {}, **more: Any
+    ) -> Response:
+        if headers.get("Authorization"):
+            return super().send(method, url, headers=headers, **more)
+        self.sent += 1
+        return Response(404, {}, b"", url)
+
+
+def test_a_password_is_sent_unasked_where_nobody_asks() -> None:
+    server = Silent()
+    registry = client(server, 3)
+    assert touch(registry, count=3) + touch(registry, "PUT", 3) == [200] * 6
+    assert server.sent == 1 + 6
+
+
+def test_a_write_that_comes_first_is_not_sent_twice() -> None:
+    server = Silent()
+    registry = client(server)
+    assert touch(registry, "PUT") == [404]
+    assert server.sent == 1
+    assert touch(registry, "PUT") == [200]
+
+
+@pytest.mark.parametrize("credential", [None, Credential("", "an-identity-token", True)])
+def test_who_has_no_password_sends_none(credential: Credential | None) -> None:
+    server = Silent()
+    http = cast("Client", server)
+    registry = RegistryClient(http, Authenticator(http, HOST, credential, SHOPS[:1], True))
+    assert touch(registry) == [404]
+    assert server.sent == 1
+
+
+@pytest.mark.parametrize("challenge", ["", 'Basic realm="reg"'])
+def test_a_password_that_is_wrong_is_told_though_nobody_asked(challenge: str) -> None:
+    server = Silent(challenge=challenge)
+    with fails("does not accept the user name and token", kind=Kind.REFUSED):
+        touch(client(server, credential=Credential("ada", "another-password")))
+    assert server.sent == 2
+
+
+def test_a_password_that_nobody_asked_for_may_be_answered_by_a_challenge() -> None:
+    server = Silent()
+    server.takes_password = False
+    registry = client(server, 2)
+    assert touch(registry, count=2) + touch(registry, "PUT", 2) == [200] * 4
+    assert len(server.asked) == 2
+
+
+def test_what_a_known_user_may_not_do_is_no_wrong_password() -> None:
+    """Harbor answers 401 with a Basic challenge to a robot that may not delete."""
+    server = Server(challenge='Basic realm="harbor"')
+    registry = client(server)
+    assert touch(registry) == [200]
+    server.refused, server.takes_password = "DELETE", True
+    assert touch(registry, "DELETE") == [401]
+    assert touch(registry) == [200]
 
 
 def test_a_registry_that_knows_no_delete_is_asked_for_all() -> None:
@@ -215,7 +297,7 @@ def test_a_token_that_expires_is_renewed_in_the_same_way() -> None:
     server = Server()
     registry = client(server, 3)
     assert touch(registry, count=3) == [200] * 3
-    registry.auth._headers[""] = "Bearer expired"
+    registry.auth._headers[0] = "Bearer expired"
     assert touch(registry, count=3) == [200] * 3
     assert server.asked[0] == server.asked[1]
     assert len(server.asked) == 2
@@ -240,6 +322,16 @@ def test_an_identity_token_is_no_password() -> None:
         touch(client(Server(challenge='Basic realm="reg"'), 1, identity))
 
 
+INSIDE: tuple[str, ...] = (
+    "10.0.0.1",
+    "192.168.1.1:444",
+    "169.254.169.254",
+    "127.0.0.1",
+    "localhost",
+    "127.1",
+)
+INSIDE += ("0x7f000001", "[::1]", "[fd00::1]", "[::ffff:10.0.0.1]", "0.0.0.0")
+PRIVATE = ("10.0.0.1:5000", "192.168.1.1", "[fd00::1]:5000", "localhost:5000")
 LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
 
 
@@ -249,6 +341,12 @@ LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
         (HOST, "https://auth.example.com/token", True),
         (HOST, "https://elsewhere.example/token?x=y", True),
         (HOST, "http://auth.example.com/token", False),
+        *((HOST, f"https://{each}/token", False) for each in INSIDE),
+        (HOST, "https://8.8.8.8/token", True),
+        (HOST, "https://[2001:4860:4860::8888]:444/token", True),
+        (HOST, "https://[::ffff:8.8.8.8]/token", True),
+        (HOST, "https://10.example.com/token", True),
+        *((RegistryHost(each), "https://10.0.0.2/token", True) for each in PRIVATE),
         (HOST, "http://localhost:5001/token", False),
         (HOST, "ftp://auth.example.com/token", False),
         (HOST, "https://ada@auth.example.com/token", False),

@@ -100,6 +100,20 @@ def test_an_empty_repository_has_no_list() -> None:
     assert RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False)).tags(SHOP) == ()
 
 
+def test_what_two_pages_name_is_there_once() -> None:
+    """Others delete while it is listed, and what follows moves up."""
+
+    class Pages(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            link = {} if "last" in url else {"link": f'</v2{PAGE}>; rel="next"'}
+            names = '["b"]' if "last" in url else '["a", "b"]'
+            return Response(200, link, f'{{"tags": {names}}}'.encode(), url)
+
+    http = cast("Client", Pages(""))
+    client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
+    assert client.tags(SHOP) == (Tag("a"), Tag("b"))
+
+
 def test_a_page_that_is_missing_takes_nothing_back() -> None:
     class Pages(Answers):
         def send(self, method: str, url: str, **_: Any) -> Response:
@@ -129,11 +143,13 @@ PAGE = "/ada/shop/tags/list?last=a"
         (409, "Tag is Immutable", Kind.CONFLICT, MUTABLE),
         (412, "a precondition failed", Kind.CONFLICT, MUTABLE),
         (400, "manifest invalid", Kind.UNREACHABLE, "Check the registry's status"),
-        (409, "somebody else is writing", Kind.UNREACHABLE, "Check the registry's status"),
+        (409, "somebody else is writing", Kind.CONFLICT, "let the repository's settings"),
+        (500, "401 Unauthorized", Kind.REFUSED, "Give the token read and write"),
+        (501, "not implemented", Kind.UNREACHABLE, "Check the registry's status"),
     ],
 )
 def test_why_a_tag_cannot_be_written(status: int, said: str, kind: Kind, fix: str) -> None:
-    """ECR answers 400 and 404, Harbor 412, Docker Hub 403."""
+    """ECR answers 400 and 404, Harbor 412, Docker Hub 403 and 500 (a 401 inside)."""
     body = json.dumps({"errors": [{"code": "DENIED", "message": said}]}).encode()
     client = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
     registry = RegistryClient(client, Authenticator(client, HOST, None, [SHOP], True))
