@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from feastflow_registry.config.filter_patterns import compile_pattern, is_literal
+from feastflow_registry.config.filter_patterns import is_literal, parse_pattern
 from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.references import NO_NAMESPACE, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Secret, SmokeTest
@@ -107,7 +107,7 @@ def patterns(given: TextOrList) -> tuple[str, ...]:
     """Patterns as in ``on.push``."""
     items = split_items(given)
     for pattern in items:
-        compile_pattern(pattern.removeprefix("!"))
+        parse_pattern(pattern.removeprefix("!"))
     return items
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from feastflow_registry.config.filter_patterns import compile_pattern
+from feastflow_registry.config.filter_patterns import parse_pattern
 from feastflow_registry.config.grammar import refusal, unreserved
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
@@ -151,7 +151,7 @@ def kept(text: str) -> KeepItem:
         commit = _COMMIT.fullmatch(text.lower())
         if commit:
             return KeepItem(text, commit=commit[1])
-        compile_pattern(text.removeprefix("!"))
+        parse_pattern(text.removeprefix("!"))
         return KeepItem(text, pattern=text)
     host, path, tag = _split(name if at else text)
     Repository.parse(host or _HUB, path)
