@@ -31,7 +31,7 @@ from feastflow_registry.commands.inputs import Inputs, Request
 from feastflow_registry.config import command_line
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.model import credentials
-from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.errors import Failure, Kind, exhausted
 from feastflow_registry.model.plan import Command, RunState
 from feastflow_registry.model.secrets import SHORTEST, Secrets
 from feastflow_registry.report import markdown, runner
@@ -128,8 +128,6 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
         handed_over = _hand_over(report, request, log, http.secrets)
         if as_json and report.json:
             _print(http.secrets.hide(report.json))
-    except Failure as failure:
-        return _close_failed(failure, journal, request, log, http.secrets)
     except (KeyboardInterrupt, SystemExit) as stop:
         http.stop.set()
         log.seize()
@@ -140,20 +138,18 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
     except BrokenPipeError:
         _write_no_more()  # Whoever read along has gone.
         return 141
-    except OSError as problem:
-        if problem.errno not in _OF_THIS_MACHINE:
+    except Exception as error:  # noqa: BLE001  What is no failure is a defect of ours: say so.
+        failure = _failure(error)
+        if not failure:
             _report_defect(log)
             return 1
         try:
-            return _close_failed(_unusable(problem), journal, request, log, http.secrets)
+            return _close_failed(failure, journal, request, log, http.secrets)
         except OSError:  # It is what we write to that has no room.
             with suppress(OSError):
-                print(f"feastflow-registry: {_unusable(problem)}", file=sys.stderr, flush=True)
+                print(f"feastflow-registry: {failure}", file=sys.stderr, flush=True)
             _write_no_more()
-            return Kind.BUILD
-    except Exception:  # noqa: BLE001  A defect of ours: say so, in one place.
-        _report_defect(log)
-        return 1
+            return failure.kind
     return 0 if handed_over else Kind.BUILD
 
 
@@ -334,6 +330,14 @@ def _print(text: str) -> None:
 def _write_no_more() -> None:
     """Have what Python would still flush at its end go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _failure(error: Exception) -> Failure | None:
+    """What an error means to whoever runs this; nothing, if it is a defect of ours."""
+    found = exhausted(error)
+    if isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE:
+        found = _unusable(error)
+    return found or (error if isinstance(error, Failure) else None)
 
 
 def _unusable(problem: OSError) -> Failure:
