@@ -152,7 +152,7 @@ def test_what_cannot_be_read_along_is_said_where_it_can(
     assert f"No space left on device. {ROOM}" in " ".join(done.stderr.split())
 
 
-@pytest.mark.parametrize("limit", range(7, 17))
+@pytest.mark.parametrize("limit", range(7, 13))
 def test_too_few_open_files_are_said_in_one_sentence(published: Machine, limit: int) -> None:
     """Whatever it is that finds no room: git, a connection, or the engine's."""
     limited = ["prlimit", f"--nofile={limit}", "--", *PROGRAM]
