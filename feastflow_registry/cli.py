@@ -27,7 +27,8 @@ from typing import TextIO
 from feastflow_registry import commands
 from feastflow_registry.commands import inputs
 from feastflow_registry.commands.app import App, LocalWorkspace
-from feastflow_registry.commands.inputs import Inputs, Request
+from feastflow_registry.commands.inputs import Inputs
+from feastflow_registry.commands.request import Request
 from feastflow_registry.config import command_line
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.model import credentials

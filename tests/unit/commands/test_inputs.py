@@ -12,7 +12,8 @@ import pytest
 from support.failures import fails
 from support.runs import MOMENT, A, B
 
-from feastflow_registry.commands.inputs import Inputs, Request, read
+from feastflow_registry.commands.inputs import Inputs, read
+from feastflow_registry.commands.request import Request
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git.worktree import check_files, read_file
