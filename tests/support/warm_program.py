@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PACKAGE = "feastflow_registry"
-MODULES = (f"{PACKAGE}.cli", "docker", "github", "yaml")
+MODULES = (f"{PACKAGE}.cli", "docker", "yaml")
 
 
 def run(
