@@ -170,6 +170,8 @@ def _run(
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
     _mask(log, [line for line in secret_lines if len(line) >= SHORTEST])
     http.secrets.learn([*checked.variables.values(), *checked.file_secrets])
+    for notice in checked.notices:
+        log.notice(notice)
     for warning in checked.warnings:
         log.warning(warning)
     if checked.credential:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +15,7 @@ from feastflow_registry.config import grammar, settings
 from feastflow_registry.config.command_line import github_api
 from feastflow_registry.config.file import Config
 from feastflow_registry.config.filter_patterns import is_literal
+from feastflow_registry.config.selectors import lower_repository
 from feastflow_registry.config.settings import Settings, option
 from feastflow_registry.model import credentials, run
 from feastflow_registry.model.credentials import Credential
@@ -33,7 +34,7 @@ class Inputs:
 
     ``services``: those to work on; ``all_services``: also those that they may be built from;
     ``variables`` and ``file_secrets``: the values of the build secrets; ``github_api``: the address
-    of GitHub's REST API; ``warnings``: what has to be said aloud.
+    of GitHub's REST API; ``notices`` and ``warnings``: what has to be said aloud.
     """
 
     settings: Settings
@@ -44,8 +45,18 @@ class Inputs:
     all_services: tuple[Service, ...]
     variables: Mapping[str, str] = field(repr=False)
     github_api: str
+    notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     file_secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+_REPOSITORIES: Mapping[str, Callable[[str], str]] = {
+    "namespace": str.lower,
+    "image": str.lower,
+    "tag": lower_repository,
+    "keep": lower_repository,
+}
+"""The inputs that name repositories, and how each item is written in lower case."""
 
 
 def read(request: Request, workspace: Workspace) -> Inputs:
@@ -54,6 +65,8 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     # Alone, and before any other problem, which would show the value.
     _refuse_token(texts, [request.token])
     problems = Problems()
+    lowered, notices = _lower(request.given)
+    request = replace(request, given=lowered)
     file = problems.collect(partial(_read_file, request, workspace, texts))
     config = file.config if file else None
     policy = config.policy if config else {}
@@ -96,9 +109,27 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         all_services=described.all_services,
         variables=described.variables,
         github_api=github_api(request.environ),
+        notices=notices,
         warnings=(*unread, *((str(withheld),) if withheld else ()), *described.warnings),
         file_secrets=described.file_secrets,
     )
+
+
+def _lower(given: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Write the repositories that inputs name in lower case, and say which were not.
+
+    Expressions such as ``github.repository_owner`` have capitals, and cannot be lowered in a
+    workflow. No registry has a repository that is meant by them.
+    """
+    lowered, notices = dict(given), []
+    for name, lower in _REPOSITORIES.items():
+        items = grammar.split_items(given.get(name, ""))
+        changed = [each for each in items if each != lower(each)]
+        if changed:
+            lowered[name] = "\n".join(map(lower, items))
+            said = ", ".join(f"{each} is taken as {lower(each)}" for each in changed)
+            notices.append(f'input "{name}": {said}, for repositories are lowercase.')
+    return lowered, tuple(notices)
 
 
 def _withhold(

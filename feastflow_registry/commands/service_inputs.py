@@ -91,13 +91,14 @@ class ServiceReader:
 
     @property
     def _namespace(self) -> str:
-        owner = self.run.repository.rpartition("/")[0].lower() if self.run else ""
+        """Whose the repositories are, if no setting says so; a user keeps capitals, they do not."""
+        owner = self.run.repository.rpartition("/")[0] if self.run else ""
         given = self.request.given.get("username")
         login = self.credential.username if self.credential and not given else ""
         user = self.settings.username or login
         if user and not self.settings.namespace and not credentials.is_name(user):
             raise credentials.no_namespace(self.settings.registry, user)
-        return self.settings.namespace or user or owner or "local"
+        return self.settings.namespace or (user or owner or "local").lower()
 
     def _single(self) -> Service:
         """The one service that the inputs describe."""

@@ -133,6 +133,16 @@ def _split(text: str) -> tuple[RegistryHost | None, str, Tag | None]:
     return host, path, Tag.parse(tag) if colon else None
 
 
+def lower_repository(text: str) -> str:
+    """Write the repository of ``[host/]path[:tag]`` in lower case; a tag alone stays as it is."""
+    if "/" not in text:
+        return text
+    host, rest = split_host(text)
+    path, colon, tag = rest.partition(":")
+    name = f"{host}/{path}" if host else path
+    return f"{name.lower()}{colon}{tag}"
+
+
 def single(command: str, given: Sequence[Destination]) -> Tag | None:
     """The one bare tag that a command is about, or none."""
     for each in given:

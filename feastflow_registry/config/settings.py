@@ -18,14 +18,12 @@ from pydantic import (
     GetCoreSchemaHandler,
     StrictInt,
     ValidationError,
-    ValidationInfo,
-    field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from feastflow_registry.config import grammar, selectors
 from feastflow_registry.config.selectors import Destination, Selector
-from feastflow_registry.model import credentials, tag_names
+from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
@@ -238,17 +236,6 @@ class Settings(BaseModel):
         description="Stop after printing the plan, as prune does unless it is false. "
         "Default: false.",
     )
-
-    @field_validator("username")
-    @classmethod
-    def _lowercase(cls, name: str, info: ValidationInfo) -> str:
-        """A name is lowercase on Docker Hub, and wherever repositories are named after it."""
-        is_hub = info.data.get("registry", _HUB).is_docker_hub
-        names_repositories = info.data.get("namespace") == "" and credentials.is_name(name)
-        if name != name.lower() and (is_hub or names_repositories):
-            cause = "the user name must be lowercase, as repositories are named after it."
-            raise refused(Problem(cause, f'Write "{name.lower()}".'))
-        return name
 
     @property
     def main(self) -> str:

@@ -28,7 +28,7 @@ _OWNERS = {
     "pkg.dev": " to PROJECT/REPOSITORY",
     "gcr.io": " to the project",
     "azurecr.io": " to what stands before the repository's name, such as feastflow",
-    "ghcr.io": " to the owner, in lower case",
+    "ghcr.io": " to the owner",
     "": " to the owner or project, such as feastflow",
 }
 

@@ -21,7 +21,7 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.history import Checkout
 from feastflow_registry.model.ports import Printed
-from feastflow_registry.model.references import Commit, RegistryHost, Tag
+from feastflow_registry.model.references import Commit, RegistryHost, Repository, Tag
 from feastflow_registry.model.run import DEPENDABOT
 from feastflow_registry.model.services import Service, Where
 
@@ -228,6 +228,37 @@ class TestServices:
         assert str(found.services[0].repository) == f"{registry}/team/web"
         assert found.credential
         assert found.credential.username == user
+
+    @pytest.mark.parametrize("registry", ["docker.io", "ghcr.io"])
+    def test_repositories_are_lowercase_and_a_user_is_as_given(
+        self, folder: Path, registry: str
+    ) -> None:
+        found = load(folder, registry=registry, username="Ada")
+        assert found.services[0].repository == Repository(RegistryHost(registry), "ada/shop")
+        assert found.credential == Credential("Ada", TOKEN)
+        found = load(folder, registry=registry, token="", username="", kept=Credential("Eve", "pw"))
+        assert found.services[0].repository.path == "eve/shop"
+        assert found.notices == ()
+
+    def test_names_that_expressions_give_are_lowered_and_said(self, folder: Path) -> None:
+        given = {"namespace": "FeastFlow", "image": "Shop/Web", "keep": "v*, Team/App:V1, sprint3"}
+        found = load(folder, command="promote", tag="ghcr.io/Flow/shop:Prod\nteam/a", **given)
+        assert found.services[0].repository.path == "feastflow/shop/web"
+        assert list(map(str, found.settings.tag)) == ["ghcr.io/flow/shop:Prod", "team/a"]
+        assert [each.text for each in found.settings.keep] == ["v*", "team/app:V1", "sprint3"]
+        lowered = {
+            "namespace": "FeastFlow is taken as feastflow",
+            "image": "Shop/Web is taken as shop/web",
+            "tag": "ghcr.io/Flow/shop:Prod is taken as ghcr.io/flow/shop:Prod",
+            "keep": "Team/App:V1 is taken as team/app:V1",
+        }
+        why = "for repositories are lowercase."
+        assert [*found.notices] == [f'input "{k}": {v}, {why}' for k, v in lowered.items()]
+
+    def test_names_of_a_file_are_not(self, folder: Path) -> None:
+        (folder / "feastflow.yml").write_text("namespace: Team\nservices: {web: }")
+        with fails("'Team' must be lowercase", "'team'"):
+            load(folder)
 
     def test_a_repository_may_have_no_namespace(self, folder: Path) -> None:
         found = load(folder, registry="shop.azurecr.io", namespace="/", image="app")
