@@ -17,8 +17,9 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Event
@@ -29,11 +30,13 @@ from feastflow_registry.commands import inputs
 from feastflow_registry.commands.app import App, LocalWorkspace
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.request import Request
-from feastflow_registry.config import command_line
+from feastflow_registry.config import command_line, settings
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.git import checkouts
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind, exhausted
 from feastflow_registry.model.plan import Command, RunState
+from feastflow_registry.model.references import Commit
 from feastflow_registry.model.secrets import SHORTEST, Secrets
 from feastflow_registry.report import markdown, runner
 from feastflow_registry.report.journal import Journal
@@ -158,7 +161,9 @@ def _run(
     request: Request, http: Client, log: RunnerLog | TerminalLog, journal: Journal, state: RunState
 ) -> RunReport:
     """Read the inputs, wire the run, and carry its command out."""
-    workspace = LocalWorkspace(request.folder, child_environ(request.environ))
+    environ = child_environ(request.environ)
+    request = replace(request, folder=_find_checkout(request, environ))
+    workspace = LocalWorkspace(request.folder, environ)
     if request.given.get("command") == Command.INIT:
         from feastflow_registry.commands import init
 
@@ -179,6 +184,14 @@ def _run(
         forms = checked.credential.forms(checked.settings.registry)
         _mask(log, [form for form in forms if form != request.token])
     return _carry_out(_wire(checked, request, workspace, http, log, state), journal)
+
+
+def _find_checkout(request: Request, environ: Mapping[str, str]) -> Path:
+    """The working copy, without which nothing else can be read."""
+    name = "working_directory"
+    named = settings.parse({name: request.given.get(name, "")}).working_directory
+    commit = Commit.read(request.environ.get("GITHUB_SHA")) if request.in_runner else None
+    return checkouts.find(request.folder, named, commit, environ)
 
 
 def _carry_out(app: App, journal: Journal) -> RunReport:

@@ -76,9 +76,11 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     readable = paths or settings.parse({})
     given_user = request.given.get("username", "")
     credential = problems.collect(partial(Credential.parse, given_user, request.token))
-    current = problems.collect(partial(_read_run, request, workspace, readable.main))
+    is_named = "branches" in {*request.given, *policy}
+    named = readable.main if is_named else ""
+    current = problems.collect(partial(_read_run, request, workspace, named))
     main = current.default_branch if current else ""
-    if options and main and is_literal(main) and "branches" not in {*request.given, *policy}:
+    if options and main and is_literal(main) and not is_named:
         options = options.model_copy(update={"branches": (main,)})
     unread: tuple[str, ...] = ()
     if current and not credential and not request.token:

@@ -40,7 +40,10 @@ class Workspace(Protocol):
     """The working copy, and what else of this machine the inputs refer to."""
 
     def checkout(self, main: str) -> Checkout:
-        """Read what HEAD is. Raises an input failure where there is no commit to publish."""
+        """Read what HEAD is. Raises an input failure where there is no commit to publish.
+
+        ``main``: the main branch, if not the remote's default branch.
+        """
 
     def peel(self, commit: Commit) -> Commit:
         """Follow an annotated git tag's own object to its commit."""

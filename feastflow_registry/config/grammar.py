@@ -158,6 +158,14 @@ def relative_path(text: str) -> str:
     return str(path)
 
 
+def folder_below(text: str) -> str:
+    """A folder of the workspace, or of one of its folders."""
+    path = relative_path(text)
+    if ".." in PurePosixPath(path).parts:
+        raise refusal(text, "leads out of the workspace.", "Give a folder inside it.")
+    return path
+
+
 def unreserved(tag: Tag) -> Tag:
     """Refuse a tag whose meaning this program owns, or another tool."""
     for name in RESERVED:

@@ -103,6 +103,12 @@ class Settings(BaseModel):
     username: Annotated[str, Parsed(grammar.username)] = Field(
         "", description="The registry's user. Empty where nothing is pushed."
     )
+    working_directory: Annotated[str, Parsed(grammar.folder_below)] = Field(
+        "",
+        description="The folder of the repository, where actions/checkout was given a path. "
+        "Default: the workspace, or what is at this commit in it.",
+        examples=["app"],
+    )
     config: Annotated[str, Parsed(grammar.relative_path)] = Field(
         "", description="The file of services and policy. Default: feastflow.yml if there is one."
     )
@@ -147,7 +153,7 @@ class Settings(BaseModel):
     branches: Annotated[Words, Parsed(grammar.branches)] = Field(
         ("main",),
         description="Branches that may push, the main one first; patterns as in on.push.branches. "
-        "Unless set, a workflow takes the repository's default branch. Default: main.",
+        "Unless set, the repository's default branch, if that is known. Default: main.",
         examples=[["main", "release/**"]],
     )
     git_tags: Annotated[Words, Parsed(grammar.patterns)] = Field(

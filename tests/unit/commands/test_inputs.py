@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +104,14 @@ class FakeWorkspace:
     login_kept: Credential | None = None
     head: Commit = B
     committed: bool = True
+    default_branch: str = ""
+    asked: list[str] = field(default_factory=list)
 
     def checkout(self, main: str) -> Checkout:
+        self.asked.append(main)
         remote = "git@github.com:feastflow/shop.git"
-        return Checkout(self.head, MOMENT, "main", remote)
+        default = self.default_branch
+        return Checkout(self.head, MOMENT, "main", remote, default_branch=default)
 
     def is_committed(self, path: str) -> bool:
         return self.committed
@@ -371,6 +375,18 @@ def test_the_default_branch_is_the_one_that_pushes(
     assert found.settings.main == branches.get("branches", "master")
     (folder / "feastflow.yml").write_text("branches: [main]\nservices: {web: }\n")
     assert load(folder, environ, **branches).settings.main == branches.get("branches", "main")
+
+
+@pytest.mark.parametrize("branches", [{}, {"branches": "main"}])
+def test_by_hand_the_remotes_default_branch_is_the_main_one(
+    folder: Path, branches: dict[str, Any]
+) -> None:
+    workspace = FakeWorkspace(folder, default_branch="trunk")
+    found = load(folder, workspace=workspace, **branches)
+    assert found.settings.main == branches.get("branches", "trunk")
+    assert workspace.asked == [branches.get("branches", "")]
+    strange = FakeWorkspace(folder, default_branch="a+b")  # A pattern would match other names.
+    assert load(folder, workspace=strange).settings.main == "main"
 
 
 HOLDS_SECRETS = ("pull_request_target", "issue_comment", "workflow_run", "discussion")

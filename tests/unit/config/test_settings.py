@@ -38,6 +38,7 @@ def test_every_input_is_read_from_text() -> None:
         "registry": "localhost:5000",
         "username": "Ada",
         "namespace": "team",
+        "working-directory": "app",
         "config": "ci/feastflow.yml",
         "services": "frontend,pricing",
         "services-from": "compose.yaml",
