@@ -244,7 +244,7 @@ class App:
             credential = self.workspace.login(host, "")
         auth = Authenticator(
             self.http,
-            host,
+            host.as_in(self.settings.insecure_registries),
             credential,
             repositories,
             access is not Access.READ,

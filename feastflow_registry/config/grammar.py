@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -164,6 +165,16 @@ def folder_below(text: str) -> str:
     if ".." in PurePosixPath(path).parts:
         raise refusal(text, "leads out of the workspace.", "Give a folder inside it.")
     return path
+
+
+def insecure_registry(text: str) -> RegistryHost:
+    """A registry that is spoken with over plain HTTP."""
+    host = RegistryHost.parse(text)
+    if host.is_docker_hub:
+        raise refusal(
+            text, "is Docker Hub, which is never spoken with over plain HTTP.", "Remove it."
+        )
+    return replace(host, insecure=True)
 
 
 def unreserved(tag: Tag) -> Tag:

@@ -18,6 +18,8 @@ from pydantic import (
     GetCoreSchemaHandler,
     StrictInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
@@ -88,9 +90,18 @@ class Settings(BaseModel):
         description="What to do: publish, build, push, tags, promote, rollback, deploy, prune, "
         "init or doctor. Default: publish.",
     )
+    insecure_registries: Annotated[
+        tuple[RegistryHost, ...], Parsed(grammar.list_of(grammar.insecure_registry))
+    ] = Field(
+        (),
+        description="Registries, as host[:port], that are spoken with over plain HTTP. Whoever is "
+        "on the way can read the token and change what is pushed.",
+        examples=["registry:5000"],
+    )
     registry: Annotated[RegistryHost, Parsed(RegistryHost.parse)] = Field(
         _HUB,
-        description="The registry, as host[:port]. Plain HTTP only on this machine. "
+        description="The registry, as host[:port]. Over TLS, but on this machine and where "
+        "insecure-registries says otherwise. "
         "Default: docker.io.",
         examples=["docker.io", "ghcr.io"],
     )
@@ -243,6 +254,12 @@ class Settings(BaseModel):
         "Default: false.",
     )
 
+    @field_validator("registry")
+    @classmethod
+    def _reached(cls, host: RegistryHost, info: ValidationInfo) -> RegistryHost:
+        """The registry, and whether it is one of those that are spoken with over plain HTTP."""
+        return host.as_in(info.data.get("insecure_registries", ()))
+
     @property
     def main(self) -> str:
         """The branch from which shared tags move."""
@@ -339,6 +356,8 @@ def caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str,
     if spec == "registry":
         name = f"{service.repository.host}/{service.repository.path}:{tag_names.CACHE_TAG}"
         spec = f"type=registry,ref={name}"
+        if service.repository.host.insecure:
+            spec += ",registry.insecure=true"
         return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
     source = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
     return {"cache_from": source, "cache_to": spec if write else ""}

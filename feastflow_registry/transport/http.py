@@ -349,7 +349,7 @@ def _refuse_for_good(url: str, error: Exception) -> None:
         raise Failure(
             Kind.UNREACHABLE,
             f"{redact(url)} speaks plain HTTP, where TLS is due.",
-            "Give the registry a certificate, or check the port.",
+            "Check the port, give the registry a certificate, or name it in insecure-registries.",
         )
 
 

@@ -245,7 +245,11 @@ class TestServices:
         assert found.notices == ()
 
     def test_names_that_expressions_give_are_lowered_and_said(self, folder: Path) -> None:
-        given = {"namespace": "FeastFlow", "image": "Shop/Web", "keep": "v*, Team/App:V1, sprint3"}
+        given: dict[str, Any] = {
+            "namespace": "FeastFlow",
+            "image": "Shop/Web",
+            "keep": "v*, Team/App:V1, sprint3",
+        }
         found = load(folder, command="promote", tag="ghcr.io/Flow/shop:Prod\nteam/a", **given)
         assert found.services[0].repository.path == "feastflow/shop/web"
         assert list(map(str, found.settings.tag)) == ["ghcr.io/flow/shop:Prod", "team/a"]

@@ -36,6 +36,7 @@ def test_every_input_is_read_from_text() -> None:
     given = {
         "command": "push",
         "registry": "localhost:5000",
+        "insecure-registries": "registry:5000,10.0.0.5:5000",
         "username": "Ada",
         "namespace": "team",
         "working-directory": "app",

@@ -241,6 +241,8 @@ def test_an_identity_token_is_no_password() -> None:
 
 
 LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
+PLAIN = RegistryHost("registry.lan:5000", insecure=True)
+PLAIN_V6 = RegistryHost("[fd00::1]:5000", insecure=True)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +261,15 @@ LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
         (LOCAL, "https://auth.example.com/token", True),
         (LOCAL, "http://auth.example.com/token", False),
         (LOCAL, "ftp://localhost/token", False),
+        (PLAIN, "http://registry.lan:5001/token", True),
+        (PLAIN, "http://REGISTRY.lan/token", True),
+        (PLAIN, "https://auth.example.com/token", True),
+        (PLAIN, "http://auth.example.com/token", False),
+        (PLAIN, "http://evil.registry.lan/token", False),
+        (PLAIN, "http://127.0.0.1/token", False),
+        (PLAIN, "http://ada@registry.lan/token", False),
+        (PLAIN_V6, "http://[fd00::1]:81/token", True),
+        (PLAIN_V6, "http://[fd00::2]/token", False),
         (HUB, "https://auth.docker.io/token", True),
         (HUB, "https://auth.docker.io.evil.example/token", False),
         (HUB, "https://evil.example/token", False),
