@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.registries import GENERIC, kind_of
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.transport.response import Response
 
@@ -53,12 +54,15 @@ class RegistryDeletion:
         response = self._delete(repository, str(digest))
         reference = Reference(repository, digest)
         if response.status in _UNSUPPORTED:
-            raise Failure(
-                Kind.REFUSED,
-                f"{repository.host} does not delete images{response.explanation}.",
-                "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
-                "else delete with the means of its own that it offers.",
-            )
+            kind = kind_of(repository.host)
+            fix = f"{kind.name} {kind.prune}."
+            if kind is GENERIC:
+                fix = (
+                    "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
+                    "else delete with the means of its own that it offers."
+                )
+            cause = f"{repository.host} does not delete images{response.explanation}."
+            raise Failure(Kind.REFUSED, cause, fix)
         return self._outcome(response, reference)
 
     def restore(self, repository: Repository, digest: Digest) -> None:
