@@ -53,7 +53,8 @@ class Check:
 class Finding:
     """One answer, and what it is about.
 
-    ``kind`` is what a publish would fail with; problems without it are advice.
+    ``kind`` is what a publish would fail with; problems without it are advice. Beside problems,
+    ``detail`` says where they were told before.
     """
 
     name: str
@@ -69,9 +70,10 @@ class Finding:
 
     def lines(self, width: int = 0) -> list[str]:
         """The answer as people read it, the fix below each problem; ``width``: 0 for any."""
-        mark = "✗" if self.kind else "!"
-        said = [(f"{mark} {self.label}: {each.cause}", f"    {each.fix}") for each in self.problems]
-        lines = [line for pair in said for line in pair] or [f"✓ {self.label}: {self.detail}"]
+        mark = "✗" if self.kind else "!" if self.problems else "✓"
+        told = f"{mark} {self.label}: "
+        said = [(told + each.cause, _INDENT + each.fix) for each in self.problems]
+        lines = [told + self.detail] if self.detail else [line for pair in said for line in pair]
         return [part for line in lines for part in _wrap(line, width)]
 
 
@@ -266,13 +268,20 @@ class Examination:
 
 
 def examine(batches: Iterable[Sequence[Check]]) -> Iterator[Finding]:
-    """Ask every question, whatever the others answer. Equal answers in a batch are one finding."""
+    """Ask every question, whatever the others answer. Equal answers in a batch are one finding.
+
+    What is wrong in the same way as something before is told once.
+    """
+    told: dict[tuple[Problem, ...], str] = {}
     for batch in batches:
         found: dict[Finding, list[str]] = {}
         for check, finding in zip(batch, spread(_answer, batch), strict=True):
             found.setdefault(finding, []).append(check.about)
-        for finding, about in found.items():
-            yield replace(finding, about=tuple(filter(None, about)))
+        for answer, about in found.items():
+            finding = replace(answer, about=tuple(filter(None, about)))
+            first = told.setdefault(finding.problems, finding.label) if finding.problems else ""
+            repeats = first not in ("", finding.label)
+            yield replace(finding, detail=f"the same as {first}") if repeats else finding
 
 
 def _answer(check: Check) -> Finding:

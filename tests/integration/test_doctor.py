@@ -169,6 +169,18 @@ def test_a_registry_that_is_not_there_fails_soon(machine: Machine, place: LocalR
     assert ran.sent == 2, "nothing more is asked of it"
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_is_no_registry_is_said_once(
+    machine: Machine, place: LocalRegistry, status: int
+) -> None:
+    place.proxy.add(Fault("status", method="GET", path="/v2/", status=status))
+    ran = examine(machine).ended(5)
+    said, fix = finding(ran, "registry")
+    assert said == f"✗ registry: {place.host} answers {status} at /v2/, as no registry does."
+    assert fix == "    Check the input registry, and what stands before it."
+    assert len(place.requests()) == 1
+
+
 def test_every_command_fails_soon_where_nothing_listens(
     machine: Machine, place: LocalRegistry
 ) -> None:

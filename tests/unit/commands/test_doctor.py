@@ -25,10 +25,15 @@ def test_every_question_is_asked_whatever_the_others_answer() -> None:
 
     checks = [Check("engine", broken), Check("names", lambda: "ada/shop"), Check("git", broken)]
     problems = (Problem("There is no engine.", "Start it."),)
-    assert list(examine([each] for each in checks)) == [
+    found = list(examine([each] for each in checks))
+    assert found == [
         Finding("engine", kind=Kind.BUILD, problems=problems),
         Finding("names", "ada/shop"),
-        Finding("git", kind=Kind.BUILD, problems=problems),
+        Finding("git", "the same as engine", kind=Kind.BUILD, problems=problems),
+    ]
+    assert [line for each in found for line in each.lines()] == [
+        *("✗ engine: There is no engine.", "    Start it."),
+        *("✓ names: ada/shop", "✗ git: the same as engine"),
     ]
 
 
