@@ -206,8 +206,11 @@ class Examination:
         """Ask a registry whether it is there; what is known of its kind."""
         kind = kind_of(host, self.app.challenge(host))
         way = f"over TLS, trusted by {self.app.certificates or 'the list of certifi'}"
-        if host.as_in(self.app.settings.insecure_registries).url.startswith("http:"):
+        reached = host.as_in(self.app.settings.insecure_registries)
+        if reached.url.startswith("http:"):
             way = "over plain HTTP"
+        if reached.insecure:
+            way += ", which an engine that pushes has to allow in its daemon.json too"
         facts = [f"{host} is {kind.name}, {way}", kind.habit]
         facts += [f"wants {kind.before_push} before the first push"] if kind.before_push else []
         facts += [kind.prune] if kind is not GENERIC else []

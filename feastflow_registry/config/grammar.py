@@ -15,6 +15,7 @@ from typing import TypeVar
 from feastflow_registry.config.filter_patterns import is_literal, parse_pattern
 from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.references import NO_NAMESPACE, RegistryHost, Repository, Tag
+from feastflow_registry.model.registries import kind_of
 from feastflow_registry.model.services import Secret, SmokeTest
 from feastflow_registry.model.tag_names import OF_OTHER_TOOLS, OWNED_LABELS, RESERVED
 
@@ -170,10 +171,9 @@ def folder_below(text: str) -> str:
 def insecure_registry(text: str) -> RegistryHost:
     """A registry that is spoken with over plain HTTP."""
     host = RegistryHost.parse(text)
-    if host.is_docker_hub:
-        raise refusal(
-            text, "is Docker Hub, which is never spoken with over plain HTTP.", "Remove it."
-        )
+    if kind_of(host).hosts:
+        cause = f"is {kind_of(host).name}, which is never spoken with over plain HTTP."
+        raise refusal(text, cause, "Remove it.")
     return replace(host, insecure=True)
 
 

@@ -5,6 +5,7 @@ A registry is known by its host, or else by how it challenges whoever asks for `
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from feastflow_registry.model.references import RegistryHost
@@ -14,14 +15,14 @@ from feastflow_registry.model.references import RegistryHost
 class RegistryKind:
     """A kind of registry.
 
-    ``hosts``: the domains that it is at; ``challenge``: what its ``WWW-Authenticate`` holds;
-    ``namespace``: what repositories stand under; ``before_push``: what has to be there before the
-    first push, which else makes a repository (``None``: nobody knows); ``prune``: how it deletes;
-    ``habit``: what else there is to know.
+    ``hosts``: a pattern of its hosts; ``challenge``: what its ``WWW-Authenticate`` holds, in lower
+    case and without spaces; ``namespace``: what repositories stand under; ``before_push``: what has
+    to be there before the first push, which else makes a repository (``None``: nobody knows);
+    ``prune``: how it deletes; ``habit``: what else there is to know.
     """
 
     name: str
-    hosts: tuple[str, ...] = ()
+    hosts: str = ""
     challenge: str = ""
     namespace: str = "the owner or project, such as feastflow"
     before_push: str | None = ""
@@ -33,41 +34,44 @@ _BEFORE = "what stands before the repository's name, such as feastflow"
 KINDS = (
     RegistryKind(
         "Docker Hub",
-        ("docker.io",),
+        r"docker\.io",
         namespace="the user or organisation",
         prune="deletes tags by Hub's own API",
     ),
     RegistryKind(
         "GitHub",
-        ("ghcr.io",),
+        r"ghcr\.io",
         namespace="the owner",
         prune="deletes packages by GitHub's own API alone",
         habit="shows a tag up to 5 s late, which is waited for",
     ),
     RegistryKind(
         "Amazon ECR",
-        ("amazonaws.com", "public.ecr.aws"),
+        r"\d+\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|public\.ecr\.aws",
         namespace=_BEFORE,
         before_push="a repository (`aws ecr create-repository`)",
         prune="deletes by Amazon's own API (`aws ecr batch-delete-image`)",
     ),
     RegistryKind(
-        "Azure", ("azurecr.io",), namespace=_BEFORE, prune="deletes by digest, with every tag on it"
+        "Azure",
+        r".+\.azurecr\.io",
+        namespace=_BEFORE,
+        prune="deletes by digest, with every tag on it",
     ),
     RegistryKind(
         "Google",
-        ("pkg.dev", "gcr.io"),
+        r".+\.pkg\.dev|(?:.+\.)?gcr\.io",
         namespace="PROJECT/REPOSITORY",
         before_push="an Artifact Registry repository (`gcloud artifacts repositories create`)",
     ),
-    RegistryKind("GitLab", ("registry.gitlab.com",), "/jwt/auth", namespace="the project's path"),
-    RegistryKind("Quay", ("quay.io",), "/v2/auth", namespace="the organisation"),
+    RegistryKind("GitLab", r"registry\.gitlab\.com", "/jwt/auth", namespace="the project's path"),
+    RegistryKind("Quay", r"quay\.io", "/v2/auth", namespace="the organisation"),
     RegistryKind(
-        "Harbor", (), "/service/token", namespace="the project", before_push="the project"
+        "Harbor", "", "/service/token", namespace="the project", before_push="the project"
     ),
-    RegistryKind("Gitea or Forgejo", (), '/v2/token",service="container_registry"'),
-    RegistryKind("Artifactory", (), "artifactory", before_push="the repository of its settings"),
-    RegistryKind("Nexus", (), "nexus", before_push="the repository of its settings"),
+    RegistryKind("Gitea or Forgejo", "", '/v2/token",service="container_registry"'),
+    RegistryKind("Artifactory", "", "artifactory", before_push="the repository of its settings"),
+    RegistryKind("Nexus", "", "nexus", before_push="the repository of its settings"),
 )
 GENERIC = RegistryKind("a registry", before_push=None)
 """Any other one that speaks the distribution protocol."""
@@ -77,7 +81,7 @@ def kind_of(host: RegistryHost, challenge: str = "") -> RegistryKind:
     """What kind a registry is of, by its host, or by the challenge with which it answers."""
     name = host.name.partition(":")[0]
     for kind in KINDS:
-        if any(name == each or name.endswith(f".{each}") for each in kind.hosts):
+        if kind.hosts and re.fullmatch(kind.hosts, name):
             return kind
     said = challenge.lower().replace(" ", "")
     return next((each for each in KINDS if each.challenge and each.challenge in said), GENERIC)

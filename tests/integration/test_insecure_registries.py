@@ -94,6 +94,7 @@ def test_an_image_is_promoted_to_one(
         ("docker.io", "is Docker Hub"),
         ("registry:5000,Index.Docker.io", "is Docker Hub"),
         ("registry-1.docker.io", "is Docker Hub"),
+        ("ghcr.io", "is GitHub"),
         ("http://registry:5000", "without https://"),
         ("registry:5000/team", "without https://"),
         ("*", "without https://"),

@@ -306,9 +306,13 @@ class TestExamination:
         )
         app = prepare(registry="registry:5000", insecure_registries="registry:5000")
         app.challenges["registry:5000"] = 'Bearer realm="http://registry/service/token"'
-        assert "✓ registry: registry:5000 is Harbor, over plain HTTP; wants the project" in "".join(
-            found(app)
+        [line] = [each for each in found(app) if "registry: " in each]
+        assert line.startswith(
+            "✓ registry: registry:5000 is Harbor, over plain HTTP, which an engine"
         )
+        assert "daemon.json too; wants the project before the first push; deletes" in line
+        app = prepare(registry="localhost:5000")
+        assert "✓ registry: localhost:5000 is a registry, over plain HTTP" in found(app)
 
     def test_every_registry_that_a_tag_names_is_asked(self) -> None:
         app = prepare(tag="ghcr.io/ada/shop,quay.io/ada/shop,docker.io/ada/other,production")

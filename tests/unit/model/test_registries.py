@@ -38,6 +38,8 @@ PAGE = Path(__file__).parents[3] / "docs/registries.md"
         ("r.example.com", 'Bearer realm="https://auth.example.com/token"', "a registry"),
         ("ghcr.io.example.com", "", "a registry"),
         ("myghcr.io", "", "a registry"),
+        ("ec2-1-2-3-4.compute.amazonaws.com:5000", "", "a registry"),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "", "Amazon ECR"),
         ("localhost:5000", "", "a registry"),
     ],
 )
