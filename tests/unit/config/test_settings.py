@@ -80,6 +80,12 @@ def test_every_input_is_read_from_text() -> None:
     assert [name for name, value in found if value == getattr(parse({}), name)] == []
     assert found.command is Command.PUSH
     assert found.main == "trunk"
+    assert [each.url for each in found.insecure_registries] == [
+        "http://registry:5000",
+        "http://10.0.0.5:5000",
+    ]
+    plain = parse({"registry": "registry:5000", "insecure-registries": "registry:5000"})
+    assert plain.registry.url == "http://registry:5000"
     assert found.sha_length == 12
     assert found.milestone == Tag("sprint3")
     assert found.extra_tags == ("edge", "{branch}")
