@@ -19,7 +19,7 @@ from bench.measure import Alternative, Run
 from bench.monorepo import Monorepo
 from bench.ours import GITHUB_TOKEN, github
 from feastflow_registry import cli
-from feastflow_registry.commands.inputs import Request
+from feastflow_registry.commands.request import Request
 from feastflow_registry.config.command_line import merge
 from feastflow_registry.transport.http import Client
 

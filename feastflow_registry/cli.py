@@ -17,8 +17,9 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Event
@@ -27,12 +28,15 @@ from typing import TextIO
 from feastflow_registry import commands
 from feastflow_registry.commands import inputs
 from feastflow_registry.commands.app import App, LocalWorkspace
-from feastflow_registry.commands.inputs import Inputs, Request
-from feastflow_registry.config import command_line
+from feastflow_registry.commands.inputs import Inputs
+from feastflow_registry.commands.request import Request
+from feastflow_registry.config import command_line, settings
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.git import checkouts
 from feastflow_registry.model import credentials
-from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.errors import Failure, Kind, exhausted
 from feastflow_registry.model.plan import Command, RunState
+from feastflow_registry.model.references import Commit
 from feastflow_registry.model.secrets import SHORTEST, Secrets
 from feastflow_registry.report import markdown, runner
 from feastflow_registry.report.journal import Journal
@@ -128,8 +132,6 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
         handed_over = _hand_over(report, request, log, http.secrets)
         if as_json and report.json:
             _print(http.secrets.hide(report.json))
-    except Failure as failure:
-        return _close_failed(failure, journal, request, log, http.secrets)
     except (KeyboardInterrupt, SystemExit) as stop:
         http.stop.set()
         log.seize()
@@ -140,20 +142,18 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
     except BrokenPipeError:
         _write_no_more()  # Whoever read along has gone.
         return 141
-    except OSError as problem:
-        if problem.errno not in _OF_THIS_MACHINE:
+    except Exception as error:  # noqa: BLE001  What is no failure is a defect of ours: say so.
+        failure = _failure(error)
+        if not failure:
             _report_defect(log)
             return 1
         try:
-            return _close_failed(_unusable(problem), journal, request, log, http.secrets)
+            return _close_failed(failure, journal, request, log, http.secrets)
         except OSError:  # It is what we write to that has no room.
             with suppress(OSError):
-                print(f"feastflow-registry: {_unusable(problem)}", file=sys.stderr, flush=True)
+                print(f"feastflow-registry: {failure}", file=sys.stderr, flush=True)
             _write_no_more()
-            return Kind.BUILD
-    except Exception:  # noqa: BLE001  A defect of ours: say so, in one place.
-        _report_defect(log)
-        return 1
+            return failure.kind
     return 0 if handed_over else Kind.BUILD
 
 
@@ -161,7 +161,9 @@ def _run(
     request: Request, http: Client, log: RunnerLog | TerminalLog, journal: Journal, state: RunState
 ) -> RunReport:
     """Read the inputs, wire the run, and carry its command out."""
-    workspace = LocalWorkspace(request.folder, child_environ(request.environ))
+    environ = child_environ(request.environ)
+    request = replace(request, folder=_find_checkout(request, environ))
+    workspace = LocalWorkspace(request.folder, environ)
     if request.given.get("command") == Command.INIT:
         from feastflow_registry.commands import init
 
@@ -173,6 +175,8 @@ def _run(
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
     _mask(log, [line for line in secret_lines if len(line) >= SHORTEST])
     http.secrets.learn([*checked.variables.values(), *checked.file_secrets])
+    for notice in checked.notices:
+        log.notice(notice)
     for warning in checked.warnings:
         log.warning(warning)
     if checked.credential:
@@ -180,6 +184,14 @@ def _run(
         forms = checked.credential.forms(checked.settings.registry)
         _mask(log, [form for form in forms if form != request.token])
     return _carry_out(_wire(checked, request, workspace, http, log, state), journal)
+
+
+def _find_checkout(request: Request, environ: Mapping[str, str]) -> Path:
+    """The working copy, without which nothing else can be read."""
+    name = "working_directory"
+    named = settings.parse({name: request.given.get(name, "")}).working_directory
+    commit = Commit.read(request.environ.get("GITHUB_SHA")) if request.in_runner else None
+    return checkouts.find(request.folder, named, commit, environ)
 
 
 def _carry_out(app: App, journal: Journal) -> RunReport:
@@ -334,6 +346,14 @@ def _print(text: str) -> None:
 def _write_no_more() -> None:
     """Have what Python would still flush at its end go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _failure(error: Exception) -> Failure | None:
+    """What an error means to whoever runs this; nothing, if it is a defect of ours."""
+    found = exhausted(error)
+    if isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE:
+        found = _unusable(error)
+    return found or (error if isinstance(error, Failure) else None)
 
 
 def _unusable(problem: OSError) -> Failure:

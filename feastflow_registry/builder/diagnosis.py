@@ -37,6 +37,13 @@ _TORN = re.compile(
 _PUSHING = "failed to push"
 _STEP_FAILED = "did not complete successfully"
 _CANCELED = "context canceled"
+_PLAIN_HTTP = "server gave HTTP response to HTTPS client"
+_ALLOW_HTTP = (
+    "Name the registry under insecure-registries in the engine's daemon.json, and restart it; "
+    "a builder wants a buildkitd.toml in which the registry has `http = true`."
+)
+"""https://docs.docker.com/reference/cli/dockerd/#insecure-registries
+https://docs.docker.com/build/buildkit/configure/#setting-registry-certificates"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,8 @@ def is_denied(error: str) -> bool:
 def is_passing(error: str) -> bool:
     """Whether a registry or the way to it failed in a manner that may pass."""
     passing = _PUSHING in error or _PASSING.search(error) is not None
-    return passing and _STEP_FAILED not in error and not is_denied(error)
+    final = _STEP_FAILED in error or is_denied(error) or is_plain_http(error)
+    return passing and not final
 
 
 def is_canceled(error: str) -> bool:
@@ -67,6 +75,16 @@ def is_canceled(error: str) -> bool:
 def is_torn(error: str) -> bool:
     """Whether BuildKit misses something in its own cache, as after a canceled step."""
     return _TORN.search(error) is not None and _STEP_FAILED not in error
+
+
+def is_plain_http(error: str) -> bool:
+    """Whether an engine or a builder insists on TLS where a registry speaks plain HTTP."""
+    return _PLAIN_HTTP in error and _STEP_FAILED not in error
+
+
+def no_tls(what: str, error: str) -> Failure:
+    """Say that an engine or a builder has not been told of a registry's plain HTTP."""
+    return Failure(Kind.BUILD, f"{what} failed: {clean(error)}.", _ALLOW_HTTP)
 
 
 def closing(line: str) -> tuple[str, str]:
@@ -100,6 +118,8 @@ def explain(service: str, fault: Fault) -> Failure:
             "Run again; if that does not help, clear it by `docker builder prune`, or by "
             "`docker buildx prune` where the input builder names one."
         )
+    elif is_plain_http(fault.error):
+        fix = _ALLOW_HTTP
     elif any(_EMULATION.search(text) for text in (error, *fault.output)):
         fix = (
             "The image is for a platform that this machine is not: run docker/setup-qemu-action "
@@ -133,6 +153,8 @@ def refuse(error: str) -> None:
     if capabilities.is_lacking(error):
         cause = f"the builder cannot do what it was asked for: {shown}"
         raise Failure(Kind.BUILD, cause, capabilities.remedy())
+    if is_plain_http(error):
+        raise no_tls("the build", error)
     if is_denied(error):
         raise Failure(
             Kind.REFUSED,

@@ -156,6 +156,8 @@ class Engine:
                 return digest
             if diagnosis.is_denied(error):
                 raise diagnosis.denied("push", reference, error)
+            if diagnosis.is_plain_http(error):
+                raise diagnosis.no_tls(f"the push of {reference}", error)
             if _FINAL.search(error):
                 raise Failure(
                     Kind.UNREACHABLE,
@@ -205,7 +207,8 @@ class Engine:
         if push and self.pushes_by_digest:
             name = image.tags[0].repository
             form = f"type=image,name={name},push-by-digest=true,name-canonical=true,push=true"
-            return form + rewritten
+            insecure = ",registry.insecure=true" if name.host.insecure else ""
+            return form + insecure + rewritten
         if self.pushes_by_digest and len(image.service.platforms) > 1:
             return "type=cacheonly"
         return f"type=docker{rewritten}"

@@ -214,6 +214,22 @@ class App:
             )
         return self.http.wall()
 
+    @property
+    def skew(self) -> float:
+        """Seconds that this machine's clock is ahead of the registry's, as far as it was asked."""
+        return self.http.skew
+
+    def challenge(self, host: RegistryHost) -> str:
+        """With what a registry challenges whoever asks for it; raises soon where none answers."""
+        from feastflow_registry.registry import probe
+
+        return probe.challenge(self.http, host.as_in(self.settings.insecure_registries))
+
+    @property
+    def certificates(self) -> str:
+        """The file or folder of certificates that are trusted; empty for requests' own list."""
+        return self.http.certificates
+
     @cached_property
     def registry(self) -> Registry:
         """The registry of the services."""
@@ -244,7 +260,7 @@ class App:
             credential = self.workspace.login(host, "")
         auth = Authenticator(
             self.http,
-            host,
+            host.as_in(self.settings.insecure_registries),
             credential,
             repositories,
             access is not Access.READ,

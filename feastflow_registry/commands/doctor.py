@@ -7,21 +7,30 @@ delete.
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from feastflow_registry.commands.app import App
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import Deleted, HubRepository, PullLimit, Verdict
+from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import Latest
 from feastflow_registry.model.ports import DockerHub
-from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.model.services import Service
+from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.registries import GENERIC, kind_of
 from feastflow_registry.model.tag_names import LATEST
+from feastflow_registry.model.wording import some
 from feastflow_registry.report.results import RunReport
 
+_MOST = 3
+"""How many repositories a line names."""
+_INDENT = "    "
+_NARROWEST = 40
+_UNTRIED = "not tried, as this run pushes nothing"
 _NOWHERE = Digest(f"sha256:{'0' * 64}")
 _MUTABLE = "Docker Hub → repository → Settings → Tag mutability: leave {} out of the rules."
 
@@ -30,29 +39,55 @@ _MUTABLE = "Docker Hub → repository → Settings → Tag mutability: leave {} 
 class Check:
     """One question. ``ask`` answers with what it found, or with advice, or raises a failure.
 
-    ``needed``: whether a publish needs it; else a failure is advice, too.
+    ``about``: what it is about, if it is asked about several things; ``needed``: whether a publish
+    needs it; else a failure is advice, too.
     """
 
     name: str
     ask: Callable[[], str | Problem]
+    about: str = ""
     needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One answer. ``kind`` is what a publish would fail with; problems without it are advice."""
+    """One answer, and what it is about.
+
+    ``kind`` is what a publish would fail with; problems without it are advice. Beside problems,
+    ``detail`` says where they were told before.
+    """
 
     name: str
     detail: str = ""
     kind: Kind | None = None
     problems: tuple[Problem, ...] = ()
+    about: tuple[str, ...] = ()
 
     @property
-    def lines(self) -> list[str]:
-        """The answer as people read it, the fix below each problem."""
-        mark = "✗" if self.kind else "!"
-        said = ((f"{mark} {self.name}: {each.cause}", f"    {each.fix}") for each in self.problems)
-        return [line for pair in said for line in pair] or [f"✓ {self.name}: {self.detail}"]
+    def label(self) -> str:
+        """What was asked."""
+        return f"{self.name} {some(self.about, _MOST)}".rstrip()
+
+    def lines(self, width: int = 0) -> list[str]:
+        """The answer as people read it, the fix below each problem; ``width``: 0 for any."""
+        mark = "✗" if self.kind else "!" if self.problems else "✓"
+        told = f"{mark} {self.label}: "
+        said = [(told + each.cause, _INDENT + each.fix) for each in self.problems]
+        lines = [told + self.detail] if self.detail else [line for pair in said for line in pair]
+        return [part for line in lines for part in _wrap(line, width)]
+
+
+def _wrap(line: str, width: int) -> list[str]:
+    """Break a line before the edge of a terminal, and indent what follows."""
+    if not width:
+        return [line]
+    return textwrap.wrap(
+        line,
+        max(width - 1, _NARROWEST),
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def run(app: App) -> RunReport:
@@ -60,7 +95,7 @@ def run(app: App) -> RunReport:
     findings = []
     for finding in examine(Examination(app).checks()):
         findings.append(finding)
-        for line in finding.lines:
+        for line in finding.lines(app.width):
             app.log.say(line)
     failure = verdict(findings)
     if failure:
@@ -68,56 +103,122 @@ def run(app: App) -> RunReport:
     return RunReport()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Examination:
-    """The checks of one run. ``repositories``: what Docker Hub has said of each."""
+    """The checks of one run. ``repositories``: what Docker Hub has said of each.
+
+    ``is_reached``: whether the registry has answered; else nothing more is asked of it.
+    """
 
     app: App
     repositories: dict[Repository, HubRepository | None] = field(default_factory=dict)
+    is_reached: bool = False
 
-    def checks(self) -> Iterator[Check]:
-        """Yield every question."""
+    def checks(self) -> Iterator[Sequence[Check]]:
+        """Yield every question; those that are asked side by side come together."""
         app = self.app
-        names = ", ".join(str(service.repository) for service in app.services)
-        yield Check("engine", app.builder.describe)
-        yield Check("builder", app.builder.describe_builder)
-        yield Check("names", lambda: names)
-        yield Check("git", self._check_git)
-        yield Check("credentials", self._check_credentials)
+        yield [Check("engine", app.builder.describe)]
+        yield [Check("builder", app.builder.describe_builder)]
+        yield [Check("names", self._name_repositories)]
+        yield [Check("git", self._check_git)]
+        yield [Check("main branch", self._check_branch, needed=False)]
+        yield [Check("this run", self._describe_run)]
+        yield [Check("registry", self._check_registry)]
+        if not self.is_reached:
+            return
+        yield [Check("clock", self._check_clock, needed=False)]
+        yield [Check("credentials", self._check_credentials)]
         if app.hub:
-            yield Check("pulls", self._check_pulls, needed=False)
-        for service in app.services:
-            yield Check(f"push to {service.repository}", partial(self._check_scope, service))
-            if app.hub:
-                yield from self._hub_checks(app.hub, service.repository)
-            else:
-                ask = partial(self._check_deletion, service.repository)
-                yield Check(f"prune of {service.repository}", ask, needed=False)
+            yield [Check("pulls", self._check_pulls, needed=False)]
+        yield self._of_each("push to", self._check_scope)
+        if app.hub:
+            yield from self._hub_checks(app.hub)
+        else:
+            yield self._of_each("prune of", self._check_deletion, needed=False)
+        others = {each.host for each in app.settings.tag if each.host} - {app.settings.registry}
+        yield [
+            Check("promotion to", partial(self._describe, each), str(each), needed=False)
+            for each in sorted(others)
+        ]
 
-    def _hub_checks(self, hub: DockerHub, repository: Repository) -> Iterator[Check]:
-        """What Docker Hub's own API tells of a repository. The first one asks it, once."""
+    def _of_each(
+        self, name: str, ask: Callable[[Repository], str | Problem], *, needed: bool = True
+    ) -> list[Check]:
+        """The same question of each repository."""
+        repositories = [each.repository for each in self.app.services]
+        return [Check(name, partial(ask, each), str(each), needed) for each in repositories]
 
-        def look() -> str | Problem:
+    def _hub_checks(self, hub: DockerHub) -> Iterator[list[Check]]:
+        """What Docker Hub's own API tells of each repository. The first question asks it, once."""
+
+        def look(repository: Repository) -> str | Problem:
             self.repositories[repository] = hub.about(repository)
             return visibility(self.repositories[repository])
 
-        def judge() -> str | Problem:
+        def judge(repository: Repository) -> str | Problem:
             return movable(self.repositories.get(repository), self._shared_tags())
 
-        yield Check(f"visibility of {repository}", look, needed=False)
-        if repository not in self.repositories:
-            return  # It could not be asked.
-        yield Check(f"tags of {repository}", judge)
-        ask = partial(self._check_hub_deletion, hub, repository)
-        yield Check(f"prune of {repository}", ask, needed=False)
+        yield self._of_each("visibility of", look, needed=False)
+        # The others could not be asked.
+        asked = {str(each) for each in self.repositories}
+        tags = self._of_each("tags of", judge)
+        yield [each for each in tags if each.about in asked]
+        prune = self._of_each("prune of", partial(self._check_hub_deletion, hub), needed=False)
+        yield [each for each in prune if each.about in asked]
+
+    def _name_repositories(self) -> str:
+        settings, credential = self.app.settings, self.app.credential
+        names = some([str(each.repository) for each in self.app.services], _MOST)
+        user = settings.username or (credential.username if credential else "")
+        whose = f"the user {user}" if user else "the owner of the repository"
+        return f"{names}, " + ("as namespace says" if settings.namespace else f"after {whose}")
 
     def _check_git(self) -> str:
         app = self.app
         app.worktree.ensure(app.run.checkout)
         depth = "cut off, so the remote is asked" if app.is_shallow() else "whole"
-        permission = app.permission
-        shared = "" if permission.shared else f"; no shared tag moves {permission.reason}"
-        return f"commit {app.run.commit.short}, nothing modified, history {depth}{shared}"
+        return f"commit {app.run.commit.short}, nothing modified, history {depth}"
+
+    def _check_branch(self) -> str | Problem:
+        main, default = self.app.settings.main, self.app.run.default_branch
+        if default and default != main:
+            return Problem(
+                f"shared tags follow {main}, and the default branch is {default}.",
+                f"If that is not meant, name {default} first in the input branches.",
+            )
+        return (
+            f"{main}, the default branch" if default else f"{main}, the first of the input branches"
+        )
+
+    def _describe_run(self) -> str:
+        permission = self.app.permission
+        what = "pushes" if permission.push else "pushes nothing"
+        if permission.push and not permission.shared:
+            what = "pushes commit tags alone"
+        return f"{what}: {permission.reason}"
+
+    def _check_registry(self) -> str:
+        found = self._describe(self.app.settings.registry)
+        self.is_reached = True
+        return found
+
+    def _describe(self, host: RegistryHost) -> str:
+        """Ask a registry whether it is there; what is known of its kind."""
+        kind = kind_of(host, self.app.challenge(host))
+        way = f"over TLS, trusted by {self.app.certificates or 'the list of certifi'}"
+        reached = host.as_in(self.app.settings.insecure_registries)
+        if reached.url.startswith("http:"):
+            way = "over plain HTTP"
+        if reached.insecure:
+            way += ", which an engine that pushes has to allow in its daemon.json too"
+        facts = [f"{host} is {kind.name}, {way}", kind.habit]
+        facts += [f"wants {kind.before_push} before the first push"] if kind.before_push else []
+        facts += [kind.prune] if kind is not GENERIC else []
+        return "; ".join(filter(None, facts))
+
+    def _check_clock(self) -> str:
+        self.app.now()  # It raises what would keep prune from judging ages.
+        return f"within {math.ceil(abs(self.app.skew) or 1)} s of the registry's"
 
     def _check_credentials(self) -> str:
         host, credential = self.app.settings.registry, self.app.credential
@@ -127,12 +228,12 @@ class Examination:
         self.app.registry.resolve(Reference(repository, self._commit_tag()))
         return f"accepted by {host} as {credential.username}"
 
-    def _check_scope(self, service: Service) -> str:
+    def _check_scope(self, repository: Repository) -> str:
         if not self.app.credential:
             raise credentials.missing(self.app.settings.registry)
         if not self.app.permission.push:
-            return self._untried
-        self.app.registry.check_push(service.repository)
+            return _UNTRIED
+        self.app.registry.check_push(repository)
         return "granted"
 
     def _check_pulls(self) -> str | Problem:
@@ -144,21 +245,17 @@ class Examination:
         if facts is None:
             return "nothing to delete"
         if not self.app.credential or not self.app.permission.push:
-            return self._untried
+            return _UNTRIED
         hub.check_delete(repository, self._absent_tag())
         return prunable(facts, self._commit_tag()) or "the token may delete"
 
     def _check_deletion(self, repository: Repository) -> str:
         if not self.app.credential or not self.app.permission.push:
-            return self._untried
+            return _UNTRIED
         deletion = self.app.try_deletion()
         deletion.delete_manifest(repository, _NOWHERE)
         by_tag = deletion.delete_tag(repository, self._absent_tag()) is not Deleted.UNSUPPORTED
         return f"the registry deletes by {'tag' if by_tag else 'digest'}"
-
-    @property
-    def _untried(self) -> str:
-        return f"not tried, for this run may not push: {self.app.permission.reason}"
 
     def _absent_tag(self) -> Tag:
         return Tag.parse(f"doctor-{self.app.random_word()[:12]}")
@@ -173,17 +270,32 @@ class Examination:
         return [*latest, *([settings.milestone] if settings.milestone else [])]
 
 
-def examine(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Ask every question, whatever the others answer."""
-    for check in checks:
-        try:
-            found = check.ask()
-        except Failure as failure:
-            kind = failure.kind if check.needed else None
-            yield Finding(check.name, kind=kind, problems=failure.problems)
-        else:
-            advice = (found,) if isinstance(found, Problem) else ()
-            yield Finding(check.name, "" if isinstance(found, Problem) else found, None, advice)
+def examine(batches: Iterable[Sequence[Check]]) -> Iterator[Finding]:
+    """Ask every question, whatever the others answer. Equal answers in a batch are one finding.
+
+    What is wrong in the same way as something before is told once.
+    """
+    told: dict[tuple[Problem, ...], str] = {}
+    for batch in batches:
+        found: dict[Finding, list[str]] = {}
+        for check, finding in zip(batch, spread(_answer, batch), strict=True):
+            found.setdefault(finding, []).append(check.about)
+        for answer, about in found.items():
+            finding = replace(answer, about=tuple(filter(None, about)))
+            first = told.setdefault(finding.problems, finding.label) if finding.problems else ""
+            repeats = first not in ("", finding.label)
+            yield replace(finding, detail=f"the same as {first}") if repeats else finding
+
+
+def _answer(check: Check) -> Finding:
+    try:
+        found = check.ask()
+    except Failure as failure:
+        kind = failure.kind if check.needed else None
+        return Finding(check.name, kind=kind, problems=failure.problems)
+    if isinstance(found, Problem):
+        return Finding(check.name, problems=(found,))
+    return Finding(check.name, found)
 
 
 def verdict(found: Sequence[Finding]) -> Failure | None:
@@ -191,7 +303,7 @@ def verdict(found: Sequence[Finding]) -> Failure | None:
     kinds = [each.kind for each in found if each.kind]
     if not kinds:
         return None
-    names = ", ".join(each.name for each in found if each.kind)
+    names = ", ".join(each.label for each in found if each.kind)
     return Failure(kinds[0], f"a publish would fail: {names}.", "Mend what is marked ✗ above.")
 
 

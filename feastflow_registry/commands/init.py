@@ -48,7 +48,8 @@ class _Dockerfile:
 
 def run(workspace: LocalWorkspace, log: Log) -> None:
     """Write a first configuration from the Dockerfiles that are tracked."""
-    remote = source_url(workspace.checkout("main").remote)
+    checkout = workspace.checkout("")
+    remote = source_url(checkout.remote)
     name = remote.rpartition("/")[2] or workspace.folder.resolve().name
     text = draft(name, sorted(workspace.tracked()))
     if not workspace.create(NAME, text):
@@ -58,6 +59,8 @@ def run(workspace: LocalWorkspace, log: Log) -> None:
             "Edit it, or remove it to have it written anew.",
         )
     log.say(f"✅ Wrote {NAME}. Look it over, then try: feastflow-registry publish --dry-run")
+    branch = checkout.default_branch or "main"
+    log.say(f"   Workflows push from {branch} and from git tags: `branches` names other branches.")
 
 
 def draft(repository: str, paths: Sequence[str]) -> str:

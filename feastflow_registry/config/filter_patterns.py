@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure, Kind
 
 _SPECIAL = frozenset("*?+[]!\\")
 _PIECE = re.compile(r"\*\*|\[[\w-]+\]|\\.|.", re.DOTALL)
+_WILDCARDS = {"**": re.compile(r".", re.DOTALL), "*": re.compile(r"[^/]")}
+_QUANTIFIERS = {"?": (0, False), "+": (1, True)}
+"""How often what stands before may be there: at least how often, and whether more often."""
 
 
 def is_literal(pattern: str) -> bool:
@@ -19,36 +23,59 @@ def is_literal(pattern: str) -> bool:
     return not _SPECIAL & set(pattern)
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a pattern: which character, at least how often (0 or 1), and whether more often."""
+
+    character: re.Pattern[str]
+    least: int = 1
+    repeats: bool = False
+
+    @property
+    def is_once(self) -> bool:
+        """Whether nothing says yet how often it may be there."""
+        return self.least == 1 and not self.repeats
+
+
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Tell whether a name passes the patterns in their order; ``!`` takes names out again."""
     allowed = False
     for pattern in patterns:
         negative = pattern.startswith("!")
-        if compile_pattern(pattern[negative:]).fullmatch(name):
+        if _fits(name, parse_pattern(pattern[negative:])):
             allowed = not negative
     return allowed
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Translate one pattern. Raises an input failure on a pattern that GitHub would refuse."""
-    out = ""
-    for piece in _PIECE.findall(pattern):
-        if piece == "**":
-            out += ".*"
-        elif piece == "*":
-            out += "[^/]*"
-        elif len(piece) > 1:
-            out += piece if piece.startswith("[") else re.escape(piece[1])
-        elif piece in "?+" and out and out[-1] not in "*?+":
-            out += piece
-        elif piece in _SPECIAL:
+def _fits(name: str, pieces: Iterable[_Piece]) -> bool:
+    """Match piece by piece, all ways at once: a step for each character and piece, no more."""
+    ends = {0}  # How much of the name the pieces so far may have taken.
+    for piece in pieces:
+        before, ends = ends, set() if piece.least else set(ends)
+        for place, character in enumerate(name):
+            begins = place in before or (piece.repeats and place in ends)
+            if begins and piece.character.fullmatch(character):
+                ends.add(place + 1)
+    return len(name) in ends
+
+
+def parse_pattern(pattern: str) -> tuple[_Piece, ...]:
+    """Read one pattern. Raises an input failure on a pattern that GitHub would refuse."""
+    pieces: list[_Piece] = []
+    for text in _PIECE.findall(pattern):
+        if text in _QUANTIFIERS and pieces and pieces[-1].is_once:
+            pieces[-1] = _Piece(pieces[-1].character, *_QUANTIFIERS[text])
+        elif text in _WILDCARDS:
+            pieces.append(_Piece(_WILDCARDS[text], 0, repeats=True))
+        elif text in _SPECIAL:
             raise _refused(pattern)
         else:
-            out += re.escape(piece)
-    try:
-        return re.compile(out, re.DOTALL)
-    except re.error:
-        raise _refused(pattern) from None
+            one = text if text.startswith("[") else re.escape(text[-1])
+            try:
+                pieces.append(_Piece(re.compile(one)))
+            except re.error:
+                raise _refused(pattern) from None
+    return tuple(pieces)
 
 
 def _refused(pattern: str) -> Failure:

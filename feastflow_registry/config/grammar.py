@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from feastflow_registry.config.filter_patterns import compile_pattern, is_literal
+from feastflow_registry.config.filter_patterns import is_literal, parse_pattern
 from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.references import NO_NAMESPACE, RegistryHost, Repository, Tag
+from feastflow_registry.model.registries import kind_of
 from feastflow_registry.model.services import Secret, SmokeTest
 from feastflow_registry.model.tag_names import OF_OTHER_TOOLS, OWNED_LABELS, RESERVED
 
@@ -107,7 +109,7 @@ def patterns(given: TextOrList) -> tuple[str, ...]:
     """Patterns as in ``on.push``."""
     items = split_items(given)
     for pattern in items:
-        compile_pattern(pattern.removeprefix("!"))
+        parse_pattern(pattern.removeprefix("!"))
     return items
 
 
@@ -156,6 +158,23 @@ def relative_path(text: str) -> str:
         fix = "Give a path inside the repository, relative to its top folder, without a colon."
         raise refusal(text, "is not a relative path.", fix)
     return str(path)
+
+
+def folder_below(text: str) -> str:
+    """A folder of the workspace, or of one of its folders."""
+    path = relative_path(text)
+    if ".." in PurePosixPath(path).parts:
+        raise refusal(text, "leads out of the workspace.", "Give a folder inside it.")
+    return path
+
+
+def insecure_registry(text: str) -> RegistryHost:
+    """A registry that is spoken with over plain HTTP."""
+    host = RegistryHost.parse(text)
+    if kind_of(host).hosts:
+        cause = f"is {kind_of(host).name}, which is never spoken with over plain HTTP."
+        raise refusal(text, cause, "Remove it.")
+    return replace(host, insecure=True)
 
 
 def unreserved(tag: Tag) -> Tag:

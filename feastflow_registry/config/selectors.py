@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from feastflow_registry.config.filter_patterns import compile_pattern
+from feastflow_registry.config.filter_patterns import parse_pattern
 from feastflow_registry.config.grammar import refusal, unreserved
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
@@ -133,6 +133,16 @@ def _split(text: str) -> tuple[RegistryHost | None, str, Tag | None]:
     return host, path, Tag.parse(tag) if colon else None
 
 
+def lower_repository(text: str) -> str:
+    """Write the repository of ``[host/]path[:tag]`` in lower case; a tag alone stays as it is."""
+    if "/" not in text:
+        return text
+    host, rest = split_host(text)
+    path, colon, tag = rest.partition(":")
+    name = f"{host}/{path}" if host else path
+    return f"{name.lower()}{colon}{tag}"
+
+
 def single(command: str, given: Sequence[Destination]) -> Tag | None:
     """The one bare tag that a command is about, or none."""
     for each in given:
@@ -151,7 +161,7 @@ def kept(text: str) -> KeepItem:
         commit = _COMMIT.fullmatch(text.lower())
         if commit:
             return KeepItem(text, commit=commit[1])
-        compile_pattern(text.removeprefix("!"))
+        parse_pattern(text.removeprefix("!"))
         return KeepItem(text, pattern=text)
     host, path, tag = _split(name if at else text)
     Repository.parse(host or _HUB, path)

@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from feastflow_registry.config import grammar, selectors
 from feastflow_registry.config.selectors import Destination, Selector
-from feastflow_registry.model import credentials, tag_names
+from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
@@ -90,9 +90,18 @@ class Settings(BaseModel):
         description="What to do: publish, build, push, tags, promote, rollback, deploy, prune, "
         "init or doctor. Default: publish.",
     )
+    insecure_registries: Annotated[
+        tuple[RegistryHost, ...], Parsed(grammar.list_of(grammar.insecure_registry))
+    ] = Field(
+        (),
+        description="Registries, as host[:port], that are spoken with over plain HTTP. Whoever is "
+        "on the way can read the token and change what is pushed.",
+        examples=["registry:5000"],
+    )
     registry: Annotated[RegistryHost, Parsed(RegistryHost.parse)] = Field(
         _HUB,
-        description="The registry, as host[:port]. Plain HTTP only on this machine. "
+        description="The registry, as host[:port]. Over TLS, but on this machine and where "
+        "insecure-registries says otherwise. "
         "Default: docker.io.",
         examples=["docker.io", "ghcr.io"],
     )
@@ -104,6 +113,12 @@ class Settings(BaseModel):
     )
     username: Annotated[str, Parsed(grammar.username)] = Field(
         "", description="The registry's user. Empty where nothing is pushed."
+    )
+    working_directory: Annotated[str, Parsed(grammar.folder_below)] = Field(
+        "",
+        description="The folder of the repository, where actions/checkout was given a path. "
+        "Default: the workspace, or what is at this commit in it.",
+        examples=["app"],
     )
     config: Annotated[str, Parsed(grammar.relative_path)] = Field(
         "", description="The file of services and policy. Default: feastflow.yml if there is one."
@@ -149,7 +164,7 @@ class Settings(BaseModel):
     branches: Annotated[Words, Parsed(grammar.branches)] = Field(
         ("main",),
         description="Branches that may push, the main one first; patterns as in on.push.branches. "
-        "Unless set, a workflow takes the repository's default branch. Default: main.",
+        "Unless set, the repository's default branch, if that is known. Default: main.",
         examples=[["main", "release/**"]],
     )
     git_tags: Annotated[Words, Parsed(grammar.patterns)] = Field(
@@ -239,16 +254,11 @@ class Settings(BaseModel):
         "Default: false.",
     )
 
-    @field_validator("username")
+    @field_validator("registry")
     @classmethod
-    def _lowercase(cls, name: str, info: ValidationInfo) -> str:
-        """A name is lowercase on Docker Hub, and wherever repositories are named after it."""
-        is_hub = info.data.get("registry", _HUB).is_docker_hub
-        names_repositories = info.data.get("namespace") == "" and credentials.is_name(name)
-        if name != name.lower() and (is_hub or names_repositories):
-            cause = "the user name must be lowercase, as repositories are named after it."
-            raise refused(Problem(cause, f'Write "{name.lower()}".'))
-        return name
+    def _reached(cls, host: RegistryHost, info: ValidationInfo) -> RegistryHost:
+        """The registry, and whether it is one of those that are spoken with over plain HTTP."""
+        return host.as_in(info.data.get("insecure_registries", ()))
 
     @property
     def main(self) -> str:
@@ -346,6 +356,8 @@ def caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str,
     if spec == "registry":
         name = f"{service.repository.host}/{service.repository.path}:{tag_names.CACHE_TAG}"
         spec = f"type=registry,ref={name}"
+        if service.repository.host.insecure:
+            spec += ",registry.insecure=true"
         return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
     source = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
     return {"cache_from": source, "cache_to": spec if write else ""}

@@ -66,7 +66,10 @@ class Git:
     environ: Mapping[str, str]
 
     def checkout(self, main: str) -> Checkout:
-        """Read what HEAD is. Raises an input failure where there is no commit to publish."""
+        """Read what HEAD is. Raises an input failure where there is no commit to publish.
+
+        ``main``: the main branch; where it is empty, the remote's default branch is.
+        """
         answer = self._run("log", "-1", "--format=%H %ct")
         if answer.returncode == 127:
             raise Failure(Kind.INPUT, "the program git is not installed.", "Install git.")
@@ -84,13 +87,16 @@ class Git:
                 "Check the repository out first: actions/checkout in a workflow, git by hand.",
             )
         head = Commit.parse(fields[0])
-        remote_main = f"refs/remotes/origin/{main}"
+        default = self._text("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+        default = default.removeprefix("origin/")
+        remote_main = f"refs/remotes/origin/{main or default or 'main'}"
         return Checkout(
             head=head,
             committed=_moment(fields[1]),
             branch=self._text("symbolic-ref", "--quiet", "--short", "HEAD"),
             remote=self._text("config", "--get", "remote.origin.url"),
             on_remote_main=self._contains(remote_main, head.sha),
+            default_branch=default,
         )
 
     def peel(self, commit: Commit) -> Commit:

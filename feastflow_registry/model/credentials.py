@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost
+from feastflow_registry.model.registries import kind_of
 from feastflow_registry.model.secrets import SHORTEST
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*")
@@ -23,14 +24,6 @@ _NO_NAMES = frozenset(
         "x-access-token",
     }
 )
-_OWNERS = {
-    "amazonaws.com": " to what stands before the repository's name, such as feastflow",
-    "pkg.dev": " to PROJECT/REPOSITORY",
-    "gcr.io": " to the project",
-    "azurecr.io": " to what stands before the repository's name, such as feastflow",
-    "ghcr.io": " to the owner, in lower case",
-    "": " to the owner or project, such as feastflow",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +131,11 @@ def is_name(username: str) -> bool:
 
 def no_namespace(host: RegistryHost, username: str) -> Failure:
     """Repositories would be named after a user who is none."""
-    words = next((each for end, each in _OWNERS.items() if host.name.endswith(end)), "")
     return Failure(
         Kind.INPUT,
         f"the user name {username[:60]!r} is no namespace, and none is given.",
-        f"Set the input namespace{words}, or to / where repositories have a name alone.",
+        f"Set the input namespace to {kind_of(host).namespace}, "
+        "or to / where repositories have a name alone.",
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import errno
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeVar
@@ -58,6 +59,47 @@ class Failure(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+EXHAUSTED = {
+    errno.EMFILE: Problem(
+        "this program may open no more files and connections than it has.",
+        "Raise the limit (`ulimit -n 1024`), then run again.",
+    ),
+    errno.ENFILE: Problem(
+        "this machine has as many files and connections open as it can.",
+        "End what holds them (`lsof`), or raise fs.file-max, then run again.",
+    ),
+    errno.ENOMEM: Problem(
+        "this machine has no memory left for this program.",
+        "End what else runs on it, or use one with more memory, then run again.",
+    ),
+    errno.EAGAIN: Problem(
+        "this user may start no more processes and threads.",
+        "Raise the limit (`ulimit -u`, or the container's pids limit), then run again.",
+    ),
+}
+"""What to say where the system has no more of something to give, by its error."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it comes from, the last one first."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def exhausted(error: BaseException) -> Failure | None:
+    """What this machine has no more of, if that is what an error comes from."""
+    for each in causes(error):
+        number = each.errno if isinstance(each, OSError) else None
+        if isinstance(each, MemoryError):
+            number = errno.ENOMEM
+        if isinstance(each, RuntimeError) and "can't start new thread" in str(each):
+            number = errno.EAGAIN
+        if number in EXHAUSTED:
+            return Failure.of(Kind.BUILD, [EXHAUSTED[number]])
+    return None
 
 
 class Problems:

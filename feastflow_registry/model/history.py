@@ -33,13 +33,17 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """What git says of the working copy. ``on_remote_main``: HEAD is contained in it."""
+    """What git says of the working copy. ``on_remote_main``: HEAD is contained in it.
+
+    ``default_branch``: the remote's, as it was when it was cloned; empty, if git does not know.
+    """
 
     head: Commit
     committed: datetime
     branch: str = ""
     remote: str = ""
     on_remote_main: bool = False
+    default_branch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from feastflow_registry.model.errors import Failure, Kind
 
@@ -54,9 +55,13 @@ def split_host(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True, order=True)
 class RegistryHost:
-    """A registry: ``host[:port]``. Every alias of Docker Hub is ``docker.io``."""
+    """A registry: ``host[:port]``. Every alias of Docker Hub is ``docker.io``.
+
+    ``insecure``: somebody has said that it is spoken with over plain HTTP.
+    """
 
     name: str
+    insecure: bool = field(default=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> RegistryHost:
@@ -72,6 +77,10 @@ class RegistryHost:
         name = text.lower()
         return cls("docker.io" if name in _HUB_NAMES else name)
 
+    def as_in(self, named: Iterable[RegistryHost]) -> RegistryHost:
+        """The same registry as it is named among others, with what is said of it there."""
+        return next((each for each in named if each == self), self)
+
     @property
     def is_docker_hub(self) -> bool:
         """Whether this is Docker Hub, whose familiar names leave the host out."""
@@ -79,16 +88,26 @@ class RegistryHost:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether this is a registry on this machine, the only kind reached over plain HTTP."""
+        """Whether this is a registry on this machine, which is reached over plain HTTP unasked."""
+        return is_loopback(self._host)
+
+    @property
+    def _host(self) -> str:
+        """The host without its port."""
         match = _HOST.fullmatch(self.name)
-        return match is not None and is_loopback(match[1])
+        return match[1] if match else ""
+
+    def allows_plain(self, host: str) -> bool:
+        """Whether plain HTTP may be spoken with a host that this registry names."""
+        same = self.insecure and host == self._host.strip("[]")
+        return same or (self.is_loopback and is_loopback(host))
 
     @property
     def url(self) -> str:
         """The base URL of the registry's API, with no slash at its end."""
         if self.is_docker_hub:
             return "https://registry-1.docker.io"
-        return f"{'http' if self.is_loopback else 'https'}://{self.name}"
+        return f"{'http' if self.insecure or self.is_loopback else 'https'}://{self.name}"
 
     @property
     def credential_key(self) -> str:

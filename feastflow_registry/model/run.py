@@ -93,6 +93,7 @@ def from_checkout(checkout: Checkout) -> Run:
         source=source_url(checkout.remote),
         repository=_owner_and_name(checkout.remote),
         on_remote_main=checkout.on_remote_main,
+        default_branch=checkout.default_branch,
     )
 
 
@@ -106,12 +107,15 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
     named = built
     if event.startswith("pull_request"):
         named = Commit.read(_within(body, "pull_request", "head", "sha")) or built
+    ref = _ref(environ.get("GITHUB_REF", ""))
     default = _within(body, "repository", "default_branch")
+    if event == "schedule":  # It runs on that branch alone, and may come without a payload.
+        default = default or ref.name
     run = environ.get("GITHUB_RUN_ID", "")
     attempt = environ.get("GITHUB_RUN_ATTEMPT", "")[:9]
     return Run(
         event=event,
-        ref=_ref(environ.get("GITHUB_REF", "")),
+        ref=ref,
         commit=named,
         checkout=built,
         committed=checkout.committed,

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.references import RegistryHost, Repository, is_loopback
+from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.transport.addresses import is_inside, redact, split
 from feastflow_registry.transport.http import Client
 from feastflow_registry.transport.response import Response
@@ -233,18 +233,19 @@ class Authenticator:
         return token
 
     def _check_realm(self, realm: str) -> None:
-        """Send the credential over https only, and Docker Hub's to Docker Hub's own server.
+        """Send the credential over https, or to where plain HTTP is spoken with the registry too.
 
-        No registry of the world's sends anybody to an address inside of a private network.
+        Docker Hub's goes to Docker Hub's own server alone. No registry of the world's sends anybody
+        to an address inside of a private network.
         """
         parts = split(realm)
-        local = self.host.is_loopback and is_loopback(parts.hostname or "")
+        plain = parts.scheme == "http" and self.host.allows_plain(parts.hostname or "")
         trusted = parts.hostname and "@" not in parts.netloc and not parts.fragment
         if is_inside(parts.hostname or "") and not is_inside(split(self.host.url).hostname or ""):
             trusted = False
         if self.host.is_docker_hub:
             trusted = trusted and parts.hostname in _HUB_REALMS
-        if not trusted or (parts.scheme != "https" and not (local and parts.scheme == "http")):
+        if not trusted or not (parts.scheme == "https" or plain):
             raise Failure(
                 Kind.REFUSED,
                 f"{self.host} sends its users to the token server {redact(realm)!r}, "

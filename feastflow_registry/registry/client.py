@@ -29,6 +29,7 @@ from feastflow_registry.model.images import (
 )
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.registries import RegistryKind, kind_of
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
 from feastflow_registry.registry.visible import Visibility
@@ -385,8 +386,7 @@ class RegistryClient:
             return Failure(
                 Kind.REFUSED,
                 f"{host} knows no repository for {what}{reason}.",
-                "Create the repository first, where pushing does not (as on Amazon ECR), or check "
-                f"its name and that user {self._user()} may push to it.",
+                f"{_creation(kind_of(host))}its name, and that user {self._user()} may push to it.",
             )
         if response.status in (401, 403, 500):  # A 500 that is an answer tells of a 401 inside.
             need, may = ("read and write", "push to") if write else ("read", "pull from")
@@ -396,6 +396,13 @@ class RegistryClient:
 
     def _user(self) -> str:
         return repr(self.auth.credential.username) if self.auth.credential else "(none)"
+
+
+def _creation(kind: RegistryKind) -> str:
+    """What to do before checking a name that a registry does not know."""
+    if kind.before_push is None:
+        return "Create the repository first, where pushing does not, or check "
+    return f"Create {kind.before_push} first, or check " if kind.before_push else "Check "
 
 
 def upload_address(response: Response) -> str:

@@ -12,20 +12,13 @@ from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted
-from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.registries import kind_of
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.transport.response import Response
 
 _DONE = frozenset({200, 202, 204})
 _UNSUPPORTED = frozenset({400, 405})
-OWN_MEANS = {
-    "ghcr.io": "Use actions/delete-package-versions, which asks GitHub's own API.",
-    "amazonaws.com": "Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`.",
-    "azurecr.io": "Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
-    "pkg.dev": "Use a cleanup policy of the repository.",
-    "gitlab.com": "Use a cleanup policy of the project.",
-}
-"""What deletes where this protocol does not, by the end of the registry's name."""
 
 
 @dataclass(slots=True)
@@ -67,7 +60,7 @@ class RegistryDeletion:
                 Kind.REFUSED,
                 f"{host} does not delete images by the protocol of registries"
                 f"{response.explanation}.",
-                _own_means(host)
+                kind_of(host).instead
                 or "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
                 "else delete with the means of its own that it offers.",
             )
@@ -105,16 +98,10 @@ class RegistryDeletion:
                 Kind.REFUSED,
                 f"{host} denied the deletion of {reference}{reason}.",
                 f"Give a token with the right to delete, or a user who has it. "
-                f"{_own_means(host)}".rstrip(),
+                f"{kind_of(host).instead}".rstrip(),
             )
         raise Failure(
             Kind.UNREACHABLE,
             f"{host} answered {response.status} to the deletion of {reference}{reason}.",
             "Check the registry's status, then run again.",
         )
-
-
-def _own_means(host: RegistryHost) -> str:
-    """What a registry offers that does not delete by this protocol; empty of one not known."""
-    name = host.name.partition(":")[0]
-    return next((means for end, means in OWN_MEANS.items() if name.endswith(end)), "")

@@ -14,6 +14,7 @@ from feastflow_registry.model.plan import Access, Command, Latest, Permission, R
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import DEPENDABOT, LAPTOP, RefKind, Run
 from feastflow_registry.model.tag_names import LATEST
+from feastflow_registry.model.wording import some
 
 ALLOWED_EVENTS = frozenset(
     {"push", "workflow_dispatch", "schedule", "release", "repository_dispatch"}
@@ -23,6 +24,7 @@ UNPRIVILEGED = frozenset({"pull_request"})
 
 https://docs.github.com/en/actions/reference/security/secure-use
 """
+_FIRST = "the first of the input branches"
 _VERSION = re.compile(r"v?((0|[1-9]\d*)\.(0|[1-9]\d*)(?:\.\d+)?)(-[0-9A-Za-z.-]+)?")
 
 
@@ -33,9 +35,8 @@ def permit(settings: Settings, run: Run) -> Permission:
         if run.on_remote_main:
             where = f"by hand, from a commit of {settings.main}"
             return Permission(True, settings.shared_tags, where)
-        return Permission(
-            True, False, f"by hand, from a commit that is not on the remote's {settings.main}"
-        )
+        where = f"by hand, from a commit that is not on the remote's {settings.main}"
+        return Permission(True, False, f"{where} ({_FIRST})")
     if run.event not in ALLOWED_EVENTS or run.fork:
         what = "a fork" if run.fork else f"the event {run.event}"
         return Permission(False, False, f"{what} never pushes")
@@ -45,12 +46,15 @@ def permit(settings: Settings, run: Run) -> Permission:
         if run.ref.name == settings.main:
             return Permission(True, settings.shared_tags, where)
         if matches(run.ref.name, settings.branches):
-            return Permission(True, False, f"{where}, which is allowed but not {settings.main}")
-        return Permission(False, False, f"{run.ref} is not among the branches that may push")
+            where = f"{where}, which is allowed but not {settings.main}"
+            return Permission(True, False, f"{where} ({_FIRST})")
+        where = f"{run.ref} is not among the branches that may push"
+        return Permission(False, False, f"{where} (input branches: {some(settings.branches)})")
     if run.ref.kind is RefKind.TAG:
         if matches(run.ref.name, settings.git_tags):
             return Permission(True, settings.shared_tags, where)
-        return Permission(False, False, f"{run.ref} is not among the git tags that may push")
+        where = f"{run.ref} is not among the git tags that may push"
+        return Permission(False, False, f"{where} (input git-tags: {some(settings.git_tags)})")
     return Permission(False, False, f"{run.ref} is neither a branch nor a git tag")
 
 

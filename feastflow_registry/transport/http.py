@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError, LocationValueError
 
-from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.errors import EXHAUSTED, Failure, Kind, causes
 from feastflow_registry.model.references import is_loopback
 from feastflow_registry.model.secrets import Secrets
 from feastflow_registry.transport.addresses import redact
@@ -331,31 +331,31 @@ def _reason(error: Exception) -> str:
 
 
 def _refuse_for_good(url: str, error: Exception) -> None:
-    """Fail at once where TLS can never succeed; a handshake that was cut off may."""
-    causes = list(_causes(error))
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
+    """Fail at once where this machine has no more to give, or where TLS can never succeed.
+
+    A handshake that was cut off may.
+    """
+    behind = list(causes(error))
+    for each in behind:
+        if isinstance(each, OSError) and each.errno in EXHAUSTED:
+            raise each
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in behind):
         raise Failure(
             Kind.UNREACHABLE,
             f"{redact(url)} refused the connection: its certificate is not trusted.",
             "If it is signed by your company, name its file of certificates in SSL_CERT_FILE.",
         )
-    if any(isinstance(e, ssl.SSLError) and e.reason == "WRONG_VERSION_NUMBER" for e in causes):
+    if any(isinstance(e, ssl.SSLError) and e.reason == "WRONG_VERSION_NUMBER" for e in behind):
         raise Failure(
             Kind.UNREACHABLE,
             f"{redact(url)} speaks plain HTTP, where TLS is due.",
-            "Give the registry a certificate, or check the port.",
+            "Check the port, give the registry a certificate, or name it in insecure-registries.",
         )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _is_unserved(url: str, error: Exception) -> bool:
     """Whether an address of this machine refused the connection."""
-    refused = any(isinstance(each, ConnectionRefusedError) for each in _causes(error))
+    refused = any(isinstance(each, ConnectionRefusedError) for each in causes(error))
     return refused and is_loopback(urlsplit(url).hostname or "")
 
 

@@ -26,7 +26,16 @@ STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 INSTALL, RUN = STEPS
 SECRETS = {"token", "github-token"}
 FIELDS = {option(name): field for name, field in Settings.model_fields.items()}
-UNSAID = {"config", "services", "context", "platforms", "image", "namespace", "builder"}
+UNSAID = {
+    "config",
+    "services",
+    "working-directory",
+    "context",
+    "platforms",
+    "image",
+    "namespace",
+    "builder",
+}
 LITERAL = [
     name
     for name, field in FIELDS.items()

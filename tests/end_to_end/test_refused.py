@@ -14,12 +14,12 @@ def test_all_problems_are_reported_at_once(
     place: LocalRegistry, project: Project, runner: Runner, api: GitHubApi
 ) -> None:
     text = workflows.caller(place.host, command="publsh")
-    text = workflows.with_input(text, "username", "FeastFlow")
+    text = workflows.with_input(text, "username", "feast flow")
     job = runner.run(project.folder, workflow=text).failed(2)
     problems = [error.splitlines() for error in job.errors]
     expected = [
         ('input "command"', 'Perhaps you meant "publish".'),
-        ("must be lowercase", 'Write "feastflow".'),
+        ("holds a space", "Give the bare name"),
     ]
     assert len(problems) == len(expected), problems
     for (cause, fix), (has_cause, has_fix) in zip(problems, expected, strict=True):

@@ -161,12 +161,24 @@ def test_a_registry_that_is_not_there_fails_soon(machine: Machine, place: LocalR
     environ = machine.runner(command="doctor")
     place.proxy.stop()
     ran = machine.call(environ).ended(5)
-    said, fix = finding(ran, "credentials")
-    assert said == f"✗ credentials: nothing listens at {host}."
+    said, fix = finding(ran, "registry")
+    assert said == f"✗ registry: nothing listens at {host}."
     assert fix == "    Start what should be there, or check the port, then run again."
     assert ran.slept < 2
-    assert ran.errors[0].startswith("a publish would fail: credentials, push to ")
-    assert len(ran.errors) == 1
+    assert ran.errors == ["a publish would fail: registry.\nMend what is marked ✗ above."]
+    assert ran.sent == 2, "nothing more is asked of it"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_is_no_registry_is_said_once(
+    machine: Machine, place: LocalRegistry, status: int
+) -> None:
+    place.proxy.add(Fault("status", method="GET", path="/v2/", status=status))
+    ran = examine(machine).ended(5)
+    said, fix = finding(ran, "registry")
+    assert said == f"✗ registry: {place.host} answers {status} at /v2/, as no registry does."
+    assert fix == "    Check the input registry, and what stands before it."
+    assert len(place.requests()) == 1
 
 
 def test_every_command_fails_soon_where_nothing_listens(
@@ -188,7 +200,11 @@ def test_nothing_is_tried_where_a_run_may_not_push(
     ran = examine(machine, hub, ref="refs/heads/other").ended()
     for name in ("push to", "prune of"):
         assert (
-            "not tried, for this run may not push" in finding(ran, f"{name} {place.repository}")[0]
+            "not tried, as this run pushes nothing" in finding(ran, f"{name} {place.repository}")[0]
         )
-    assert {each.split()[0] for each in place.since(before)} == {"HEAD"}
+    assert {each.split()[0] for each in place.since(before)} == {"HEAD", "GET"}
+    said, _ = finding(ran, "this run")
+    assert said.endswith(
+        "branch other is not among the branches that may push (input branches: main)"
+    )
     assert {each.method for each in hub.requests} == {"POST", "GET"}

@@ -101,11 +101,19 @@ def test_error_cannot_connect_to_the_docker_daemon(feastflow: FeastFlow) -> None
 
 
 def test_error_repository_name_must_be_lowercase(feastflow: FeastFlow) -> None:
-    """A user name with capitals, which repositories are named after."""
-    ran = feastflow.run("publish", code=2, DOCKERHUB_USERNAME="YourUsername")
-    assert "must be lowercase" in ran.log
-    assert 'Write "yourusername".' in ran.log
+    """A file with capitals is refused; a user may have them, and repositories are lowered."""
+    file = feastflow.machine.project.folder / "feastflow.yml"
+    services = file.read_text()
+    file.write_text(services.replace("image: feastflow", "image: FeastFlow"))
+    ran = feastflow.run("publish", code=2)
+    assert "repository name 'FeastFlow-frontend' must be lowercase." in ran.log
+    assert "Write it as 'feastflow-frontend'." in ran.log
     assert feastflow.place.requests() == []
+
+    file.write_text(services)
+    feastflow.place.registry.admit({"YourUsername": feastflow.place.token})
+    feastflow.run("publish", DOCKERHUB_USERNAME="YourUsername")
+    assert "latest" in feastflow.place.tags("yourusername/feastflow-frontend")
 
 
 def test_images_pushed_but_not_visible_on_docker_hub(feastflow: FeastFlow) -> None:

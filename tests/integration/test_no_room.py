@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from support.machine import PROGRAM, Machine
@@ -67,7 +68,8 @@ def test_half_an_output_is_taken_back(published: Machine) -> None:
     output = Path(environ["GITHUB_OUTPUT"])
     output.write_text("other=" + "x" * 3000 + "\n")
     before = output.read_text()
-    limited = ["prlimit", "--fsize=3500", "--", *PROGRAM]
+    # -B: or what Python keeps of its modules would be cut off, too.
+    limited = ["prlimit", "--fsize=3500", "--", PROGRAM[0], "-B", *PROGRAM[1:]]
     done = subprocess.run(
         limited, env=environ, cwd=published.project.folder, capture_output=True, check=False
     )
@@ -148,6 +150,38 @@ def test_what_cannot_be_read_along_is_said_where_it_can(
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
     assert f"No space left on device. {ROOM}" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("limit", range(7, 13))
+def test_too_few_open_files_are_said_in_one_sentence(published: Machine, limit: int) -> None:
+    """Whatever it is that finds no room: git, a connection, or the engine's."""
+    limited = ["prlimit", f"--nofile={limit}", "--", *PROGRAM]
+    done = subprocess.run(
+        limited,
+        env=published.runner(milestone="sprint3"),
+        cwd=published.project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout
+    if done.returncode:
+        assert done.returncode == 4, done.stdout
+        assert "::error::this program may open no more files" in done.stdout
+    else:
+        assert limit > 10, "it does with less than it needs"
+
+
+def test_no_more_threads_are_said_in_one_sentence(
+    published: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Timer, "start", start)
+    ran = published.call(published.runner()).ended(4)
+    [error] = ran.errors
+    assert error.startswith("this user may start no more processes and threads.")
 
 
 def _by_a_shell(machine: Machine, line: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from support.habit_table import TABLE, render
 from support.scenes import COLUMNS
 
-from feastflow_registry.registry.delete import OWN_MEANS
+from feastflow_registry.model.registries import KINDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/registries.md"
 REGISTRIES: tuple[str, ...] = (
@@ -50,5 +50,5 @@ def test_whoever_has_a_habit_has_a_line_of_its_own() -> None:
 
 def test_what_deletes_elsewhere_is_told_as_the_program_tells_it() -> None:
     text = re.sub(r"\s+", " ", PAGE.read_text())
-    for means in OWN_MEANS.values():
-        assert means in text
+    for kind in KINDS:
+        assert kind.instead in text

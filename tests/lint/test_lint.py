@@ -96,7 +96,7 @@ def test_the_import_contract_names_every_breach(tmp_path: Path) -> None:
         assert f"{breaking} -> {last}" in said, said
 
 
-SHARED = frozenset({"app", "inputs", "manifests"})
+SHARED = frozenset({"app", "inputs", "manifests", "request", "service_inputs"})
 """What several commands are made of; every other file in that folder is a command."""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from feastflow_registry.cli import run
-from feastflow_registry.commands.inputs import Request
+from feastflow_registry.commands.request import Request
 from feastflow_registry.config.command_line import find_folder, merge
 from feastflow_registry.transport.http import Client
 from support import warm_program

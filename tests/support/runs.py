@@ -108,6 +108,9 @@ class FakeApp(App):
     remembered: FakeLedger = field(default_factory=FakeLedger)
     checkout: FakeWorktree = field(init=False)
     docker_hub: FakeHub | None = None
+    challenges: dict[str, str | Failure] = field(default_factory=dict)
+    skew: float = 0.0
+    certificates: str = ""
     reached: int = 0
 
     def __post_init__(self) -> None:
@@ -127,6 +130,13 @@ class FakeApp(App):
 
     def registry_of(self, repository: Repository) -> FakeRegistry:
         return self.client
+
+    def challenge(self, host: RegistryHost) -> str:
+        """What the test says that a registry answers."""
+        found = self.challenges.get(host.name, "")
+        if isinstance(found, Failure):
+            raise found
+        return found
 
     def copier(self, target: Repository) -> FakeCopier:
         return self.copies

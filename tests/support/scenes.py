@@ -8,13 +8,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
-<<<<<<< HEAD
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-=======
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
->>>>>>> habits-h
 from pathlib import Path
 from typing import Any
 

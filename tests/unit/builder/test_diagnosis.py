@@ -10,6 +10,7 @@ from feastflow_registry.builder.diagnosis import Fault
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Reference, Tag
 
+PLAIN = 'Head "https://r:5000/v2/": http: server gave HTTP response to HTTPS client'
 STEP = 'process "/bin/sh -c {}" did not complete successfully: exit code: 1'
 
 
@@ -29,6 +30,7 @@ STEP = 'process "/bin/sh -c {}" did not complete successfully: exit code: 1'
         ("unexpected status from GET request to https://r/v2/: 503 Service", "passing"),
         ("failed to push r/a: no route to host", "passing"),
         ("failed to solve: permission denied", ""),
+        (f"failed to push r/a: {PLAIN}", ""),
         ("failed to commit a to b during finalize: failed to stat active key", "torn"),
         ("failed to stat active key during commit: snapshot x1 does not exist: not found", "torn"),
         ("Internal: failed to get dead record thzfpw64re: not found", "torn"),
@@ -97,6 +99,14 @@ def test_a_foreign_program_needs_an_emulator(said: str) -> None:
         assert "docker/setup-qemu-action" in failure.problems[0].fix
 
 
+def test_a_base_image_of_a_registry_of_plain_http_says_what_has_to_be_set() -> None:
+    failure = diagnosis.explain("menu", Fault(f"r:5000/base: failed to resolve: {PLAIN}"))
+    assert "daemon.json" in failure.problems[0].fix
+    assert "buildkitd.toml" in failure.problems[0].fix
+    assert diagnosis.is_plain_http(PLAIN)
+    assert not diagnosis.is_plain_http(STEP.format(PLAIN))
+
+
 def test_what_is_built_from_a_failed_service_says_so() -> None:
     failure = diagnosis.explain("base", Fault("no", "[1/1] COPY no /"))
     [problem] = diagnosis.follows("menu", "base", failure).problems
@@ -113,6 +123,7 @@ def test_long_words_are_cut() -> None:
     ("error", "kind", "part"),
     [
         ("Cache export is not supported for the docker driver.", Kind.BUILD, "setup-buildx-action"),
+        (f"failed to push r/a: {PLAIN}", Kind.BUILD, "insecure-registries"),
         ("denied: no", Kind.REFUSED, "docker login"),
         ("failed to push r/a: unexpected EOF", Kind.UNREACHABLE, "in the cache"),
         ("rpc error: code = Unavailable desc = closing transport", Kind.BUILD, "docker info"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from support.failures import fails
@@ -22,27 +23,60 @@ def test_every_question_is_asked_whatever_the_others_answer() -> None:
     def broken() -> str:
         raise Failure(Kind.BUILD, "There is no engine.", "Start it.")
 
-    found = list(
-        examine([Check("engine", broken), Check("names", lambda: "ada/shop"), Check("git", broken)])
-    )
+    checks = [Check("engine", broken), Check("names", lambda: "ada/shop"), Check("git", broken)]
     problems = (Problem("There is no engine.", "Start it."),)
+    found = list(examine([each] for each in checks))
     assert found == [
         Finding("engine", kind=Kind.BUILD, problems=problems),
         Finding("names", "ada/shop"),
-        Finding("git", kind=Kind.BUILD, problems=problems),
+        Finding("git", "the same as engine", kind=Kind.BUILD, problems=problems),
+    ]
+    assert [line for each in found for line in each.lines()] == [
+        *("✗ engine: There is no engine.", "    Start it."),
+        *("✓ names: ada/shop", "✗ git: the same as engine"),
     ]
 
 
-def test_questions_are_asked_one_after_the_other() -> None:
+def test_batches_are_asked_one_after_the_other() -> None:
     asked: list[str] = []
 
     def ask(name: str) -> str:
         asked.append(name)
         return "yes"
 
-    answers = examine([Check("one", lambda: ask("one")), Check("two", lambda: ask("two"))])
+    names = ("one", "two")
+    answers = examine([Check(each, partial(ask, each))] for each in names)
     assert next(answers) == Finding("one", "yes")
     assert asked == ["one"]
+
+
+def test_equal_answers_are_one_finding() -> None:
+    def ask(number: int) -> str:
+        if number % 4 == 1:
+            raise Failure(Kind.REFUSED, "It is denied.", "Ask for it.")
+        return "granted"
+
+    batch = [Check("push to", partial(ask, number), f"a{number}") for number in range(8)]
+    granted, denied = examine([batch])
+    assert granted.lines() == ["✓ push to a0, a2, a3 and 3 more: granted"]
+    assert denied.lines() == ["✗ push to a1, a5: It is denied.", "    Ask for it."]
+    failure = doctor.verdict([granted, denied])
+    assert failure
+    assert failure.problems[0].cause == "a publish would fail: push to a1, a5."
+
+
+@pytest.mark.parametrize("width", [80, 120, 20])
+def test_lines_end_before_the_edge_of_a_terminal(width: int) -> None:
+    problem = Problem(" ".join(["cause"] * 40), " ".join(["fix"] * 60))
+    finding = Finding("registry", problems=(problem,))
+    lines = finding.lines(width)
+    assert max(map(len, lines)) < max(width, 42)
+    assert lines[0].startswith("! registry: cause")
+    assert all(each.startswith("    ") and each[4] != " " for each in lines[1:])
+    assert " ".join(" ".join(lines).split()) == " ".join(" ".join(finding.lines()).split())
+    assert len(finding.lines()) == 2
+    name = "registry.example.com/" + "x-" * 60
+    assert Finding("names", name).lines(width)[-1].endswith(name), "a name stays whole"
 
 
 def repository(*rules: str, private: bool = False, enabled: bool = True) -> HubRepository:
@@ -58,7 +92,7 @@ def test_advice_fails_nothing() -> None:
         raise Failure(Kind.REFUSED, "It may not delete.", "Give it the scope.")
 
     found = list(
-        examine([Check("prune", broken, needed=False), Check("visibility", lambda: ADVICE)])
+        examine([[Check("prune", broken, needed=False)], [Check("visibility", lambda: ADVICE)]])
     )
     assert found == [
         Finding("prune", problems=(Problem("It may not delete.", "Give it the scope."),)),
@@ -69,12 +103,12 @@ def test_advice_fails_nothing() -> None:
 
 def test_each_problem_has_its_fix_below_it() -> None:
     twice = (ADVICE, Problem("It is old.", "Renew it."))
-    assert Finding("names", "ada/shop").lines == ["✓ names: ada/shop"]
-    assert Finding("token", problems=twice).lines == [
+    assert Finding("names", "ada/shop").lines() == ["✓ names: ada/shop"]
+    assert Finding("token", problems=twice).lines() == [
         *("! token: It is private.", "    Make it public."),
         *("! token: It is old.", "    Renew it."),
     ]
-    assert Finding("token", kind=Kind.INPUT, problems=(ADVICE,)).lines == [
+    assert Finding("token", kind=Kind.INPUT, problems=(ADVICE,)).lines() == [
         *("✗ token: It is private.", "    Make it public.")
     ]
 
@@ -177,15 +211,23 @@ def found(app: FakeApp) -> list[str]:
     return [line for _, line in app.log.lines]
 
 
+REFUSED = Failure(Kind.UNREACHABLE, "nobody answers.", "Look at the network.")
+ECR = "1.dkr.ecr.eu-west-1.amazonaws.com"
+
+
 class TestExamination:
     def test_a_registry_that_deletes(self) -> None:
-        app = prepare()
+        app = prepare(registry="reg.example.com")
         assert found(app) == [
             "✓ engine: Docker in memory",
             "✓ builder: buildx in memory",
-            "✓ names: ada/shop",
+            "✓ names: ada/shop, after the user ada",
             f"✓ git: commit {A.short}, nothing modified, history whole",
-            "✓ credentials: accepted by docker.io as ada",
+            "✓ main branch: main, the first of the input branches",
+            "✓ this run: pushes: push on branch main",
+            "✓ registry: reg.example.com is a registry, over TLS, trusted by the list of certifi",
+            "✓ clock: within 1 s of the registry's",
+            "✓ credentials: accepted by reg.example.com as ada",
             "✓ push to ada/shop: granted",
             "✓ prune of ada/shop: the registry deletes by tag",
         ]
@@ -226,11 +268,68 @@ class TestExamination:
         app = World().app({"command": "doctor"}, run=context(A, event="pull_request"))
         app.docker_hub = hub
         lines = found(app)
-        why = "not tried, for this run may not push: the event pull_request never pushes"
+        assert "✓ this run: pushes nothing: the event pull_request never pushes" in lines
+        why = "not tried, as this run pushes nothing"
         assert f"✓ push to ada/shop: {why}" in lines
         assert lines[-1] == f"✓ prune of ada/shop: {why}"
-        assert "; no shared tag moves the event" in lines[3]
         assert app.deletion.asked == []
+
+    def test_a_branch_that_moves_no_shared_tag_is_told_with_its_input(self) -> None:
+        given = {"command": "doctor", "branches": "main,topic"}
+        app = World().app(given, run=context(A, "topic"))
+        [line] = [each for each in found(app) if "this run" in each]
+        assert line.startswith("✓ this run: pushes commit tags alone: push on branch topic")
+        assert line.endswith("not main (the first of the input branches)")
+
+    @pytest.mark.parametrize(
+        ("default", "line"),
+        [
+            ("main", "✓ main branch: main, the default branch"),
+            ("trunk", "! main branch: shared tags follow main, and the default branch is trunk."),
+        ],
+    )
+    def test_the_main_branch(self, default: str, line: str) -> None:
+        app = prepare()
+        app.inputs = replace(app.inputs, run=replace(app.run, default_branch=default))
+        lines = found(app)
+        assert line in lines
+        assert ("name trunk first in the input branches" in "\n".join(lines)) == (default != "main")
+
+    def test_what_is_known_of_a_registry(self) -> None:
+        app = prepare(registry=ECR, namespace="team")
+        app.certificates = "/etc/company.pem"
+        [line] = [each for each in found(app) if "registry: " in each]
+        assert line == (
+            f"✓ registry: {ECR} is Amazon ECR, over TLS, trusted by /etc/company.pem; wants a "
+            "repository (`aws ecr create-repository`) before the first push; deletes by Amazon's "
+            "own API (`aws ecr batch-delete-image`)"
+        )
+        app = prepare(registry="registry:5000", insecure_registries="registry:5000")
+        app.challenges["registry:5000"] = 'Bearer realm="http://registry/service/token"'
+        [line] = [each for each in found(app) if "registry: " in each]
+        assert line.startswith(
+            "✓ registry: registry:5000 is Harbor, over plain HTTP, which an engine"
+        )
+        assert "daemon.json too; wants the project before the first push; deletes" in line
+        app = prepare(registry="localhost:5000")
+        assert "✓ registry: localhost:5000 is a registry, over plain HTTP" in found(app)
+
+    def test_every_registry_that_a_tag_names_is_asked(self) -> None:
+        app = prepare(tag="ghcr.io/ada/shop,quay.io/ada/shop,docker.io/ada/other,production")
+        app.challenges["quay.io"] = REFUSED
+        lines = found(app)
+        assert lines[-3].startswith("✓ promotion to ghcr.io: ghcr.io is GitHub, over TLS")
+        assert lines[-2:] == ["! promotion to quay.io: nobody answers.", "    Look at the network."]
+
+    def test_where_there_is_no_network_it_is_said_once(self) -> None:
+        app = prepare()
+        app.docker_hub = FakeHub(None)
+        app.challenges["docker.io"] = REFUSED
+        with fails("a publish would fail: registry.", kind=Kind.UNREACHABLE):
+            doctor.run(app)
+        lines = [line for _, line in app.log.lines]
+        assert lines[-2:] == ["✗ registry: nobody answers.", "    Look at the network."]
+        assert app.client.counts == {}
 
     def test_everything_is_asked_before_the_run_fails(self) -> None:
         app = prepare()
@@ -239,7 +338,9 @@ class TestExamination:
         app.world.history.cut = True
         with fails("a publish would fail: git, credentials, push to ada/shop."):
             doctor.run(app)
-        assert app.log.lines[-1][1].startswith("✓ prune of ada/shop: not tried")
+        lines = [line for _, line in app.log.lines]
+        assert "✓ names: ada/shop, after the owner of the repository" in lines
+        assert lines[-1].startswith("✓ prune of ada/shop: not tried")
         app.checkout.head = A
         with fails("a publish would fail: credentials, push to ada/shop."):
             doctor.run(app)

@@ -116,7 +116,8 @@ class Tracked(LocalWorkspace):
     remote: str = ""
 
     def checkout(self, main: str) -> Checkout:
-        return Checkout(A, MOMENT, "main", self.remote)
+        default = "trunk" if self.remote else ""
+        return Checkout(A, MOMENT, "main", self.remote, default_branch=default)
 
     def tracked(self) -> Iterable[str]:
         return ["Dockerfile"]
@@ -133,6 +134,8 @@ def test_the_file_is_written_once(tmp_path: Path, remote: str, name: str) -> Non
     written = (folder / "feastflow.yml").read_text()
     assert written == draft(name, ["Dockerfile"])
     assert log.lines[0][1].startswith("✅ Wrote feastflow.yml.")
+    branch = "trunk" if remote else "main"
+    assert f"push from {branch} and from git tags: `branches` names other" in log.lines[1][1]
     with fails("there is a feastflow.yml already", "remove it"):
         init.run(Tracked(folder, {}, remote), log)
     assert (folder / "feastflow.yml").read_text() == written

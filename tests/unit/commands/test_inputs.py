@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import pytest
 from support.failures import fails
 from support.runs import MOMENT, A, B
 
-from feastflow_registry.commands.inputs import Inputs, Request, read
+from feastflow_registry.commands.inputs import Inputs, read
+from feastflow_registry.commands.request import Request
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git.worktree import check_files, read_file
@@ -20,7 +21,7 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.history import Checkout
 from feastflow_registry.model.ports import Printed
-from feastflow_registry.model.references import Commit, RegistryHost, Tag
+from feastflow_registry.model.references import Commit, RegistryHost, Repository, Tag
 from feastflow_registry.model.run import DEPENDABOT
 from feastflow_registry.model.services import Service, Where
 
@@ -103,10 +104,14 @@ class FakeWorkspace:
     login_kept: Credential | None = None
     head: Commit = B
     committed: bool = True
+    default_branch: str = ""
+    asked: list[str] = field(default_factory=list)
 
     def checkout(self, main: str) -> Checkout:
+        self.asked.append(main)
         remote = "git@github.com:feastflow/shop.git"
-        return Checkout(self.head, MOMENT, "main", remote)
+        default = self.default_branch
+        return Checkout(self.head, MOMENT, "main", remote, default_branch=default)
 
     def is_committed(self, path: str) -> bool:
         return self.committed
@@ -228,6 +233,41 @@ class TestServices:
         assert found.credential
         assert found.credential.username == user
 
+    @pytest.mark.parametrize("registry", ["docker.io", "ghcr.io"])
+    def test_repositories_are_lowercase_and_a_user_is_as_given(
+        self, folder: Path, registry: str
+    ) -> None:
+        found = load(folder, registry=registry, username="Ada")
+        assert found.services[0].repository == Repository(RegistryHost(registry), "ada/shop")
+        assert found.credential == Credential("Ada", TOKEN)
+        found = load(folder, registry=registry, token="", username="", kept=Credential("Eve", "pw"))
+        assert found.services[0].repository.path == "eve/shop"
+        assert found.notices == ()
+
+    def test_names_that_expressions_give_are_lowered_and_said(self, folder: Path) -> None:
+        given: dict[str, Any] = {
+            "namespace": "FeastFlow",
+            "image": "Shop/Web",
+            "keep": "v*, Team/App:V1, sprint3",
+        }
+        found = load(folder, command="promote", tag="ghcr.io/Flow/shop:Prod\nteam/a", **given)
+        assert found.services[0].repository.path == "feastflow/shop/web"
+        assert list(map(str, found.settings.tag)) == ["ghcr.io/flow/shop:Prod", "team/a"]
+        assert [each.text for each in found.settings.keep] == ["v*", "team/app:V1", "sprint3"]
+        lowered = {
+            "namespace": "FeastFlow is taken as feastflow",
+            "image": "Shop/Web is taken as shop/web",
+            "tag": "ghcr.io/Flow/shop:Prod is taken as ghcr.io/flow/shop:Prod",
+            "keep": "Team/App:V1 is taken as team/app:V1",
+        }
+        why = "for repositories are lowercase."
+        assert [*found.notices] == [f'input "{k}": {v}, {why}' for k, v in lowered.items()]
+
+    def test_names_of_a_file_are_not(self, folder: Path) -> None:
+        (folder / "feastflow.yml").write_text("namespace: Team\nservices: {web: }")
+        with fails("'Team' must be lowercase", "'team'"):
+            load(folder)
+
     def test_a_repository_may_have_no_namespace(self, folder: Path) -> None:
         found = load(folder, registry="shop.azurecr.io", namespace="/", image="app")
         assert str(found.services[0].repository) == "shop.azurecr.io/app"
@@ -339,6 +379,18 @@ def test_the_default_branch_is_the_one_that_pushes(
     assert found.settings.main == branches.get("branches", "master")
     (folder / "feastflow.yml").write_text("branches: [main]\nservices: {web: }\n")
     assert load(folder, environ, **branches).settings.main == branches.get("branches", "main")
+
+
+@pytest.mark.parametrize("branches", [{}, {"branches": "main"}])
+def test_by_hand_the_remotes_default_branch_is_the_main_one(
+    folder: Path, branches: dict[str, Any]
+) -> None:
+    workspace = FakeWorkspace(folder, default_branch="trunk")
+    found = load(folder, workspace=workspace, **branches)
+    assert found.settings.main == branches.get("branches", "trunk")
+    assert workspace.asked == [branches.get("branches", "")]
+    strange = FakeWorkspace(folder, default_branch="a+b")  # A pattern would match other names.
+    assert load(folder, workspace=strange).settings.main == "main"
 
 
 HOLDS_SECRETS = ("pull_request_target", "issue_comment", "workflow_run", "discussion")

@@ -21,7 +21,10 @@ services:
 retention: {keep-days: 30, keep-last: 5}
 """
 HUB = RegistryHost("docker.io")
-NO_INPUT = {"command", "username", "config", "services", "dry_run", "tag", "to", "secret_variables"}
+NO_INPUT = {
+    *("command", "username", "config", "services", "dry_run", "tag", "to"),
+    *("secret_variables", "working_directory", "insecure_registries"),
+}
 OF_ONE_SERVICE = {name.replace("-", "_") for name in file.OF_ONE_SERVICE}
 
 

@@ -11,6 +11,7 @@ from feastflow_registry.config.selectors import (
     Selector,
     destination,
     kept,
+    lower_repository,
     selector,
     single,
 )
@@ -65,6 +66,22 @@ def test_where_an_image_goes(text: str, repository: str, tag: str | None) -> Non
 def test_where_an_image_goes_is_said_as_it_was_given() -> None:
     assert str(Destination(Tag("v1"), "team/app", RegistryHost("ghcr.io"))) == "ghcr.io/team/app:v1"
     assert str(Destination(None, "team/app")) == "team/app"
+
+
+@pytest.mark.parametrize(
+    ("text", "lowered"),
+    [
+        ("Production", "Production"),
+        ("sha256:ABC", "sha256:ABC"),
+        ("v*", "v*"),
+        ("Team/App", "team/app"),
+        ("ghcr.io/Team/{service}:V1", "ghcr.io/team/{service}:V1"),
+        ("LocalHost:5000/App:V1", "localhost:5000/app:V1"),
+        (f"Ada/Shop@{DIGEST}", f"ada/shop@{DIGEST}"),
+    ],
+)
+def test_a_repository_is_lowered_and_a_tag_is_not(text: str, lowered: str) -> None:
+    assert lower_repository(text) == lowered
 
 
 @pytest.mark.parametrize(

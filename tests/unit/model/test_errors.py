@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
+import itertools
+import os
+
 import pytest
 
-from feastflow_registry.model.errors import Failure, Kind, Problem, gather, nearest
+from feastflow_registry.model.errors import Failure, Kind, Problem, exhausted, gather, nearest
 
 
 def raiser(kind: Kind, cause: str) -> Failure:
@@ -71,3 +75,47 @@ class TestGather:
 )
 def test_nearest(word: str, said: str) -> None:
     assert nearest(word, ["push", "publish", "build"]) == said
+
+
+def raised(*errors: Exception) -> Exception:
+    """The last of several errors, each raised while the one before was handled."""
+    for before, error in itertools.pairwise(errors):
+        error.__context__ = before
+    return errors[-1]
+
+
+def system(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def lost() -> Failure:
+    return raiser(Kind.UNREACHABLE, "it was lost.")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (system(errno.EMFILE), "open no more files"),
+        (system(errno.ENFILE), "as many files"),
+        (system(errno.ENOMEM), "no memory left"),
+        (MemoryError(), "no memory left"),
+        (system(errno.EAGAIN), "no more processes and threads"),
+        (RuntimeError("can't start new thread"), "no more processes and threads"),
+        (raised(system(errno.EMFILE), ValueError(), lost()), "open no more files"),
+    ],
+)
+def test_what_a_machine_has_no_more_of_is_named(error: Exception, words: str) -> None:
+    failure = exhausted(error)
+    assert failure
+    assert failure.kind is Kind.BUILD
+    [problem] = failure.problems
+    assert words in problem.cause
+    assert problem.fix.endswith(", then run again.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [lost(), system(errno.ENOSPC), OSError(), RuntimeError("other"), raised(KeyError(), lost())],
+)
+def test_other_errors_are_no_want_of_anything(error: Exception) -> None:
+    assert exhausted(error) is None

@@ -7,7 +7,7 @@ import pytest
 from support.failures import fails
 from support.runs import SHOP, SOURCE, A, B, context, image, service
 
-from feastflow_registry.config.settings import parse
+from feastflow_registry.config.settings import caches, parse
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.plan import (
@@ -23,7 +23,7 @@ from feastflow_registry.model.plan import (
     Seen,
     Step,
 )
-from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 from feastflow_registry.tags.gate import permit
@@ -250,6 +250,13 @@ class TestHowItIsBuilt:
 
     def test_attestations(self) -> None:
         assert self.build(attest="true").attest == ("type=provenance,mode=min", "type=sbom")
+
+    def test_the_cache_of_a_registry_of_plain_http(self) -> None:
+        host = RegistryHost("r:5000", insecure=True)
+        service = replace(SHOP, repository=Repository(host, "ada/shop"))
+        plain = "type=registry,ref=r:5000/ada/shop:buildcache,registry.insecure=true"
+        found = caches(parse({"cache": "registry"}), service, write=True)
+        assert found == {"cache_from": plain, "cache_to": f"{plain},mode=max"}
 
     @pytest.mark.parametrize(
         ("cache", "read", "write"),

@@ -52,6 +52,13 @@ class TestRegistryHost:
         assert host.is_loopback == url.startswith("http:")
         assert host.credential_key == str(host) == text
 
+    def test_or_where_somebody_says_so(self) -> None:
+        host = RegistryHost.parse("registry.example.com:5000")
+        named = [RegistryHost("other:1", insecure=True), RegistryHost(host.name, insecure=True)]
+        assert host.as_in(named).url == "http://registry.example.com:5000"
+        assert host.as_in(named) == host, "it is the same registry"
+        assert host.as_in(named[:1]).url == "https://registry.example.com:5000"
+
     @pytest.mark.parametrize(
         "text",
         [

@@ -57,6 +57,21 @@ def test_a_push() -> None:
 
 
 @pytest.mark.parametrize(
+    ("event", "payload", "branch"),
+    [
+        ("push", "{}", ""),
+        ("push", '{"repository": {"default_branch": "trunk"}}', "trunk"),
+        ("push", '{"repository": {"default_branch": 1}}', ""),
+        ("schedule", "{}", "develop"),
+        ("schedule", '{"repository": {"default_branch": "trunk"}}', "trunk"),
+    ],
+)
+def test_the_default_branch(event: str, payload: str, branch: str) -> None:
+    found = read(payload, GITHUB_EVENT_NAME=event, GITHUB_REF="refs/heads/develop")
+    assert found.default_branch == branch
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "name", "shown"),
     [
         ("refs/heads/feature/a", RefKind.BRANCH, "feature/a", "branch feature/a"),

@@ -333,6 +333,8 @@ INSIDE: tuple[str, ...] = (
 INSIDE += ("0x7f000001", "[::1]", "[fd00::1]", "[::ffff:10.0.0.1]", "0.0.0.0")
 PRIVATE = ("10.0.0.1:5000", "192.168.1.1", "[fd00::1]:5000", "localhost:5000")
 LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
+PLAIN = RegistryHost("registry.lan:5000", insecure=True)
+PLAIN_V6 = RegistryHost("[fd00::1]:5000", insecure=True)
 
 
 @pytest.mark.parametrize(
@@ -357,6 +359,15 @@ LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
         (LOCAL, "https://auth.example.com/token", True),
         (LOCAL, "http://auth.example.com/token", False),
         (LOCAL, "ftp://localhost/token", False),
+        (PLAIN, "http://registry.lan:5001/token", True),
+        (PLAIN, "http://REGISTRY.lan/token", True),
+        (PLAIN, "https://auth.example.com/token", True),
+        (PLAIN, "http://auth.example.com/token", False),
+        (PLAIN, "http://evil.registry.lan/token", False),
+        (PLAIN, "http://127.0.0.1/token", False),
+        (PLAIN, "http://ada@registry.lan/token", False),
+        (PLAIN_V6, "http://[fd00::1]:81/token", True),
+        (PLAIN_V6, "http://[fd00::2]/token", False),
         (HUB, "https://auth.docker.io/token", True),
         (HUB, "https://auth.docker.io.evil.example/token", False),
         (HUB, "https://evil.example/token", False),

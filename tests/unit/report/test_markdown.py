@@ -119,7 +119,7 @@ def test_a_build_that_pushes_nothing_shows_each_services_own_tag_without_a_link(
     run = world.run(B)
     run.context = context(B, "feature")
     text = success(run.go())
-    assert "Branch feature is not among the branches that may push." in text
+    assert "Branch feature is not among the branches that may push (input branches: main)." in text
     assert [(name, tags) for name, tags, *_ in rows(text)] == [
         (name, f"<code>commit-{B.short}</code>") for name in world.names
     ]

@@ -12,7 +12,10 @@ from feastflow_registry.model.plan import Access, Permission
 from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.tags.gate import access, permit
 
-BRANCHES = {"branches": "main, release/**, !release/old/**", "git-tags": "v*, !v0*"}
+PATTERNS = "main, release/**, !release/old/**"
+FIRST = "the first of the input branches"
+NOT_ON_MAIN = "from a commit that is not on the remote's main"
+BRANCHES = {"branches": PATTERNS, "git-tags": "v*, !v0*"}
 ALLOWED = ["push", "workflow_dispatch", "schedule", "release", "repository_dispatch"]
 NEVER = ["pull_request", "pull_request_target", "workflow_run", "merge_group", "issue_comment"]
 REFS = [
@@ -53,10 +56,20 @@ def test_event_fork_deleted_ref(event: str, fork: bool, deleted: bool) -> None:
             "release/1",
             RefKind.BRANCH,
             {},
-            "push on branch release/1, which is allowed but not main",
+            f"push on branch release/1, which is allowed but not main ({FIRST})",
         ),
-        ("x", RefKind.BRANCH, {}, "branch x is not among the branches that may push"),
-        ("x", RefKind.TAG, {}, "git tag x is not among the git tags that may push"),
+        (
+            "x",
+            RefKind.BRANCH,
+            {},
+            f"branch x is not among the branches that may push (input branches: {PATTERNS})",
+        ),
+        (
+            "x",
+            RefKind.TAG,
+            {},
+            "git tag x is not among the git tags that may push (input git-tags: v*, !v0*)",
+        ),
         ("", RefKind.NONE, {}, "detached commit is neither a branch nor a git tag"),
         (
             "main",
@@ -91,7 +104,11 @@ def test_a_runner_of_many_moves_no_shared_tag(kind: RefKind, name: str) -> None:
         (
             "true",
             False,
-            Permission(True, False, "by hand, from a commit that is not on the remote's main"),
+            Permission(
+                True,
+                False,
+                f"by hand, {NOT_ON_MAIN} ({FIRST})",
+            ),
         ),
     ],
 )

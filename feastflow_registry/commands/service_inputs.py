@@ -1,0 +1,221 @@
+"""The services that inputs and files describe, and what this run may give their builds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from feastflow_registry.commands.request import Request, Workspace
+from feastflow_registry.config import file as config_file
+from feastflow_registry.config import grammar, settings
+from feastflow_registry.config.command_line import TOKENS
+from feastflow_registry.config.file import Config
+from feastflow_registry.config.settings import Settings, check_options, option
+from feastflow_registry.model import credentials
+from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.run import DEPENDABOT, Run
+from feastflow_registry.model.services import Secret, Service, Where, check_together, select
+from feastflow_registry.model.wording import some
+from feastflow_registry.tags import gate
+
+LARGEST_FILE = 1024 * 1024
+_SECRET_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The services to work on, those that they may be built from, and the secrets of them all.
+
+    ``warnings``: what has to be said aloud.
+    """
+
+    services: tuple[Service, ...]
+    all_services: tuple[Service, ...]
+    variables: Mapping[str, str]
+    file_secrets: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReader:
+    """Reads the services, by whatever describes them. ``forms``: texts that no secret may hold."""
+
+    request: Request
+    workspace: Workspace
+    config: Config | None
+    settings: Settings
+    run: Run | None
+    credential: Credential | None
+    forms: Iterable[str]
+
+    def read(self) -> Described:
+        """Read and check them. Raises all that is wrong with them at once."""
+        source = self._describe()
+        services = source.build(self.settings, self._namespace) if source else (self._single(),)
+        where = source.where if source else _input
+        problems = list(check_together(services, where))
+        variables: dict[str, str] = {}
+        contents: list[str] = []
+        if self.settings.command.builds:
+            problems += self.workspace.check_files(services, where)
+            problems += check_options(services, self.settings)
+            problems += self._read_secrets(services, where, variables, contents)
+        chosen: tuple[Service, ...] = ()
+        try:
+            chosen = select(services, self.settings.services)
+        except Failure as failure:
+            problems += failure.problems
+        if problems:
+            raise Failure.of(Kind.INPUT, problems)
+        bounded = {each.name: self._bounded(each, variables) for each in services}
+        chosen = tuple(bounded[each.name] for each in chosen)
+        lost = [each.name for each in services if each.check and not bounded[each.name].check]
+        warnings = (f"The check of {some(lost)} is not run here: name it in the input check.",)
+        return Described(
+            chosen,
+            tuple(bounded.values()),
+            variables,
+            tuple(contents),
+            warnings if lost and self.settings.command.builds else (),
+        )
+
+    def _bounded(self, service: Service, variables: Mapping[str, str]) -> Service:
+        """The service with what this run may give it; a build may do without some secrets."""
+        secrets = [each for each in service.secrets if each.file or each.variable in variables]
+        ssh = service.ssh if self._is_trusted else ()
+        check = service.check if self._runs_own_code else self.request.given.get("check", "")
+        return replace(service, secrets=tuple(secrets), ssh=ssh, check=check)
+
+    @property
+    def _namespace(self) -> str:
+        """Whose the repositories are, if no setting says so; a user keeps capitals, they do not."""
+        owner = self.run.repository.rpartition("/")[0] if self.run else ""
+        given = self.request.given.get("username")
+        login = self.credential.username if self.credential and not given else ""
+        user = self.settings.username or login
+        if user and not self.settings.namespace and not credentials.is_name(user):
+            raise credentials.no_namespace(self.settings.registry, user)
+        return self.settings.namespace or (user or owner or "local").lower()
+
+    def _single(self) -> Service:
+        """The one service that the inputs describe."""
+        name = self.run.repository.rpartition("/")[2] if self.run else ""
+        image = name or self.request.folder.resolve().name
+        return self.settings.service(namespace=self._namespace, image=image)
+
+    def _describe(self) -> Config | None:
+        """What describes the services, if more than the inputs do."""
+        given = self.request.given
+        if self.config and self.config.services:
+            config_file.refuse_mixed(self.config, given)
+            return self.config
+        name = self.settings.services_from
+        if not name:
+            return None
+        from feastflow_registry.config import compose
+
+        content = self.workspace.read(name, most=LARGEST_FILE) or b""
+        compose.refuse_alike(name, content)
+        self._refuse_variables(name, content)
+        folder = str(self.request.folder.resolve())
+        found = compose.read(name, folder, self.workspace.print_bake)
+        config_file.refuse_mixed(found, given)
+        return found
+
+    def _refuse_variables(self, name: str, content: bytes) -> None:
+        """Refuse what Compose would read beside its file, and no commit would tell of."""
+        path = str(PurePosixPath(name).parent / ".env")
+        if b"$" in content and self.workspace.exists(path) and not self.workspace.tracks(path):
+            raise Failure(
+                Kind.INPUT,
+                f"{name} takes variables from {path}, which is not tracked.",
+                "Commit it or move it away: nobody could tell from the commit what was built.",
+            )
+
+    def _read_secrets(
+        self,
+        services: Iterable[Service],
+        where: Where,
+        variables: dict[str, str],
+        contents: list[str],
+    ) -> Iterator[Problem]:
+        """Take the values of the build secrets that this run may give away."""
+        values = {**self.request.environ, **self.request.hidden}
+        for service in services:
+            for secret in service.secrets:
+                value = values.get(secret.variable, "")
+                if secret.file:
+                    with suppress(Failure):
+                        content = self.workspace.read(secret.file, most=_SECRET_LIMIT)
+                        value = (content or b"").decode("utf-8", "replace")
+                    # Whoever wrote an untrusted one knows it, and could blot out our words.
+                    contents += [value][: self._is_trusted]
+                problem = self._forbid(secret, value)
+                if problem:
+                    place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
+                    yield Problem(f"{place} {problem.cause}", problem.fix)
+                elif secret.variable and self._is_trusted:
+                    variables[secret.variable] = value
+
+    def _forbid(self, secret: Secret, value: str) -> Problem | None:
+        """Why a build may not have a secret, or cannot; a run that may not push gives none."""
+        variable = secret.variable
+        if variable in TOKENS or any(credentials.holds(value, form) for form in self.forms):
+            return Problem(
+                "is this program's own token, which no build may have.",
+                "Give the build a credential of its own.",
+            )
+        if not variable or not self._is_trusted:
+            return None
+        if self._in_runner and grammar.is_runners(variable):
+            return Problem(
+                f"is {variable}, the runner's own, which no build may have.",
+                "Set another variable in the step's env, and name that.",
+            )
+        named = {each.variable for each in self.settings.secrets}
+        if self._in_runner and variable not in {*named, *self.settings.secret_variables}:
+            return Problem(
+                f"names the variable {variable}, which the workflow does not offer.",
+                f"Set the input secret-variables to {variable}.",
+            )
+        if not value:
+            return Problem(
+                f"names the variable {variable}, which is not set.",
+                "Set it in the step's env, from a secret of the repository.",
+            )
+        return None
+
+    @property
+    def _is_trusted(self) -> bool:
+        """Whether this run may push, and its own code is what is checked out."""
+        if not self.run or not self._in_runner:
+            return True
+        is_own = self.run.actor != DEPENDABOT and not self.run.foreign
+        return is_own and may_push(self.request, self.run)
+
+    @property
+    def _runs_own_code(self) -> bool:
+        """Whether a command of a file may run on this machine: not beside a job's secrets."""
+        if self._is_trusted or not self.run or self.run.event in gate.UNPRIVILEGED:
+            return True
+        return self.run.event in gate.ALLOWED_EVENTS and not self.run.foreign
+
+    @property
+    def _in_runner(self) -> bool:
+        return bool(self.run and self.run.in_runner)
+
+
+def _input(service: str, key: str) -> str:
+    """Where the one service that the inputs describe has a key."""
+    del service
+    return f'input "{option(key)}"'
+
+
+def may_push(request: Request, current: Run) -> bool:
+    """Whether the workflow, or GitHub, lets this run push; a file of the checkout is not asked."""
+    branches = request.given.get("branches") or current.default_branch
+    stated = {"branches": branches, "git_tags": request.given.get("git_tags", "")}
+    return gate.permit(settings.parse(stated), current).push

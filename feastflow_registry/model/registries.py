@@ -1,0 +1,99 @@
+"""What is known of the registries that people use: the table of docs/registries.md, as values.
+
+A registry is known by its host, or else by how it challenges whoever asks for ``/v2/``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from feastflow_registry.model.references import RegistryHost
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryKind:
+    """A kind of registry.
+
+    ``hosts``: a pattern of its hosts; ``challenge``: what its ``WWW-Authenticate`` holds, in lower
+    case and without spaces; ``namespace``: what repositories stand under; ``before_push``: what has
+    to be there before the first push, which else makes a repository (``None``: nobody knows);
+    ``prune``: how it deletes; ``instead``: what does where the protocol of registries does not;
+    ``habit``: what else there is to know.
+    """
+
+    name: str
+    hosts: str = ""
+    challenge: str = ""
+    namespace: str = "the owner or project, such as feastflow"
+    before_push: str | None = ""
+    prune: str = "deletes what the user may delete"
+    instead: str = ""
+    habit: str = ""
+
+
+_BEFORE = "what stands before the repository's name, such as feastflow"
+KINDS = (
+    RegistryKind(
+        "Docker Hub",
+        r"docker\.io",
+        namespace="the user or organisation",
+        prune="deletes tags by Hub's own API",
+    ),
+    RegistryKind(
+        "GitHub",
+        r"ghcr\.io",
+        namespace="the owner",
+        prune="deletes packages by GitHub's own API alone",
+        instead="Use actions/delete-package-versions, which asks GitHub's own API.",
+        habit="shows a tag up to 5 s late, which is waited for",
+    ),
+    RegistryKind(
+        "Amazon ECR",
+        r"\d+\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|public\.ecr\.aws",
+        namespace=_BEFORE,
+        before_push="a repository (`aws ecr create-repository`)",
+        prune="deletes by Amazon's own API alone",
+        instead="Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`.",
+    ),
+    RegistryKind(
+        "Azure",
+        r".+\.azurecr\.io",
+        namespace=_BEFORE,
+        prune="deletes by digest, with every tag on it",
+        instead="Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
+    ),
+    RegistryKind(
+        "Google",
+        r".+\.pkg\.dev|(?:.+\.)?gcr\.io",
+        namespace="PROJECT/REPOSITORY",
+        before_push="an Artifact Registry repository (`gcloud artifacts repositories create`)",
+        instead="Use a cleanup policy of the repository.",
+    ),
+    RegistryKind(
+        "GitLab",
+        r"registry\.gitlab\.com",
+        "/jwt/auth",
+        namespace="the project's path",
+        instead="Use a cleanup policy of the project.",
+    ),
+    RegistryKind("Quay", r"quay\.io", "/v2/auth", namespace="the organisation"),
+    RegistryKind(
+        "Harbor", "", "/service/token", namespace="the project", before_push="the project"
+    ),
+    RegistryKind("Gitea or Forgejo", "", '/v2/token",service="container_registry"'),
+    RegistryKind("Artifactory", "", "artifactory", before_push="the repository of its settings"),
+    RegistryKind("Nexus", "", "nexus", before_push="the repository of its settings"),
+)
+GENERIC = RegistryKind("a registry", before_push=None)
+"""Any other one that speaks the distribution protocol."""
+
+
+def kind_of(host: RegistryHost, challenge: str = "") -> RegistryKind:
+    """What kind a registry is of, by its host, or by the challenge with which it answers."""
+    name = host.name.partition(":")[0]
+    for kind in KINDS:
+        if kind.hosts and re.fullmatch(kind.hosts, name):
+            return kind
+    said = challenge.lower().replace(" ", "")
+    return next((each for each in KINDS if each.challenge and each.challenge in said), GENERIC)
