@@ -176,6 +176,8 @@ def _decide(promotion: Promotion) -> Step:
     decision = rules.decide(
         rule, facts, digest=chosen.digest, reference=promotion.reference, commit=commit
     )
+    if decision.conflict:
+        raise decision.conflict
     is_there = decision.reason == rules.THERE
     if (decision.move or is_there) and promotion.newer:
         newer = promotion.newer.short

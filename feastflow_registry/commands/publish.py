@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from feastflow_registry.commands.app import App
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.parallel import together
-from feastflow_registry.model.plan import Command, Outcome, Plan, Snapshot
+from feastflow_registry.model.plan import (
+    Command,
+    Line,
+    Outcome,
+    Plan,
+    Rule,
+    SharedTag,
+    Snapshot,
+)
 from feastflow_registry.model.ports import BuiltImage, Status
+from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.report import results
@@ -28,10 +38,22 @@ def plan(app: App) -> Plan:
         app.worktree.ensure(run.checkout, by_content=gives_secrets)
     if app.publishes:
         shared = gate.shared_tags(settings, run, app.permission)
+        lines = _lines(app, shared)
+        shared = tuple(replace(each, line=lines.get(each.tag)) for each in shared)
         snapshot = app.surveyor.survey(run.commit, app.services, shared, settings.reuse)
     return plan_publish(
         settings, run, app.permission, app.services, snapshot, app.inputs.all_services
     )
+
+
+def _lines(app: App, shared: Sequence[SharedTag]) -> Mapping[Tag, Line]:
+    """The releases that tags are for, by the git tags that the remote has now."""
+    due = [each.tag for each in shared if each.rule is Rule.RELEASE]
+    own = app.run.ref.name
+    names = set(app.history.git_tag_names()) if due else set[str]()
+    if due and own not in names and app.history.git_tag(own):
+        names.add(own)  # A list may be late.
+    return {tag: gate.line(app.settings, app.run, tag, names) for tag in due}
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
@@ -42,13 +64,16 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     branch = _followed_branch(app)
     tagger = Tagger(app.surveyor, plan.commit, app.clock, app.state, branch)
     others = gate.repointable(app.settings, app.permission)
+    shared = gate.shared_tags(app.settings, app.run, app.permission)
     execution = Execution(
         plan=plan,
         builder=lambda: app.builder,
         checker=app.checker,
         worktree=app.worktree,
         tagger=tagger,
-        convergence=Convergence(plan, tagger, app.settings.main, others),
+        convergence=Convergence(
+            plan, tagger, app.settings.main, others, lambda: _lines(app, shared)
+        ),
         built=built,
     )
     outcomes: list[Outcome] = []

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 
 from feastflow_registry.commands import manifests
 from feastflow_registry.commands.app import App
@@ -45,6 +46,8 @@ from feastflow_registry.tags.choose import Chooser, Chosen, unmarked
 from feastflow_registry.tags.converge import Transferred
 from feastflow_registry.tags.move import Transfer
 from feastflow_registry.tags.survey import Surveyor
+
+_MOST_RELEASES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,10 @@ def _check_may_move(app: App, tag: Tag) -> None:
 def _look(app: App, tag: Tag) -> list[Return]:
     """Look at what each service's tag holds, and at what it can go back to."""
     follows = tag in gate.following(app.settings)
-    look = WayBack(app.surveyor, tag, app.settings.main, follows=follows)
+    releases: Sequence[str] = ()
+    if tag == LATEST and app.settings.latest is Latest.RELEASE:
+        releases = gate.line(app.settings, app.run, tag, app.history.git_tag_names()).names
+    look = WayBack(app.surveyor, tag, app.settings.main, follows, releases)
     held = look.held(app.services)
     for service in app.services:
         if service not in held:
@@ -141,13 +147,15 @@ def _look(app: App, tag: Tag) -> list[Return]:
 class WayBack:
     """Looks for where a tag can go back to, in all services side by side.
 
-    ``branch``: the main one; ``follows``: whether publishing moves the tag to its newest commit.
+    ``branch``: the main one; ``follows``: whether publishing moves the tag to its newest commit;
+    ``releases``: the git tags that it goes along instead, the highest first.
     """
 
     surveyor: Surveyor
     tag: Tag
     branch: str
     follows: bool
+    releases: Sequence[str] = ()
     _listed: dict[Repository, frozenset[Tag]] = field(default_factory=dict)
 
     @property
@@ -213,7 +221,7 @@ class WayBack:
         if done:
             return done
         affected = [service for service, chosen in held.items() if chosen.commit == bad]
-        before = list(self.surveyor.history.ancestors(bad))
+        before = self._before(bad)
         for place, commit in enumerate(before):
             good = dict(zip(affected, spread(partial(self._good, commit), affected), strict=True))
             if any(each and each.digest != held[service].digest for service, each in good.items()):
@@ -224,6 +232,14 @@ class WayBack:
                 ]
         others = held.keys() - set(affected)
         raise self._nowhere(affected, bad, others=others, has_history=bool(before))
+
+    def _before(self, bad: Commit) -> Sequence[Commit]:
+        """The commits that a tag may have held before one, the nearest first."""
+        names = iter(self.releases)
+        if bad not in map(self.surveyor.history.git_tag, names):  # Which goes on up to it.
+            return self.surveyor.history.ancestors(bad)
+        below = map(self.surveyor.history.git_tag, islice(names, _MOST_RELEASES))
+        return [commit for commit in below if commit]
 
     def _taken_back(self, held: Mapping[Service, Chosen], at: Commit) -> list[Return]:
         """Tell a rollback that is pressed twice: what was published next is withdrawn already.

@@ -29,7 +29,7 @@ _LONGEST_NAME = 255
 """Bytes that file systems take as the name of a file or a branch."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TEMPLATE_VARIABLE = re.compile(r"\{[^{}]*\}")
-_TEMPLATE_VARIABLES = ("{version}", "{major}", "{minor}", "{branch}", "{date}")
+_VARIABLES = ("version", "major", "minor", "branch", "date", "timestamp", "sha", "run")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9.]+)?")
 _SMOKE_TEST = re.compile(r"([0-9]{1,5})(/[!-~]*)?")
 _SPEC = re.compile(r"type=[a-z0-9]+(?:,[a-z0-9_.-]+=[^,\s\"]*)*")
@@ -219,8 +219,9 @@ def repository_path(text: str) -> str:
 def tag_template(text: str) -> str:
     """A tag with ``{variables}``."""
     for variable in _TEMPLATE_VARIABLE.findall(text):
-        if variable not in _TEMPLATE_VARIABLES:
-            raise refusal(variable, "is not known.", f"Use {', '.join(_TEMPLATE_VARIABLES)}.")
+        if variable[1:-1] not in _VARIABLES:
+            known = ", ".join(f"{{{name}}}" for name in _VARIABLES)
+            raise refusal(variable, "is not known.", f"Use {known}.")
     unreserved(Tag.parse(_TEMPLATE_VARIABLE.sub("0", text)))
     return text
 

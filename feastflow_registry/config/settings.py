@@ -168,9 +168,10 @@ class Settings(BaseModel):
         examples=[["main", "release/**"]],
     )
     git_tags: Annotated[Words, Parsed(grammar.patterns)] = Field(
-        ("*",),
-        description="Git tags that may push; patterns as in on.push.tags. Default: *.",
-        examples=[["v*"]],
+        ("**",),
+        description="Git tags that may push; patterns as in on.push.tags. What comes before a "
+        "pattern's first sign or v is no part of the version (frontend/v*). Default: **.",
+        examples=[["v*"], ["frontend/v*"]],
     )
     milestone: Annotated[Tag | None, Parsed(grammar.milestone)] = Field(
         None,
@@ -178,11 +179,14 @@ class Settings(BaseModel):
         examples=["sprint3"],
     )
     latest: Annotated[Latest, Parsed(grammar.choice(Latest), Latest)] = Field(
-        Latest.FORWARD, description="How latest moves: forward, force or never. Default: forward."
+        Latest.FORWARD,
+        description="How latest moves: forward and force, with the main branch; release, to the "
+        "highest version among the git tags; never. Default: forward.",
     )
     extra_tags: Annotated[Words, Parsed(grammar.list_of(grammar.tag_template))] = Field(
         (),
-        description="More tags: names, {version}, {major}, {minor}, {branch}, {date}.",
+        description="More tags: names, with {version}, {major}, {minor}, {branch}, {date}, "
+        "{timestamp}, {sha} or {run} in them.",
         examples=[["{version}", "{major}.{minor}"]],
     )
     shared_tags: Annotated[bool, Parsed(grammar.flag)] = Field(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
+from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
@@ -48,6 +49,7 @@ class Latest(StrEnum):
 
     FORWARD = "forward"
     FORCE = "force"
+    RELEASE = "release"
     NEVER = "never"
 
 
@@ -67,15 +69,34 @@ class Rule(Enum):
     MILESTONE = "forward until a git tag of that name exists"
     FINAL = "set once, to the commit of its git tag"
     FORWARD = "forward only"
-    DATED = "forward only, by runs of its own date"
+    BRANCH = "forward, and wherever its branch was rewritten to"
+    DATED = "forward only, by runs of its own date or commit"
+    RELEASE = "to the highest release that is published"
     FORCE = "wherever it is told"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The releases that a tag is for, by their git tags, the highest first; ``own``: this run's."""
+
+    own: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A published release: its git tag, and its image, if that is built already."""
+
+    name: str
+    digest: Digest | None
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What decides one move. ``relation``: our commit's to the one now there.
 
-    ``git_tag``: the commit of the git tag of that name; ``frozen``: its publish has been here.
+    ``git_tag``: the commit of the git tag of that name; ``frozen``: its publish has been here;
+    ``release``: the highest one of the tag's ``line`` that is published and not withdrawn.
     """
 
     current: Published | None
@@ -83,6 +104,8 @@ class Facts:
     git_tag: Commit | None = None
     frozen: bool = False
     withdrawn: bool = False
+    line: Line | None = None
+    release: Release | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +131,11 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SharedTag:
-    """A tag that this commit deserves, and the rule that it moves by."""
+    """A tag that this commit deserves, and the rule that it moves by, and for which releases."""
 
     tag: Tag
     rule: Rule
+    line: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +229,15 @@ class Since:
 class MoveTag(_Tagged):
     """Point a tag at the service's image, replacing ``expect`` and nothing else.
 
-    ``keep``: why the tag stays as it is, as long as it holds ``expect``.
+    ``keep``: why the tag stays as it is, as long as it holds ``expect``; ``conflict``: what is
+    said in the end, if the rule forbids what was asked for.
     """
 
     rule: Rule
     expect: Digest | None
     keep: str = ""
+    conflict: Failure | None = field(default=None, compare=False)
+    line: Line | None = None
     since: Since = field(default_factory=Since)
 
 
@@ -278,7 +305,7 @@ class Plan:
     """The steps of one run, in their order, and what they are about.
 
     ``advice``: what is left for a person to do; ``kubectl``: the commands that put the images to
-    work in a cluster.
+    work in a cluster; ``left_out``: what was asked for and has no place in this run.
     """
 
     command: Command
@@ -288,6 +315,7 @@ class Plan:
     steps: tuple[Step, ...]
     advice: tuple[str, ...] = ()
     kubectl: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def of(self, service: Service) -> tuple[Step, ...]:
         """The steps of one service."""
@@ -373,6 +401,7 @@ class RunState:
     ``current``: what each shared tag held when this run looked last;
     ``given``: tags, each with an image that this run wrote;
     ``declined``: tags, each with an image that it was decided not to get;
+    ``conflicts``: what keeps a tag from what was asked for;
     ``stopped``: whether the run was interrupted, after which no write begins.
     """
 
@@ -381,4 +410,5 @@ class RunState:
     current: dict[Reference, Digest] = field(default_factory=dict)
     given: set[tuple[Reference, Digest]] = field(default_factory=set)
     declined: set[tuple[Reference, Digest]] = field(default_factory=set)
+    conflicts: dict[Reference, Failure] = field(default_factory=dict)
     stopped: bool = False

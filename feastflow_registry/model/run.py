@@ -74,6 +74,7 @@ class Run:
     on_remote_main: bool = False
     foreign: bool = False
     default_branch: str = ""
+    number: str = ""
 
     @property
     def in_runner(self) -> bool:
@@ -113,6 +114,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
         default = default or ref.name
     run = environ.get("GITHUB_RUN_ID", "")
     attempt = environ.get("GITHUB_RUN_ATTEMPT", "")[:9]
+    number = environ.get("GITHUB_RUN_NUMBER", "")[:9]
     return Run(
         event=event,
         ref=ref,
@@ -127,6 +129,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
         run_url=f"{server}/{repository}/actions/runs/{run}" if run.isdecimal() else "",
         attempt=int(attempt) if attempt.isdecimal() else 1,
         default_branch=default if isinstance(default, str) else "",
+        number=number if number.isdecimal() else "",
     )
 
 

@@ -53,6 +53,7 @@ class Journal:
             outputs["reason"] = "a dry run pushes nothing"
             done = "built or pushed" if self.plan.command.builds else "written"
             lines.append(f"This was a dry run: nothing was {done}.")
+        lines += self.plan.left_out
         lines += [*deploy.edit_lines(self.plan), *self.plan.advice]
         lines += [f"  {command}" for command in self.plan.kubectl]
         summary = markdown.success(self.plan, services, self.outcomes)

@@ -37,6 +37,7 @@ def success(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) ->
     ours = {tag for each in found for tag in each.tags}
     kept = [each for each in outcomes if each.action is Action.KEPT and each.reference not in ours]
     lines += ["", *(f"- {cell(str(each.reference))}: {cell(each.note)}" for each in kept)]
+    lines += [f"- {cell(each)}" for each in plan.left_out]
     names = [each.tags[0] for each in found if each.tags]
     if names:
         commands = [f"docker pull {name}" for name in names]

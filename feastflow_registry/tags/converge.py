@@ -9,7 +9,7 @@ Of two runs, the one that writes a tag later sees what the other published befor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
@@ -21,6 +21,7 @@ from feastflow_registry.model.plan import (
     Action,
     CarryImage,
     Command,
+    Line,
     MoveTag,
     Outcome,
     Plan,
@@ -42,13 +43,15 @@ class Convergence:
     """The end of one run.
 
     ``others``: shared tags that other runs of this commit may have moved, and that newer commits
-    of the branch ``main`` take over; ``repointed``: those of them that this run gave its digest.
+    of the branch ``main`` take over; ``repointed``: those of them that this run gave its digest;
+    ``lines``: the releases that tags are for, as they are now.
     """
 
     plan: Plan
     tagger: Tagger
     main: str = ""
     others: tuple[Tag, ...] = ()
+    lines: Callable[[], Mapping[Tag, Line]] = dict
     repointed: dict[Reference, MoveTag] = field(default_factory=dict)
 
     def run(self) -> Iterator[Outcome]:
@@ -56,7 +59,8 @@ class Convergence:
         for _ in range(_ROUNDS):
             settled = True
             self.tagger.surveyor.registry.catch_up()
-            for outcome in chain(self._adopt_commit_tags(), self._repoint(), self._follow()):
+            looks = self._adopt_commit_tags(), self._repoint(), self._follow(), self._release()
+            for outcome in chain(*looks):
                 settled = False
                 yield outcome
             if settled:
@@ -160,6 +164,22 @@ class Convergence:
         is_own = digest == self.tagger.state.proven[service]
         commit = self.plan.commit if is_own else image.revision
         return commit if surveyor.is_withdrawn(repository, commit, image) else None
+
+    def _release(self) -> Iterator[Outcome]:
+        """Move tags of releases on to the highest one that is published by now."""
+        tagger, state = self.tagger, self.tagger.state
+        steps = [step for step in self._considered() if step.rule is Rule.RELEASE]
+        lines = self.lines() if steps else {}
+        for step in steps:
+            own, repository = state.proven[step.service], step.service.repository
+            fresh = replace(step, line=lines.get(step.tag, step.line))
+            commit = self.plan.commit
+            found = fresh.line and tagger.surveyor.highest(repository, commit, fresh.line, own)
+            digest = found.digest if found else None
+            if digest in (None, state.current[step.reference]):
+                continue
+            if (step.reference, digest) not in state.declined:
+                yield tagger.advance(fresh, commit, own, "")
 
     def _final_image(self, step: MoveTag) -> tuple[Commit, Digest] | None:
         """Whose a milestone is, if it became final while this run moved it."""

@@ -55,6 +55,8 @@ class Execution:
         yield from self._push()
         yield from self._move()
         yield from self.convergence.run()
+        if conflicts := self.tagger.state.conflicts:
+            raise Failure.join(list(conflicts.values()))
 
     @property
     def _registry(self) -> Registry:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 
 from feastflow_registry.config.filter_patterns import matches
 from feastflow_registry.config.grammar import unreserved
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.credentials import missing
-from feastflow_registry.model.plan import Access, Command, Latest, Permission, Rule, SharedTag
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.plan import (
+    Access,
+    Command,
+    Latest,
+    Line,
+    Permission,
+    Rule,
+    SharedTag,
+)
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import DEPENDABOT, LAPTOP, RefKind, Run
 from feastflow_registry.model.tag_names import LATEST
+from feastflow_registry.model.versions import Version, prefix_of
 from feastflow_registry.model.wording import some
 
 ALLOWED_EVENTS = frozenset(
@@ -24,8 +35,10 @@ UNPRIVILEGED = frozenset({"pull_request"})
 
 https://docs.github.com/en/actions/reference/security/secure-use
 """
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_OF_RELEASES = frozenset({"version", "major", "minor"})
+_OF_ONE_RUN = frozenset({"date", "timestamp", "sha", "run"})
 _FIRST = "the first of the input branches"
-_VERSION = re.compile(r"v?((0|[1-9]\d*)\.(0|[1-9]\d*)(?:\.\d+)?)(-[0-9A-Za-z.-]+)?")
 
 
 def permit(settings: Settings, run: Run) -> Permission:
@@ -92,29 +105,70 @@ def shared_tags(settings: Settings, run: Run, permission: Permission) -> tuple[S
     on_git_tag = run.ref.kind is RefKind.TAG
     on_main = permission.shared and not on_git_tag
     if permission.shared and on_git_tag:
-        name = unreserved(Tag.parse(run.ref.name))
+        name = unreserved(Tag.near(run.ref.name))
         found[name] = Rule.FINAL if name == settings.milestone else Rule.GIT_TAG
     if on_main and settings.milestone:
         found[settings.milestone] = Rule.MILESTONE
     if settings.shared_tags and permission.push:
-        values = _template_values(run)
+        values = _values(settings, run)
         for template in settings.extra_tags:
             own = "{branch}" in template and run.in_runner
             if not permission.shared and not own:
                 continue
             tag = expand(template, values)
             if tag is not None:
-                found.setdefault(tag, Rule.DATED if "{date}" in template else Rule.FORWARD)
-    if on_main and settings.latest is not Latest.NEVER:
+                found.setdefault(tag, _rule(template))
+    if on_main and settings.latest in (Latest.FORWARD, Latest.FORCE):
         found[LATEST] = Rule.FORCE if settings.latest is Latest.FORCE else Rule.FORWARD
+    if permission.shared and on_git_tag and settings.latest is Latest.RELEASE:
+        version = version_of(settings, run.ref.name)
+        if version and version.is_stable:
+            found[LATEST] = Rule.RELEASE
     return tuple(SharedTag(tag, rule) for tag, rule in found.items())
+
+
+def _rule(template: str) -> Rule:
+    """How the tag of a template moves, by what the template is made of."""
+    names = set(_VARIABLE.findall(template))
+    if names & _OF_RELEASES:
+        return Rule.RELEASE
+    if names & _OF_ONE_RUN:
+        return Rule.DATED
+    return Rule.BRANCH if "branch" in names else Rule.FORWARD
+
+
+def version_of(settings: Settings, name: str) -> Version | None:
+    """The version that a git tag is named after: what follows the prefix of its pattern."""
+    if not matches(name, settings.git_tags):
+        return None
+    prefixes = (prefix_of(each) for each in settings.git_tags if matches(name, [each]))
+    return next(filter(None, (Version.read(name, prefix) for prefix in prefixes)), None)
+
+
+def line(settings: Settings, run: Run, tag: Tag, names: Iterable[str]) -> Line:
+    """The git tags of the releases that a tag is for: those from which it would be made, too.
+
+    ``latest`` is for every release, ``1.2`` of ``{major}.{minor}`` for those of that line.
+    """
+    templates = [each for each in settings.extra_tags if _rule(each) is Rule.RELEASE]
+
+    def is_for(version: Version) -> bool:
+        if tag == LATEST:
+            return version.is_stable
+        with suppress(Failure):  # Somebody's git tag may make what is no tag.
+            return any(expand(each, version.values) == tag for each in templates)
+        return False
+
+    versions = filter(None, (version_of(settings, name) for name in names))
+    found = sorted(filter(is_for, versions), key=lambda version: version.order, reverse=True)
+    return Line(run.ref.name, tuple(version.name for version in found))
 
 
 def repointable(settings: Settings, permission: Permission) -> tuple[Tag, ...]:
     """The shared tags that may be given another digest of the very commit that they hold."""
     if not permission.shared:
         return ()
-    latest = () if settings.latest is Latest.NEVER else (LATEST,)
+    latest = (LATEST,) if settings.latest in (Latest.FORWARD, Latest.FORCE) else ()
     return latest + ((settings.milestone,) if settings.milestone else ())
 
 
@@ -122,28 +176,46 @@ def following(settings: Settings) -> frozenset[Tag]:
     """The tags that publishing moves to the newest commit of the main branch."""
     plain = {Tag.parse(each) for each in settings.extra_tags if "{" not in each}
     milestone = {settings.milestone} if settings.milestone else set()
-    latest = set() if settings.latest is Latest.NEVER else {LATEST}
+    latest = {LATEST} if settings.latest in (Latest.FORWARD, Latest.FORCE) else set()
     return frozenset(plain | milestone | latest)
 
 
 def expand(template: str, values: Mapping[str, str]) -> Tag | None:
     """Fill in a template; nothing, if it names a value that this run does not have."""
-    names = re.findall(r"\{([^{}]*)\}", template)
-    if not all(name in values for name in names):
+    if not all(name in values for name in _VARIABLE.findall(template)):
         return None
-    return unreserved(Tag.parse(re.sub(r"\{([^{}]*)\}", lambda found: values[found[1]], template)))
+    return unreserved(Tag.parse(_VARIABLE.sub(lambda found: values[found[1]], template)))
 
 
-def _template_values(run: Run) -> Mapping[str, str]:
-    values = {"date": run.committed.strftime("%Y%m%d")}
+def _values(settings: Settings, run: Run) -> Mapping[str, str]:
+    """What templates may use in this run."""
+    committed = run.committed.astimezone(UTC)
+    values = {"date": f"{committed:%Y%m%d}", "timestamp": f"{committed:%Y%m%d%H%M%S}"}
+    values["sha"] = run.commit.sha[: settings.sha_length]
+    if run.number:
+        values["run"] = run.number
     if run.ref.kind is RefKind.BRANCH:
         values["branch"] = str(Tag.near(run.ref.name))
-    version = _VERSION.fullmatch(run.ref.name) if run.ref.kind is RefKind.TAG else None
-    if version:
-        values["version"] = version[1] + (version[4] or "")
-        if not version[4]:
-            values |= {"major": version[2], "minor": version[3]}
-    return values
+    version = version_of(settings, run.ref.name) if run.ref.kind is RefKind.TAG else None
+    return {**values, **(version.values if version else {})}
+
+
+def left_out(settings: Settings, run: Run, permission: Permission) -> Iterator[str]:
+    """What is asked for and has no place in this run, each with the reason."""
+    if not permission.shared or not settings.shared_tags:
+        return
+    values = _values(settings, run)
+    on_git_tag = run.ref.kind is RefKind.TAG
+    for template in settings.extra_tags:
+        lacking = [name for name in _VARIABLE.findall(template) if name not in values]
+        if lacking and on_git_tag == bool(_OF_RELEASES & set(lacking)):
+            yield f"extra-tags {template}: {run.ref} gives {{{lacking[0]}}} no value."
+    version = version_of(settings, run.ref.name) if on_git_tag else None
+    if on_git_tag and settings.latest is Latest.RELEASE and not (version and version.is_stable):
+        yield f"latest stays where it is: {run.ref.name} is no release."
+    near = Tag.near(run.ref.name)
+    if on_git_tag and near.value != run.ref.name:
+        yield f"{run.ref.name} is no name for a tag of an image, so it is published as {near}."
 
 
 def created_label(moment: datetime) -> str:

@@ -75,10 +75,11 @@ class Tagger:
     def move(self, step: MoveTag, current: Digest | None) -> Outcome:
         """Move one tag, unless what it holds now forbids what the plan foresaw."""
         commit, digest = self.commit, self.state.proven[step.service]
-        if current not in (step.expect, digest):
-            return self.advance(step, commit, digest, "")
         if step.keep not in ("", rules.THERE) and current == step.expect:
+            self._note(step, step.conflict)
             return Outcome(step.service, Action.KEPT, step.reference, current, note=step.keep)
+        if current not in (step.expect, digest) or step.rule is Rule.RELEASE:
+            return self.advance(step, commit, digest, "")
         if current not in (None, digest) and self._may_be_carried(step, current):
             if step.rule in rules.ADVANCING and self.branch:
                 commit, digest = self.newest(step.service, self.newer(self.branch))
@@ -106,14 +107,18 @@ class Tagger:
     def advance(self, step: MoveTag, commit: Commit, digest: Digest, note: str) -> Outcome:
         """Decide afresh, on what the registry holds now, whether a tag moves to a commit."""
         surveyor, repository = self.surveyor, step.service.repository
-        facts = surveyor.look(repository, commit, SharedTag(step.tag, step.rule), digest)
+        shared = SharedTag(step.tag, step.rule, step.line)
+        facts = surveyor.look(repository, commit, shared, digest)
         image = surveyor.registry.inspect(repository, digest)
         facts = replace(facts, withdrawn=surveyor.is_withdrawn(repository, commit, image))
         current = facts.current.digest if facts.current else None
         decision = rules.decide(
             step.rule, facts, digest=digest, reference=step.reference, commit=commit
         )
+        if facts.release and facts.release.digest not in (None, digest):
+            digest, note = facts.release.digest, f"{facts.release.name} is a higher release"
         if not decision.move:
+            self._note(step, decision.conflict)
             return self._keep(step, digest, current, decision.reason)
         if current and self._may_be_carried(step, current):
             holder = self._newer_holder(step, current, commit)
@@ -121,13 +126,21 @@ class Tagger:
                 return self._keep(step, digest, current, _also(holder))
         return self.set(step, digest, current, note)
 
+    def _note(self, step: MoveTag, conflict: Failure | None) -> None:
+        """Remember what is said in the end: no tag that may stay keeps another from its image."""
+        if conflict:
+            self.state.conflicts[step.reference] = conflict
+
     def _keep(self, step: MoveTag, digest: Digest, current: Digest | None, why: str) -> Outcome:
+        if current == digest:
+            self.state.current[step.reference] = digest
         self.state.current.setdefault(step.reference, digest)
         self.state.declined.add((step.reference, digest))
         return Outcome(step.service, Action.KEPT, step.reference, current, note=why)
 
     def set(self, step: MoveTag, digest: Digest, current: Digest | None, note: str) -> Outcome:
         """Point a tag at a digest, and read it back."""
+        self.state.conflicts.pop(step.reference, None)
         started = self.clock()
         if current == digest:
             self.state.current[step.reference] = digest
@@ -140,7 +153,7 @@ class Tagger:
                 break
         if read not in (None, digest) and step.rule is Rule.DATED:
             return self.advance(step, self.commit, digest, note)
-        swallowed = read == current and not self.branch
+        swallowed = read == current and not self._is_shared(step)
         if read is None or swallowed or (read != digest and not self._may_differ(step, read)):
             raise not_seen(step.reference, read, current)
         self.state.current[step.reference] = read
@@ -166,10 +179,14 @@ class Tagger:
                 registry.confirm(reference, read)
         return read
 
+    def _is_shared(self, step: MoveTag) -> bool:
+        """Whether runs of other commits move a tag, and look again as this one does."""
+        return step.rule is Rule.RELEASE or (step.rule in rules.ADVANCING and bool(self.branch))
+
     def _may_differ(self, step: MoveTag, read: Digest) -> bool:
         """Whether another run may have moved a tag already: what follows a branch is anybody's."""
         surveyor = self.surveyor
-        if (step.rule in rules.ADVANCING and self.branch) or step.since.commit:
+        if self._is_shared(step) or step.since.commit:
             return True
         image = surveyor.registry.inspect(step.service.repository, read)
         if surveyor.stands_for(image, self.commit):

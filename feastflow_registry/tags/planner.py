@@ -62,7 +62,7 @@ def plan_publish(
 ) -> Plan:
     """Plan ``publish``, ``build`` or ``push`` of services, which may be built from others.
 
-    Raises a conflict that the snapshot shows.
+    A tag that may not be moved keeps no other, and no image, from being published.
     """
     own = CommitTags(settings.sha_length).of(run.commit)
     known = {each.name: each for each in (*services, *others)}
@@ -98,7 +98,9 @@ def plan_publish(
         moves += _plan_tags(service, shared, seen, run)
     if settings.command is Command.BUILD:
         permission = Permission(False, False, "the command build pushes nothing")
-    return Plan(settings.command, run.commit, run.source, permission, (*images, *moves))
+    left_out = tuple(gate.left_out(settings, run, permission)) if publishes else ()
+    steps = (*images, *moves)
+    return Plan(settings.command, run.commit, run.source, permission, steps, left_out=left_out)
 
 
 def _plan_tags(service: Service, shared: tuple[SharedTag, ...], seen: Seen, run: Run) -> list[Step]:
@@ -115,7 +117,11 @@ def _plan_tags(service: Service, shared: tuple[SharedTag, ...], seen: Seen, run:
             commit=run.commit,
         )
         current = facts.current.digest if facts.current else None
-        steps.append(MoveTag(service, each.tag, each.rule, current, keep=decision.reason))
-        if each.rule is Rule.FINAL and not facts.frozen and not facts.withdrawn:
+        keep = "" if decision.move else decision.reason
+        steps.append(
+            MoveTag(service, each.tag, each.rule, current, keep, decision.conflict, line=facts.line)
+        )
+        stays = facts.frozen or facts.withdrawn or decision.conflict
+        if each.rule is Rule.FINAL and not stays:
             steps.append(MoveTag(service, frozen_marker(each.tag), Rule.FORCE, None))
     return steps

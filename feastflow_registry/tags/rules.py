@@ -10,21 +10,30 @@ from dataclasses import dataclass
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.plan import Facts, Rule
+from feastflow_registry.model.plan import Facts, Release, Rule
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.tag_names import LATEST, CommitTags, commit_digits
 
-ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE})
+ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE, Rule.BRANCH})
 """The rules of tags that newer commits take over."""
 THERE = "it is there already"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Move the tag, or leave it and say why."""
+    """Move the tag, or leave it and say why.
+
+    ``conflict``: what the user is told, where the rule forbids what was asked for.
+    """
 
     move: bool
     reason: str = ""
+    conflict: Failure | None = None
+
+    @classmethod
+    def refuse(cls, cause: str, fix: str) -> Decision:
+        """Leave the tag, against what was asked for."""
+        return cls(False, cause.removesuffix("."), Failure(Kind.CONFLICT, cause, fix))
 
 
 def is_ours(image: Published, commit: Commit, source: str) -> bool:
@@ -54,31 +63,49 @@ def decide(
 ) -> Decision:
     """Decide whether a tag moves to a commit's image (``digest``, if it is built already).
 
-    Raises a conflict where the rule forbids what the user asked for.
+    Raises a conflict where another repository's image is there.
     """
     current = facts.current
+    if rule is Rule.RELEASE and facts.release:  # Which is no withdrawn one.
+        return _decide_release(facts, facts.release, digest, reference, commit)
     if rule is not Rule.FORCE and facts.withdrawn:
         return Decision(False, f"{commit.short} was withdrawn by a rollback")
+    if rule is Rule.RELEASE:
+        return Decision(False, "its git tag is gone")
     if current is not None and current.digest == digest:
         return Decision(False, THERE)
     if rule is Rule.FORCE or current is None:
         return _decide_milestone(facts, commit) if rule is Rule.MILESTONE else Decision(True)
     if rule is Rule.GIT_TAG or (rule is Rule.FINAL and facts.frozen):
-        if facts.relation is Relation.SAME:
-            return Decision(True)
-        name = reference.identifier
-        hint = "" if facts.frozen else f"; if it was a milestone, set milestone: {name}"
-        raise _conflict(
-            f"{reference} holds {_named(current)} and is never moved.",
-            f"Publish under a new git tag{hint}.",
-        )
+        return _decide_final(facts, reference, current)
     if rule is Rule.FINAL and facts.relation is Relation.BEHIND:
         return Decision(True)
-    if rule is Rule.MILESTONE:
-        milestone = _decide_milestone(facts, commit)
-        if not milestone.move:
-            return milestone
-    return _forward(facts, reference, commit, current)
+    if rule is Rule.MILESTONE and not (milestone := _decide_milestone(facts, commit)).move:
+        return milestone
+    return _forward(rule, facts, reference, commit, current)
+
+
+def _decide_release(
+    facts: Facts, release: Release, digest: Digest | None, reference: Reference, commit: Commit
+) -> Decision:
+    current = facts.current
+    if current is not None and current.digest == release.digest:
+        is_own = release.digest == digest
+        return Decision(False, THERE if is_own else f"{release.name} is a higher release")
+    if current is not None and current.revision is None:
+        return _forward(Rule.RELEASE, facts, reference, commit, current)
+    return Decision(True)
+
+
+def _decide_final(facts: Facts, reference: Reference, current: Published) -> Decision:
+    if facts.relation is Relation.SAME:
+        return Decision(True)
+    name = reference.identifier
+    hint = "" if facts.frozen else f"; if it was a milestone, set milestone: {name}"
+    return Decision.refuse(
+        f"{reference} holds {_named(current)} and is never moved.",
+        f"Publish under a new git tag{hint}.",
+    )
 
 
 def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
@@ -89,7 +116,9 @@ def _decide_milestone(facts: Facts, commit: Commit) -> Decision:
     return Decision(True)
 
 
-def _forward(facts: Facts, reference: Reference, commit: Commit, current: Published) -> Decision:
+def _forward(
+    rule: Rule, facts: Facts, reference: Reference, commit: Commit, current: Published
+) -> Decision:
     if facts.relation in (Relation.SAME, Relation.AHEAD):
         return Decision(True)
     if facts.relation is Relation.BEHIND:
@@ -97,14 +126,16 @@ def _forward(facts: Facts, reference: Reference, commit: Commit, current: Publis
     is_latest = reference.target == LATEST
     if current.revision is None:
         of = f' (its source is "{current.source[:100]}")' if current.source else ""
-        raise _conflict(
-            f"{reference} holds an image whose labels name no commit of this repository{of}.",
-            "If it may be replaced, run once with latest: force."
-            if is_latest
-            else "Choose another name, or delete that tag on the registry.",
-        )
+        cause = f"{reference} holds an image whose labels name no commit of this repository{of}."
+        fix = "Choose another name, or delete that tag on the registry."
+        fix = "If it may be replaced, run once with latest: force." if is_latest else fix
+        if current.source:  # Nothing is published among another repository's images.
+            raise Failure(Kind.CONFLICT, cause, fix)
+        return Decision.refuse(cause, fix)
+    if rule is Rule.BRANCH:
+        return Decision(True)
     force = "run once with latest: force" if is_latest else "choose another name"
-    raise _conflict(
+    return Decision.refuse(
         f"{reference} holds {_named(current)}, and {commit.short} {facts.relation.value} it.",
         f"If history was rewritten on purpose, {force}; "
         "if it could not be read, give the job contents: read and a github-token.",
@@ -113,10 +144,6 @@ def _forward(facts: Facts, reference: Reference, commit: Commit, current: Publis
 
 def _named(image: Published) -> str:
     return f"commit {image.revision.short}" if image.revision else f"digest {image.digest.short}"
-
-
-def _conflict(cause: str, fix: str) -> Failure:
-    return Failure(Kind.CONFLICT, cause, fix)
 
 
 def check_commit_image(
@@ -134,6 +161,5 @@ def check_commit_image(
         fix = "The first digits of the two commits are the same: set a larger sha-length."
     elif not same_source(image.source, source):
         holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"
-    raise _conflict(
-        f"{repository}:{tag} holds {holder}, not {commit.sha[:12]} of this repository.", fix
-    )
+    cause = f"{repository}:{tag} holds {holder}, not {commit.sha[:12]} of this repository."
+    raise Failure(Kind.CONFLICT, cause, fix)

@@ -8,9 +8,18 @@ from dataclasses import dataclass, replace
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.parallel import spread
-from feastflow_registry.model.plan import Facts, Reuse, Rule, Seen, SharedTag, Snapshot
+from feastflow_registry.model.plan import (
+    Facts,
+    Line,
+    Release,
+    Reuse,
+    Rule,
+    Seen,
+    SharedTag,
+    Snapshot,
+)
 from feastflow_registry.model.ports import History, Registry
-from feastflow_registry.model.references import Commit, Digest, Reference, Repository
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import (
     CommitTags,
@@ -151,7 +160,33 @@ class Surveyor:
         if shared.rule is Rule.MILESTONE and not settled:
             git_tag = self.history.git_tag(shared.tag.value)
             frozen = self.registry.resolve(marker) is not None
-        return Facts(current, relation, git_tag, frozen)
+        release = self.highest(repository, commit, shared.line, digest) if shared.line else None
+        return Facts(current, relation, git_tag, frozen, line=shared.line, release=release)
+
+    def highest(
+        self, repository: Repository, commit: Commit, line: Line, digest: Digest | None
+    ) -> Release | None:
+        """The highest release of a line that is published and not withdrawn.
+
+        This run's own counts as published, with the image ``digest``, if it is built.
+        """
+        listed: set[Tag] | None = None
+        for place, name in enumerate(line.names):
+            if name == line.own:
+                image = self.registry.inspect(repository, digest) if digest else None
+                if not self.is_withdrawn(repository, commit, image):
+                    return Release(name, digest)
+                continue
+            reference = Reference(repository, Tag.near(name))
+            if place >= _UNLISTED:  # A list costs less than many questions, and may be late.
+                listed = set(self.registry.tags(repository)) if listed is None else listed
+                if reference.target not in listed:
+                    continue
+            found = self.registry.resolve(reference)
+            image = self.registry.inspect(repository, found) if found else None
+            if found and image and not self.is_withdrawn(repository, image.revision, image):
+                return Release(name, found)
+        return None
 
     def is_withdrawn(
         self, repository: Repository, commit: Commit | None, image: Published | None

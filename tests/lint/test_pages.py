@@ -14,6 +14,7 @@ from support.act import ROOT
 
 from feastflow_registry.config import file
 from feastflow_registry.config.schema import ServiceModel
+from feastflow_registry.config.settings import parse
 from feastflow_registry.model.errors import Kind
 
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
@@ -82,6 +83,29 @@ def test_the_step_to_copy_is_the_one_of_the_workflow() -> None:
     assert steps[-1]["with"] == ours["with"]
     assert set(ours["with"]) <= set(ACTION["inputs"])
     assert steps[0]["uses"].partition("@")[0] == checkout["uses"].partition("@")[0]
+
+
+def _given(node: Any) -> list[dict[str, Any]]:
+    """The inputs that a workflow gives to this action, or a page beside its text."""
+    if isinstance(node, list):
+        return [each for one in node for each in _given(one)]
+    if not isinstance(node, dict):
+        return []
+    if str(node.get("uses", "")).startswith("feastflow/registry-action"):
+        return [node["with"]]
+    if set(node) <= set(ACTION["inputs"]):
+        return [node]
+    return [each for one in node.values() for each in _given(one)]
+
+
+@pytest.mark.parametrize("page", sorted(each.name for each in (ROOT / "docs").glob("*.md")))
+def test_what_a_page_gives_is_taken(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    for body in (body for kind, body in FENCE.findall(text) if kind == "yaml"):
+        given = _given(yaml.safe_load(body))
+        for each in given:
+            settings = parse({name: str(value) for name, value in each.items() if name != "token"})
+            assert settings, body
 
 
 def test_the_file_to_copy_is_one() -> None:

@@ -304,6 +304,8 @@ class World:
     ) -> Run:
         """Prepare a run of the push of a commit."""
         kind = RefKind.TAG if git_tag else RefKind.BRANCH
+        if git_tag:
+            self.history.git_tags.setdefault(git_tag, at)
         registry = FakeRegistry(self.store)
         registry.before = before or registry.before
         registry.after = after or registry.after

@@ -302,7 +302,7 @@ class TestExamination:
         assert line == (
             f"✓ registry: {ECR} is Amazon ECR, over TLS, trusted by /etc/company.pem; wants a "
             "repository (`aws ecr create-repository`) before the first push; deletes by Amazon's "
-            "own API (`aws ecr batch-delete-image`)"
+            "own API alone"
         )
         app = prepare(registry="registry:5000", insecure_registries="registry:5000")
         app.challenges["registry:5000"] = 'Bearer realm="http://registry/service/token"'

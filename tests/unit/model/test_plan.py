@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.failures import fails
 from support.runs import SHOP, SOURCE, A, B, context, image, service
 
 from feastflow_registry.config.settings import caches, parse
@@ -147,10 +146,21 @@ def test_a_withdrawn_commit_says_so_where_there_is_no_tag_yet() -> None:
     assert found.steps[-1] == MoveTag(SHOP, LATEST, Rule.FORWARD, None, why)
 
 
-class TestConflictsAreFoundBeforeAnythingIsDone:
+class TestATagThatMayNotMove:
+    """It keeps nothing else from being published, and is told in the end."""
+
     def test_latest_of_another_history(self) -> None:
-        with fails("has diverged", kind=Kind.CONFLICT):
-            plan(Seen(None, {LATEST: Facts(image(A), Relation.DIVERGED)}))
+        found = plan(Seen(None, {LATEST: Facts(image(A), Relation.DIVERGED)}))
+        assert found.pushes
+        [step] = found.moves
+        assert "has diverged" in step.keep
+        assert step.conflict
+        assert step.conflict.kind is Kind.CONFLICT
+
+    def test_one_that_cannot_become_final_is_not_frozen(self) -> None:
+        seen = Seen(None, {SPRINT: Facts(image(A), Relation.DIVERGED)})
+        found = plan(seen, ref=("sprint3", RefKind.TAG), milestone="sprint3")
+        assert [step.tag for step in found.moves] == [SPRINT]
 
 
 class TestMilestones:

@@ -98,7 +98,7 @@ def test_what_is_no_text_is_refused() -> None:
     ("text", "said"),
     [
         ("#" * (LIMITS.size + 1), " is larger than 64 KiB"),
-        ("[" * 5000, ", line 1: it is nested more than 100 levels deep"),
+        ("[" * 900, ", line 1: it is nested more than 100 levels deep"),
         ("{a: " * 5000, ", line 1: it is nested more than 100 levels deep"),
         ("a:\n" + "- " * 5000, ", line 2: it is nested more than 100 levels deep"),
         (CHAIN, ", line 100: it is nested more than 100 levels deep"),

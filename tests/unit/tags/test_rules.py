@@ -11,7 +11,8 @@ from support.runs import SHOP, SOURCE, TWIN, A, B, C, image
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.plan import Facts, Rule
+from feastflow_registry.model.images import Published
+from feastflow_registry.model.plan import Facts, Release, Rule
 from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.tags.gate import created_label
@@ -31,11 +32,24 @@ def facts(relation: Relation, **more: object) -> Facts:
     return Facts(AT_A, relation, **more)  # type: ignore[arg-type]
 
 
+def refused(decision: Decision, *words: str) -> str:
+    """What is said of a tag that the rule forbids to move; it stays, and nothing else does."""
+    assert not decision.move
+    assert decision.conflict
+    (problem,) = decision.conflict.problems
+    assert decision.conflict.kind is CONFLICT
+    assert f"{decision.reason}." == problem.cause
+    said = str(decision.conflict)
+    for word in words:
+        assert word in said
+    return said
+
+
 MOVE = Decision(True)
 FORWARD = [Rule.FORWARD, Rule.MILESTONE, Rule.FINAL]
 
 
-@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("rule", [each for each in Rule if each is not Rule.RELEASE])
 class TestWhateverTheRule:
     def test_a_tag_that_is_there_stays(self, rule: Rule) -> None:
         there = Facts(image(B), Relation.SAME)
@@ -68,18 +82,15 @@ class TestForwardOnly:
         [(Relation.DIVERGED, "has diverged from"), (Relation.UNKNOWN, "cannot be compared with")],
     )
     def test_never_guesses(self, rule: Rule, relation: Relation, words: str) -> None:
-        with fails("shop:latest", words, A.short, "latest: force", "github-token", kind=CONFLICT):
-            ask(rule, facts(relation))
-        with fails(":sprint3", "choose another name", kind=CONFLICT) as caught:
-            ask(rule, facts(relation), SPRINT)
-        assert "latest: force" not in str(caught.value)
+        wanted = ("shop:latest", words, A.short, "latest: force", "github-token")
+        refused(ask(rule, facts(relation)), *wanted)
+        said = refused(ask(rule, facts(relation), SPRINT), ":sprint3", "choose another name")
+        assert "latest: force" not in said
 
     def test_an_image_without_labels(self, rule: Rule) -> None:
         unknown = Facts(replace(AT_A, revision=None, source=""), Relation.UNKNOWN)
-        with fails("whose labels name no commit", "once with latest: force", kind=CONFLICT):
-            ask(rule, unknown)
-        with fails("another name", "delete that tag", kind=CONFLICT):
-            ask(rule, unknown, SPRINT)
+        refused(ask(rule, unknown), "whose labels name no commit", "once with latest: force")
+        refused(ask(rule, unknown, SPRINT), "another name", "delete that tag")
 
     def test_an_image_of_another_source(self, rule: Rule) -> None:
         source = "https://github.com/eve/" + "x" * 300
@@ -101,13 +112,11 @@ class TestGitTag:
     @pytest.mark.parametrize("relation", [each for each in Relation if each is not Relation.SAME])
     def test_is_never_moved(self, relation: Relation) -> None:
         words = (A.short, "never moved", "set milestone: sprint3")
-        with fails(":sprint3", *words, kind=CONFLICT):
-            ask(Rule.GIT_TAG, facts(relation), SPRINT)
+        refused(ask(Rule.GIT_TAG, facts(relation), SPRINT), ":sprint3", *words)
 
     def test_an_image_of_no_commit_is_named_by_its_digest(self) -> None:
         unknown = replace(AT_A, revision=None)
-        with fails(f"digest {AT_A.digest.short}", kind=CONFLICT):
-            ask(Rule.GIT_TAG, Facts(unknown), SPRINT)
+        refused(ask(Rule.GIT_TAG, Facts(unknown), SPRINT), f"digest {AT_A.digest.short}")
 
 
 class TestMilestone:
@@ -146,16 +155,66 @@ class TestFinal:
 
     @pytest.mark.parametrize("relation", [Relation.DIVERGED, Relation.UNKNOWN])
     def test_but_not_to_another_history(self, relation: Relation) -> None:
-        with fails(relation.value, kind=CONFLICT):
-            ask(Rule.FINAL, facts(relation), SPRINT)
+        refused(ask(Rule.FINAL, facts(relation), SPRINT), relation.value)
 
     @pytest.mark.parametrize("relation", [each for each in Relation if each is not Relation.SAME])
     def test_a_frozen_one_is_never_moved(self, relation: Relation) -> None:
-        with fails("never moved", "Publish under a new git tag.", kind=CONFLICT):
-            ask(Rule.FINAL, facts(relation, frozen=True), SPRINT)
+        found = ask(Rule.FINAL, facts(relation, frozen=True), SPRINT)
+        refused(found, "never moved", "Publish under a new git tag.")
 
     def test_a_frozen_one_may_be_finished_by_its_own_commit(self) -> None:
         assert ask(Rule.FINAL, facts(Relation.SAME, frozen=True), SPRINT) == MOVE
+
+
+class TestBranch:
+    @pytest.mark.parametrize("relation", [each for each in Relation if each != Relation.BEHIND])
+    def test_follows_its_branch_rebased_or_not(self, relation: Relation) -> None:
+        assert ask(Rule.BRANCH, facts(relation), Tag("topic")) == MOVE
+
+    def test_stays_at_a_newer_commit(self) -> None:
+        assert not ask(Rule.BRANCH, facts(Relation.BEHIND), Tag("topic")).move
+
+    def test_an_image_of_nobody_knows_what(self) -> None:
+        unknown = Facts(replace(AT_A, revision=None, source=""), Relation.UNKNOWN)
+        refused(ask(Rule.BRANCH, unknown, Tag("topic")), "whose labels name no commit")
+
+
+class TestRelease:
+    OWN = Release("v1.1.1", image(B).digest)
+    HIGHER = Release("v1.2.0", AT_A.digest)
+
+    @pytest.mark.parametrize("there", [None, AT_A])
+    @pytest.mark.parametrize("relation", Relation)
+    def test_goes_to_the_highest_whatever_history_says(
+        self, there: Published | None, relation: Relation
+    ) -> None:
+        assert ask(Rule.RELEASE, Facts(there, relation, release=self.OWN)) == MOVE
+
+    def test_stays_where_a_higher_one_is(self) -> None:
+        found = ask(Rule.RELEASE, Facts(AT_A, release=self.HIGHER))
+        assert found == Decision(False, "v1.2.0 is a higher release")
+
+    @pytest.mark.parametrize("there", [None, image(B), image(C)])
+    def test_moves_on_to_a_higher_one_that_it_does_not_hold(self, there: Published | None) -> None:
+        assert ask(Rule.RELEASE, Facts(there, release=self.HIGHER)) == MOVE
+
+    def test_stays_where_it_is_already(self) -> None:
+        found = ask(Rule.RELEASE, Facts(image(B), release=self.OWN))
+        assert found == Decision(False, "it is there already")
+
+    def test_stays_where_no_release_is_left(self) -> None:
+        found = ask(Rule.RELEASE, Facts(AT_A))
+        assert found == Decision(False, "its git tag is gone")
+        found = ask(Rule.RELEASE, Facts(AT_A, withdrawn=True))
+        assert found == Decision(False, f"{B.short} was withdrawn by a rollback")
+
+    def test_goes_on_to_another_one_if_its_own_was_withdrawn(self) -> None:
+        there = Facts(image(B), release=self.HIGHER, withdrawn=True)
+        assert ask(Rule.RELEASE, there) == MOVE
+
+    def test_an_image_of_nobody_knows_what(self) -> None:
+        unknown = Facts(replace(AT_A, revision=None, source=""), release=self.OWN)
+        refused(ask(Rule.RELEASE, unknown), "whose labels name no commit")
 
 
 class TestWriteOnce:

@@ -7,14 +7,15 @@ from support.failures import fails
 from support.runs import A, context
 
 from feastflow_registry.config.settings import parse
-from feastflow_registry.model.plan import Rule
+from feastflow_registry.model.plan import Line, Rule
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.model.tag_names import CommitTags, frozen_marker
-from feastflow_registry.tags.gate import expand, permit, shared_tags
+from feastflow_registry.tags.gate import expand, left_out, line, permit, shared_tags
 
 MAIN = (RefKind.BRANCH, "main")
 RELEASE = (RefKind.BRANCH, "release/1.0")
+LATEST_RELEASE = {"latest": Rule.RELEASE}
 EVERY = "edge, {version}, {major}, {major}.{minor}, {branch}, nightly-{date}"
 
 
@@ -22,8 +23,14 @@ def deserved(
     kind: RefKind, name: str, inputs: dict[str, str], *, event: str = "push", on_main: bool = False
 ) -> dict[str, Rule]:
     settings = parse({"branches": "main,release/**", **inputs})
-    found = context(ref=name, kind=kind, event=event, on_remote_main=on_main)
+    found = context(ref=name, kind=kind, event=event, on_remote_main=on_main, number="77")
     return {str(t.tag): t.rule for t in shared_tags(settings, found, permit(settings, found))}
+
+
+def told(kind: RefKind, name: str, inputs: dict[str, str]) -> list[str]:
+    settings = parse(inputs)
+    run = context(ref=name, kind=kind, event="push")
+    return list(left_out(settings, run, permit(settings, run)))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +46,7 @@ def deserved(
             {"extra-tags": EVERY},
             {
                 "edge": Rule.FORWARD,
-                "main": Rule.FORWARD,
+                "main": Rule.BRANCH,
                 "nightly-20250304": Rule.DATED,
                 "latest": Rule.FORWARD,
             },
@@ -47,7 +54,7 @@ def deserved(
         # An extra tag cannot loosen the rule of a tag that has one.
         (MAIN, {"milestone": "s", "extra-tags": "s", "latest": "never"}, {"s": Rule.MILESTONE}),
         (RELEASE, {"milestone": "sprint3", "latest": "force"}, {}),
-        (RELEASE, {"extra-tags": EVERY}, {"release-1.0": Rule.FORWARD}),
+        (RELEASE, {"extra-tags": EVERY}, {"release-1.0": Rule.BRANCH}),
         (RELEASE, {"extra-tags": EVERY, "shared-tags": "false"}, {}),
         ((RefKind.BRANCH, "feature"), {"extra-tags": EVERY, "milestone": "s"}, {}),
         ((RefKind.PULL, "1/merge"), {"extra-tags": EVERY, "milestone": "s"}, {}),
@@ -62,23 +69,41 @@ def deserved(
             {
                 "v1.2.3": Rule.GIT_TAG,
                 "edge": Rule.FORWARD,
-                "1.2.3": Rule.FORWARD,
-                "1": Rule.FORWARD,
-                "1.2": Rule.FORWARD,
+                "1.2.3": Rule.RELEASE,
+                "1": Rule.RELEASE,
+                "1.2": Rule.RELEASE,
                 "nightly-20250304": Rule.DATED,
             },
         ),
         (
             (RefKind.TAG, "v1.2.3-rc.1"),
             {"extra-tags": "{version},{major},{major}.{minor}"},
-            {"v1.2.3-rc.1": Rule.GIT_TAG, "1.2.3-rc.1": Rule.FORWARD},
+            {"v1.2.3-rc.1": Rule.GIT_TAG, "1.2.3-rc.1": Rule.RELEASE},
         ),
         (
             (RefKind.TAG, "2.0"),
             {"extra-tags": "{version},v{major}"},
-            {"2.0": Rule.GIT_TAG, "v2": Rule.FORWARD},
+            {"2.0": Rule.GIT_TAG, "v2": Rule.RELEASE},
         ),
-        ((RefKind.TAG, "v01.2.3"), {"extra-tags": "{version}"}, {"v01.2.3": Rule.GIT_TAG}),
+        (
+            (RefKind.TAG, "2024.06.01"),
+            {"extra-tags": "{version},{major}.{minor}"},
+            {"2024.06.01": Rule.GIT_TAG, "2024.06": Rule.RELEASE},
+        ),
+        (
+            (RefKind.TAG, "frontend/v1.2.0"),
+            {"extra-tags": "{version}", "git-tags": "frontend/v*", "latest": "release"},
+            {"frontend-v1.2.0": Rule.GIT_TAG, "1.2.0": Rule.RELEASE, "latest": Rule.RELEASE},
+        ),
+        ((RefKind.TAG, "v1.0"), {"latest": "release"}, {"v1.0": Rule.GIT_TAG, **LATEST_RELEASE}),
+        ((RefKind.TAG, "v1.0-rc.1"), {"latest": "release"}, {"v1.0-rc.1": Rule.GIT_TAG}),
+        ((RefKind.TAG, "sprint3"), {"latest": "release"}, {"sprint3": Rule.GIT_TAG}),
+        (MAIN, {"latest": "release"}, {}),
+        (
+            MAIN,
+            {"extra-tags": "{sha},{timestamp},ci-{run}", "latest": "never"},
+            {"000000b": Rule.DATED, "20250304050607": Rule.DATED, "ci-77": Rule.DATED},
+        ),
     ],
 )
 def test_in_a_runner(
@@ -99,7 +124,7 @@ def test_a_run_that_never_pushes_deserves_none(event: str) -> None:
     [
         (
             True,
-            {"s": Rule.MILESTONE, "topic": Rule.FORWARD, "edge": Rule.FORWARD}
+            {"s": Rule.MILESTONE, "topic": Rule.BRANCH, "edge": Rule.FORWARD}
             | {"latest": Rule.FORWARD},
         ),
         # Nothing shared moves to a commit that is not on the remote's main branch.
@@ -112,18 +137,80 @@ def test_by_hand(on_main: bool, expected: dict[str, Rule]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "near"),
     [
-        ("release/1.0", ["not a valid image tag", '"release-1.0"']),
-        ("größe", ['"gr-e"']),
-        ("latest", ['"latest" is reserved']),
-        ("commit-1234567", ["reserved"]),
-        ("v1+build", ['"v1-build"']),
+        ("release/1.0", "release-1.0"),
+        ("größe", "gr-e"),
+        ("v1.2.3+build5", "v1.2.3-build5"),
+        ("pkg@1.0.0", "pkg-1.0.0"),
+        ("frontend/v1.2.0", "frontend-v1.2.0"),
     ],
 )
-def test_a_git_tag_that_cannot_be_an_image_tag(name: str, words: list[str]) -> None:
-    with fails(*words):
-        deserved(RefKind.TAG, name, {"git-tags": "**"})
+def test_a_git_tag_that_is_no_image_tag_is_published_as_the_nearest(name: str, near: str) -> None:
+    assert deserved(RefKind.TAG, name, {}) == {near: Rule.GIT_TAG}
+    assert told(RefKind.TAG, name, {}) == [
+        f"{name} is no name for a tag of an image, so it is published as {near}."
+    ]
+
+
+@pytest.mark.parametrize("name", ["latest", "commit-1234567", "commit/1234567"])
+def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
+    with fails("reserved"):
+        deserved(RefKind.TAG, name, {})
+
+
+@pytest.mark.parametrize(
+    ("ref", "inputs", "words"),
+    [
+        (("tag", "v1.0"), {"extra-tags": "{version}", "latest": "release"}, []),
+        (MAIN, {"extra-tags": "{version},{branch}", "latest": "release"}, []),
+        (
+            ("tag", "docker-v0.1.3"),
+            {"extra-tags": "{version},{branch}"},
+            ["extra-tags {version}: git tag docker-v0.1.3 gives {version} no value."],
+        ),
+        (
+            ("tag", "v1.0-rc.1"),
+            {"extra-tags": "{version},{major}"},
+            ["extra-tags {major}: git tag v1.0-rc.1 gives {major} no value."],
+        ),
+        (
+            ("tag", "v3.0.0-rc.1"),
+            {"latest": "release"},
+            ["latest stays where it is: v3.0.0-rc.1 is no release."],
+        ),
+        (("tag", "nightly"), {"latest": "release", "shared-tags": "false"}, []),
+    ],
+)
+def test_what_has_no_place_in_a_run_is_said(
+    ref: tuple[RefKind | str, str], inputs: dict[str, str], words: list[str]
+) -> None:
+    kind = RefKind.TAG if ref[0] == "tag" else RefKind.BRANCH
+    assert told(kind, ref[1], inputs) == words
+
+
+def test_the_releases_of_a_line() -> None:
+    """Those that would make the same tag, the highest first."""
+    names = ["v1.2.0", "v1.10.0", "1.10", "v2.0.0", "v2.1-rc.1", "v0.29", "sprint3", "1.1.1"]
+    inputs = {"extra-tags": "{version},{major},{major}.{minor}", "latest": "release"}
+    settings = parse(inputs)
+    run = context(ref="v1.1.1", kind=RefKind.TAG)
+    expected = {
+        "latest": ("v2.0.0", "v1.10.0", "1.10", "v1.2.0", "1.1.1", "v0.29"),
+        "1": ("v1.10.0", "1.10", "v1.2.0", "1.1.1"),
+        "1.1": ("1.1.1",),
+        "1.1.1": ("1.1.1",),
+        "3": (),
+    }
+    found = {tag: line(settings, run, Tag(tag), names) for tag in expected}
+    assert found == {tag: Line("v1.1.1", names) for tag, names in expected.items()}
+
+
+def test_a_line_is_of_its_own_prefix() -> None:
+    settings = parse({"latest": "release", "git-tags": "web/v*"})
+    run = context(ref="web/v1.0", kind=RefKind.TAG)
+    names = ["web/v1.0", "web/v1.1", "api/v9.0", "v7.0"]
+    assert line(settings, run, Tag("latest"), names).names == ("web/v1.1", "web/v1.0")
 
 
 @pytest.mark.parametrize("name", ["latest", "commit-abc"])

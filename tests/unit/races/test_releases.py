@@ -1,0 +1,236 @@
+"""Where `latest`, `1` and `1.2` end is told by the set of releases, not by their runs' order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.failures import fails
+from support.memory import Call, FakeHistory
+from support.runs import Run, Turns, World, commit, image
+from support.soak import soak
+
+from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.references import Commit, Digest, Tag
+from feastflow_registry.model.tag_names import CommitTags
+
+TEMPLATES = "{version},{major},{major}.{minor}"
+NUMBER = st.integers(0, 3)
+NAMES = st.builds(
+    "{}{}.{}.{}{}".format,
+    st.sampled_from(["v", ""]),
+    NUMBER,
+    NUMBER,
+    NUMBER,
+    st.sampled_from(["", "", "", "-rc.1"]),
+)
+
+
+def bare(name: str) -> str:
+    """A version without its v: two git tags of one version are refused."""
+    return name.removeprefix("v")
+
+
+STABLE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+
+
+def world(names: Iterable[str]) -> tuple[World, dict[str, Commit]]:
+    """A commit for each git tag, none of which has anything to do with another."""
+    commits = {name: commit(0x100 + place) for place, name in enumerate(names)}
+    parents: dict[Commit, tuple[Commit, ...]] = dict.fromkeys(commits.values(), ())
+    return World(history=FakeHistory(parents, {}, dict(commits))), commits
+
+
+def release(on: World, commits: Mapping[str, Commit], name: str) -> Run:
+    return on.run(commits[name], git_tag=name, latest="release", extra_tags=TEMPLATES)
+
+
+def expected(names: Iterable[str]) -> dict[str, str]:
+    """The git tag whose image each tag has to hold: the highest of those that make it."""
+    ends: dict[str, tuple[tuple[int, int, int], str]] = {}
+    for name in names:
+        found = STABLE.fullmatch(name)
+        if not found:
+            continue
+        major, minor, patch = map(int, found.groups())
+        exact = f"{major}.{minor}.{patch}"
+        for tag in ("latest", str(major), f"{major}.{minor}", exact):
+            ends[tag] = max(ends.get(tag, ((-1, -1, -1), "")), ((major, minor, patch), name))
+    return {tag: name for tag, (_, name) in ends.items()}
+
+
+def check(on: World, commits: Mapping[str, Commit], names: Iterable[str]) -> None:
+    # A tag that is a git tag's own name is that one's, and none of a line.
+    found = {tag: on.at(tag) for tag in expected(names) if tag not in commits}
+    wanted: dict[str, Digest | None] = {
+        tag: on.own(commits[name]) for tag, name in expected(names).items() if tag not in commits
+    }
+    assert found == wanted
+
+
+ORDERS = given(names=st.lists(NAMES, min_size=1, max_size=6, unique_by=bare), data=st.data())
+
+
+def one_after_the_other(names: list[str], data: st.DataObject) -> None:
+    """In any order, some of them twice: a run that is started again moves nothing back."""
+    on, commits = world(names)
+    again = data.draw(st.lists(st.sampled_from(names), max_size=3))
+    for name in data.draw(st.permutations([*names, *again])):
+        release(on, commits, name).go()
+    check(on, commits, names)
+
+
+test_one_after_the_other = settings(max_examples=200)(ORDERS(one_after_the_other))
+test_ten_thousand_one_after_the_other = soak(
+    settings(max_examples=10_000)(ORDERS(one_after_the_other))
+)
+
+
+TURNS = given(
+    names=st.lists(NAMES, min_size=2, max_size=3, unique_by=bare),
+    before=st.lists(NAMES, max_size=2, unique_by=bare),
+    turns=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 30)), max_size=9),
+)
+
+
+def at_the_same_time(names: list[str], before: list[str], turns: list[tuple[int, int]]) -> None:
+    on, commits = world([*names, *(each for each in before if bare(each) not in map(bare, names))])
+    for name in commits:
+        if name not in names:
+            release(on, commits, name).go()
+    runs = [release(on, commits, name) for name in names]
+    order = [number % len(runs) for number, count in turns for _ in range(count)]
+    assert not Turns(order).go(runs)
+    check(on, commits, commits)
+
+
+test_at_the_same_time = settings(max_examples=100)(TURNS(at_the_same_time))
+test_three_thousand_at_the_same_time = soak(settings(max_examples=3000)(TURNS(at_the_same_time)))
+
+
+@settings(max_examples=100)
+@given(names=st.lists(NAMES, min_size=2, max_size=5, unique_by=bare), data=st.data())
+def test_one_that_was_retracted_or_withdrawn_counts_no_more(
+    names: list[str], data: st.DataObject
+) -> None:
+    """As soon as any other one's run looks."""
+    on, commits = world(names)
+    for name in names:
+        release(on, commits, name).go()
+    gone, other = data.draw(st.permutations(names))[:2]
+    if data.draw(st.booleans()):
+        del on.history.git_tags[gone]
+    else:
+        on.put(image(commits[gone]), str(CommitTags(7).withdrawn(commits[gone])))
+    release(on, commits, other).go()
+    left = [each for each in names if each != gone]
+    wanted = expected(left)
+    for tag, name in expected([other]).items():
+        if tag not in commits and STABLE.fullmatch(other):
+            assert on.at(tag) == on.own(commits[wanted[tag]]), (tag, name)
+
+
+@pytest.mark.parametrize("late", [1, 3])
+def test_the_lower_one_s_run_ends_last(late: int) -> None:
+    """Tagged within seconds of each other; `late`: the digit that differs."""
+    names = ["v1.18.0", "v1.19.0"] if late == 1 else ["v1.18.0", "v1.18.1"]
+    on, commits = world(names)
+    lower, higher = (release(on, commits, name) for name in names)
+    probe, same = world(names)
+    position = release(probe, same, names[0]).go().number_of("set_tag", "shop:latest")
+    hook = lower.registry.before
+
+    def meanwhile(call: object) -> None:
+        hook(call)  # type: ignore[arg-type]
+        if getattr(call, "number", 0) == position:
+            higher.go()
+
+    lower.registry.before = meanwhile
+    lower.go()
+    assert on.at("latest") == on.at("1") == on.own(commits[names[1]])
+
+
+def test_a_hotfix_of_an_older_line_leaves_the_newer_one() -> None:
+    on, commits = world(["v1.1.0", "v1.2.0", "v1.1.1"])
+    for name in commits:
+        run = release(on, commits, name).go()
+    own = {name: on.own(each) for name, each in commits.items()}
+    assert on.at("1.1.1") == on.at("1.1") == on.at("v1.1.1") == own["v1.1.1"]
+    assert on.at("1") == on.at("latest") == on.at("1.2") == own["v1.2.0"]
+    kept = {each.reference.identifier: each.note for each in run.outcomes if each.action == "kept"}
+    assert kept == dict.fromkeys(("1", "latest"), "v1.2.0 is a higher release")
+
+
+def at_the_write(run: Run, tag: str, action: Callable[[], object], *, after: bool = False) -> None:
+    """Do something just before a run writes a tag for the first time, or just after."""
+    done: list[object] = []
+
+    def meanwhile(call: Call) -> None:
+        if (call.method, call.subject) == ("set_tag", f"ada/shop:{tag}") and not done:
+            done.append(call)
+            action()
+
+    setattr(run.registry, "after" if after else "before", meanwhile)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_release_that_is_tagged_and_published_meanwhile_takes_over(after: bool) -> None:
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    del on.history.git_tags["v2.0.0"]
+    run = release(on, commits, "v1.0.0")
+    at_the_write(run, "latest", lambda: release(on, commits, "v2.0.0").go(), after=after)
+    run.go()
+    assert on.at("latest") == on.own(commits["v2.0.0"])
+
+
+def test_one_that_is_withdrawn_meanwhile_gives_way_to_the_one_before() -> None:
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    release(on, commits, "v1.0.0").go()
+    run = release(on, commits, "v2.0.0")
+    marker = str(CommitTags(7).withdrawn(commits["v2.0.0"]))
+    at_the_write(run, "latest", lambda: on.put(image(commits["v2.0.0"]), marker))
+    run.go()
+    assert on.at("latest") == on.own(commits["v1.0.0"])
+
+
+def test_a_tag_that_was_lost_goes_to_the_highest_at_once() -> None:
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    for name in commits:
+        release(on, commits, name).go()
+    del on.store.tagged[on.services[0].repository, Tag("latest")]
+    run = release(on, commits, "v1.0.0").go()
+    assert on.at("latest") == on.own(commits["v2.0.0"])
+    written = [call for call in run.registry.calls if call.subject == "ada/shop:latest"]
+    assert [call.method for call in written].count("set_tag") == 1
+
+
+def test_what_nobody_knows_is_left_alone_and_told() -> None:
+    on, commits = world(["v1.0.0"])
+    run = release(on, commits, "v1.0.0")
+    unknown = image(None, source="")
+    at_the_write(run, "1", lambda: on.put(unknown, "latest"))
+    with fails("labels name no commit", "latest: force", kind=Kind.CONFLICT):
+        run.go()
+    assert on.at("latest") == unknown.digest
+    assert on.at("v1.0.0") == on.at("1") == on.own(commits["v1.0.0"])
+
+
+def test_a_list_of_git_tags_that_is_late_hides_no_release_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    monkeypatch.setattr(on.history, "git_tag_names", lambda: ["v1.0.0"])
+    release(on, commits, "v2.0.0").go()
+    assert on.at("latest") == on.own(commits["v2.0.0"])
+
+
+def test_many_releases_that_were_never_published_cost_one_list() -> None:
+    names = [f"v2.{number}.0" for number in range(40)]
+    on, commits = world(["v1.0.0", *names])
+    run = release(on, commits, "v1.0.0").go()
+    assert on.at("latest") == on.own(commits["v1.0.0"])
+    asked = [call.subject for call in run.registry.calls if ":v2." in call.subject]
+    assert len(set(asked)) == 4
