@@ -56,6 +56,7 @@ def test_what_changes_meanwhile_is_asked_of_the_remote_each_time(
     remote.branches["main"] = remote.git_tags["sprint3"] = C
     assert list(history.newer(A, "main")) == [C, B]
     assert history.git_tag("sprint3") == C
+    assert history.git_tag_names() == ["sprint3"]
     assert clone.asked == []
     assert reached == ["remote"]
 

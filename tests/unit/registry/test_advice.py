@@ -51,12 +51,12 @@ class Undeleting:
 @pytest.mark.parametrize(
     ("host", "fix"),
     [
-        ("ghcr.io", "GitHub deletes packages by GitHub's own API alone."),
-        (ECR, "Amazon ECR deletes by Amazon's own API (`aws ecr batch-delete-image`)."),
+        ("ghcr.io", "Use actions/delete-package-versions, which asks GitHub's own API."),
+        (ECR, "Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`."),
         ("registry.example.com", "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED"),
     ],
 )
 def test_a_registry_that_deletes_otherwise(host: str, fix: str) -> None:
     deletion = RegistryDeletion(cast("RegistryClient", Undeleting()))
-    with fails(f"{host} does not delete images. ", fix, kind=Kind.REFUSED):
+    with fails(f"{host} does not delete images by the protocol", fix, kind=Kind.REFUSED):
         deletion.delete_manifest(Repository(RegistryHost(host), "team/app"), DIGEST)
