@@ -267,8 +267,6 @@ def test_one_wrong_input(machine: Machine) -> None:
 def test_a_reserved_git_tag(machine: Machine) -> None:
     errors = _refused(machine, machine.call(machine.runner(ref="refs/tags/commit-1234567")))
     assert "is reserved" in errors[0]
-    errors = _refused(machine, machine.call(machine.runner(ref="refs/tags/a+b")))
-    assert 'The nearest valid one is "a-b"' in errors[0]
 
 
 def test_a_failing_build_is_exit_4_and_nothing_is_pushed(

@@ -120,7 +120,7 @@ def test_the_requests_of_a_first_publish_are_these_and_no_more(
     assert asked == [
         "GET /git/ref/tags/sprint3",
         "GET ",  # The repository itself: it is seen, so a 404 means that there is no such tag.
-        f"GET /compare/{sha}...main?page=1&per_page=100",
+        f"GET /compare/{sha}...main?per_page=100",
         "GET /git/ref/tags/sprint3",  # It may have been set while this run moved the milestone.
         f"POST /statuses/{sha}",
     ]
