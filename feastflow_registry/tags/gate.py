@@ -35,6 +35,7 @@ UNPRIVILEGED = frozenset({"pull_request"})
 
 https://docs.github.com/en/actions/reference/security/secure-use
 """
+_ON_MAIN = (Latest.FORWARD, Latest.FORCE)
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _OF_RELEASES = frozenset({"version", "major", "minor"})
 _OF_ONE_RUN = frozenset({"date", "timestamp", "sha", "run"})
@@ -118,7 +119,7 @@ def shared_tags(settings: Settings, run: Run, permission: Permission) -> tuple[S
             tag = expand(template, values)
             if tag is not None:
                 found.setdefault(tag, _rule(template))
-    if on_main and settings.latest in (Latest.FORWARD, Latest.FORCE):
+    if on_main and settings.latest in _ON_MAIN:
         found[LATEST] = Rule.FORCE if settings.latest is Latest.FORCE else Rule.FORWARD
     if permission.shared and on_git_tag and settings.latest is Latest.RELEASE:
         version = version_of(settings, run.ref.name)
@@ -168,7 +169,7 @@ def repointable(settings: Settings, permission: Permission) -> tuple[Tag, ...]:
     """The shared tags that may be given another digest of the very commit that they hold."""
     if not permission.shared:
         return ()
-    latest = (LATEST,) if settings.latest in (Latest.FORWARD, Latest.FORCE) else ()
+    latest = (LATEST,) if settings.latest in _ON_MAIN else ()
     return latest + ((settings.milestone,) if settings.milestone else ())
 
 
@@ -176,7 +177,7 @@ def following(settings: Settings) -> frozenset[Tag]:
     """The tags that publishing moves to the newest commit of the main branch."""
     plain = {Tag.parse(each) for each in settings.extra_tags if "{" not in each}
     milestone = {settings.milestone} if settings.milestone else set()
-    latest = {LATEST} if settings.latest in (Latest.FORWARD, Latest.FORCE) else set()
+    latest = {LATEST} if settings.latest in _ON_MAIN else set()
     return frozenset(plain | milestone | latest)
 
 
@@ -202,7 +203,17 @@ def _values(settings: Settings, run: Run) -> Mapping[str, str]:
 
 def left_out(settings: Settings, run: Run, permission: Permission) -> Iterator[str]:
     """What is asked for and has no place in this run, each with the reason."""
-    if not permission.shared or not settings.shared_tags:
+    if not permission.push or not settings.shared_tags:
+        return
+    if run.event == LAPTOP and not permission.shared:
+        asked = [str(settings.milestone)] if settings.milestone else []
+        asked += [*settings.extra_tags, *(["latest"] if settings.latest in _ON_MAIN else [])]
+        main = f"the remote's {settings.main}"
+        if asked:
+            stay = "stays where it is" if len(asked) == 1 else "stay where they are"
+            where = f"{run.commit.short} is not on {main}"
+            yield f"{some(asked)} {stay}: {where}. Push it, then run again."
+    if not permission.shared:
         return
     values = _values(settings, run)
     on_git_tag = run.ref.kind is RefKind.TAG

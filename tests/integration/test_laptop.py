@@ -93,6 +93,8 @@ def test_a_commit_that_is_not_on_the_remotes_main_moves_no_shared_tag(
     machine.project.commit(push=False)
     ran = _ended(_by_hand(machine, "publish"))
     assert set(place.tags()) == {f"commit-{machine.project.head[:7]}"}
+    assert "latest stays where it is: " in ran.log
+    assert "is not on the remote's main. Push it, then run again." in ran.log
     assert "not on the remote's main" in ran.log
 
 

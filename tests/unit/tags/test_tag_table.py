@@ -189,6 +189,26 @@ def test_what_has_no_place_in_a_run_is_said(
     assert told(kind, ref[1], inputs) == words
 
 
+@pytest.mark.parametrize(
+    ("inputs", "asked"),
+    [
+        ({}, ["latest stays"]),
+        ({"milestone": "sprint3"}, ["sprint3, latest stay where they are", "is not on the remote"]),
+        ({"latest": "never", "extra-tags": "edge"}, ["edge stays where it is", "Push it, then"]),
+        ({"latest": "never"}, []),
+        ({"shared-tags": "false"}, []),
+    ],
+)
+def test_by_hand_nothing_is_left_out_in_silence(inputs: dict[str, str], asked: list[str]) -> None:
+    settings = parse(inputs)
+    run = context(ref="main", event=LAPTOP)
+    said = " ".join(left_out(settings, run, permit(settings, run)))
+    assert bool(said) is bool(asked)
+    assert all(each in said for each in asked)
+    there = context(ref="main", event=LAPTOP, on_remote_main=True)
+    assert not list(left_out(settings, there, permit(settings, there)))
+
+
 def test_the_releases_of_a_line() -> None:
     """Those that would make the same tag, the highest first."""
     names = ["v1.2.0", "v1.10.0", "1.10", "v2.0.0", "v2.1-rc.1", "v0.29", "sprint3", "1.1.1"]
