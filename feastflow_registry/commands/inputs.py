@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from feastflow_registry.config import file as config_file
@@ -89,16 +89,15 @@ class Workspace(Protocol):
     def is_committed(self, path: str) -> bool:
         """Whether a file is what HEAD holds, byte by byte."""
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file."""
-
     def read(self, path: str, *, most: int) -> bytes | None:
         """Read the beginning of a file of the repository; nothing, if it is missing."""
 
     def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
         """Yield what a build names and cannot have."""
 
-    def print_bake(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
+    def print_bake(
+        self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]
+    ) -> Printed:
         """Have buildx resolve a Compose or Bake file of a folder, with these variables alone."""
 
     def login(self, host: RegistryHost, username: str) -> Credential | None:
@@ -350,23 +349,9 @@ class _ServiceReader:
             return None
         from feastflow_registry.config import compose
 
-        content = self.workspace.read(name, most=_LARGEST_FILE) or b""
-        compose.refuse_alike(name, content)
-        self._refuse_variables(name, content)
-        folder = str(self.request.folder.resolve())
-        found = compose.read(name, folder, self.workspace.print_bake)
+        found = compose.read(name, self.workspace)
         config_file.refuse_mixed(found, given)
         return found
-
-    def _refuse_variables(self, name: str, content: bytes) -> None:
-        """Refuse what Compose would read beside its file, and no commit would tell of."""
-        path = str(PurePosixPath(name).parent / ".env")
-        if b"$" in content and self.workspace.exists(path) and not self.workspace.tracks(path):
-            raise Failure(
-                Kind.INPUT,
-                f"{name} takes variables from {path}, which is not tracked.",
-                "Commit it or move it away: nobody could tell from the commit what was built.",
-            )
 
     def _read_secrets(
         self,
