@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from feastflow_registry.git.worktree import read_file
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.services import Secret, Service, select
+from feastflow_registry.model.services import Secret, Service, check_together, select
 
 TOKEN = "dckr_pat_only_for_tests"
 IN_JSON = """
@@ -477,3 +478,31 @@ def test_the_image_is_what_compose_says(program: Source) -> None:
 def test_a_file_that_includes_itself(program: Source) -> None:
     text = "include: [compose.yaml]\nservices: {a: {build: .}}"
     assert "'compose.yaml' includes 'compose.yaml'" in str(refused(program, "compose.yaml", text))
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/compose.md"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```\n```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def said(service: Service) -> str:
+    also = f" (also {', '.join(service.aliases)})" if service.aliases else ""
+    args = f" with {', '.join('='.join(each) for each in service.args)}" if service.args else ""
+    where = f" for {', '.join(service.platforms)}" if service.platforms else ""
+    made = f"{service.context}/{service.dockerfile}"
+    return f"{service.name}{also}: {service.repository.name} from {made}{args}{where}"
+
+
+@pytest.mark.parametrize(("text", "expected"), EXAMPLES)
+def test_what_the_page_shows_is_what_comes_of_it(program: Source, text: str, expected: str) -> None:
+    try:
+        config = read(program, "compose.yaml", text)
+        found = config.build(settings.parse({}), "ada")
+        lines = [str(each) for each in check_together(found, config.where)]
+        lines = lines or [said(each) for each in found]
+    except Failure as failure:
+        lines = [str(each) for each in failure.problems]
+    assert "\n".join(lines) == expected.strip()
+
+
+def test_the_page_has_an_example_of_everything() -> None:
+    assert len(EXAMPLES) == PAGE.read_text().count("```yaml") == 6

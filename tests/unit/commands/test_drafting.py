@@ -184,10 +184,8 @@ def context_of(text: str, dockerfile: str = "src/ad/Dockerfile", *more: str) -> 
         ("COPY ad/*.go /", "src"),
         ("ADD --chown=1:1 --link /pb/*.proto /", "."),
         ('COPY ["src/ad/main.go", "/a b"]', "."),
-        (
-            "RUN --network=none --mount=type=bind,source=pb,target=/pb --mount=type=cache,target=/x make",
-            ".",
-        ),
+        ("RUN --network=none --mount=type=bind,source=pb,target=/pb make", "."),
+        ("RUN --mount=type=cache,source=pb,target=/x make", "src/ad"),
         ("RUN --mount=src=pb,target=/pb make", "."),
         ("COPY ../../pb/demo.proto /", "."),
         ("COPY pb \\\n  # why\n\n  src/ad/main.go \\\n  /", "."),
