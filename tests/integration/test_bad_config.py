@@ -213,11 +213,7 @@ def test_variables_that_no_commit_tells_of(machine: Machine) -> None:
     assert "which is not tracked" not in ran.log
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["FEASTFLOW_TOKEN", "FEASTFLOW_GITHUB_TOKEN", "DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN"],
-)
-def dry_run(machine: Machine, files: Mapping[str, str], **inputs: str) -> Ran:
+def dry_run(machine: Machine, files: dict[str, str], **inputs: Any) -> Ran:
     """What is planned of files that are committed, but for what .gitignore names."""
     machine.project.commit(files)
     return machine.call(machine.runner(dry_run="true", **inputs)).ended()
@@ -275,7 +271,7 @@ def test_a_first_file_of_a_repository_as_it_is(machine: Machine) -> None:
         "tools/Containerfile": "FROM scratch\n",
     }
     machine.project.commit(files)
-    machine.run(machine.laptop(), "init").ended()
+    machine.start(machine.laptop(), "init").end().ended()
     found = file.read("feastflow.yml", (machine.project.folder / "feastflow.yml").read_bytes())
     services = found.services
     assert {"ad", "cart-genproto", "checkout-genproto", "minimal", "tools"} <= services.keys()
@@ -285,6 +281,10 @@ def test_a_first_file_of_a_repository_as_it_is(machine: Machine) -> None:
     assert services["tools"].dockerfile == "Containerfile"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["FEASTFLOW_TOKEN", "FEASTFLOW_GITHUB_TOKEN", "DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN"],
+)
 def test_a_token_of_this_program_is_no_secret_of_a_build(machine: Machine, name: str) -> None:
     lay_out(
         machine.project.folder,
