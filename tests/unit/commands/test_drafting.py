@@ -256,6 +256,17 @@ def test_a_folder_that_is_named_as_a_stage_is_a_context() -> None:
     assert "# A folder, if shared is no image: shared" in found
 
 
+def test_a_stage_is_no_context_though_a_folder_is_called_so() -> None:
+    text = b"FROM x AS Build\nFROM x\nCOPY --from=build x /\nCOPY --from=0 x /\n"
+    [service] = services(draft("feastflow/shop", ["Dockerfile", "build/x", "0/x"], lambda _: text))
+    assert service.contexts == ()
+
+
+def test_a_number_that_another_has_is_passed_over() -> None:
+    found = drafted("Dockerfile", "feastflow/Dockerfile", "x/feastflow-2/Dockerfile")
+    assert list(found) == ["feastflow", "feastflow-3", "feastflow-2"]
+
+
 def test_what_is_left_out_is_said() -> None:
     files = {
         "a/Dockerfile.j2": "FROM {{ base }}\n",

@@ -97,6 +97,10 @@ def test_what_buildx_leaves_aside_is_carried(text: str, expected: Mapping[str, s
     assert not {"privileged", "isolation", "entitlements", "no_cache_filter"} & found.keys()
 
 
+def test_a_word_in_quotes_is_a_value() -> None:
+    assert cut_service("{build: 'null'}")["build"]["context"] == "null"
+
+
 def test_labels_keep_their_form() -> None:
     assert cut_service("{build: {context: ., labels: {a: b, c: }}}")["build"]["labels"] == {
         **DEFAULT,
@@ -295,6 +299,7 @@ def test_what_leads_out_is_refused(name: str) -> None:
             ["line 1: !reset is not supported there"],
         ),
         ({"compose_yaml": "services: {a: !override {build: .}}"}, ["!override is not supported"]),
+        ({"compose_yaml": "services: {a: {build: {labels: !reset {}}}}"}, ["!reset is not"]),
     ],
 )
 def test_what_else_is_refused(files: dict[str, str], words: list[str]) -> None:
