@@ -1,32 +1,25 @@
-"""The repository's own Compose or Bake file, resolved by the ``docker buildx`` program.
+"""A Compose or Bake file, resolved by the ``docker buildx`` program.
 
-The program reads the file and its folder, with the ``.env`` that Compose reads there, and nothing
-of the environment, so that a template cannot print a secret. A file that is missing or lies outside
-the workspace is refused, and so is one that takes too long or prints too much.
+The program sees nothing of the environment, so that a template cannot print a secret; of a Compose
+file, which may have others read, it sees the given copies alone. A file is refused that takes too
+long or prints too much.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-import yaml
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Printed
 
-_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LARGEST = 1024 * 1024
-_MOST_FILES = 100
-_DEEPEST = 100
 _MEMORY = 8 * 1024**3
 # A socket's path has 107 bytes at most, and a runner's temporary folder may have more.
 _SHORT = "/tmp"  # noqa: S108  The folder in it has a random name and is ours alone.
@@ -41,13 +34,19 @@ class BakeFile:
     environ: Mapping[str, str]
     seconds: float = 60.0
 
-    def print(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
-        """Print a file of a folder as one Bake definition. Raises an input failure."""
-        here = self.workspace / folder
-        self._check(here / file)
-        self._check_references(here / file, set())
+    def print(
+        self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]
+    ) -> Printed:
+        """Print a file of a folder as one Bake definition.
+
+        ``files``: those that are copied; without any, the file is that of the workspace.
+        """
         with TemporaryDirectory(dir=_SHORT) as name:
-            private = Path(name)
+            private = Path(name).resolve()
+            top = private / "copy" if files else self.workspace.resolve()
+            for path, content in files.items():
+                (top / path).parent.mkdir(parents=True, exist_ok=True)
+                (top / path).write_bytes(content)
             environ = {
                 **variables,
                 "DOCKER_CONFIG": name,
@@ -59,7 +58,7 @@ class BakeFile:
                 try:
                     ended = subprocess.run(
                         command,
-                        cwd=here,
+                        cwd=top / folder,
                         env=environ,
                         stdin=subprocess.DEVNULL,
                         stdout=stdout,
@@ -69,64 +68,16 @@ class BakeFile:
                         preexec_fn=_write_little,
                     )
                 except subprocess.TimeoutExpired:
-                    raise self._refused(here / file, "takes too long to be resolved") from None
+                    raise _refused(file, "takes too long to be resolved") from None
             if max(output.stat().st_size, errors.stat().st_size) >= _LARGEST:
-                raise self._refused(here / file, "prints more than 1 MiB")
+                raise _refused(file, "prints more than 1 MiB")
+            said = errors.read_text(encoding="utf-8", errors="replace")
             return Printed(
                 ended.returncode,
                 output.read_text(encoding="utf-8", errors="replace"),
-                errors.read_text(encoding="utf-8", errors="replace"),
+                said.replace(f"{top}/", ""),
+                str(top),
             )
-
-    def _check(self, path: Path) -> None:
-        try:
-            real = path.resolve(strict=True)
-        except (OSError, RuntimeError):  # It is missing, or a loop of links.
-            real = None
-        if real is None or not real.is_file():
-            raise Failure(
-                Kind.INPUT,
-                f"services-from: there is no file {self._shown(path)}.",
-                "Give the path of a Compose or Bake file, relative to the repository.",
-            )
-        if not real.is_relative_to(self.workspace.resolve()):
-            raise Failure(
-                Kind.INPUT,
-                f"services-from: {self._shown(path)} lies outside the repository.",
-                "Give a file inside it; a symbolic link must not lead out of it.",
-            )
-
-    def _check_references(self, path: Path, seen: set[Path]) -> None:
-        """Refuse a Compose file that has another file read, outside the workspace."""
-        real = path.resolve()
-        if real in seen or len(seen) > _MOST_FILES:
-            return
-        seen.add(real)
-        if path.suffix == ".hcl":
-            return
-        try:
-            with real.open("rb") as file:
-                data = _load(file.read(_LARGEST + 1))
-        except (OSError, ValueError):
-            # What is not understood here may be understood by buildx, and lead out.
-            raise self._refused(path, "is no Compose file of up to 1 MiB and 100 levels") from None
-        for name, is_compose in _references(data):
-            target = path.parent / name
-            try:
-                lies_within = target.resolve().is_relative_to(self.workspace.resolve())
-            except (OSError, RuntimeError, ValueError):  # A loop of links, or no path at all.
-                lies_within = False
-            if not lies_within:
-                raise self._refused(path, f"reads {name[:80]!r}, which lies outside the repository")
-            if is_compose and target.is_file():
-                self._check_references(target, seen)
-
-    def _refused(self, path: Path, what: str) -> Failure:
-        fix = "Write the services into a feastflow.yml instead."
-        return Failure(Kind.INPUT, f"services-from: {self._shown(path)} {what}.", fix)
-
-    def _shown(self, path: Path) -> str:
-        return repr(os.path.relpath(path, self.workspace))
 
     def _program(self) -> str:
         """The path of the buildx plugin, which is run itself, as ``docker`` reads other files."""
@@ -153,65 +104,9 @@ class BakeFile:
         return plugin
 
 
-class _AnyTag(_PARSER):  # type: ignore[misc]  # Either of the safe loaders.
-    """Reads a value of any tag as a plain one: Compose has tags of its own, such as ``!reset``."""
-
-
-def _construct(loader: Any, _: str, node: Any) -> object:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_scalar(node)
-
-
-_AnyTag.add_multi_constructor("!", _construct)
-
-
-def _load(text: bytes) -> object:
-    """Read a Compose file. Raises a ValueError for what is none, or is more than is read here."""
-    if len(text) > _LARGEST:
-        raise ValueError
-    depth = 0
-    try:
-        for event in yaml.parse(text, Loader=_PARSER):
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:  # The loader would crash.
-                raise ValueError
-        return yaml.load(text, Loader=_AnyTag)  # noqa: S506  It makes plain values alone.
-    except (yaml.YAMLError, TypeError, RecursionError) as error:
-        raise ValueError from error
-
-
-def _references(data: object) -> Iterator[tuple[str, bool]]:
-    """Yield the files that a Compose file names, and whether each is such a file itself.
-
-    https://docs.docker.com/reference/compose-file/include/
-    """
-    data = data if isinstance(data, dict) else {}
-    for each in _listed(data.get("include")):
-        long = each if isinstance(each, dict) else {"path": each}
-        yield from ((name, True) for name in _texts(long.get("path")))
-        yield from ((name, False) for name in _texts(long.get("env_file")))
-        yield from ((f"{name}/.env", False) for name in _texts(long.get("project_directory")))
-    services = data.get("services")
-    for service in services.values() if isinstance(services, dict) else ():
-        if isinstance(service, dict):
-            extended = service.get("extends")
-            extended = extended.get("file") if isinstance(extended, dict) else None
-            yield from ((name, True) for name in _texts(extended))
-            for each in _listed(service.get("env_file")):
-                name = each.get("path") if isinstance(each, dict) else each
-                yield from ((text, False) for text in _texts(name))
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _texts(value: object) -> list[str]:
-    return [each for each in _listed(value) if isinstance(each, str)]
+def _refused(file: str, what: str) -> Failure:
+    fix = "Write the services into a feastflow.yml instead."
+    return Failure(Kind.INPUT, f"services-from: {file!r} {what}.", fix)
 
 
 def _agent(folder: Path) -> Path:

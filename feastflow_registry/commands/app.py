@@ -94,10 +94,6 @@ class LocalWorkspace:
         """Every file that git tracks."""
         return self.git.tree().files
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file."""
-        return (self.folder / path).exists()
-
     def read(self, path: str, *, most: int) -> bytes | None:
         """Read the beginning of a file of the repository; nothing, if it is missing."""
         return worktree.read_file(self.folder, path, most=most)
@@ -110,14 +106,13 @@ class LocalWorkspace:
         """Yield what a build names and cannot have."""
         return worktree.check_files(self.folder, tuple(services), where)
 
-    def print_bake(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
+    def print_bake(
+        self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]
+    ) -> Printed:
         """Have buildx resolve a Compose or Bake file of a folder."""
         from feastflow_registry.builder.bake_print import BakeFile
 
-        problems = [*worktree.check_dotenv(self.folder, self.folder / folder)]
-        if problems:
-            raise Failure.of(Kind.INPUT, problems)
-        return BakeFile(self.folder, self.environ).print(file, folder, variables)
+        return BakeFile(self.folder, self.environ).print(files, file, folder, variables)
 
     def login(self, host: RegistryHost, username: str) -> Credential | None:
         """What ``docker login`` has kept for a registry."""

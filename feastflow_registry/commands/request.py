@@ -54,16 +54,15 @@ class Workspace(Protocol):
     def is_committed(self, path: str) -> bool:
         """Whether a file is what HEAD holds, byte by byte."""
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file."""
-
     def read(self, path: str, *, most: int) -> bytes | None:
         """Read the beginning of a file of the repository; nothing, if it is missing."""
 
     def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
         """Yield what a build names and cannot have."""
 
-    def print_bake(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
+    def print_bake(
+        self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]
+    ) -> Printed:
         """Have buildx resolve a Compose or Bake file of a folder, with these variables alone."""
 
     def login(self, host: RegistryHost, username: str) -> Credential | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from feastflow_registry.commands.request import Request, Workspace
 from feastflow_registry.config import file as config_file
@@ -117,23 +116,9 @@ class ServiceReader:
             return None
         from feastflow_registry.config import compose
 
-        content = self.workspace.read(name, most=LARGEST_FILE) or b""
-        compose.refuse_alike(name, content)
-        self._refuse_variables(name, content)
-        folder = str(self.request.folder.resolve())
-        found = compose.read(name, folder, self.workspace.print_bake)
+        found = compose.read(name, self.workspace)
         config_file.refuse_mixed(found, given)
         return found
-
-    def _refuse_variables(self, name: str, content: bytes) -> None:
-        """Refuse what Compose would read beside its file, and no commit would tell of."""
-        path = str(PurePosixPath(name).parent / ".env")
-        if b"$" in content and self.workspace.exists(path) and not self.workspace.tracks(path):
-            raise Failure(
-                Kind.INPUT,
-                f"{name} takes variables from {path}, which is not tracked.",
-                "Commit it or move it away: nobody could tell from the commit what was built.",
-            )
 
     def _read_secrets(
         self,

@@ -1,9 +1,10 @@
 """Services from the repository's own Compose or Bake file, as ``docker buildx bake`` prints it.
 
 A target of Bake becomes a service: what makes its image is taken over; where the image goes, its
-caches and its attestations are this program's. A target is refused that needs what a service has
-not, as its image would be another one; so is a file whose images depend on variables that are not
-set. https://docs.docker.com/build/bake/reference/
+caches and its attestations are this program's. Targets that are one build and one image become one
+service. A target is refused that needs what a service has not, as its image would be another one;
+so is a file whose images depend on variables that are not set, or that git does not track.
+https://docs.docker.com/build/bake/reference/
 """
 
 from __future__ import annotations
@@ -11,17 +12,30 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
+from feastflow_registry.config import compose_files
+from feastflow_registry.config.compose_files import (
+    CARRIED,
+    DEFAULT_PLATFORM,
+    LARGEST,
+    SECRET_TARGET,
+    UNSEEN,
+)
 from feastflow_registry.config.file import Config
+from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.model.errors import Failure, Kind, Problem
-from feastflow_registry.model.ports import Print
+from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.services import SERVICE_PREFIX
 from feastflow_registry.model.wording import printable
 
 _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
-_ERROR = re.compile(r"^ERROR: (.+)$", re.MULTILINE)
+_REQUIRED = re.compile(r"required variable (\w+) is missing a value")
+_ERROR = re.compile(r"^ERROR: ", re.MULTILINE)
 _TARGET = "target:"
 _OURS = frozenset({"output", "cache-from", "cache-to", "attest", "description", "tags"})
 _SAME = ("context", "dockerfile", "target", "args", "platforms", "labels", "ssh", "pull")
@@ -32,21 +46,77 @@ _KEYS = {
     "no-cache": "no_cache",
 }
 """Each key of a target, and that of a service."""
-_FIRST_PROBE = 40_001
+_REFUSED = (*UNSEEN, SECRET_TARGET)
+"""What Compose honours, and neither buildx nor a service has."""
+_PROBES = (40_001, 50_001)
+"""Two values of a variable that is not set: both an image's tag and a port may be one."""
 
 
-def refuse_alike(name: str, content: bytes) -> None:
-    """Refuse services whose names Bake takes for one: it would build one and forget the other."""
-    from feastflow_registry.config import strict_yaml
+class Source(Protocol):
+    """The working copy, and the program that resolves such a file."""
 
+    def read(self, path: str, *, most: int) -> bytes | None:
+        """Read the beginning of a file of the repository; nothing, if it is missing."""
+
+    def tracks(self, path: str) -> bool:
+        """Whether git tracks a file."""
+
+    def print_bake(
+        self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]
+    ) -> Printed:
+        """Have buildx resolve a file of a folder, with these variables alone.
+
+        ``files``: copies of all that it may read; without any, it reads the working copy.
+        """
+
+
+def read(name: str, source: Source) -> Config:
+    """Read the services of a file. Raises one input failure with every problem.
+
+    As with Compose, paths in a Compose file start at its folder; in a Bake file, at the workspace.
+    """
+    _check(name, source)
+    if name.lower().endswith((".hcl", ".json")):
+        return _Resolver(name, "", source).resolve({})
+    found = compose_files.gather(name, partial(source.read, most=LARGEST + 1))
+    if not found.services:
+        raise _empty(name)
+    _refuse_alike(name, found.services)
+    resolver = _Resolver(name, posixpath.dirname(name), source, found.services)
+    tracked = {path: text for path, text in found.variables.items() if source.tracks(path)}
+    untracked = [path for path in found.variables if path not in tracked]
+    if not untracked:
+        return resolver.resolve({**found.texts, **tracked})
+    with_all: Config | None = None
+    with suppress(Failure):
+        with_all = resolver.resolve({**found.texts, **found.variables})
     try:
-        data: Any = strict_yaml.read(name, content).data
+        config = resolver.resolve({**found.texts, **tracked})
     except Failure:
-        return  # It is no YAML, or more than is read here: Bake says what is wrong with it.
-    services = data.get("services") if isinstance(data, dict) else None
+        if with_all:
+            raise _untracked(name, untracked) from None
+        raise
+    if not with_all or with_all.services != config.services:
+        raise _untracked(name, untracked)
+    return config
+
+
+def _check(name: str, source: Source) -> None:
+    content = source.read(name, most=LARGEST + 1)
+    if content is None:
+        cause = f"services-from: there is no file {name!r}."
+        fix = "Give the path of a Compose or Bake file, relative to the repository."
+        raise Failure(Kind.INPUT, cause, fix)
+    if len(content) > LARGEST:
+        cause = f"services-from: {name!r} is larger than 1 MiB."
+        raise Failure(Kind.INPUT, cause, "Write the services into a feastflow.yml instead.")
+
+
+def _refuse_alike(name: str, services: Iterable[str]) -> None:
+    """Refuse services whose names Bake takes for one: it would build one and forget the other."""
     targets: dict[str, list[str]] = {}
-    for service in services if isinstance(services, dict) else ():
-        targets.setdefault(service.replace(".", "_"), []).append(service[:60])
+    for service in services:
+        targets.setdefault(_target_name(service), []).append(service[:60])
     problems = [
         Problem(
             f"{name}: Bake takes the services {' and '.join(alike)} for one.",
@@ -59,34 +129,69 @@ def refuse_alike(name: str, content: bytes) -> None:
         raise Failure.of(Kind.INPUT, problems)
 
 
-def read(name: str, workspace: str, print_file: Print) -> Config:
-    """Read the services of a file; name and folder are relative to the workspace's whole path.
+def _target_name(service: str) -> str:
+    return service.replace(".", "_")
 
-    As with Compose, paths in a Compose file start at its folder; in a Bake file, at the workspace.
-    Raises one input failure with every problem.
-    """
-    is_compose = name.endswith((".yml", ".yaml"))
-    folder = posixpath.dirname(name) if is_compose else ""
-    file = posixpath.basename(name) if is_compose else name
 
-    def resolve(variables: Mapping[str, str]) -> tuple[Config, list[str]]:
-        printed = print_file(file, folder, variables)
-        unset = sorted(set(_UNSET.findall(printed.errors)))
+def _untracked(name: str, paths: Sequence[str]) -> Failure:
+    return Failure(
+        Kind.INPUT,
+        f"{name} takes variables from {' and '.join(paths)}, which is not tracked.",
+        "Commit it or move it away: nobody could tell from the commit what was built.",
+    )
+
+
+def _empty(name: str) -> Failure:
+    cause = f"{name} describes nothing to build."
+    return Failure(Kind.INPUT, cause, "Give a service of it a build, or write a feastflow.yml.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolver:
+    """Has a file resolved. ``services``: those that may have a build, if it is a Compose file."""
+
+    name: str
+    folder: str
+    source: Source
+    services: Sequence[str] | None = None
+
+    def resolve(self, files: Mapping[str, bytes]) -> Config:
+        """Resolve it without any variable, or refuse it if the services depend on one."""
+        required: list[str] = []
+        while True:
+            printed = self._print(files, _probes(required, 0))
+            missing = set(_REQUIRED.findall(printed.errors)) - set(required)
+            if not printed.code or not missing:
+                break
+            required += sorted(missing)
+        unset = sorted({*required, *_UNSET.findall(printed.errors)})
+        config = self._interpret(printed, unset)
+        if not unset:
+            return config
+        # A variable that only running containers see does no harm: it changes no service.
+        probes = _probes(unset, 1)
+        probed = self._interpret(self._print(files, probes), unset).services
+        if probed != config.services:
+            seen = [variable for variable, probe in probes.items() if probe in str(probed)]
+            raise Failure.of(Kind.INPUT, _unset(self.name, seen or unset))
+        return config
+
+    def _print(self, files: Mapping[str, bytes], variables: Mapping[str, str]) -> Printed:
+        file = posixpath.relpath(self.name, self.folder or ".")
+        return self.source.print_bake(files, file, self.folder, variables)
+
+    def _interpret(self, printed: Printed, unset: Iterable[str]) -> Config:
         try:
             if printed.code:
-                raise _unreadable(name, printed.errors)
-            return from_bake(name, printed.text, workspace, folder), unset
+                raise _unreadable(self.name, printed.errors)
+            return from_bake(self.name, printed, self.folder, self.services)
         except Failure as failure:
-            raise Failure.of(Kind.INPUT, [*_unset(name, unset), *failure.problems]) from None
+            raise Failure.of(Kind.INPUT, [*_unset(self.name, unset), *failure.problems]) from None
 
-    config, unset = resolve({})
-    # A variable that only running containers see does no harm: it changes no service.
-    probes = {variable: str(_FIRST_PROBE + place) for place, variable in enumerate(unset)}
-    probed = resolve(probes)[0].services if unset else config.services
-    if probed != config.services:
-        seen = [variable for variable, probe in probes.items() if probe in str(probed)]
-        raise Failure.of(Kind.INPUT, _unset(name, seen or unset))
-    return config
+
+def _probes(variables: Iterable[str], which: int) -> dict[str, str]:
+    first = _PROBES[which]
+    return {variable: str(first + place) for place, variable in enumerate(variables)}
 
 
 def _unset(name: str, variables: Iterable[str]) -> list[Problem]:
@@ -100,7 +205,7 @@ def _unset(name: str, variables: Iterable[str]) -> list[Problem]:
 
 
 def _unreadable(name: str, errors: str) -> Failure:
-    reason = _clean((_ERROR.findall(errors) or [errors])[-1]).rstrip(".")
+    reason = _clean(_ERROR.split(errors)[-1]).rstrip(".")
     if reason == "failed to find target default":
         cause = f"{name} does not say which targets to publish."
         return Failure(Kind.INPUT, cause, 'Name them: group "default" { targets = […] }.')
@@ -115,28 +220,83 @@ def _clean(text: str) -> str:
     return " ".join(printable(text).split())[:300]
 
 
-def from_bake(name: str, text: str, workspace: str, folder: str = "") -> Config:
-    """Read what ``bake --print`` wrote; relative paths start at a folder of the workspace."""
+def from_bake(
+    name: str, printed: Printed, folder: str = "", services: Sequence[str] | None = None
+) -> Config:
+    """Read what ``bake --print`` wrote; relative paths start at a folder of the workspace.
+
+    ``services``: of a Compose file, those that may have a build, in their order.
+    """
     from feastflow_registry.config import schema, strict_yaml
 
     try:
-        bake = json.loads(text)
+        bake = json.loads(printed.text)
         groups, targets = bake["group"], bake["target"]
         chosen = {target: targets[target] for target in _members("default", groups, set())}
-        services = {each: _service(target, workspace, folder) for each, target in chosen.items()}
+        if services is not None:
+            chosen = dict(_built(chosen, services))
+        described = {
+            each: _service(found, printed.folder, folder) for each, found in chosen.items()
+        }
     except (ValueError, LookupError, TypeError, AttributeError):
         cause = f"{name}: what buildx printed is no Bake definition."
         raise Failure(Kind.INPUT, cause, "Update buildx.") from None
-    if not services:
-        cause = f"{name} describes nothing to build."
-        raise Failure(Kind.INPUT, cause, "Give a service of it a build, or write a feastflow.yml.")
-    document = strict_yaml.Document(name, {"services": services})
+    if not described:
+        raise _empty(name)
     problems = [problem for target in chosen for problem in _left_out(name, target, chosen)]
+    same = _join(described)
+    document = strict_yaml.Document(name, {"services": described})
     models, complaints = schema.check(document, document.data)
     problems += [each.problem for each in complaints]
     if problems:
         raise Failure.of(Kind.INPUT, problems)
-    return Config(document, policy={}, services=models)
+    return Config(document, policy={}, services=models, same=same)
+
+
+def _built(chosen: Mapping[str, Any], services: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the targets that are services with a build, and say in Bake's words what they carry."""
+    for name in map(_target_name, services):
+        labels = chosen.get(name, {}).get("labels") or {}
+        if f"{CARRIED}{DEFAULT_PLATFORM}" not in labels:
+            continue
+        own = {key: value for key, value in labels.items() if not key.startswith(CARRIED)}
+        carried = {
+            key.removeprefix(CARRIED): value
+            for key, value in labels.items()
+            if key.startswith(CARRIED)
+        }
+        target = {**chosen[name], "labels": own}
+        if image := carried.get("image"):
+            target["tags"] = [image]
+        if platform := carried.get("platform") or carried[DEFAULT_PLATFORM]:
+            target["platform"] = platform
+        target |= {key: carried[key] for key in _REFUSED if carried.get(key, "false") != "false"}
+        yield name, target
+
+
+def _join(services: dict[str, dict[str, object]]) -> dict[str, tuple[str, ...]]:
+    """Take services out that are the image of another; give the names of each one's."""
+    first: dict[str, str] = {}
+    same: dict[str, tuple[str, ...]] = {}
+    owners: dict[str, str] = {}
+    for name, service in services.items():
+        key = json.dumps(service, sort_keys=True) if "image" in service else name
+        owners[name] = owner = first.setdefault(key, name)
+        if owner != name:
+            same[owner] = (*same.get(owner, ()), name)
+    for name, owner in owners.items():
+        if owner != name:
+            del services[name]
+    for service in services.values():
+        contexts = service.get("additional_contexts")
+        if isinstance(contexts, dict):
+            renamed = {
+                f"{SERVICE_PREFIX}{each}": f"{SERVICE_PREFIX}{owners[each]}" for each in owners
+            }
+            service["additional_contexts"] = {
+                key: renamed.get(value, value) for key, value in contexts.items()
+            }
+    return same
 
 
 def _members(group: str, groups: Mapping[str, Any], seen: set[str]) -> list[str]:
@@ -155,11 +315,12 @@ def _left_out(name: str, target: str, chosen: Mapping[str, Any]) -> Iterable[Pro
     """Yield what a target needs and a service has not."""
     where = f"{name}: services.{_clean(target)}"
     for key in chosen[target]:
-        if key not in _KEYS and key not in _OURS:
+        if key not in _KEYS and key not in _OURS and key != "platform":
             yield Problem(
                 f"{where}: {_clean(key)} is not supported, and makes another image where it is.",
                 "Take it out, or say it in the Dockerfile.",
             )
+    yield from _platforms(where, chosen[target])
     for context in chosen[target].get("contexts", {}).values():
         base = str(context).removeprefix(_TARGET)
         if str(context).startswith(_TARGET) and base not in chosen:
@@ -167,6 +328,25 @@ def _left_out(name: str, target: str, chosen: Mapping[str, Any]) -> Iterable[Pro
                 f"{where}: it is built from {base[:80]!r}, which is not among what is published.",
                 'Add that to the group "default".',
             )
+
+
+def _platforms(where: str, target: Mapping[str, Any]) -> Iterable[Problem]:
+    """Yield what Compose says of a service whose own platform is not among those of its build.
+
+    https://docs.docker.com/reference/compose-file/build/#platforms
+    """
+    own, all_of_build = target.get("platform"), target.get("platforms")
+    if own and all_of_build and _spelled(own) not in map(_spelled, all_of_build):
+        yield Problem(
+            f"{where}: its platform {_clean(own)} is not among those of its build.",
+            "Name it there, too, or take it out.",
+        )
+
+
+def _spelled(platform: str) -> str:
+    with suppress(Failure):  # The schema says what is wrong with one of the build.
+        return parse_platform(platform)
+    return platform
 
 
 def _service(target: Any, workspace: str, folder: str) -> dict[str, object]:
@@ -192,6 +372,8 @@ def _service(target: Any, workspace: str, folder: str) -> dict[str, object]:
         service["secrets"] = [_secret(each, place) for each in service["secrets"]]
     if "ssh" in service:
         service["ssh"] = [_ssh(each) for each in service["ssh"]]
+    if "platform" in target and not service.get("platforms"):
+        service["platforms"] = [target["platform"]]
     for tag in target.get("tags", [])[:1]:
         service["image"] = str(tag).partition("@")[0].rpartition("/")[2].partition(":")[0]
     return service

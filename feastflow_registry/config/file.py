@@ -7,7 +7,7 @@ The policy is settings that an input beats. Services that are described in two p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from feastflow_registry.config.settings import FromFile, Settings, option
@@ -31,11 +31,15 @@ OF_ONE_SERVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a file says: settings, and services as they are described."""
+    """What a file says: settings, and services as they are described.
+
+    ``same``: the other names of a service, by its own.
+    """
 
     document: Document
     policy: Mapping[str, FromFile]
     services: Mapping[str, ServiceModel]
+    same: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -53,7 +57,8 @@ class Config:
         problems: list[Problem] = []
         for name, model in self.services.items():
             try:
-                services.append(_service(name, model, settings, settings.namespace or namespace))
+                service = _service(name, model, settings, settings.namespace or namespace)
+                services.append(replace(service, aliases=self.same.get(name, ())))
             except Failure as failure:
                 where = self.where(name, "image" if model.image else "")
                 problems += [

@@ -30,7 +30,6 @@ _LONGEST_NAME = 255
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TEMPLATE_VARIABLE = re.compile(r"\{[^{}]*\}")
 _VARIABLES = ("version", "major", "minor", "branch", "date", "timestamp", "sha", "run")
-_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9.]+)?")
 _SMOKE_TEST = re.compile(r"([0-9]{1,5})(/[!-~]*)?")
 _SPEC = re.compile(r"type=[a-z0-9]+(?:,[a-z0-9_.-]+=[^,\s\"]*)*")
 _CREDENTIAL = re.compile(r"token|passw|secret|credential|private|(?:^|_)(?:key|pat|auth)(?:_|$)")
@@ -320,6 +319,3 @@ def looks_secret(key: str) -> bool:
 service_name = matching(NAME, "a service", "A name holds letters, digits, '_', '.' and '-'.")
 builder = matching(NAME, "the name of a builder", "See the names in `docker buildx ls`.")
 target = matching(NAME, "a build stage", "Name a stage as the Dockerfile does after AS.")
-platform = matching(
-    _PLATFORM, "a platform", "Write os/architecture[/variant], such as linux/amd64."
-)

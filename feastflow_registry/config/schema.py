@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from feastflow_registry.config import grammar
 from feastflow_registry.config.grammar import refusal
+from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.config.settings import Parsed, Settings, option
 from feastflow_registry.config.strict_yaml import Date, Document, Finding, KeyPath
 from feastflow_registry.model.errors import Failure, Problem, nearest
@@ -171,7 +172,7 @@ class ServiceModel(_Strict):
         {}, description="Build arguments. Never a secret.", examples=[{"NODE_VERSION": "22"}]
     )
     platforms: Annotated[
-        tuple[Annotated[str, _text(grammar.platform)], ...], _or_text(grammar.split_items)
+        tuple[Annotated[str, _text(parse_platform)], ...], _or_text(grammar.split_items)
     ] = Field(
         (),
         description="Platforms. Default: the builder's own.",

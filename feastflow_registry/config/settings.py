@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from feastflow_registry.config import grammar, selectors
+from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
@@ -144,7 +145,7 @@ class Settings(BaseModel):
     build_args: Annotated[Pairs, Parsed(grammar.pairs)] = Field(
         (), description="Build arguments, one KEY=value a line. Never a secret."
     )
-    platforms: Annotated[Words, Parsed(grammar.list_of(grammar.platform))] = Field(
+    platforms: Annotated[Words, Parsed(grammar.list_of(parse_platform))] = Field(
         (), description="Platforms, such as linux/amd64,linux/arm64. Default: the builder's own."
     )
     labels: Annotated[Pairs, Parsed(grammar.labels)] = Field(

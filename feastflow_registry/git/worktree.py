@@ -42,7 +42,7 @@ def create_file(workspace: Path, path: str, text: str) -> bool:
 
 def check_files(workspace: Path, services: Sequence[Service], where: Where) -> Iterator[Problem]:
     """Yield a problem for each path of a build that is missing, or outside by a symbolic link."""
-    yield from check_dotenv(workspace, workspace)
+    yield from _check_dotenv(workspace)
     for service in services:
         yield from _check_build(workspace, service, where)
         others = [(value, "additional_contexts") for value in service.folders]
@@ -58,9 +58,9 @@ def check_files(workspace: Path, services: Sequence[Service], where: Where) -> I
                 yield Problem(cause, "Give a path relative to the top folder of the repository.")
 
 
-def check_dotenv(workspace: Path, folder: Path) -> Iterator[Problem]:
-    """Yield what keeps buildx from reading the ``.env`` of a folder, as it does unasked."""
-    path = folder / ".env"
+def _check_dotenv(workspace: Path) -> Iterator[Problem]:
+    """Yield what keeps buildx from reading the ``.env`` of its folder, as it does unasked."""
+    path = workspace / ".env"
     if os.path.lexists(path) and not _lies_within(path, workspace):
         yield _outside(path, workspace, "buildx reads .env")
     elif os.path.lexists(path) and not (path.is_file() and path.stat().st_size <= _LARGEST_DOTENV):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -246,12 +246,9 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """How ``bake --print`` ended, and what it wrote."""
+    """How ``bake --print`` ended, and what it wrote. ``folder``: where its files were."""
 
     code: int
     text: str
     errors: str
-
-
-Print = Callable[[str, str, Mapping[str, str]], Printed]
-"""Prints a file, named from a folder of the workspace, as it is with these variables alone."""
+    folder: str

@@ -44,6 +44,7 @@ class Service:
     ``contexts``: named contexts, each a path, an address or ``service:<name>``.
     ``watch``: paths whose change makes another image, beyond those that the build names.
     ``check``: a command that judges the image before it is pushed.
+    ``aliases``: the names of other services that run the same image.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Service:
     watch: tuple[str, ...] = ()
     smoke_test: SmokeTest | None = None
     check: str = ""
+    aliases: tuple[str, ...] = ()
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -124,8 +126,8 @@ def _cycles(
 
 
 def select(services: Sequence[Service], names: Sequence[str]) -> tuple[Service, ...]:
-    """Pick services by name, in their own order; all, if none is named."""
-    known = {each.name: each for each in services}
+    """Pick services by a name of theirs, in their own order; all, if none is named."""
+    known = {name for each in services for name in (each.name, *each.aliases)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise Failure.of(
@@ -137,4 +139,5 @@ def select(services: Sequence[Service], names: Sequence[str]) -> tuple[Service, 
                 for name in dict.fromkeys(unknown)
             ],
         )
-    return tuple(each for each in services if not names or each.name in names)
+    wanted = set(names or known)
+    return tuple(each for each in services if wanted & {each.name, *each.aliases})

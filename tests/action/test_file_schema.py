@@ -39,7 +39,11 @@ services:
   menu: {<<: *common, additional_contexts: {base: service:base}, secrets: ["id=npm,env=NPM"]}
 """,
     "attest: [type=sbom]\nservices-from: compose.yaml\n",
-    init.draft("feastflow/shop", ["app/Dockerfile", "no/Dockerfile.1"]),
+    init.draft(
+        "feastflow/shop",
+        ["app/Dockerfile", "no/Dockerfile.1", "shared/x"],
+        lambda _: b"FROM x\nCOPY gone $Y /\nCOPY --from=shared x /\n",
+    ),
 ]
 BAD = [
     "milestone: 1.10\n",

@@ -94,7 +94,7 @@ def test_a_cold_runner_installs_what_it_needs_and_publishes(
 def _only_git(folder: Path, path: str) -> dict[str, str]:
     """The environment of a machine with git and Python, where nothing of Docker is."""
     folder.mkdir()
-    for name in ("bash", "git", "python3"):
+    for name in ("sh", "git", "python3"):
         found = shutil.which(name, path=path)
         assert found
         (folder / name).symlink_to(found)

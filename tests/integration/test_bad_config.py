@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.machine import Machine
+from support.machine import Machine, Ran
 from support.registries import USER
 from support.soak import chosen
+
+from feastflow_registry.config import file
 
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
 
@@ -209,6 +211,74 @@ def test_variables_that_no_commit_tells_of(machine: Machine) -> None:
     machine.project.git("add", "-f", ".env")
     ran = machine.call(machine.runner(services_from="compose.yaml", dry_run="true"))
     assert "which is not tracked" not in ran.log
+
+
+def dry_run(machine: Machine, files: dict[str, str], **inputs: Any) -> Ran:
+    """What is planned of files that are committed, but for what .gitignore names."""
+    machine.project.commit(files)
+    return machine.call(machine.runner(dry_run="true", **inputs)).ended()
+
+
+@pytest.mark.parametrize("services", ["", "web", "worker"])
+def test_two_services_of_one_build(machine: Machine, services: str) -> None:
+    text = """
+x-app: &app {image: org/app, build: .}
+services:
+  web: {<<: *app, command: web}
+  worker: {<<: *app, command: worker}
+"""
+    files = {"compose.yaml": text, "Dockerfile": "FROM scratch\n"}
+    ran = dry_run(machine, files, services_from="compose.yaml", services=services)
+    assert ran.log.count("build ") == 1
+    assert "/app:commit-" in ran.log
+
+
+@pytest.mark.parametrize("dotenv", ["", "DB_PASSWORD=x\n"])
+def test_variables_that_only_containers_see(machine: Machine, dotenv: str) -> None:
+    text = """
+services:
+  web: {image: org/web, build: ., env_file: [.env]}
+  db: {image: postgres, environment: {POSTGRES_PASSWORD: "${DB_PASSWORD}"}}
+"""
+    if dotenv:
+        lay_out(machine.project.folder, {".env": dotenv})
+    files = {"compose.yaml": text, "Dockerfile": "FROM scratch\n", ".gitignore": ".env\n"}
+    assert "/web:commit-" in dry_run(machine, files, services_from="compose.yaml").log
+
+
+@pytest.mark.parametrize("source", ["input", "feastflow.yml", "compose.yaml"])
+def test_a_platform_that_nobody_knows(machine: Machine, source: str) -> None:
+    files = {
+        "Dockerfile": "FROM scratch\nCOPY Dockerfile /\n",
+        "feastflow.yml": "services: {x: {platforms: [linux/amd46]}}\n",
+        "compose.yaml": "services: {x: {platform: linux/amd46, build: .}}\n",
+    }
+    given = {"input": {"platforms": "linux/amd46"}, "compose.yaml": {"services_from": source}}
+    kept = {name: text for name, text in files.items() if name in ("Dockerfile", source)}
+    (error,) = refused(machine, kept, **given.get(source, {}))
+    assert "Perhaps you meant linux/amd64." in error
+
+
+def test_a_first_file_of_a_repository_as_it_is(machine: Machine) -> None:
+    copies = "FROM busybox\nCOPY src/ad/file /\nCOPY --from=shared x /\n"
+    files = {
+        "src/ad/Dockerfile": copies,
+        "src/ad/file": "x",
+        "src/cart/genproto/Dockerfile": "FROM scratch\n",
+        "src/checkout/genproto/Dockerfile": "FROM scratch\n",
+        "shared/x": "x",
+        "Dockerfile-minimal": "FROM scratch\n",
+        "tools/Containerfile": "FROM scratch\n",
+    }
+    machine.project.commit(files)
+    machine.start(machine.laptop(), "init").end().ended()
+    found = file.read("feastflow.yml", (machine.project.folder / "feastflow.yml").read_bytes())
+    services = found.services
+    assert {"ad", "cart-genproto", "checkout-genproto", "minimal", "tools"} <= services.keys()
+    assert (services["ad"].context, services["ad"].dockerfile) == (".", "src/ad/Dockerfile")
+    assert services["ad"].additional_contexts == {"shared": "shared"}
+    assert services["minimal"].dockerfile == "Dockerfile-minimal"
+    assert services["tools"].dockerfile == "Containerfile"
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ from typing import Any, cast
 import pytest
 from support.memory import FakeLog
 
-from feastflow_registry.builder.bake_print import BakeFile
 from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.buildx import Buildx
-from feastflow_registry.git.worktree import check_dotenv, check_files
+from feastflow_registry.commands.app import LocalWorkspace
+from feastflow_registry.config import compose
+from feastflow_registry.config.file import Config
+from feastflow_registry.git.worktree import check_files
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.model.services import Secret, Service
@@ -52,29 +54,31 @@ def test_an_env_file_that_leads_out_is_refused(workspace: Path, target: str) -> 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "large"])
 def test_an_env_file_is_a_small_file(workspace: Path, kind: str) -> None:
-    path = workspace / "sub/.env"
+    path = workspace / ".env"
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
         path.mkdir()
     else:
         path.write_bytes(bytes(1024 * 1024 + 1))
-    [problem] = check_dotenv(workspace, workspace / "sub")
-    assert "no file of up to 1 MiB" in problem.cause
-    assert list(check_dotenv(workspace, workspace)) == []
+    [cause] = causes(workspace)
+    assert "no file of up to 1 MiB" in cause
+
+
+def resolve(workspace: Path) -> Config:
+    """Resolve the Compose file, where nothing may come so far as to ask for buildx."""
+    return compose.read("compose.yaml", LocalWorkspace(workspace, {"PATH": "/nonexistent"}))
 
 
 COMPOSE: Mapping[str, Any] = {
-    "include": {"include": ["../outside"]},
-    "a long include": {"include": [{"path": ["sub/../../outside"]}]},
-    "an include's variables": {"include": [{"path": "inner.yaml", "env_file": "../outside"}]},
-    "an include's folder": {"include": [{"path": "inner.yaml", "project_directory": ".."}]},
+    "an include": {"include": ["../outside"]},
     "extends": {"services": {"a": {"extends": {"file": "../outside", "service": "b"}}}},
-    "a service's variables": {"services": {"a": {"env_file": [{"path": "/etc/hostname"}]}}},
-    "by a link": {"include": ["link.yaml"]},
-    "by a loop of links": {"include": ["loop.yaml"]},
-    "no path": {"include": ["a\0b"]},
+    "a variable": {"include": ["${X:-/etc/hostname}"]},
+    "a link": {"include": ["link.yaml"]},
+    "a loop of links": {"include": ["loop.yaml"]},
+    "a folder": {"include": ["sub"]},
     "what an include includes": {"include": ["nested.yaml"]},
+    "variables of an include": {"include": [{"path": "inner.yaml", "env_file": "link.yaml"}]},
 }
 
 
@@ -82,17 +86,18 @@ COMPOSE: Mapping[str, Any] = {
 def test_a_compose_file_that_leads_out_is_refused(workspace: Path, name: str) -> None:
     (workspace / "link.yaml").symlink_to("../outside")
     (workspace / "loop.yaml").symlink_to("loop.yaml")
+    (workspace / "inner.yaml").write_text("services: {a: {build: .}}")
     (workspace / "nested.yaml").write_text(json.dumps({"include": ["../outside"]}))
     (workspace / "compose.yaml").write_text(json.dumps(COMPOSE[name]))
-    with pytest.raises(Failure, match="lies outside the repository"):
-        BakeFile(workspace, {}).print("compose.yaml", "", {})
+    with pytest.raises(Failure, match=r"lies outside the repository|path holds a variable"):
+        resolve(workspace)
 
 
 @pytest.mark.parametrize("sign", ["[", "{a: "])
 def test_a_file_that_is_nested_without_end_is_no_crash(workspace: Path, sign: str) -> None:
     (workspace / "compose.yaml").write_text(sign * 200_000)
-    with pytest.raises(Failure, match="is no Compose file of up to 1 MiB and 100 levels"):
-        BakeFile(workspace, {}).print("compose.yaml", "", {})
+    with pytest.raises(Failure, match=r"compose\.yaml, line 1"):
+        resolve(workspace)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +113,16 @@ def test_a_file_that_is_nested_without_end_is_no_crash(workspace: Path, sign: st
 )
 def test_what_is_not_understood_leads_nowhere(workspace: Path, text: str) -> None:
     (workspace / "compose.yaml").write_text(text)
-    with pytest.raises(Failure, match=r"outside the repository|is no Compose file"):
-        BakeFile(workspace, {}).print("compose.yaml", "", {})
+    with pytest.raises(Failure, match=r"outside the repository|compose\.yaml, line|than 1 MiB"):
+        resolve(workspace)
+
+
+@pytest.mark.parametrize("target", ["../outside", "/dev/zero", "/dev/null"])
+def test_variables_of_a_compose_file_that_lead_out(workspace: Path, target: str) -> None:
+    (workspace / "compose.yaml").write_text("services: {a: {build: .}}")
+    (workspace / ".env").symlink_to(target)
+    with pytest.raises(Failure, match=r"reads '\.env', which lies outside the repository"):
+        resolve(workspace)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])

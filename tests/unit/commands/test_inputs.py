@@ -15,6 +15,7 @@ from support.runs import MOMENT, A, B
 from feastflow_registry.commands.inputs import Inputs, read
 from feastflow_registry.commands.request import Request
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.config.compose_files import CARRIED, DEFAULT_PLATFORM
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git.worktree import check_files, read_file
 from feastflow_registry.model.credentials import Credential
@@ -122,19 +123,20 @@ class FakeWorkspace:
     def tracks(self, path: str) -> bool:
         return False
 
-    def exists(self, path: str) -> bool:
-        return (self.folder / path).exists()
-
     def read(self, path: str, *, most: int) -> bytes | None:
         return read_file(self.folder, path, most=most)
 
     def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
         return check_files(self.folder, tuple(services), where)
 
-    def print_bake(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
-        target = {"context": ".", "dockerfile": "Dockerfile", "tags": ["org/web"]}
+    def print_bake(
+        self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]
+    ) -> Printed:
+        context = "elsewhere" if ".env" in files else "."
+        labels = {f"{CARRIED}{DEFAULT_PLATFORM}": ""}
+        target = {"context": context, "tags": ["org/web"], "labels": labels}
         bake = {"group": {"default": {"targets": ["web"]}}, "target": {"web": target}}
-        return Printed(0, json.dumps(bake), "")
+        return Printed(0, json.dumps(bake), "", "/copy")
 
     def login(self, host: RegistryHost, username: str) -> Credential | None:
         return self.login_kept

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -9,21 +10,35 @@ from support.failures import fails
 
 from feastflow_registry.config import compose, settings
 from feastflow_registry.config.compose import from_bake
+from feastflow_registry.config.compose_files import CARRIED, DEFAULT_PLATFORM
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.services import Secret, Service
+from feastflow_registry.model.services import Secret, Service, select
 
 HUB = RegistryHost("docker.io")
 
 
-def definition(*groups: str, **targets: Mapping[str, Any]) -> str:
-    members = list(groups or targets)
-    return json.dumps({"group": {"default": {"targets": members}}, "target": targets})
+def definition_of(targets: Mapping[str, Any]) -> str:
+    return json.dumps({"group": {"default": {"targets": list(targets)}}, "target": targets})
 
 
-def built(text: str, folder: str = "") -> dict[str, Service]:
-    found = from_bake("compose.yaml", text, "/repository", folder)
+def definition(**targets: Mapping[str, Any]) -> str:
+    return definition_of(targets)
+
+
+def printed(text: str, errors: str = "", code: int = 0) -> Printed:
+    return Printed(code, text, errors, "/repository")
+
+
+def built(text: str, folder: str = "", services: Sequence[str] | None = None) -> dict[str, Service]:
+    found = from_bake("compose.yaml", printed(text), folder, services)
     return {each.name: each for each in found.build(settings.parse({}), "ada")}
+
+
+def carried(**keys: str) -> dict[str, str]:
+    """The labels that a service with a build has, and those that carry more of it."""
+    keys = {DEFAULT_PLATFORM: "", **keys}
+    return {f"{CARRIED}{key}": value for key, value in keys.items()}
 
 
 def unset(*names: str) -> str:
@@ -31,16 +46,34 @@ def unset(*names: str) -> str:
     return "".join(line.format(name) for name in names)
 
 
-class Program:
-    """What the program answers: with no variables at first, then with those it asked for."""
+@dataclass
+class Source:
+    """Files of a repository, and what the program answers, one time after the other."""
 
-    def __init__(self, *answers: Printed) -> None:
-        self.answers = list(answers)
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
+    files: Mapping[str, str]
+    answers: list[Printed]
+    tracked: Sequence[str] = ()
+    asked: list[tuple[list[str], str, str, dict[str, str]]] = field(default_factory=list)
 
-    def print(self, file: str, folder: str, variables: Mapping[str, str]) -> Printed:
-        self.asked.append((file, folder, dict(variables)))
+    def read(self, path: str, *, most: int) -> bytes | None:
+        text = self.files.get(path)
+        return None if text is None else text.encode()[:most]
+
+    def tracks(self, path: str) -> bool:
+        return path in self.tracked
+
+    def print_bake(
+        self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]
+    ) -> Printed:
+        self.asked.append((sorted(files), file, folder, dict(variables)))
         return self.answers.pop(0)
+
+
+def repository(text: str, *answers: Printed, name: str = "compose.yaml") -> Source:
+    return Source({name: text}, list(answers))
+
+
+ONE = "services: {a: {build: .}}"
 
 
 def test_every_word_of_a_target_that_makes_the_image() -> None:
@@ -189,12 +222,134 @@ def test_a_file_with_nothing_to_build(targets: str) -> None:
         built(f'{{"group": {{"default": {{"targets": {targets}}}}}, "target": {{}}}}')
 
 
+def web(**more: Any) -> str:
+    """What is printed of one service, named a."""
+    return definition(a={"labels": carried(), **more})
+
+
+class TestCompose:
+    """What a Compose file says, and buildx leaves aside."""
+
+    def test_what_is_carried_is_no_label(self) -> None:
+        found = built(web(labels={"x": "y", **carried(image="org/shop:1")}), services=["a"])["a"]
+        assert (found.labels, found.repository.name) == ((("x", "y"),), "shop")
+
+    def test_services_are_those_with_a_build_in_their_order(self) -> None:
+        text = definition(
+            a={"labels": {}}, b_1={"labels": carried()}, c={"labels": carried()}, d={}
+        )
+        assert list(built(text, services=["c", "a", "d", "b.1", "e"])) == ["c", "b_1"]
+
+    def test_an_image_beats_the_other_tags(self) -> None:
+        text = web(labels=carried(image="org/web"), tags=["org/extra:1"])
+        assert built(text, services=["a"])["a"].repository.name == "web"
+        text = web(tags=["org/extra:1"])
+        assert built(text, services=["a"])["a"].repository.name == "extra"
+
+    @pytest.mark.parametrize(
+        ("labels", "platforms", "expected"),
+        [
+            # https://github.com/docker/buildx/issues/759
+            ({"platform": "linux/amd64"}, [], ("linux/amd64",)),
+            # https://github.com/ondrejsika/docker-training/issues/158
+            ({"platform": "linux/x86_64"}, [], ("linux/amd64",)),
+            ({"platform": "linux/arm64/v8"}, ["linux/arm64"], ("linux/arm64",)),
+            (
+                {"platform": "linux/arm64"},
+                ["linux/amd64", "linux/arm64"],
+                ("linux/amd64", "linux/arm64"),
+            ),
+            # https://github.com/docker/compose/issues/8840
+            ({DEFAULT_PLATFORM: "linux/amd64"}, [], ("linux/amd64",)),
+            # https://github.com/docker/compose/issues/9853
+            ({DEFAULT_PLATFORM: "linux/amd64", "platform": "linux/arm64"}, [], ("linux/arm64",)),
+            ({}, ["linux/arm64"], ("linux/arm64",)),
+            ({}, [], ()),
+        ],
+    )
+    def test_the_platform_of_a_service(
+        self, labels: dict[str, str], platforms: list[str], expected: tuple[str, ...]
+    ) -> None:
+        text = web(labels=carried(**labels), platforms=platforms)
+        assert built(text, services=["a"])["a"].platforms == expected
+
+    @pytest.mark.parametrize(
+        ("labels", "more", "words"),
+        [
+            (
+                {"platform": "linux/arm64"},
+                {"platforms": ["linux/amd64"]},
+                [
+                    "services.a: its platform linux/arm64 is not among those of its build",
+                    "there, too",
+                ],
+            ),
+            ({DEFAULT_PLATFORM: "linux/arm64"}, {"platforms": ["linux/amd64"]}, ["not among"]),
+            ({"platform": "linux/arm46"}, {}, ["platforms.item 1: 'linux/arm46'", "linux/arm64"]),
+            ({"platform": "linux/arm46"}, {"platforms": ["linux/arm64"]}, ["platform linux/arm46"]),
+            ({"privileged": "true"}, {}, ["services.a: privileged is not supported"]),
+            ({"entitlements": "entitlements"}, {}, ["services.a: entitlements is not"]),
+            ({"isolation": "hyperv"}, {}, ["services.a: isolation is not"]),
+            ({"no_cache_filter": "deps"}, {}, ["services.a: no_cache_filter is not"]),
+            ({"secrets.target": "npmrc"}, {}, ["services.a: secrets.target is not"]),
+        ],
+    )
+    def test_what_would_be_another_image_is_refused(
+        self, labels: dict[str, str], more: dict[str, Any], words: list[str]
+    ) -> None:
+        with fails(*words) as caught:
+            built(web(labels=carried(**labels), **more), services=["a"])
+        assert len(caught.value.problems) == 1
+
+    def test_what_is_turned_off_is_not_there(self) -> None:
+        assert built(web(labels=carried(privileged="false")), services=["a"])
+
+
+class TestSame:
+    """Services that are one build and one image."""
+
+    def test_they_are_one_by_the_first_of_their_names(self) -> None:
+        # https://github.com/docker/compose/issues/7343
+        text = definition_of(
+            {
+                "my-web": {"context": "web", "tags": ["web:1"], "cache-from": [{"type": "gha"}]},
+                "my-web-saver": {"context": "web", "tags": ["web:1"]},
+                "jobs": {"contexts": {"base": "target:my-web-saver", "lib": "lib"}},
+            }
+        )
+        found = built(text)
+        assert list(found) == ["my-web", "jobs"]
+        assert found["my-web"].aliases == ("my-web-saver",)
+        assert found["jobs"].contexts == (("base", "service:my-web"), ("lib", "lib"))
+        for name in ("my-web", "my-web-saver"):
+            assert select(tuple(found.values()), [name]) == (found["my-web"],)
+        assert select(tuple(found.values()), ["my-web", "my-web-saver"]) == (found["my-web"],)
+        assert select(tuple(found.values()), []) == tuple(found.values())
+        with fails("there is no service 'my-wbe'", "my-web"):
+            select(tuple(found.values()), ["my-wbe"])
+
+    def test_a_tag_or_a_registry_makes_no_other_image(self) -> None:
+        # https://github.com/desec-io/desec-stack/issues/1233
+        text = definition(
+            api={"context": "api", "tags": ["desec/dedyn-api:latest"]},
+            celery={"context": "api", "tags": ["docker.io/desec/dedyn-api"]},
+            cron={"context": "api", "tags": ["desec/dedyn-api:1"]},
+        )
+        assert built(text)["api"].aliases == ("celery", "cron")
+
+    def test_another_build_or_no_image_keeps_them_apart(self) -> None:
+        found = built(definition(a={"tags": ["x"]}, b={"tags": ["x"], "target": "y"}, c={}, d={}))
+        assert list(found) == ["a", "b", "c", "d"]
+        assert not any(each.aliases for each in found.values())
+
+
 class TestRead:
     @pytest.mark.parametrize(
         ("name", "asked", "context"),
         [
             ("compose.yaml", ("compose.yaml", ""), "app"),
             ("deploy/compose.yml", ("compose.yml", "deploy"), "deploy/app"),
+            ("deploy/COMPOSE.YML", ("COMPOSE.YML", "deploy"), "deploy/app"),
             ("deploy/docker-bake.hcl", ("deploy/docker-bake.hcl", ""), "app"),
             ("deploy/docker-bake.json", ("deploy/docker-bake.json", ""), "app"),
         ],
@@ -202,46 +357,74 @@ class TestRead:
     def test_where_the_paths_of_a_file_start(
         self, name: str, asked: tuple[str, str], context: str
     ) -> None:
-        program = Program(Printed(0, definition(a={"context": "app"}), ""))
-        found = compose.read(name, "/repository", program.print)
-        assert program.asked == [(*asked, {})]
+        source = repository(ONE, printed(web(context="app")), name=name)
+        found = compose.read(name, source)
+        copied = [] if "bake" in name else [name]
+        assert source.asked == [(copied, *asked, {})]
         assert found.services["a"].context == context
         assert found.where("a") == f"{name}: services.a"
 
+    @pytest.mark.parametrize("name", ["compose.yaml", "docker-bake.hcl"])
+    def test_a_file_that_is_not_there_or_too_large(self, name: str) -> None:
+        with fails(f"there is no file {name!r}", "relative to the repository"):
+            compose.read(name, Source({}, []))
+        with fails(f"{name!r} is larger than 1 MiB"):
+            compose.read(name, Source({name: "x" * (1024 * 1024 + 1)}, []))
+
+    @pytest.mark.parametrize("text", ["", "x", "[]", "services: {a: {image: redis}}", "services: "])
+    def test_a_file_without_a_build(self, text: str) -> None:
+        with fails("compose.yaml describes nothing to build"):
+            compose.read("compose.yaml", repository(text))
+
     def test_a_variable_that_only_containers_see_does_no_harm(self) -> None:
-        text = definition(a={"tags": ["ada/shop:"]})
-        probed = definition(a={"tags": ["ada/shop:40002"]})
-        said = unset("TAG", "PASSWORD", "TAG")
-        program = Program(Printed(0, text, said), Printed(0, probed, ""))
-        assert (
-            compose.read("compose.yaml", "/repository", program.print).services["a"].image == "shop"
-        )
-        assert program.asked[1][2] == {"PASSWORD": "40001", "TAG": "40002"}
+        text = web(labels=carried(image="ada/shop:"))
+        probed = web(labels=carried(image="ada/shop:50002"))
+        source = repository(ONE, printed(text, unset("TAG", "PASSWORD", "TAG")), printed(probed))
+        assert compose.read("compose.yaml", source).services["a"].image == "shop"
+        assert source.asked[1][3] == {"PASSWORD": "50001", "TAG": "50002"}
+
+    def test_a_required_variable_of_a_tag_does_no_harm(self) -> None:
+        required = "ERROR: required variable {} is missing a value: set it"
+        first = web(labels=carried(image="ada/shop:40001"))
+        again = web(labels=carried(image="ada/shop:50001"))
+        answers = [printed("", required.format("TAG"), 1), printed("", required.format("OF"), 1)]
+        source = repository(ONE, *answers, printed(first), printed(again))
+        assert compose.read("compose.yaml", source).services["a"].image == "shop"
+        assert [each[3] for each in source.asked] == [
+            {},
+            {"TAG": "40001"},
+            {"TAG": "40001", "OF": "40002"},
+            {"OF": "50001", "TAG": "50002"},
+        ]
+
+    def test_a_required_variable_that_stays_so_ends_it(self) -> None:
+        answer = printed("", "ERROR: required variable X is missing a value: it is due", 1)
+        with fails("the variable X is not set", "required variable X") as caught:
+            compose.read("compose.yaml", repository(ONE, answer, answer))
+        assert len(caught.value.problems) == 2
 
     def test_a_variable_that_makes_another_image_is_refused(self) -> None:
-        text = definition(a={"args": {"A": "", "B": ""}})
-        probed = definition(a={"args": {"A": "x40001", "B": "40003"}})
+        text = web(args={"A": "", "B": ""})
+        probed = web(args={"A": "x50001", "B": "50003"})
         said = unset("A", "B", "PORT").replace('"B"', '\\"PASSWORD\\"')
-        program = Program(Printed(0, text, said), Printed(0, probed, ""))
+        source = repository(ONE, printed(text, said), printed(probed))
         with fails(
             "compose.yaml: the variable A is not set", "${A:-default}", "the variable PORT is"
         ) as caught:
-            compose.read("compose.yaml", "/repository", program.print)
+            compose.read("compose.yaml", source)
         assert len(caught.value.problems) == 2
 
     def test_a_variable_whose_use_cannot_be_told_is_refused(self) -> None:
-        program = Program(
-            Printed(0, definition(a={"target": "x"}), unset("A")),
-            Printed(0, definition(a={"target": "y"}), ""),
-        )
+        source = repository(ONE, printed(web(target="x"), unset("A")), printed(web(target="y")))
         with fails("the variable A is not set"):
-            compose.read("compose.yaml", "/repository", program.print)
+            compose.read("compose.yaml", source)
 
     @pytest.mark.parametrize(
         ("errors", "words"),
         [
             ("ERROR: a.hcl:1,2-3: Invalid block.\n", ["it: a.hcl:1,2-3: Invalid block."]),
             ("ERROR: one\nERROR: two\x1b\n", ["buildx cannot read it: two."]),
+            ("ERROR: Circular reference:\n a\n b", ["it: Circular reference: a b."]),
             ("", ["buildx cannot read it: no reason given.", "docker buildx bake --print -f"]),
             ("panic\nat once", ["buildx cannot read it: panic at once."]),
             ("ERROR: failed to find target default", ["which targets", 'group "default"']),
@@ -249,32 +432,49 @@ class TestRead:
     )
     def test_what_the_program_cannot_read(self, errors: str, words: list[str]) -> None:
         with fails("a.hcl", *words):
-            compose.read("a.hcl", "/repository", Program(Printed(1, "", errors)).print)
+            compose.read("a.hcl", repository("", printed("", errors, 1), name="a.hcl"))
 
     def test_what_is_not_set_is_named_beside_what_it_broke(self) -> None:
         errors = f'{unset("N")}ERROR: strconv.Atoi: parsing "": invalid syntax'
         with fails("the variable N is not set", "strconv.Atoi") as caught:
-            compose.read("compose.yaml", "/repository", Program(Printed(1, "", errors)).print)
+            compose.read("compose.yaml", repository(ONE, printed("", errors, 1)))
         assert len(caught.value.problems) == 2
 
+    def test_names_that_bake_takes_for_one(self) -> None:
+        text = "services: {w.x: {build: a}, w_x: {build: b}, v: {build: c}, v_1: {image: d}, v.1: }"
+        with fails("Bake takes the services w.x and w_x for one.", "another name") as caught:
+            compose.read("compose.yaml", repository(text))
+        assert len(caught.value.problems) == 1
 
-class TestAlike:
+
+class TestUntracked:
+    """Variables in files that no commit holds."""
+
+    def read(self, *answers: Printed, tracked: Sequence[str] = ()) -> Source:
+        source = Source({"compose.yaml": ONE, ".env": "A=1"}, list(answers), tracked)
+        compose.read("compose.yaml", source)
+        return source
+
+    def test_they_do_no_harm_where_no_image_is_made_from_them(self) -> None:
+        source = self.read(printed(web()), printed(web()))
+        assert [each[0] for each in source.asked] == [[".env", "compose.yaml"], ["compose.yaml"]]
+
+    def test_those_that_are_tracked_count(self) -> None:
+        source = self.read(printed(web()), tracked=[".env"])
+        assert [each[0] for each in source.asked] == [[".env", "compose.yaml"]]
+
     @pytest.mark.parametrize(
-        "text",
+        "answers",
         [
-            "services: {a: {build: .}, b: {build: .}}",
-            "services: {a.b: {build: .}, a-b: {build: .}}",
-            "services: [a, a]",
-            "services: [",
-            "{}",
-            "x",
-            'target "a" {}',
+            (printed(web(target="x")), printed(web(target="y"))),
+            (printed(web(target="x")), printed("", "ERROR: no", 1)),
+            (printed("", "ERROR: no", 1), printed(web(target="x"))),
         ],
     )
-    def test_names_that_bake_tells_apart_and_what_it_judges_itself(self, text: str) -> None:
-        compose.refuse_alike("compose.yaml", text.encode())
+    def test_they_are_refused_where_one_is(self, answers: tuple[Printed, ...]) -> None:
+        with fails("compose.yaml takes variables from .env, which is not tracked", "Commit it"):
+            self.read(*answers)
 
-    def test_names_that_bake_takes_for_one(self) -> None:
-        text = b"services: {w.x: {build: a}, w_x: {build: b}, v: {build: c}}"
-        with fails("Bake takes the services w.x and w_x for one.", "another name"):
-            compose.refuse_alike("compose.yaml", text)
+    def test_what_they_do_not_mend_is_said_as_it_is(self) -> None:
+        with fails("buildx cannot read it: no."):
+            self.read(printed("", "ERROR: no", 1), printed("", "ERROR: no", 1))

@@ -7,12 +7,12 @@ from support.failures import fails
 from feastflow_registry.config import file
 from feastflow_registry.config.compose import from_bake
 from feastflow_registry.config.settings import Settings, option
+from feastflow_registry.model.ports import Printed
 
 SERVICES = file.read("feastflow.yml", b"services: {a: }")
 POLICY = file.read("feastflow.yml", b"milestone: sprint3")
-COMPOSE = from_bake(
-    "compose.yaml", '{"group": {"default": {"targets": ["a"]}}, "target": {"a": {}}}', "/repository"
-)
+PRINTED = '{"group": {"default": {"targets": ["a"]}}, "target": {"a": {}}}'
+COMPOSE = from_bake("docker-bake.hcl", Printed(0, PRINTED, "", "/copy"))
 
 
 def test_inputs_of_one_service_beside_services() -> None:
@@ -44,7 +44,7 @@ def test_every_input_of_one_service_is_known() -> None:
 
 def test_what_names_the_file_may_stand_beside_what_it_holds() -> None:
     file.refuse_mixed(COMPOSE, ["services-from", "milestone"])
-    with fails('input "context" describes one service, and compose.yaml describes them all'):
+    with fails('input "context" describes one service, and docker-bake.hcl describes them all'):
         file.refuse_mixed(COMPOSE, ["services-from", "context"])
 
 
