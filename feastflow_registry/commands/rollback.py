@@ -231,7 +231,8 @@ class WayBack:
                     for service, chosen in zip(held, nearest, strict=True)
                 ]
         others = held.keys() - set(affected)
-        raise self._nowhere(affected, bad, others=others, has_history=bool(before))
+        has_history = bool(before or self.releases)
+        raise self._nowhere(affected, bad, others=others, has_history=has_history)
 
     def _before(self, bad: Commit) -> Sequence[Commit]:
         """The commits that a tag may have held before one, the nearest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.failures import fails
 from support.memory import Call
-from support.runs import HOST, SHOP, A, B, C, D, World, at_call, context, image
+from support.runs import ELSEWHERE, HOST, SHOP, A, B, C, D, World, at_call, context, image
 from support.runs_after_push import carry_out, promote, shapes
 
 from feastflow_registry.commands import promote as promote_command
@@ -50,6 +50,12 @@ def test_a_tag_goes_forward_and_never_back(world: World) -> None:
     assert world.at("production") == world.own(B)
     with fails(f"not moved to {A.short}", "is newer", "use rollback", kind=Kind.CONFLICT):
         promote(world, A.short, "production")
+
+
+def test_a_tag_of_another_history_is_refused(world: World) -> None:
+    world.put(image(ELSEWHERE), "edge")
+    with fails("has diverged from it", "choose another name", kind=Kind.CONFLICT):
+        promote(world, B.short, "edge")
 
 
 def test_latest_goes_back_by_force_alone(world: World) -> None:

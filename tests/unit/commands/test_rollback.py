@@ -583,3 +583,37 @@ def test_a_tag_that_follows_nothing_may_go_back_though_another_image_was_withdra
     carry_out(world, roll_back(world))
     carry_out(world, roll_back(world, tag="production"))
     assert world.at("production") == world.own(A)
+
+
+class TestReleases:
+    """With `latest: release`, `latest` goes along the git tags, and not along main."""
+
+    @staticmethod
+    def world(**git_tags: Commit) -> World:
+        world = published(A, B, C, D)
+        world.history.git_tags |= git_tags
+        return world
+
+    def roll_back(self, world: World, held: Commit) -> Commit | None:
+        world.put(image(held), "latest")
+        run = world.start("rollback", latest="release")
+        run.go()
+        return world.commit_at("latest")
+
+    def test_the_release_before_is_the_good_one(self) -> None:
+        world = self.world(v1=D, **{"v1.0.0": A, "v2.0.0": C, "v1.5.0": ELSEWHERE})
+        assert self.roll_back(world, C) == A, "v1.5.0 is not published, and B is no release"
+
+    def test_one_that_was_withdrawn_is_passed_over(self) -> None:
+        world = self.world(**{"v1.0.0": A, "v2.0.0": B, "v3.0.0": D})
+        world.put(image(B), f"withdrawn-{B.short}")
+        assert self.roll_back(world, D) == A
+
+    def test_what_is_no_release_goes_back_along_main(self) -> None:
+        world = self.world(**{"v1.0.0": A})
+        assert self.roll_back(world, D) == C
+
+    def test_below_the_first_release_there_is_nothing(self) -> None:
+        world = self.world(**{"v1.0.0": C})
+        with fails("nothing that is published and not withdrawn came before"):
+            self.roll_back(world, C)

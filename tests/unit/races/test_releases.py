@@ -227,6 +227,29 @@ def test_a_list_of_git_tags_that_is_late_hides_no_release_of_its_own(
     assert on.at("latest") == on.own(commits["v2.0.0"])
 
 
+def test_what_nobody_knows_is_not_replaced_by_a_higher_release_either() -> None:
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    run = release(on, commits, "v1.0.0")
+
+    def meanwhile() -> None:
+        on.put(image(commits["v2.0.0"]), "v2.0.0")
+        on.put(image(None, source=""), "latest")
+
+    at_the_write(run, "latest", meanwhile, after=True)
+    with fails("labels name no commit", kind=Kind.CONFLICT):
+        run.go()
+    assert on.at("latest") == image(None, source="").digest
+
+
+@pytest.mark.parametrize("place", [2, 30])
+def test_the_highest_that_is_published_is_found_below_many_that_are_not(place: int) -> None:
+    names = [f"v2.{number}.0" for number in range(40)]
+    on, commits = world(["v1.0.0", *names])
+    release(on, commits, names[place]).go()
+    release(on, commits, "v1.0.0").go()
+    assert on.at("latest") == on.own(commits[names[place]])
+
+
 def test_many_releases_that_were_never_published_cost_one_list() -> None:
     names = [f"v2.{number}.0" for number in range(40)]
     on, commits = world(["v1.0.0", *names])

@@ -226,6 +226,13 @@ def test_the_releases_of_a_line() -> None:
     assert found == {tag: Line("v1.1.1", names) for tag, names in expected.items()}
 
 
+def test_a_git_tag_that_would_make_no_tag_is_of_no_line() -> None:
+    settings = parse({"extra-tags": "release-{version}"})
+    run = context(ref="v1.0", kind=RefKind.TAG)
+    names = ["v1.0", f"{'1' * 125}.0"]
+    assert line(settings, run, Tag("release-1.0"), names).names == ("v1.0",)
+
+
 def test_a_line_is_of_its_own_prefix() -> None:
     settings = parse({"latest": "release", "git-tags": "web/v*"})
     run = context(ref="web/v1.0", kind=RefKind.TAG)
