@@ -29,8 +29,7 @@ def main(arguments: "list[str]") -> int:
     if hasattr(os, "uname"):  # Or this is Windows.
         key = name_environment()
         home = next((home for home in homes() if is_kept(home, key)), None)
-        if home:
-            tell(home, key)
+        if home and _tell(home, key):
             return 0
     sys.dont_write_bytecode = True
     sys.path.insert(0, ACTION)
@@ -102,6 +101,15 @@ def tell(home: str, key: str) -> None:
         pass
     with open(os.environ.get("GITHUB_OUTPUT") or 1, "a", encoding="utf-8") as output:
         output.write(f"python={sys.executable}\nsite={os.path.join(folder, 'site')}\n")
+
+
+def _tell(home: str, key: str) -> bool:
+    """Tell it, if that is possible; what keeps it from that is said where there is time for it."""
+    try:
+        tell(home, key)
+    except OSError:
+        return False
+    return True
 
 
 def _keep_bytecode(cache: str) -> None:

@@ -42,9 +42,10 @@ def install() -> int:
         if not OLDEST <= sys.version_info[:2] <= NEWEST:
             _restart_with_another_python()
         key = name_environment()
-        tell(_make(key), key)
+        tell(next((home for home in homes() if is_kept(home, key)), None) or _make(key), key)
     except OSError as error:
-        command("error", f"The packages were not installed: {error}.\nSee to it on the runner.")
+        fix = "Free space on the runner, and let its folders and GITHUB_OUTPUT be written."
+        command("error", f"The packages were not installed: {error}.\n{fix}")
         return BAD_RUNNER
     except Stop as stop:
         code, cause, fix = stop.args

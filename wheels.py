@@ -35,12 +35,14 @@ SILENT_FOR = 10
 ALL_WITHIN = 60
 """Seconds in which all wheels have to arrive."""
 
-# The first that is set counts, as for the program: registry/certificates.py.
+# The first that is set counts, as for the program: transport/certificates.py.
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 BOTH = ("index-url", "extra-index-url", "no-index", "find-links")
 # https://pip.pypa.io/en/stable/topics/configuration/
 PIP_SETTINGS = (*BOTH, "proxy")
+PIP_ALONE = ("client-cert", "trusted-host", "keyring-provider")
+"""What tells pip how to reach an index, of which uv understands nothing."""
 # https://docs.astral.sh/uv/reference/settings/
 UV_SETTINGS = (*BOTH, "default-index", "index", "offline")
 
@@ -84,8 +86,10 @@ class Wheel:
 def fill(site: str) -> None:
     """Put the locked packages into the folder `site`. Raises `Stop` where that is impossible."""
     uv_source, for_pip = _uv_source(), _pip_settings()
-    if uv_source or for_pip:
-        why = f"{uv_source or next(iter(for_pip.values())).place} says where packages come from"
+    places = [uv_source] if uv_source else []
+    places += [each.place for name, each in for_pip.items() if name in PIP_SETTINGS]
+    if places:
+        why = f"{places[0]} is set"
     else:
         try:
             _fetch(_choose(), site)
@@ -96,8 +100,8 @@ def fill(site: str) -> None:
             return
     print(f"{why}: uv or pip installs this action's packages.", flush=True)
     # uv is much faster, but of what pip is told it understands no more than the index.
-    if uv_source or for_pip.keys() <= {"index-url"}:
-        _install_by_uv(site, uv_source, for_pip.get("index-url"), why)
+    if uv_source or for_pip.keys() <= {"index-url", "cert"}:
+        _install_by_uv(site, uv_source, {} if uv_source else for_pip, why)
     else:
         _call(_pip(site, "requirements.txt"), why)
 
@@ -243,6 +247,7 @@ def _uv_source() -> str:
 
 def _pip_settings() -> dict[str, Setting]:
     """What pip is told of where packages come from, as far as anything is said."""
+    known = (*PIP_SETTINGS, *PIP_ALONE, "cert")
     own = os.environ.get("PIP_CONFIG_FILE")
     files = [*(each / "pip/pip.conf" for each in reversed(_configs())), Path("/etc/pip.conf")]
     files += [_home() / ".pip/pip.conf", _configs()[0] / "pip/pip.conf"]
@@ -258,10 +263,10 @@ def _pip_settings() -> dict[str, Setting]:
                 for section in filter(parser.has_section, ("global", "install")):
                     for name, value in parser[section].items():
                         found[name.replace("_", "-")] = Setting(value, str(path))
-    for name in PIP_SETTINGS:
+    for name in known:
         if given := os.environ.get(variable := _variable("PIP", name)):
             found[name] = Setting(given, variable)
-    return {name: each for name, each in found.items() if name in PIP_SETTINGS and each.value}
+    return {name: each for name, each in found.items() if each.value and name in known}
 
 
 def _text(path: Path) -> str:
@@ -286,13 +291,18 @@ def _variable(tool: str, setting: str) -> str:
     return f"{tool}_{setting.upper().replace('-', '_')}"
 
 
-def _install_by_uv(site: str, source: str, index: Setting | None, why: str) -> None:
-    """Install by the runner's uv, or by the one that pip brings for this once."""
+def _install_by_uv(site: str, source: str, for_pip: Mapping[str, Setting], why: str) -> None:
+    """Install by the runner's uv, or by the one that pip brings for this once.
+
+    ``for_pip``: what pip is told, if uv is told nothing.
+    """
     tools = Path(site).with_name("tools")
-    environ = {"UV_DEFAULT_INDEX": index.value} if index and not source else {}
+    names = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}
+    environ = {names[name]: each.value for name, each in for_pip.items()}
     uv = shutil.which("uv")
     if not uv:
-        _call(_pip(str(tools), "requirements-uv.txt"), why)
+        told = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+        _call(_pip(str(tools), "requirements-uv.txt"), why, {"PIP_INDEX_URL": told} if told else {})
         uv = str(tools / "bin/uv")
         # Nobody else has a use for this cache; beside the target, files are linked, not copied.
         environ["UV_CACHE_DIR"] = str(tools / "cache")

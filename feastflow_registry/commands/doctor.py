@@ -186,9 +186,7 @@ class Examination:
                 f"shared tags follow {main}, and the default branch is {default}.",
                 f"If that is not meant, name {default} first in the input branches.",
             )
-        return (
-            f"{main}, the default branch" if default else f"{main}, the first of the input branches"
-        )
+        return f"{main}, the default branch" if default else f"{main}; no default branch is known"
 
     def _describe_run(self) -> str:
         permission = self.app.permission
@@ -205,7 +203,7 @@ class Examination:
     def _describe(self, host: RegistryHost) -> str:
         """Ask a registry whether it is there; what is known of its kind."""
         kind = kind_of(host, self.app.challenge(host))
-        way = f"over TLS, trusted by {self.app.certificates or 'the list of certifi'}"
+        way = f"over TLS, checked against {self.app.certificates or 'the certificates of certifi'}"
         reached = host.as_in(self.app.settings.insecure_registries)
         if reached.url.startswith("http:"):
             way = "over plain HTTP"

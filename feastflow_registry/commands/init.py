@@ -32,7 +32,7 @@ _LONGEST_NAME = 60
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*|\.")
 _YAML_WORDS = frozenset({"false", "n", "no", "null", "off", "on", "true", "y", "yes"})
 _FILE_NAME = re.compile(
-    r"(?:Dockerfile|Containerfile)(?:[.-](.+))?|(.+)\.(?:Dockerfile|Containerfile)"
+    r"(?:Dockerfile|Containerfile)(?:[.-](.+))?|(.+)\.(?:[Dd]ockerfile|[Cc]ontainerfile)"
     r"|dockerfile|containerfile"
 )
 _LARGEST = 1024 * 1024

@@ -50,6 +50,10 @@ class Inputs:
     file_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
+_NO_GITHUB_CACHE = (
+    "Nothing is kept by the cache type=gha: a step of a composite action has no token for GitHub's "
+    "cache. Use cache: registry."
+)
 _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
     "namespace": str.lower,
     "image": str.lower,
@@ -112,7 +116,12 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         variables=described.variables,
         github_api=github_api(request.environ),
         notices=notices,
-        warnings=(*unread, *((str(withheld),) if withheld else ()), *described.warnings),
+        warnings=(
+            *unread,
+            *((str(withheld),) if withheld else ()),
+            *described.warnings,
+            *([_NO_GITHUB_CACHE] if "type=gha" in options.cache else []),
+        ),
         file_secrets=described.file_secrets,
     )
 

@@ -48,6 +48,7 @@ from feastflow_registry.tags.move import Transfer
 from feastflow_registry.tags.survey import Surveyor
 
 _MOST_RELEASES = 10
+_MOST_RELEASES_ASKED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,7 @@ class WayBack:
 
     def _before(self, bad: Commit) -> Sequence[Commit]:
         """The commits that a tag may have held before one, the nearest first."""
-        names = iter(self.releases)
+        names = iter(self.releases[:_MOST_RELEASES_ASKED])
         if bad not in map(self.surveyor.history.git_tag, names):  # Which goes on up to it.
             return self.surveyor.history.ancestors(bad)
         below = map(self.surveyor.history.git_tag, islice(names, _MOST_RELEASES))

@@ -137,7 +137,8 @@ class ServiceReader:
                         content = self.workspace.read(secret.file, most=_SECRET_LIMIT)
                         value = (content or b"").decode("utf-8", "replace")
                     # Whoever wrote an untrusted one knows it, and could blot out our words.
-                    contents += [value][: self._is_trusted]
+                    if self._is_trusted:
+                        contents.append(value)
                 problem = self._forbid(secret, value)
                 if problem:
                     place = f"{where(service.name, 'secrets')}: the secret {secret.id}"

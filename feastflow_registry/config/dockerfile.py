@@ -65,9 +65,9 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
         if stripped.endswith(escape):
             begun += stripped[:-1] + " "
             continue
-        word, _, rest = (begun + stripped).partition(" ")
-        begun = ""
-        yield word.upper(), rest.strip()
+        word, *others = (begun + stripped).split(maxsplit=1)
+        begun, rest = "", others[0] if others else ""
+        yield word.upper(), rest
         for end in _HEREDOC.findall(rest) if word.upper() in _WITH_HEREDOCS else ():
             next((each for each in lines if each.strip() == end), None)
 
@@ -93,7 +93,7 @@ def _taken(
 def _sources(rest: str) -> list[str]:
     """The paths of ``COPY`` or ``ADD``, without the last, which is where they go."""
     while rest.startswith("--"):
-        rest = rest.partition(" ")[2].strip()
+        rest = "".join(rest.split(maxsplit=1)[1:])
     paths = rest.split()
     if rest.startswith("["):
         try:

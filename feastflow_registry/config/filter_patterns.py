@@ -27,7 +27,7 @@ def is_literal(pattern: str) -> bool:
 class _Piece:
     """A part of a pattern: which character, at least how often (0 or 1), and whether more often."""
 
-    character: re.Pattern[str]
+    allowed: re.Pattern[str]
     least: int = 1
     repeats: bool = False
 
@@ -54,7 +54,7 @@ def _fits(name: str, pieces: Iterable[_Piece]) -> bool:
         before, ends = ends, set() if piece.least else set(ends)
         for place, character in enumerate(name):
             begins = place in before or (piece.repeats and place in ends)
-            if begins and piece.character.fullmatch(character):
+            if begins and piece.allowed.fullmatch(character):
                 ends.add(place + 1)
     return len(name) in ends
 
@@ -64,7 +64,7 @@ def parse_pattern(pattern: str) -> tuple[_Piece, ...]:
     pieces: list[_Piece] = []
     for text in _PIECE.findall(pattern):
         if text in _QUANTIFIERS and pieces and pieces[-1].is_once:
-            pieces[-1] = _Piece(pieces[-1].character, *_QUANTIFIERS[text])
+            pieces[-1] = _Piece(pieces[-1].allowed, *_QUANTIFIERS[text])
         elif text in _WILDCARDS:
             pieces.append(_Piece(_WILDCARDS[text], 0, repeats=True))
         elif text in _SPECIAL:

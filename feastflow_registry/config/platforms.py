@@ -57,7 +57,7 @@ def parse_platform(text: str) -> str:
     architecture, implied = _SAME.get(architecture, (architecture, ""))
     if variant[:1].isdigit():
         variant = f"v{variant}"
-    variant = variant or implied
+    variant = variant or implied or ("v7" if architecture == "arm" else "")
     pair = f"{system}/{architecture}"
     if pair not in _PAIRS or (variant and variant not in _VARIANTS.get(architecture, ())):
         close = difflib.get_close_matches(text.lower()[:40], _SUGGESTED, n=1)

@@ -170,8 +170,9 @@ class Settings(BaseModel):
     )
     git_tags: Annotated[Words, Parsed(grammar.patterns)] = Field(
         ("**",),
-        description="Git tags that may push; patterns as in on.push.tags. What comes before a "
-        "pattern's first sign or v is no part of the version (frontend/v*). Default: **.",
+        description="Git tags that may push; patterns as in on.push.tags. A prefix that "
+        "a pattern begins with, such as frontend/ in frontend/v*, is no part of the version. "
+        "Default: **.",
         examples=[["v*"], ["frontend/v*"]],
     )
     milestone: Annotated[Tag | None, Parsed(grammar.milestone)] = Field(

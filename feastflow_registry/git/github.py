@@ -179,7 +179,10 @@ class GitHubHistory:
         found: list[str] = []
         path = "git/matching-refs/tags/?per_page=100"
         for _ in range(_MOST_PAGES):
-            names, path = self._ask(path, read) or ([], "")
+            answer = self._ask(path, read)
+            if answer is None:  # Where there is none, GitHub answers with an empty list.
+                raise _unreachable("does not list the git tags that it has")
+            names, path = answer
             found += names
             if not path:
                 return found

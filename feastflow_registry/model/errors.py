@@ -93,6 +93,8 @@ def exhausted(error: BaseException) -> Failure | None:
     """What this machine has no more of, if that is what an error comes from."""
     for each in causes(error):
         number = each.errno if isinstance(each, OSError) else None
+        if isinstance(each, BlockingIOError) and hasattr(each, "characters_written"):
+            number = None  # Whoever reads the output is slow: nothing is used up.
         if isinstance(each, MemoryError):
             number = errno.ENOMEM
         if isinstance(each, RuntimeError) and "can't start new thread" in str(each):

@@ -70,7 +70,7 @@ class Rule(Enum):
     FINAL = "set once, to the commit of its git tag"
     FORWARD = "forward only"
     BRANCH = "forward, and wherever its branch was rewritten to"
-    DATED = "forward only, by runs of its own date or commit"
+    ONE_RUN = "forward only, by runs of its own date or commit"
     RELEASE = "to the highest release that is published"
     FORCE = "wherever it is told"
 

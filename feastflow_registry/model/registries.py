@@ -27,7 +27,7 @@ class RegistryKind:
     challenge: str = ""
     namespace: str = "the owner or project, such as feastflow"
     before_push: str | None = ""
-    prune: str = "deletes what the user may delete"
+    prune: str = "deletes images, where the user may"
     instead: str = ""
     habit: str = ""
 

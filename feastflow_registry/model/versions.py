@@ -9,7 +9,7 @@ _NUMBER = r"[0-9]+"
 _VERSION = re.compile(
     rf"v?(?P<core>{_NUMBER}(?:\.{_NUMBER}){{1,3}})(?P<pre>-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
 )
-_PREFIX = re.compile(r"([^*?+\[\]!\\]*?)v?[*?+\[\]!\\].*")
+_PREFIX = re.compile(r"([^*?+\[\]!\\]*?)(?:(?<![A-Za-z])v)?[0-9.]*[*?+\[\]!\\].*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,6 @@ class Version:
 
 
 def prefix_of(pattern: str) -> str:
-    """What a pattern for git tags has before the version: ``frontend/`` of ``frontend/v*``."""
+    """What a pattern has before the version: ``web/`` of ``web/v*`` and of ``web/v1.*``."""
     found = _PREFIX.fullmatch(pattern)
     return found[1] if found else ""

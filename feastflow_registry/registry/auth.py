@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.registries import RegistryKind, kind_of
 from feastflow_registry.transport.addresses import is_inside, redact, split
 from feastflow_registry.transport.http import Client
 from feastflow_registry.transport.response import Response
@@ -84,6 +85,8 @@ class Authenticator:
     """The repositories for which what is kept was good."""
     _ways: dict[str, int] = field(default_factory=dict)
     """Which way of asking for a token was the last one, by repository."""
+    _asked: str = ""
+    """The challenge, which tells what kind of registry asks."""
 
     def __post_init__(self) -> None:
         group = length = 0
@@ -97,6 +100,11 @@ class Authenticator:
         """What the run has to do there."""
         actions = "pull" + ",push" * self.write + ",delete" * self.delete
         return f"repository:{repository}:{actions}"
+
+    @property
+    def kind(self) -> RegistryKind:
+        """What kind of registry this is, as far as it has shown."""
+        return kind_of(self.host, self._asked)
 
     @staticmethod
     def is_basic(header: str | None) -> bool:
@@ -132,6 +140,7 @@ class Authenticator:
 
         It is the same where there is no other. Raises a refused failure if there is no answer.
         """
+        self._asked = challenge.headers.get("www-authenticate", "")
         with self.lock:
             current = self.header(repository)
             if current is not None and current != sent:
@@ -250,8 +259,8 @@ class Authenticator:
                 Kind.REFUSED,
                 f"{self.host} sends its users to the token server {redact(realm)!r}, "
                 "which is not a trustworthy address.",
-                "Check the input registry: a token server must be reached over https, and is "
-                "inside of a private network only if the registry is.",
+                "Check the input registry: a token server must be reached over https. If both are "
+                "in your own network, name both by their addresses, or both by their names.",
             )
 
 

@@ -29,7 +29,7 @@ from feastflow_registry.model.images import (
 )
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.model.registries import RegistryKind, kind_of
+from feastflow_registry.model.registries import RegistryKind
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
 from feastflow_registry.registry.visible import Visibility
@@ -386,7 +386,8 @@ class RegistryClient:
             return Failure(
                 Kind.REFUSED,
                 f"{host} knows no repository for {what}{reason}.",
-                f"{_creation(kind_of(host))}its name, and that user {self._user()} may push to it.",
+                f"{_creation(self.auth.kind)}its name, and that user {self._user()} may push to "
+                "it.",
             )
         if response.status in (401, 403, 500):  # A 500 that is an answer tells of a 401 inside.
             need, may = ("read and write", "push to") if write else ("read", "pull from")

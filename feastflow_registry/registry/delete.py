@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.model.registries import kind_of
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.transport.response import Response
 
@@ -60,7 +59,7 @@ class RegistryDeletion:
                 Kind.REFUSED,
                 f"{host} does not delete images by the protocol of registries"
                 f"{response.explanation}.",
-                kind_of(host).instead
+                self.registry.auth.kind.instead
                 or "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
                 "else delete with the means of its own that it offers.",
             )
@@ -98,7 +97,7 @@ class RegistryDeletion:
                 Kind.REFUSED,
                 f"{host} denied the deletion of {reference}{reason}.",
                 f"Give a token with the right to delete, or a user who has it. "
-                f"{kind_of(host).instead}".rstrip(),
+                f"{self.registry.auth.kind.instead}".rstrip(),
             )
         raise Failure(
             Kind.UNREACHABLE,

@@ -39,7 +39,6 @@ _ON_MAIN = (Latest.FORWARD, Latest.FORCE)
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _OF_RELEASES = frozenset({"version", "major", "minor"})
 _OF_ONE_RUN = frozenset({"date", "timestamp", "sha", "run"})
-_FIRST = "the first of the input branches"
 
 
 def permit(settings: Settings, run: Run) -> Permission:
@@ -50,7 +49,7 @@ def permit(settings: Settings, run: Run) -> Permission:
             where = f"by hand, from a commit of {settings.main}"
             return Permission(True, settings.shared_tags, where)
         where = f"by hand, from a commit that is not on the remote's {settings.main}"
-        return Permission(True, False, f"{where} ({_FIRST})")
+        return Permission(True, False, f"{where} (input branches: {settings.main})")
     if run.event not in ALLOWED_EVENTS or run.fork:
         what = "a fork" if run.fork else f"the event {run.event}"
         return Permission(False, False, f"{what} never pushes")
@@ -61,7 +60,7 @@ def permit(settings: Settings, run: Run) -> Permission:
             return Permission(True, settings.shared_tags, where)
         if matches(run.ref.name, settings.branches):
             where = f"{where}, which is allowed but not {settings.main}"
-            return Permission(True, False, f"{where} ({_FIRST})")
+            return Permission(True, False, f"{where} (input branches: {settings.main})")
         where = f"{run.ref} is not among the branches that may push"
         return Permission(False, False, f"{where} (input branches: {some(settings.branches)})")
     if run.ref.kind is RefKind.TAG:
@@ -134,7 +133,7 @@ def _rule(template: str) -> Rule:
     if names & _OF_RELEASES:
         return Rule.RELEASE
     if names & _OF_ONE_RUN:
-        return Rule.DATED
+        return Rule.ONE_RUN
     return Rule.BRANCH if "branch" in names else Rule.FORWARD
 
 
@@ -149,7 +148,8 @@ def version_of(settings: Settings, name: str) -> Version | None:
 def line(settings: Settings, run: Run, tag: Tag, names: Iterable[str]) -> Line:
     """The git tags of the releases that a tag is for: those from which it would be made, too.
 
-    ``latest`` is for every release, ``1.2`` of ``{major}.{minor}`` for those of that line.
+    ``latest`` is for every release, ``1.2`` of ``{major}.{minor}`` for those of that line, and the
+    name of a git tag for that one.
     """
     templates = [each for each in settings.extra_tags if _rule(each) is Rule.RELEASE]
 
@@ -160,6 +160,10 @@ def line(settings: Settings, run: Run, tag: Tag, names: Iterable[str]) -> Line:
             return any(expand(each, version.values) == tag for each in templates)
         return False
 
+    names = [name for name in names if matches(name, settings.git_tags)]
+    owners = tuple(name for name in names if Tag.near(name) == tag)
+    if owners:  # What is named as a git tag is that one's alone.
+        return Line(run.ref.name, owners)
     versions = filter(None, (version_of(settings, name) for name in names))
     found = sorted(filter(is_for, versions), key=lambda version: version.order, reverse=True)
     return Line(run.ref.name, tuple(version.name for version in found))

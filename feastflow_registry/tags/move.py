@@ -92,7 +92,7 @@ class Tagger:
 
     def _may_be_carried(self, step: MoveTag, digest: Digest) -> bool:
         """Whether an image may be a newer commit's than its labels say."""
-        if step.rule not in rules.ADVANCING and step.rule is not Rule.DATED:
+        if step.rule not in rules.ADVANCING and step.rule is not Rule.ONE_RUN:
             return False
         return bool(self.surveyor.registry.inspect(step.service.repository, digest).inputs)
 
@@ -116,7 +116,7 @@ class Tagger:
             step.rule, facts, digest=digest, reference=step.reference, commit=commit
         )
         if facts.release and facts.release.digest not in (None, digest):
-            digest, note = facts.release.digest, f"{facts.release.name} is a higher release"
+            digest, note = facts.release.digest, rules.holder(facts.release, step.reference)
         if not decision.move:
             self._note(step, decision.conflict)
             return self._keep(step, digest, current, decision.reason)
@@ -151,7 +151,7 @@ class Tagger:
             read = self._read_back(step.reference, digest)
             if read != current:
                 break
-        if read not in (None, digest) and step.rule is Rule.DATED:
+        if read not in (None, digest) and step.rule is Rule.ONE_RUN:
             return self.advance(step, self.commit, digest, note)
         swallowed = read == current and not self._is_shared(step)
         if read is None or swallowed or (read != digest and not self._may_differ(step, read)):

@@ -71,7 +71,7 @@ def decide(
     if rule is not Rule.FORCE and facts.withdrawn:
         return Decision(False, f"{commit.short} was withdrawn by a rollback")
     if rule is Rule.RELEASE:
-        return Decision(False, "its git tag is gone")
+        return Decision(False, "no release that it is for is published")
     if current is not None and current.digest == digest:
         return Decision(False, THERE)
     if rule is Rule.FORCE or current is None:
@@ -91,10 +91,17 @@ def _decide_release(
     current = facts.current
     if current is not None and current.digest == release.digest:
         is_own = release.digest == digest
-        return Decision(False, THERE if is_own else f"{release.name} is a higher release")
+        return Decision(False, THERE if is_own else holder(release, reference))
     if current is not None and current.revision is None:
         return _forward(Rule.RELEASE, facts, reference, commit, current)
     return Decision(True)
+
+
+def holder(release: Release, reference: Reference) -> str:
+    """Why a tag is another release's."""
+    if reference.target == Tag.near(release.name):
+        return f"it is the name of the git tag {release.name}"
+    return f"{release.name} is a higher release"
 
 
 def _decide_final(facts: Facts, reference: Reference, current: Published) -> Decision:
@@ -128,7 +135,10 @@ def _forward(
         of = f' (its source is "{current.source[:100]}")' if current.source else ""
         cause = f"{reference} holds an image whose labels name no commit of this repository{of}."
         fix = "Choose another name, or delete that tag on the registry."
-        fix = "If it may be replaced, run once with latest: force." if is_latest else fix
+        if is_latest:
+            fix = "If it may be replaced, run once with latest: force."
+        if rule is Rule.RELEASE:
+            fix = "If it may be replaced, delete that tag on the registry, then run again."
         if current.source:  # Nothing is published among another repository's images.
             raise Failure(Kind.CONFLICT, cause, fix)
         return Decision.refuse(cause, fix)

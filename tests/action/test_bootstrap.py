@@ -27,6 +27,17 @@ REACH_THE_INDEX = ("SSL_CERT_FILE", "PIP_CERT", "HTTP_PROXY", "HTTPS_PROXY", "ht
 WAIT = 30
 
 
+def test_an_output_that_cannot_be_written_is_one_sentence(runner: Runner) -> None:
+    """Where packages are kept, and where they are not yet."""
+    folder = str(runner.folder)
+    for _ in range(2):
+        answer = runner.call("install", output=folder)
+        assert (answer.code, "Traceback" in answer.said) == (2, False)
+        [error] = answer.errors
+        assert "The packages were not installed" in error
+        assert "let its folders and GITHUB_OUTPUT be written" in error
+
+
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[Runner]:
     """A runner that can reach PyPI; without uv, unless a test puts one there."""

@@ -362,7 +362,7 @@ def test_a_variable_tells_uv_where_packages_come_from(
     runner.environ[name] = INDEX
     answer = runner.call("install", python=runner.python(pip=True))
     assert answer.made_by == "uv"
-    assert answer.said.startswith(f"{name} says where packages come from: uv or pip installs")
+    assert answer.said.startswith(f"{name} is set: uv or pip installs")
     assert not host.requests
 
 
@@ -376,7 +376,7 @@ def test_a_variable_tells_pip_alone_where_packages_come_from(
     runner.environ |= {name: INDEX, **more}
     answer = runner.call("install", python=runner.python(pip=True))
     assert answer.made_by == "pip"
-    assert answer.said.startswith(f"{next(iter(more), name)} says where packages come from")
+    assert answer.said.startswith(f"{next(iter(more), name)} is set")
     assert not host.requests
 
 
@@ -387,13 +387,15 @@ def test_the_index_of_pip_is_told_to_uv(
     if file:
         path = runner.folder / "home/.pip/pip.conf"
         path.parent.mkdir()
-        path.write_text(f"[global]\nindex-url = {INDEX}\ntimeout = 9\n")
+        path.write_text(f"[global]\nindex-url = {INDEX}\ntimeout = 9\ncert = /ca.pem\n")
         del runner.environ["PIP_CONFIG_FILE"]
     else:
         runner.environ["PIP_INDEX_URL"] = INDEX
     answer = runner.call("install")
     assert answer.made_by == "uv"
-    assert f"UV_DEFAULT_INDEX={INDEX}" in (answer.site / "environ").read_text().splitlines()
+    environ = (answer.site / "environ").read_text().splitlines()
+    assert f"UV_DEFAULT_INDEX={INDEX}" in environ
+    assert ("SSL_CERT_FILE=/ca.pem" in environ) is file
     assert not host.requests
 
 
@@ -434,7 +436,7 @@ def test_a_file_tells_a_tool_where_packages_come_from(
     path.write_text(text)
     answer = runner.call("install", python=python)
     assert answer.made_by == tool
-    assert answer.said.startswith(f"{path} says where packages come from")
+    assert answer.said.startswith(f"{path} is set")
     assert not host.requests
     if path.suffix == ".toml":
         assert f"--config-file {path}" in (runner.folder / "bin/uv.argv").read_text()
@@ -474,6 +476,24 @@ def test_pip_is_told_to_read_no_file(runner: Runner, host: WheelHost) -> None:
     assert host.requests
 
 
+@pytest.mark.parametrize("more", ["trusted-host = y", "client-cert = /c.pem"])
+def test_an_index_that_only_pip_can_reach_is_left_to_pip(runner: Runner, more: str) -> None:
+    path = runner.folder / "home/.config/pip/pip.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"[global]\nindex-url = x\n{more}\n")
+    del runner.environ["PIP_CONFIG_FILE"]
+    runner.put("uv", FAKE_UV)
+    answer = runner.call("install", python=runner.python(pip=True))
+    assert answer.made_by == "pip"
+
+
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
+def test_pip_brings_uv_from_the_index_that_uv_is_told_of(runner: Runner, variable: str) -> None:
+    runner.environ[variable] = "https://index.example/simple"
+    assert runner.call("install", python=runner.python(pip=True)).made_by == "uv"
+    assert (runner.folder / "pip-index").read_text() == "https://index.example/simple"
+
+
 def test_without_uv_pip_brings_one_for_this_once(runner: Runner) -> None:
     runner.environ["UV_INDEX"] = INDEX
     answer = runner.call("install", python=runner.python(pip=True))
@@ -502,7 +522,7 @@ def test_pip_is_needed_and_absent(
     assert answer.code == 2
     [error] = answer.errors
     assert f"but {python} has no pip to install this action's packages with." in error
-    assert (f"{variable} says" if variable else "did not give") in error
+    assert (f"{variable} is set" if variable else "did not give") in error
     assert runner.kept == []
 
 

@@ -154,6 +154,19 @@ def test_the_names_of_all_git_tags(
     assert sorted(source.git_tag_names()) == sorted([*names, "v-last"])
 
 
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_page_of_git_tags_that_is_missing_is_no_empty_one(
+    project: Project, history: GitHubHistory, github: FaultProxy, nth: int
+) -> None:
+    for number in range(120):
+        project.git("tag", f"v{number}")
+    project.git("push", "--quiet", "--tags", "origin")
+    github.add(Fault("status", status=404, path="/matching-refs/", nth=nth))
+    with pytest.raises(Failure, match="does not list the git tags that it has") as failure:
+        history.git_tag_names()
+    assert failure.value.kind is Kind.UNREACHABLE
+
+
 @pytest.mark.parametrize("who", ["git", "github"])
 def test_an_abbreviation_is_completed(
     tree: Tree, git: Git, history: GitHubHistory, who: str

@@ -17,7 +17,8 @@ from feastflow_registry.config.schema import ServiceModel
 from feastflow_registry.config.settings import parse
 from feastflow_registry.model.errors import Kind
 
-PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+DOCS = sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md"))
+PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *DOCS)
 README = (ROOT / "README.md").read_text()
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 CALLER: dict[str, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
@@ -98,12 +99,13 @@ def _given(node: Any) -> list[dict[str, Any]]:
     return [each for one in node.values() for each in _given(one)]
 
 
-@pytest.mark.parametrize("page", sorted(each.name for each in (ROOT / "docs").glob("*.md")))
+@pytest.mark.parametrize("page", DOCS)
 def test_what_a_page_gives_is_taken(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text()
+    text = (ROOT / page).read_text()
     for body in (body for kind, body in FENCE.findall(text) if kind == "yaml"):
         given = _given(yaml.safe_load(body))
         for each in given:
+            assert ("token" in each) == ("username" in each), body
             settings = parse({name: str(value) for name, value in each.items() if name != "token"})
             assert settings, body
 

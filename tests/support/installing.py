@@ -23,7 +23,9 @@ env > "$target/environ"
 touch "$target/made_by_uv.py"
 """
 FAKE_PIP = f"""
-import pathlib, sys
+import os, pathlib, sys
+index = pathlib.Path(os.environ["HOME"]).with_name("pip-index")
+index.write_text(os.environ.get("PIP_INDEX_URL", ""))
 target = pathlib.Path(sys.argv[sys.argv.index("--target") + 1])
 (target / "bin").mkdir(parents=True)
 (target / "made_by_pip.py").touch()
@@ -94,8 +96,8 @@ class Runner:
     def argv(self, *arguments: str, python: str = sys.executable) -> list[str]:
         return [python, "-I", "-S", str(self.action / "bootstrap.py"), *arguments]
 
-    def call(self, *arguments: str, python: str = sys.executable) -> Answer:
-        return self._answer(self.argv(*arguments, python=python), "answer")
+    def call(self, *arguments: str, python: str = sys.executable, output: str = "") -> Answer:
+        return self._answer(self.argv(*arguments, python=python), "answer", output)
 
     def simulate(self, patch: str) -> Answer:
         """Run install in a process that believes something else about its machine."""
@@ -108,8 +110,8 @@ class Runner:
         """Install, which must succeed; the site folder."""
         return self.call("install", python=python).site
 
-    def _answer(self, argv: list[str], name: str) -> Answer:
-        output = self.folder / f"{name}-{time.monotonic_ns()}"
+    def _answer(self, argv: list[str], name: str, given: str = "") -> Answer:
+        output = Path(given or self.folder / f"{name}-{time.monotonic_ns()}")
         done = subprocess.run(
             argv,
             env={**self.known, "GITHUB_OUTPUT": str(output)},
@@ -118,7 +120,7 @@ class Runner:
             text=True,
             check=False,
         )
-        lines = output.read_text().splitlines() if output.exists() else []
+        lines = output.read_text().splitlines() if output.is_file() else []
         outputs = dict(line.split("=", 1) for line in lines)
         return Answer(done.returncode, done.stdout, outputs)
 

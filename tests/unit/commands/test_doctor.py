@@ -223,9 +223,12 @@ class TestExamination:
             "✓ builder: buildx in memory",
             "✓ names: ada/shop, after the user ada",
             f"✓ git: commit {A.short}, nothing modified, history whole",
-            "✓ main branch: main, the first of the input branches",
+            "✓ main branch: main; no default branch is known",
             "✓ this run: pushes: push on branch main",
-            "✓ registry: reg.example.com is a registry, over TLS, trusted by the list of certifi",
+            (
+                "✓ registry: reg.example.com is a registry, over TLS, checked against the "
+                "certificates of certifi"
+            ),
             "✓ clock: within 1 s of the registry's",
             "✓ credentials: accepted by reg.example.com as ada",
             "✓ push to ada/shop: granted",
@@ -279,7 +282,7 @@ class TestExamination:
         app = World().app(given, run=context(A, "topic"))
         [line] = [each for each in found(app) if "this run" in each]
         assert line.startswith("✓ this run: pushes commit tags alone: push on branch topic")
-        assert line.endswith("not main (the first of the input branches)")
+        assert line.endswith("not main (input branches: main)")
 
     @pytest.mark.parametrize(
         ("default", "line"),
@@ -300,7 +303,7 @@ class TestExamination:
         app.certificates = "/etc/company.pem"
         [line] = [each for each in found(app) if "registry: " in each]
         assert line == (
-            f"✓ registry: {ECR} is Amazon ECR, over TLS, trusted by /etc/company.pem; wants a "
+            f"✓ registry: {ECR} is Amazon ECR, over TLS, checked against /etc/company.pem; wants a "
             "repository (`aws ecr create-repository`) before the first push; deletes by Amazon's "
             "own API alone"
         )

@@ -179,6 +179,8 @@ def context_of(text: str, dockerfile: str = "src/ad/Dockerfile", *more: str) -> 
         ("COPY src/ad/main.go /", "."),
         ("COPY ./src/ad/ ./pb/ /", "."),
         ("COPY main.go /", "src/ad"),
+        ("FROM\tx\nCOPY\tsrc/ad/main.go\t/", "."),
+        ("COPY\t--chmod=755\tsrc/ad/main.go /", "."),
         ("COPY . .", "src/ad"),
         ("COPY *.go ./lib/?.go /", "src/ad"),
         ("COPY ad/*.go /", "src"),

@@ -31,6 +31,7 @@ from feastflow_registry.config.platforms import parse_platform
         ("linux/arm64/8", "linux/arm64"),
         ("linux/arm/6", "linux/arm/v6"),
         ("linux/armhf", "linux/arm/v7"),
+        ("linux/arm", "linux/arm/v7"),
         ("linux/armel", "linux/arm/v6"),
         ("macos/arm64", "darwin/arm64"),
     ],

@@ -115,7 +115,11 @@ def test_what_a_machine_has_no_more_of_is_named(error: Exception, words: str) ->
 
 @pytest.mark.parametrize(
     "error",
-    [lost(), system(errno.ENOSPC), OSError(), RuntimeError("other"), raised(KeyError(), lost())],
+    [
+        *(lost(), system(errno.ENOSPC), OSError(), RuntimeError("other")),
+        raised(KeyError(), lost()),
+        BlockingIOError(errno.EAGAIN, "write could not complete without blocking", 3),
+    ],
 )
 def test_other_errors_are_no_want_of_anything(error: Exception) -> None:
     assert exhausted(error) is None

@@ -29,11 +29,6 @@ NAMES = st.builds(
 )
 
 
-def bare(name: str) -> str:
-    """A version without its v: two git tags of one version are refused."""
-    return name.removeprefix("v")
-
-
 STABLE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
@@ -71,7 +66,7 @@ def check(on: World, commits: Mapping[str, Commit], names: Iterable[str]) -> Non
     assert found == wanted
 
 
-ORDERS = given(names=st.lists(NAMES, min_size=1, max_size=6, unique_by=bare), data=st.data())
+ORDERS = given(names=st.lists(NAMES, min_size=1, max_size=6, unique=True), data=st.data())
 
 
 def one_after_the_other(names: list[str], data: st.DataObject) -> None:
@@ -90,14 +85,14 @@ test_ten_thousand_one_after_the_other = soak(
 
 
 TURNS = given(
-    names=st.lists(NAMES, min_size=2, max_size=3, unique_by=bare),
-    before=st.lists(NAMES, max_size=2, unique_by=bare),
+    names=st.lists(NAMES, min_size=2, max_size=3, unique=True),
+    before=st.lists(NAMES, max_size=2, unique=True),
     turns=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 30)), max_size=9),
 )
 
 
 def at_the_same_time(names: list[str], before: list[str], turns: list[tuple[int, int]]) -> None:
-    on, commits = world([*names, *(each for each in before if bare(each) not in map(bare, names))])
+    on, commits = world([*names, *(each for each in before if each not in names)])
     for name in commits:
         if name not in names:
             release(on, commits, name).go()
@@ -112,7 +107,7 @@ test_three_thousand_at_the_same_time = soak(settings(max_examples=3000)(TURNS(at
 
 
 @settings(max_examples=100)
-@given(names=st.lists(NAMES, min_size=2, max_size=5, unique_by=bare), data=st.data())
+@given(names=st.lists(NAMES, min_size=2, max_size=5, unique=True), data=st.data())
 def test_one_that_was_retracted_or_withdrawn_counts_no_more(
     names: list[str], data: st.DataObject
 ) -> None:
@@ -212,7 +207,7 @@ def test_what_nobody_knows_is_left_alone_and_told() -> None:
     run = release(on, commits, "v1.0.0")
     unknown = image(None, source="")
     at_the_write(run, "1", lambda: on.put(unknown, "latest"))
-    with fails("labels name no commit", "latest: force", kind=Kind.CONFLICT):
+    with fails("labels name no commit", "delete that tag", kind=Kind.CONFLICT):
         run.go()
     assert on.at("latest") == unknown.digest
     assert on.at("v1.0.0") == on.at("1") == on.own(commits["v1.0.0"])
@@ -257,3 +252,17 @@ def test_many_releases_that_were_never_published_cost_one_list() -> None:
     assert on.at("latest") == on.own(commits["v1.0.0"])
     asked = [call.subject for call in run.registry.calls if ":v2." in call.subject]
     assert len(set(asked)) == 4
+
+
+@pytest.mark.parametrize("order", [("v1.2.3", "1.2.3"), ("1.2.3", "v1.2.3")])
+def test_the_name_of_a_git_tag_is_that_ones_alone(order: tuple[str, str]) -> None:
+    """Though another one of the same version would make it, too."""
+    on, commits = world(order)
+    for name in order:
+        release(on, commits, name).go()
+    assert on.at("1.2.3") == on.own(commits["1.2.3"])
+    assert on.at("v1.2.3") == on.own(commits["v1.2.3"])
+    run = release(on, commits, "v1.2.3").go()
+    assert on.at("1.2.3") == on.own(commits["1.2.3"])
+    notes = {each.reference.identifier: each.note for each in run.outcomes}
+    assert notes["1.2.3"] == "it is the name of the git tag 1.2.3"

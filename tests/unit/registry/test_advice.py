@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
-
 import pytest
-from support.failures import fails
 
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.references import Digest, RegistryHost, Repository
+from feastflow_registry.model.references import Digest, RegistryHost
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.registry.delete import RegistryDeletion
 from feastflow_registry.transport.http import Client
 from feastflow_registry.transport.response import Response
 
@@ -36,27 +31,3 @@ def test_a_repository_that_is_not_there(host: str, fix: str) -> None:
     failure = RegistryClient(http, auth).unexpected(answer, "pushing to team/app", write=True)
     assert failure.kind is Kind.REFUSED
     assert failure.problems[0].fix.startswith(fix)
-
-
-@dataclass
-class Undeleting:
-    """A registry that has every image, and deletes nothing."""
-
-    def manifest(self, *_: object) -> None: ...
-
-    def send(self, *_: object, **__: Any) -> Response:
-        return Response(405, {}, b"", "")
-
-
-@pytest.mark.parametrize(
-    ("host", "fix"),
-    [
-        ("ghcr.io", "Use actions/delete-package-versions, which asks GitHub's own API."),
-        (ECR, "Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`."),
-        ("registry.example.com", "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED"),
-    ],
-)
-def test_a_registry_that_deletes_otherwise(host: str, fix: str) -> None:
-    deletion = RegistryDeletion(cast("RegistryClient", Undeleting()))
-    with fails(f"{host} does not delete images by the protocol", fix, kind=Kind.REFUSED):
-        deletion.delete_manifest(Repository(RegistryHost(host), "team/app"), DIGEST)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
 from support.failures import fails
 
-from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.registry.auth import Authenticator
@@ -40,6 +41,16 @@ def deletion(answers: Answers, host: str) -> tuple[RegistryDeletion, Repository]
     http, repository = cast("Client", answers), Repository(RegistryHost(host), "shop/app")
     auth = Authenticator(http, repository.host, None, [repository], True, delete=True)
     return RegistryDeletion(RegistryClient(http, auth)), repository
+
+
+def test_a_registry_of_ones_own_is_known_by_its_challenge() -> None:
+    """A GitLab at a company's own name."""
+    deleting, repository = deletion(Answers(405), "git.example.com")
+    asked = {"www-authenticate": 'Basic realm="https://git.example.com/jwt/auth"'}
+    with suppress(Failure):  # There is no credential to answer with.
+        deleting.registry.auth.answer(Response(401, asked, b"", ""), None, repository.path)
+    with fails("does not delete images", "cleanup policy of the project", kind=Kind.REFUSED):
+        deleting.delete_manifest(repository, DIGEST)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.tags.gate import access, permit
 
 PATTERNS = "main, release/**, !release/old/**"
-FIRST = "the first of the input branches"
+FIRST = "input branches: main"
 NOT_ON_MAIN = "from a commit that is not on the remote's main"
 BRANCHES = {"branches": PATTERNS, "git-tags": "v*, !v0*"}
 ALLOWED = ["push", "workflow_dispatch", "schedule", "release", "repository_dispatch"]

@@ -67,7 +67,7 @@ class TestWhateverTheRule:
                 assert found.move is (there != image(B))
 
 
-@pytest.mark.parametrize("rule", [Rule.FORWARD, Rule.DATED, Rule.MILESTONE])
+@pytest.mark.parametrize("rule", [Rule.FORWARD, Rule.ONE_RUN, Rule.MILESTONE])
 class TestForwardOnly:
     @pytest.mark.parametrize("relation", [Relation.SAME, Relation.AHEAD])
     def test_moves_forward(self, rule: Rule, relation: Relation) -> None:
@@ -204,7 +204,7 @@ class TestRelease:
 
     def test_stays_where_no_release_is_left(self) -> None:
         found = ask(Rule.RELEASE, Facts(AT_A))
-        assert found == Decision(False, "its git tag is gone")
+        assert found == Decision(False, "no release that it is for is published")
         found = ask(Rule.RELEASE, Facts(AT_A, withdrawn=True))
         assert found == Decision(False, f"{B.short} was withdrawn by a rollback")
 
@@ -214,7 +214,7 @@ class TestRelease:
 
     def test_an_image_of_nobody_knows_what(self) -> None:
         unknown = Facts(replace(AT_A, revision=None, source=""), release=self.OWN)
-        refused(ask(Rule.RELEASE, unknown), "whose labels name no commit")
+        refused(ask(Rule.RELEASE, unknown), "whose labels name no commit", "delete that tag")
 
 
 class TestWriteOnce:

@@ -47,7 +47,7 @@ def told(kind: RefKind, name: str, inputs: dict[str, str]) -> list[str]:
             {
                 "edge": Rule.FORWARD,
                 "main": Rule.BRANCH,
-                "nightly-20250304": Rule.DATED,
+                "nightly-20250304": Rule.ONE_RUN,
                 "latest": Rule.FORWARD,
             },
         ),
@@ -72,7 +72,7 @@ def told(kind: RefKind, name: str, inputs: dict[str, str]) -> list[str]:
                 "1.2.3": Rule.RELEASE,
                 "1": Rule.RELEASE,
                 "1.2": Rule.RELEASE,
-                "nightly-20250304": Rule.DATED,
+                "nightly-20250304": Rule.ONE_RUN,
             },
         ),
         (
@@ -102,7 +102,7 @@ def told(kind: RefKind, name: str, inputs: dict[str, str]) -> list[str]:
         (
             MAIN,
             {"extra-tags": "{sha},{timestamp},ci-{run}", "latest": "never"},
-            {"000000b": Rule.DATED, "20250304050607": Rule.DATED, "ci-77": Rule.DATED},
+            {"000000b": Rule.ONE_RUN, "20250304050607": Rule.ONE_RUN, "ci-77": Rule.ONE_RUN},
         ),
     ],
 )
