@@ -76,7 +76,15 @@ def homes() -> "list[str]":
     user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     parents = [os.environ.get("RUNNER_TOOL_CACHE"), os.environ.get("RUNNER_TEMP"), user_cache]
     name = f"feastflow-registry-{os.getuid()}"
-    return [os.path.join(parent, name) for parent in parents if parent and os.path.isabs(parent)]
+    found = [os.path.join(each, name) for each in parents if each and os.path.isabs(each)]
+    return [home for home in found if home.isprintable() and not _is_checked_out(home)]
+
+
+def _is_checked_out(home: str) -> bool:
+    """Whether whoever wrote what is checked out could have put an environment there."""
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    inside = os.path.join(os.path.realpath(workspace), "") if workspace else "\n"
+    return os.path.realpath(home).startswith(inside)
 
 
 def is_kept(home: str, key: str) -> bool:

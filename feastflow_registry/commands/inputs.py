@@ -23,6 +23,7 @@ from feastflow_registry.model.errors import Failure, Kind, Problems
 from feastflow_registry.model.plan import Permission
 from feastflow_registry.model.run import RefKind, Run
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.wording import lower_ascii
 from feastflow_registry.tags import gate
 
 _PAYLOAD_LIMIT = 32 * 1024 * 1024
@@ -55,8 +56,8 @@ _NO_GITHUB_CACHE = (
     "cache. Use cache: registry."
 )
 _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
-    "namespace": str.lower,
-    "image": str.lower,
+    "namespace": lower_ascii,
+    "image": lower_ascii,
     "tag": lower_repository,
     "keep": lower_repository,
 }

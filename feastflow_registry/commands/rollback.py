@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 
 from feastflow_registry.commands import manifests
 from feastflow_registry.commands.app import App
@@ -47,8 +46,8 @@ from feastflow_registry.tags.converge import Transferred
 from feastflow_registry.tags.move import Transfer
 from feastflow_registry.tags.survey import Surveyor
 
-_MOST_RELEASES = 10
-_MOST_RELEASES_ASKED = 100
+_MOST_RELEASES = 30
+"""Among how many of the highest ones the held release is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +124,7 @@ def _check_may_move(app: App, tag: Tag) -> None:
 def _look(app: App, tag: Tag) -> list[Return]:
     """Look at what each service's tag holds, and at what it can go back to."""
     follows = tag in gate.following(app.settings)
-    releases: Sequence[str] = ()
-    if tag == LATEST and app.settings.latest is Latest.RELEASE:
-        releases = gate.line(app.settings, app.run, tag, app.history.git_tag_names()).names
-    look = WayBack(app.surveyor, tag, app.settings.main, follows, releases)
+    look = WayBack(app.surveyor, tag, app.settings.main, follows, _releases(app, tag))
     held = look.held(app.services)
     for service in app.services:
         if service not in held:
@@ -144,6 +140,18 @@ def _look(app: App, tag: Tag) -> list[Return]:
     return returns
 
 
+def _releases(app: App, tag: Tag) -> Sequence[str] | None:
+    """The git tags that a tag goes along, the highest first; nothing, if it follows no releases."""
+    if tag == LATEST:
+        follows = app.settings.latest is Latest.RELEASE
+    else:
+        follows = gate.makes_lines(app.settings)
+    if not follows:
+        return None
+    found = gate.line(app.settings, app.run, tag, app.history.git_tag_names()).names
+    return found if found or tag == LATEST else None
+
+
 @dataclass(frozen=True, slots=True)
 class WayBack:
     """Looks for where a tag can go back to, in all services side by side.
@@ -156,7 +164,7 @@ class WayBack:
     tag: Tag
     branch: str
     follows: bool
-    releases: Sequence[str] = ()
+    releases: Sequence[str] | None = None
     _listed: dict[Repository, frozenset[Tag]] = field(default_factory=dict)
 
     @property
@@ -216,13 +224,15 @@ class WayBack:
 
     def back(self, held: Mapping[Service, Chosen]) -> list[Return]:
         """Send every service back to before the newest commit that any of them holds."""
+        if self.releases is not None:
+            return self._back_by_release(held, self.releases)
         bad = self._newest(held)
         # Only of a tag that follows main is it known that it held what was published next.
         done = self._taken_back(held, bad) if self.follows else []
         if done:
             return done
         affected = [service for service, chosen in held.items() if chosen.commit == bad]
-        before = self._before(bad)
+        before = list(self.surveyor.history.ancestors(bad))
         for place, commit in enumerate(before):
             good = dict(zip(affected, spread(partial(self._good, commit), affected), strict=True))
             if any(each and each.digest != held[service].digest for service, each in good.items()):
@@ -232,16 +242,44 @@ class WayBack:
                     for service, chosen in zip(held, nearest, strict=True)
                 ]
         others = held.keys() - set(affected)
-        has_history = bool(before or self.releases)
-        raise self._nowhere(affected, bad, others=others, has_history=has_history)
+        raise self._nowhere(affected, bad, others=others, has_history=bool(before))
 
-    def _before(self, bad: Commit) -> Sequence[Commit]:
-        """The commits that a tag may have held before one, the nearest first."""
-        names = iter(self.releases[:_MOST_RELEASES_ASKED])
-        if bad not in map(self.surveyor.history.git_tag, names):  # Which goes on up to it.
-            return self.surveyor.history.ancestors(bad)
-        below = map(self.surveyor.history.git_tag, islice(names, _MOST_RELEASES))
-        return [commit for commit in below if commit]
+    def _back_by_release(
+        self, held: Mapping[Service, Chosen], releases: Sequence[str]
+    ) -> list[Return]:
+        """Send every service back to the release before the one that the tag holds."""
+        names = [name for name in releases if any(self._holds(each, name) for each in held)]
+        images = {name: self._images(held, name) for name in names[:_MOST_RELEASES]}
+        at = next((name for name in images if self._is_at(held, images[name])), None)
+        if at is None:
+            raise Failure(
+                Kind.INPUT,
+                f"{self.tag} holds the image of no release.",
+                "Say in the input to which commit it is to go.",
+            )
+        higher, lower = names[: names.index(at)], names[names.index(at) + 1 :]
+        if higher and any(map(self._chooser.is_withdrawn, images[higher[-1]].values())):
+            why = f"it was taken back from {higher[-1]} already"
+            return [Return(service, chosen, chosen, why) for service, chosen in held.items()]
+        for name in lower:
+            good = images.get(name) or self._images(held, name)
+            if not any(map(self._chooser.is_withdrawn, good.values())):
+                return [Return(each, held[each], good.get(each, held[each])) for each in held]
+        raise self._nowhere(list(held), self._newest(held), others=(), has_history=True)
+
+    def _holds(self, service: Service, name: str) -> bool:
+        """Whether a release of a service is published."""
+        return Tag.near(name) in self._list(service.repository)
+
+    def _images(self, held: Mapping[Service, Chosen], name: str) -> dict[Service, Chosen]:
+        """The images of a release, of the services that have one."""
+        wanted = Selector(tag=Tag.near(name))
+        due = [each for each in held if self._holds(each, name)]
+        return dict(zip(due, spread(partial(self._choose, wanted), due), strict=True))
+
+    @staticmethod
+    def _is_at(held: Mapping[Service, Chosen], images: Mapping[Service, Chosen]) -> bool:
+        return any(held[each].digest == image.digest for each, image in images.items())
 
     def _taken_back(self, held: Mapping[Service, Chosen], at: Commit) -> list[Return]:
         """Tell a rollback that is pressed twice: what was published next is withdrawn already.

@@ -165,7 +165,10 @@ def github_api(environ: Mapping[str, str]) -> str:
     """Where GitHub's REST API is. Raises an input failure for what is no https address."""
     url = environ.get("GITHUB_API_URL") or "https://api.github.com"
     host = re.match(r"http://(\[[^\]]+\]|[^/:]+)", url)
-    if url.startswith("https://") or (host and is_loopback(host[1])):
+    where = url.split("/")[2:3]
+    if "@" not in "".join(where) and (
+        url.startswith("https://") or (host and is_loopback(host[1]))
+    ):
         return url
     raise Failure(
         Kind.INPUT,

@@ -170,8 +170,11 @@ def folder_below(text: str) -> str:
 def insecure_registry(text: str) -> RegistryHost:
     """A registry that is spoken with over plain HTTP."""
     host = RegistryHost.parse(text)
-    if kind_of(host).hosts:
-        cause = f"is {kind_of(host).name}, which is never spoken with over plain HTTP."
+    name = host.name.partition(":")[0]
+    is_hubs = name.endswith((".docker.io", ".docker.com"))
+    if kind_of(host).hosts or is_hubs:
+        whose = "Docker Hub" if is_hubs else kind_of(host).name
+        cause = f"is {whose}, which is never spoken with over plain HTTP."
         raise refusal(text, cause, "Remove it.")
     return replace(host, insecure=True)
 

@@ -16,6 +16,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
 from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Service
 from feastflow_registry.model.tag_names import COMMIT, LATEST
+from feastflow_registry.model.wording import lower_ascii
 
 _COMMIT = re.compile(rf"(?:{COMMIT})?([0-9a-f]{{4,64}})")
 _OF_GIT = re.compile(r"^HEAD$|[~^@{}]")
@@ -140,7 +141,7 @@ def lower_repository(text: str) -> str:
     host, rest = split_host(text)
     path, colon, tag = rest.partition(":")
     name = f"{host}/{path}" if host else path
-    return f"{name.lower()}{colon}{tag}"
+    return f"{lower_ascii(name)}{colon}{tag}"
 
 
 def single(command: str, given: Sequence[Destination]) -> Tag | None:

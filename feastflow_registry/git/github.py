@@ -158,12 +158,15 @@ class GitHubHistory:
 
     def git_tag(self, name: str) -> Commit | None:
         """Ask for a git tag; an annotated one is peeled to its commit."""
-        path = f"git/ref/tags/{quote(name)}"
+        found = self._ask(f"git/ref/tags/{quote(name)}", _read_target)
+        if found is None:
+            return None
         for _ in range(_DEEPEST_TAG):
-            found = self._ask(path, _read_target)
-            if found is None or found[0] != "tag":
-                return found[1] if found else None
-            path = f"git/tags/{found[1].sha}"
+            if found[0] != "tag":
+                return found[1]
+            found = self._ask(f"git/tags/{found[1].sha}", _read_target)
+            if found is None:
+                raise _unreachable("does not have the git tag that it names")
         raise _unreachable("sends damaged answers")
 
     def git_tag_names(self) -> Collection[str]:
@@ -173,8 +176,11 @@ class GitHubHistory:
         """
 
         def read(response: Response) -> tuple[list[str], str]:
-            names = [each["ref"].removeprefix("refs/tags/") for each in _value(response)]
-            return names, next_page(response)
+            refs = _value(response)
+            names = [each["ref"] for each in refs]
+            if not isinstance(refs, list) or not all(n.startswith("refs/tags/") for n in names):
+                raise ValueError
+            return [each.removeprefix("refs/tags/") for each in names], next_page(response)
 
         found: list[str] = []
         path = "git/matching-refs/tags/?per_page=100"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_NUMBER = r"[0-9]+"
+_NUMBER = r"[0-9]{1,100}"
 _VERSION = re.compile(
     rf"v?(?P<core>{_NUMBER}(?:\.{_NUMBER}){{1,3}})(?P<pre>-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
 )

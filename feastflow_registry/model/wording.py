@@ -11,6 +11,11 @@ def printable(text: str, most: int = 0) -> str:
     return f"{line[: most - 1]}…" if 0 < most < len(line) else line
 
 
+def lower_ascii(text: str) -> str:
+    """Write ASCII in lower case: another letter may become one of ASCII by that."""
+    return "".join(each.lower() if each.isascii() else each for each in text)
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """Name a few of many, and say how many more there are: ``a, b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

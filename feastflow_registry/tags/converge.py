@@ -168,7 +168,8 @@ class Convergence:
     def _release(self) -> Iterator[Outcome]:
         """Move tags of releases on to the highest one that is published by now."""
         tagger, state = self.tagger, self.tagger.state
-        steps = [step for step in self._considered() if step.rule is Rule.RELEASE]
+        moves = self.plan.moves
+        steps = [step for step in moves if step.rule is Rule.RELEASE and not step.conflict]
         lines = self.lines() if steps else {}
         for step in steps:
             own, repository = state.proven[step.service], step.service.repository
@@ -176,7 +177,7 @@ class Convergence:
             commit = self.plan.commit
             found = fresh.line and tagger.surveyor.highest(repository, commit, fresh.line, own)
             digest = found.digest if found else None
-            if digest in (None, state.current[step.reference]):
+            if digest in (None, state.current.get(step.reference, step.expect)):
                 continue
             if (step.reference, digest) not in state.declined:
                 yield tagger.advance(fresh, commit, own, "")

@@ -130,11 +130,16 @@ def shared_tags(settings: Settings, run: Run, permission: Permission) -> tuple[S
 def _rule(template: str) -> Rule:
     """How the tag of a template moves, by what the template is made of."""
     names = set(_VARIABLE.findall(template))
-    if names & _OF_RELEASES:
-        return Rule.RELEASE
     if names & _OF_ONE_RUN:
         return Rule.ONE_RUN
+    if names & _OF_RELEASES:
+        return Rule.RELEASE
     return Rule.BRANCH if "branch" in names else Rule.FORWARD
+
+
+def makes_lines(settings: Settings) -> bool:
+    """Whether tags are made of the versions of git tags."""
+    return any(_rule(each) is Rule.RELEASE for each in settings.extra_tags)
 
 
 def version_of(settings: Settings, name: str) -> Version | None:

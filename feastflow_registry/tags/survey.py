@@ -174,7 +174,8 @@ class Surveyor:
         for place, name in enumerate(line.names):
             if name == line.own:
                 image = self.registry.inspect(repository, digest) if digest else None
-                if not self.is_withdrawn(repository, commit, image):
+                is_moved = self.history.git_tag(name) != commit
+                if not is_moved and not self.is_withdrawn(repository, commit, image):
                     return Release(name, digest)
                 continue
             reference = Reference(repository, Tag.near(name))
@@ -183,10 +184,15 @@ class Surveyor:
                 if reference.target not in listed:
                     continue
             found = self.registry.resolve(reference)
-            image = self.registry.inspect(repository, found) if found else None
-            if found and image and not self.is_withdrawn(repository, image.revision, image):
+            at = self.history.git_tag(name) if found else None
+            if found and at and self._is_release(repository, found, at):
                 return Release(name, found)
         return None
+
+    def _is_release(self, repository: Repository, digest: Digest, commit: Commit) -> bool:
+        """Whether an image is that of a git tag's commit, and good: any name may hold another's."""
+        image = self.registry.inspect(repository, digest)
+        return self.stands_for(image, commit) and not self.is_withdrawn(repository, commit, image)
 
     def is_withdrawn(
         self, repository: Repository, commit: Commit | None, image: Published | None

@@ -27,6 +27,30 @@ REACH_THE_INDEX = ("SSL_CERT_FILE", "PIP_CERT", "HTTP_PROXY", "HTTPS_PROXY", "ht
 WAIT = 30
 
 
+@pytest.mark.parametrize("where", ["", "deep/down", "../link"])
+def test_what_is_checked_out_is_no_kept_environment(runner: Runner, where: str) -> None:
+    """Git checks folders out as the runner's own: whoever opens a pull request could fill one."""
+    workspace = runner.folder / "workspace"
+    workspace.mkdir()
+    (runner.folder / "link").symlink_to(workspace)
+    runner.environ |= {
+        "GITHUB_WORKSPACE": str(workspace),
+        "XDG_CACHE_HOME": str(workspace / where),
+        "RUNNER_TOOL_CACHE": str(workspace),
+    }
+    planted = runner.install()
+    assert planted.is_relative_to(runner.folder / "temp")
+    shutil.copytree(runner.folder / "temp", workspace / where, dirs_exist_ok=True)
+    shutil.rmtree(runner.folder / "temp" / planted.parents[1].name)
+    assert runner.install() == planted, "made anew"
+
+
+@pytest.mark.parametrize("name", ["RUNNER_TOOL_CACHE", "XDG_CACHE_HOME"])
+def test_a_folder_adds_no_line_to_the_outputs(runner: Runner, name: str) -> None:
+    runner.environ[name] = f"{runner.folder}/x\nsite=/tmp/evil"
+    assert not runner.install().is_relative_to("/tmp/evil")
+
+
 def test_an_output_that_cannot_be_written_is_one_sentence(runner: Runner) -> None:
     """Where packages are kept, and where they are not yet."""
     folder = str(runner.folder)

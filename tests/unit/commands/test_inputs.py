@@ -557,6 +557,8 @@ class TestRun:
         assert load(folder, {"GITHUB_API_URL": "http://[::1]:80"}).github_api == "http://[::1]:80"
         with fails("GITHUB_API_URL is 'http://evil.example', which is not an https address"):
             load(folder, {"GITHUB_API_URL": "http://evil.example"})
+        with fails("which is not an https address"):
+            load(folder, {"GITHUB_API_URL": "http://localhost:x@evil.example"})
 
 
 @pytest.mark.parametrize(("value", "answer"), [("true", True), ("", False), ("false", False)])

@@ -589,31 +589,71 @@ class TestReleases:
     """With `latest: release`, `latest` goes along the git tags, and not along main."""
 
     @staticmethod
-    def world(**git_tags: Commit) -> World:
+    def world(*unpublished: str, **git_tags: Commit) -> World:
+        """Four commits of main; each git tag is published under its name, with dots."""
         world = published(A, B, C, D)
-        world.history.git_tags |= git_tags
+        for name, at in git_tags.items():
+            dotted = name.replace("_", ".")
+            world.history.git_tags[dotted] = at
+            if name not in unpublished:
+                world.put(image(at), dotted)
         return world
 
-    def roll_back(self, world: World, held: Commit) -> Commit | None:
-        world.put(image(held), "latest")
-        run = world.start("rollback", latest="release")
-        run.go()
-        return world.commit_at("latest")
+    @staticmethod
+    def roll_back(world: World, held: Commit | None = None, tag: str = "latest") -> Commit | None:
+        if held:
+            world.put(image(held), tag)
+        templates = "{version},{major},{major}.{minor}"
+        world.start("rollback", latest="release", tag=tag, extra_tags=templates).go()
+        return world.commit_at(tag)
 
     def test_the_release_before_is_the_good_one(self) -> None:
-        world = self.world(v1=D, **{"v1.0.0": A, "v2.0.0": C, "v1.5.0": ELSEWHERE})
-        assert self.roll_back(world, C) == A, "v1.5.0 is not published, and B is no release"
+        world = self.world("v1_5_0", v1_0_0=A, v2_0_0=D, v1_5_0=C, sprint3=B)
+        assert self.roll_back(world, D) == A, "v1.5.0 is not published, though its commit is"
+        assert world.commit_at(f"withdrawn-{D.short}") == D
+
+    def test_pressed_twice_it_goes_back_once(self) -> None:
+        world = self.world(v1_0_0=A, v2_0_0=B, v3_0_0=C)
+        assert self.roll_back(world, C) == B
+        assert self.roll_back(world) == B
 
     def test_one_that_was_withdrawn_is_passed_over(self) -> None:
-        world = self.world(**{"v1.0.0": A, "v2.0.0": B, "v3.0.0": D})
+        world = self.world(v1_0_0=A, v2_0_0=B, v3_0_0=D)
         world.put(image(B), f"withdrawn-{B.short}")
         assert self.roll_back(world, D) == A
 
-    def test_what_is_no_release_goes_back_along_main(self) -> None:
-        world = self.world(**{"v1.0.0": A})
-        assert self.roll_back(world, D) == C
+    def test_a_lower_release_of_a_later_commit_is_back(self) -> None:
+        world = self.world(v2_0_0=A, v1_9_9=C)
+        assert self.roll_back(world, A) == C
+        assert world.commit_at(f"withdrawn-{A.short}") == A, "it is marked as bad"
 
-    def test_below_the_first_release_there_is_nothing(self) -> None:
-        world = self.world(**{"v1.0.0": C})
+    def test_a_tag_of_a_line_goes_along_it(self) -> None:
+        world = self.world(v1_0_0=A, v2_0_0=B, v1_1_0=D)
+        assert self.roll_back(world, D, "1") == A
+
+    @pytest.mark.parametrize(("held", "tag"), [(C, "1.0.0"), (B, "1.0")])
+    def test_below_the_first_release_there_is_nothing(self, held: Commit, tag: str) -> None:
+        world = self.world(v1_0_0=held)
         with fails("nothing that is published and not withdrawn came before"):
-            self.roll_back(world, C)
+            self.roll_back(world, held, tag)
+        assert world.commit_at(tag) == held
+
+    def test_what_is_no_release_says_so(self) -> None:
+        world = self.world(v1_0_0=A)
+        with fails("latest holds the image of no release", "Say in the input to"):
+            self.roll_back(world, D)
+
+    def test_another_tag_goes_along_main(self) -> None:
+        world = self.world(v1_0_0=A)
+        assert self.roll_back(world, D, "edge") == C
+
+    def test_a_service_that_a_release_lacks_stays(self) -> None:
+        world = published(A, B, names=("shop", "api"))
+        for name, at, services in (("v1.0.0", A, ("shop",)), ("v2.0.0", B, ("shop", "api"))):
+            world.history.git_tags[name] = at
+            for each in services:
+                own = world.own(at, each)
+                assert own
+                world.store.tagged[service(each).repository, Tag(name)] = own
+        world.start("rollback", latest="release").go()
+        assert (world.commit_at("latest"), world.at("latest", "api")) == (A, world.own(B, "api"))

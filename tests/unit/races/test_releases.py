@@ -266,3 +266,45 @@ def test_the_name_of_a_git_tag_is_that_ones_alone(order: tuple[str, str]) -> Non
     assert on.at("1.2.3") == on.own(commits["1.2.3"])
     notes = {each.reference.identifier: each.note for each in run.outcomes}
     assert notes["1.2.3"] == "it is the name of the git tag 1.2.3"
+
+
+def test_a_name_that_holds_another_image_is_no_release() -> None:
+    """A git tag that was not published, and whose nearest name is another's."""
+    on, commits = world(["v1.2.3-a", "v1.2.3+a", "v2.0.0", "v1.0.0"])
+    release(on, commits, "v1.2.3-a").go()
+    on.put(image(commits["v1.2.3-a"]), "v2.0.0")
+    release(on, commits, "v1.0.0").go()
+    assert on.at("latest") == on.own(commits["v1.0.0"])
+
+
+def test_a_git_tag_that_moved_is_no_release_of_its_old_commit() -> None:
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    release(on, commits, "v1.0.0").go()
+    release(on, commits, "v2.0.0").go()
+    on.history.git_tags["v2.0.0"] = commits["v1.0.0"]
+    release(on, commits, "v2.0.0").go()
+    assert on.at("latest") == on.own(commits["v1.0.0"])
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "retracted"])
+def test_a_higher_one_that_is_gone_after_the_plan_gives_way(how: str) -> None:
+    on, commits = world(["v1.5.0", "v1.9.0"])
+    release(on, commits, "v1.9.0").go()
+    run = release(on, commits, "v1.5.0")
+
+    def meanwhile() -> None:
+        if how == "retracted":
+            del on.history.git_tags["v1.9.0"]
+        else:
+            marker = str(CommitTags(7).withdrawn(commits["v1.9.0"]))
+            on.put(image(commits["v1.9.0"]), marker)
+
+    at_the_write(run, "v1.5.0", meanwhile)
+    run.go()
+    assert on.at("latest") == on.at("1") == on.own(commits["v1.5.0"])
+
+
+def test_what_is_of_one_run_moves_with_its_run() -> None:
+    on, commits = world(["v1.0.0"])
+    on.run(commits["v1.0.0"], git_tag="v1.0.0", extra_tags="{version}-{sha}").go()
+    assert on.at(f"1.0.0-{commits['v1.0.0'].short}") == on.own(commits["v1.0.0"])
