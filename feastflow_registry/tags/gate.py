@@ -165,8 +165,9 @@ def line(settings: Settings, run: Run, tag: Tag, names: Iterable[str]) -> Line:
             return any(expand(each, version.values) == tag for each in templates)
         return False
 
-    names = [name for name in names if matches(name, settings.git_tags)]
-    owners = tuple(name for name in names if Tag.near(name) == tag)
+    names = list(names)
+    named = (name for name in names if Tag.near(name) == tag)
+    owners = tuple(name for name in named if matches(name, settings.git_tags))
     if owners:  # What is named as a git tag is that one's alone.
         return Line(run.ref.name, owners)
     versions = filter(None, (version_of(settings, name) for name in names))

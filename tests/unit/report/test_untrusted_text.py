@@ -134,7 +134,9 @@ def structure(summary: str) -> list[str]:
     """What GitHub would do something about, line by line: marks, links, tables, HTML."""
     return [
         " ".join(
-            re.findall(r"^[#>*+-]|https?://|www\.|[|`*_~$@\\\[\]<>]", re.sub(r"&#?\w+;", "", line))
+            re.findall(
+                r"^[#>*+-]|https?://|www\.(?=\w)|[|`*_~$@\\\[\]<>]", re.sub(r"&#?\w+;", "", line)
+            )
         )
         for line in summary.split("\n")
     ]

@@ -229,7 +229,7 @@ def test_the_releases_of_a_line() -> None:
 def test_a_git_tag_that_would_make_no_tag_is_of_no_line() -> None:
     settings = parse({"extra-tags": "release-{version}"})
     run = context(ref="v1.0", kind=RefKind.TAG)
-    names = ["v1.0", f"{'1' * 125}.0"]
+    names = ["v1.0", f"v1.0-{'x' * 122}"]
     assert line(settings, run, Tag("release-1.0"), names).names == ("v1.0",)
 
 
