@@ -169,7 +169,7 @@ FOLLOWERS: dict[str, tuple[Callable[[], World], Start]] = {
 
 @pytest.mark.parametrize("last", chosen([1, 0]))
 @pytest.mark.parametrize("stops", chosen(["before its write", "anywhere"]))
-@pytest.mark.parametrize("follower", FOLLOWERS)
+@pytest.mark.parametrize("follower", chosen(FOLLOWERS))
 def test_what_a_run_moves_on_to_is_rolled_back(follower: str, stops: str, last: int) -> None:
     """One stops, a newer commit is published, one goes on and stops while that is rolled back."""
     before, start = FOLLOWERS[follower]

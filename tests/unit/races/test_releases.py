@@ -78,7 +78,7 @@ def one_after_the_other(names: list[str], data: st.DataObject) -> None:
     check(on, commits, names)
 
 
-test_one_after_the_other = settings(max_examples=200)(ORDERS(one_after_the_other))
+test_one_after_the_other = settings(max_examples=100)(ORDERS(one_after_the_other))
 test_ten_thousand_one_after_the_other = soak(
     settings(max_examples=10_000)(ORDERS(one_after_the_other))
 )
@@ -102,7 +102,7 @@ def at_the_same_time(names: list[str], before: list[str], turns: list[tuple[int,
     check(on, commits, commits)
 
 
-test_at_the_same_time = settings(max_examples=100)(TURNS(at_the_same_time))
+test_at_the_same_time = settings(max_examples=60)(TURNS(at_the_same_time))
 test_three_thousand_at_the_same_time = soak(settings(max_examples=3000)(TURNS(at_the_same_time)))
 
 
