@@ -142,11 +142,8 @@ def _look(app: App, tag: Tag) -> list[Return]:
 
 def _releases(app: App, tag: Tag) -> Sequence[str] | None:
     """The git tags that a tag goes along, the highest first; nothing, if it follows no releases."""
-    if tag == LATEST:
-        follows = app.settings.latest is Latest.RELEASE
-    else:
-        follows = gate.makes_lines(app.settings)
-    if not follows:
+    of_latest = app.settings.latest is Latest.RELEASE
+    if not (of_latest if tag == LATEST else gate.makes_lines(app.settings)):
         return None
     found = gate.line(app.settings, app.run, tag, app.history.git_tag_names()).names
     return found if found or tag == LATEST else None
@@ -249,9 +246,12 @@ class WayBack:
     ) -> list[Return]:
         """Send every service back to the release before the one that the tag holds."""
         names = [name for name in releases if any(self._holds(each, name) for each in held)]
-        images = {name: self._images(held, name) for name in names[:_MOST_RELEASES]}
-        at = next((name for name in images if self._is_at(held, images[name])), None)
-        if at is None:
+        images: dict[str, Mapping[Service, Chosen]] = {}
+        for at in names[:_MOST_RELEASES]:
+            images[at] = self._images(held, at)
+            if self._is_at(held, images[at]):
+                break
+        else:
             raise Failure(
                 Kind.INPUT,
                 f"{self.tag} holds the image of no release.",
@@ -262,7 +262,7 @@ class WayBack:
             why = f"it was taken back from {higher[-1]} already"
             return [Return(service, chosen, chosen, why) for service, chosen in held.items()]
         for name in lower:
-            good = images.get(name) or self._images(held, name)
+            good = self._images(held, name)
             if not any(map(self._chooser.is_withdrawn, good.values())):
                 return [Return(each, held[each], good.get(each, held[each])) for each in held]
         raise self._nowhere(list(held), self._newest(held), others=(), has_history=True)

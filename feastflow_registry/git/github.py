@@ -77,10 +77,14 @@ class GitHubApi:
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """A page of what one commit has beyond another: the parents by commit, oldest first."""
+    """A page of what one commit has beyond another: the parents by commit, oldest first.
+
+    ``total``: how many commits all pages have; ``following``: the next one's address.
+    """
 
     relation: Relation
     parents: dict[str, Sequence[str]]
+    total: int
     following: str
 
     @classmethod
@@ -88,12 +92,10 @@ class _Comparison:
         """Read an answer. Raises one of ``_DAMAGE``."""
         relation = _read_relation(response)
         if relation is not Relation.AHEAD:
-            return cls(relation, {}, "")
-        following = next_page(response)
-        parents = _read_parents(_value(response)["commits"])
-        if not parents and not following:
-            raise ValueError
-        return cls(relation, parents, following)
+            return cls(relation, {}, 0, "")
+        value = _value(response)
+        parents = _read_parents(value["commits"])
+        return cls(relation, parents, int(value["total_commits"]), next_page(response))
 
 
 @dataclass(slots=True)
@@ -121,12 +123,14 @@ class GitHubHistory:
                 raise _unreachable("does not compare commits that it has")
         if page is None or page.relation is not Relation.AHEAD:
             return []
-        parents = page.parents
+        parents, total = page.parents, page.total
         for _ in range(_MOST_PAGES):
             if not page.following:
+                if not parents or len(parents) != total:  # The newest may be among the others.
+                    raise _unreachable("lists other commits than it counts")
                 return _first_parents(parents)
             page = self._ask(page.following, _Comparison.read)
-            if page is None:
+            if page is None or page.relation is not Relation.AHEAD:
                 raise _unreachable("does not end the comparison that it began")
             parents = parents | page.parents
         raise _unreachable("lists newer commits without end")

@@ -365,11 +365,31 @@ def test_a_status_that_is_no_answer_is_unreachable(
 def test_a_listing_without_end_is_unreachable(
     tree: Tree, history: GitHubHistory, github: FaultProxy
 ) -> None:
-    body = json.dumps({"status": "ahead", "commits": []}).encode()
+    body = json.dumps({"status": "ahead", "total_commits": 9, "commits": []}).encode()
     again = {"Link": '</repos/feastflow/app/compare/more>; rel="next", </x>; rel="last"'}
     github.add(Fault("status", status=200, headers=again, body=body, times=None))
     with pytest.raises(Failure, match="lists newer commits without end"):
         history.newer(tree.one, "main")
+
+
+@pytest.mark.parametrize("how", ["cut off", "behind"])
+def test_a_comparison_that_contradicts_itself_is_no_proof(
+    project: Project, history: GitHubHistory, github: FaultProxy, how: str
+) -> None:
+    """The newest commits are listed last: whoever stops before them takes an older one for them."""
+    one = Commit(project.head)
+    for number in range(130):
+        project.git("commit", "--quiet", "--allow-empty", "-m", f"empty {number}")
+    project.git("push", "--quiet", "origin", "main")
+    listed = [{"sha": project.head, "parents": [{"sha": one.sha}]}]
+    body: dict[str, Any] = {"status": "behind"}
+    if how == "cut off":
+        body = {"status": "ahead", "total_commits": 130, "commits": listed}
+    nth = 1 if how == "cut off" else 2
+    github.add(Fault("status", status=200, body=json.dumps(body).encode(), nth=nth))
+    with pytest.raises(Failure, match="the order of commits is not guessed") as failure:
+        history.newer(one, "main")
+    assert failure.value.kind is Kind.UNREACHABLE
 
 
 def test_that_two_commits_cannot_be_compared_is_no_proof_that_none_is_newer(

@@ -643,6 +643,13 @@ class TestReleases:
         with fails("latest holds the image of no release", "Say in the input to"):
             self.roll_back(world, D)
 
+    def test_no_more_releases_are_looked_at_than_it_takes(self) -> None:
+        world = self.world(**{f"v1_{number}_0": B for number in range(20)}, v2_0_0=D)
+        world.put(image(D), "latest")
+        run = world.start("rollback", latest="release").go()
+        asked = {call.subject for call in run.registry.calls if ":v1." in call.subject}
+        assert asked == {"ada/shop:v1.19.0"}
+
     def test_another_tag_goes_along_main(self) -> None:
         world = self.world(v1_0_0=A)
         assert self.roll_back(world, D, "edge") == C
