@@ -18,6 +18,7 @@ from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git import worktree
 from feastflow_registry.git.clone import Git
+from feastflow_registry.git.former_names import FormerNames
 from feastflow_registry.git.github import GitHubApi, GitHubHistory, GitHubStatuses
 from feastflow_registry.git.layered import LayeredHistory
 from feastflow_registry.model.credentials import Credential
@@ -41,6 +42,7 @@ from feastflow_registry.model.ports import (
 from feastflow_registry.model.references import Commit, RegistryHost, Repository
 from feastflow_registry.model.run import LAPTOP, Run
 from feastflow_registry.model.services import Service, Where
+from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.client import RegistryClient
@@ -187,7 +189,7 @@ class App:
     def plan(self, steps: Sequence[Step]) -> Plan:
         """A plan of this run's command."""
         command, run = self.settings.command, self.run
-        return Plan(command, run.commit, run.source, self.permission, tuple(steps))
+        return Plan(command, run.commit, self.permission, tuple(steps))
 
     def clock(self) -> float:
         """Seconds that never go back."""
@@ -378,12 +380,24 @@ class App:
         return GitHubApi(self.http, api, repository, self.github_token)
 
     @cached_property
+    def source(self) -> Source:
+        """The repository of the run, by all its names."""
+        source = self.run.source.also(self.settings.also_known_as)
+        return replace(source, is_former=self._former_names())
+
+    def _former_names(self) -> Callable[[str], bool] | None:
+        """What tells former names, if that is the repository's own GitHub."""
+        if self.run.in_runner or self.run.source.is_on_github:
+            return FormerNames(self._github, self.run.repository_id).holds
+        return None
+
+    @cached_property
     def surveyor(self) -> Surveyor:
         """What looks at our registry."""
         return Surveyor(
             self.registry,
             self.history,
-            self.run.source,
+            self.source,
             CommitTags(self.settings.sha_length),
             self._fingerprint,
         )

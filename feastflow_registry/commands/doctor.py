@@ -25,6 +25,7 @@ from feastflow_registry.model.registries import GENERIC, kind_of
 from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.model.wording import some
 from feastflow_registry.report.results import RunReport
+from feastflow_registry.tags import gate
 
 _MOST = 3
 """How many repositories a line names."""
@@ -121,6 +122,7 @@ class Examination:
         yield [Check("builder", app.builder.describe_builder)]
         yield [Check("names", self._name_repositories)]
         yield [Check("git", self._check_git)]
+        yield [Check("repository", self._check_source)]
         yield [Check("main branch", self._check_branch, needed=False)]
         yield [Check("this run", self._describe_run)]
         yield [Check("registry", self._check_registry)]
@@ -178,6 +180,11 @@ class Examination:
         app.worktree.ensure(app.run.checkout)
         depth = "cut off, so the remote is asked" if app.is_shallow() else "whole"
         return f"commit {app.run.commit.short}, nothing modified, history {depth}"
+
+    def _check_source(self) -> str:
+        gate.check_source(self.app.run)
+        others = some(self.app.settings.also_known_as, _MOST)
+        return self.app.run.source.url + (f", also known as {others}" if others else "")
 
     def _check_branch(self) -> str | Problem:
         main, default = self.app.settings.main, self.app.run.default_branch

@@ -23,7 +23,7 @@ from feastflow_registry.config import dockerfile, file, grammar
 from feastflow_registry.config.file import NAME
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Log
-from feastflow_registry.model.run import source_url
+from feastflow_registry.model.source import Source
 from feastflow_registry.model.wording import printable
 
 SCHEMA = "https://raw.githubusercontent.com/feastflow/registry-action/main/feastflow.schema.json"
@@ -139,7 +139,7 @@ def _parts(source: str) -> list[str]:
 def run(workspace: LocalWorkspace, log: Log) -> None:
     """Write a first configuration from the Dockerfiles that are tracked."""
     checkout = workspace.checkout("")
-    remote = source_url(checkout.remote)
+    remote = Source.behind(checkout.remotes).url
     name = remote.rpartition("/")[2] or workspace.folder.resolve().name
     text = draft(name, sorted(workspace.tracked()), partial(workspace.read, most=_LARGEST))
     if not workspace.create(NAME, text):

@@ -114,6 +114,7 @@ def _remember(app: App, built: Mapping[str, BuiltImage]) -> None:
         where = "has several platforms and stays in the cache"
         app.log.notice(f"{name} {where}: use publish.")
     try:
+        gate.check_source(app.run)
         app.worktree.ensure(app.run.checkout, by_content=True)
     except Failure as failure:
         app.log.warning(f"push will not take this build: {failure.problems[0].cause}")

@@ -17,6 +17,7 @@ from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.references import NO_NAMESPACE, RegistryHost, Repository, Tag
 from feastflow_registry.model.registries import kind_of
 from feastflow_registry.model.services import Secret, SmokeTest
+from feastflow_registry.model.source import is_name
 from feastflow_registry.model.tag_names import OF_OTHER_TOOLS, OWNED_LABELS, RESERVED
 
 T = TypeVar("T")
@@ -144,6 +145,14 @@ def labels(text: str) -> tuple[tuple[str, str], ...]:
             cause = f"the label {key} is what proves an image's origin and is set from the commit."
             raise Failure(Kind.INPUT, cause, "Remove it.")
     return given
+
+
+def other_name(text: str) -> str:
+    """A name that this repository had: ``owner/name`` on the same host, or a whole address."""
+    if not is_name(text):
+        fix = "Write it as owner/name, or with its host as in https://github.com/owner/name."
+        raise refusal(text, "names no repository.", fix)
+    return text
 
 
 def relative_path(text: str) -> str:

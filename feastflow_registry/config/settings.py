@@ -124,6 +124,12 @@ class Settings(BaseModel):
     config: Annotated[str, Parsed(grammar.relative_path)] = Field(
         "", description="The file of services and policy. Default: feastflow.yml if there is one."
     )
+    also_known_as: Annotated[Words, Parsed(grammar.list_of(grammar.other_name))] = Field(
+        (),
+        description="Other names of this repository, owner/name or addresses, whose images are its "
+        "own. Only where GitHub cannot be asked for its former names.",
+        examples=[["old-owner/old-name"]],
+    )
     services: Annotated[Words, Parsed(grammar.list_of(grammar.service_name))] = Field(
         (), description="The services to work on, by name. Default: all."
     )

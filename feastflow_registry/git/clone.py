@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from feastflow_registry.git import origin
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import SUBMODULE, Checkout, Relation, Revision, Tree
 from feastflow_registry.model.references import Commit
@@ -95,7 +96,11 @@ class Git:
             head=head,
             committed=_moment(fields[1]),
             branch=self._text("symbolic-ref", "--quiet", "--short", "HEAD"),
-            remote=self._text("config", "--get", "remote.origin.url"),
+            remotes=origin.addresses(
+                self._text("config", "--get", "remote.origin.url"),
+                self._text("remote", "get-url", "origin"),
+                self.environ,
+            ),
             on_remote_main=self._contains(remote_main, head.sha),
             default_branch=default,
         )

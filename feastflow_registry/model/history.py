@@ -35,13 +35,14 @@ class Revision:
 class Checkout:
     """What git says of the working copy. ``on_remote_main``: HEAD is contained in it.
 
+    ``remotes``: the addresses that lead to the remote, the one that it is called by first;
     ``default_branch``: the remote's, as it was when it was cloned; empty, if git does not know.
     """
 
     head: Commit
     committed: datetime
     branch: str = ""
-    remote: str = ""
+    remotes: tuple[str, ...] = ()
     on_remote_main: bool = False
     default_branch: str = ""
 

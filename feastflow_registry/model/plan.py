@@ -310,7 +310,6 @@ class Plan:
 
     command: Command
     commit: Commit
-    source: str
     permission: Permission
     steps: tuple[Step, ...]
     advice: tuple[str, ...] = ()

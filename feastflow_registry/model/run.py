@@ -20,6 +20,7 @@ from typing import cast
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Checkout
 from feastflow_registry.model.references import Commit
+from feastflow_registry.model.source import Source
 
 DEPENDABOT = "dependabot[bot]"
 LAPTOP = "by hand"  # No event that GitHub names holds a space.
@@ -27,8 +28,6 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
 _URL = re.compile(r"https?://[^\s\x00-\x1f\x7f<>\"'()`|]+")
 _REF = re.compile(r"refs/(heads|tags|pull)/([^\x00-\x20\x7f~^:?*\[\\]+)")
-_SCP_REMOTE = re.compile(r"(?:[^@/\s]+@)?([A-Za-z0-9.-]+):(?!/)(\S+)")
-_URL_REMOTE = re.compile(r"(?:ssh|git|https?)://(?:[^/\s]*@)?([^/\s]+)/(\S+)")
 _FIX_RUNNER = "Run this action in a job of GitHub Actions, which sets it; do not overwrite it."
 
 
@@ -56,7 +55,8 @@ class Ref:
 class Run:
     """One run. ``commit`` names the image; ``checkout`` is what HEAD must be for a push.
 
-    ``foreign``: something else is checked out, which anybody may have written.
+    ``foreign``: something else is checked out, which anybody may have written; ``repository_id``:
+    GitHub's own number of the repository, which a new name does not change.
     """
 
     event: str
@@ -64,8 +64,9 @@ class Run:
     commit: Commit
     checkout: Commit
     committed: datetime
-    source: str
+    source: Source
     repository: str = ""
+    repository_id: str = ""
     actor: str = ""
     fork: bool = False
     deleted: bool = False
@@ -85,14 +86,15 @@ class Run:
 def from_checkout(checkout: Checkout) -> Run:
     """Describe a run by hand, from what git says of the working copy."""
     kind = RefKind.BRANCH if checkout.branch else RefKind.NONE
+    source = Source.behind(checkout.remotes)
     return Run(
         event=LAPTOP,
         ref=Ref(kind, checkout.branch),
         commit=checkout.head,
         checkout=checkout.head,
         committed=checkout.committed,
-        source=source_url(checkout.remote),
-        repository=_owner_and_name(checkout.remote),
+        source=source,
+        repository=source.repository,
         on_remote_main=checkout.on_remote_main,
         default_branch=checkout.default_branch,
     )
@@ -115,14 +117,16 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
     run = environ.get("GITHUB_RUN_ID", "")
     attempt = environ.get("GITHUB_RUN_ATTEMPT", "")[:9]
     number = environ.get("GITHUB_RUN_NUMBER", "")[:9]
+    identity = environ.get("GITHUB_REPOSITORY_ID", "")[:20]
     return Run(
         event=event,
         ref=ref,
         commit=named,
         checkout=built,
         committed=checkout.committed,
-        source=f"{server}/{repository}",
+        source=Source.of(f"{server}/{repository}"),
         repository=repository,
+        repository_id=identity if identity.isascii() and identity.isdecimal() else "",
         actor=environ.get("GITHUB_ACTOR", ""),
         fork=_is_fork(body, repository),
         deleted=body.get("deleted") is True,
@@ -146,22 +150,6 @@ def read_payload(text: str) -> Mapping[str, object]:
             _FIX_RUNNER,
         )
     return cast("dict[str, object]", body)
-
-
-def source_url(remote: str) -> str:
-    """Turn a git remote into the URL of its web page, without credentials or ``.git``."""
-    found = _URL_REMOTE.fullmatch(remote) or _SCP_REMOTE.fullmatch(remote)
-    if found is None:
-        bare = re.sub(r"://[^/]*@", "://", remote)
-        return bare.removesuffix("/").removesuffix(".git")
-    host = found[1].lower()
-    host = host.partition(":")[0] if remote.startswith("ssh:") else host
-    return f"https://{host}/{found[2].removesuffix('/').removesuffix('.git')}"
-
-
-def _owner_and_name(remote: str) -> str:
-    path = "/".join(source_url(remote).split("/")[3:])
-    return path if _REPOSITORY.fullmatch(path) else ""
 
 
 def _variable(environ: Mapping[str, str], name: str, grammar: re.Pattern[str]) -> str:

@@ -15,7 +15,7 @@ from feastflow_registry.model.images import Published
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
 from feastflow_registry.model.wording import some
-from feastflow_registry.tags.rules import check_commit_image, same_source
+from feastflow_registry.tags.rules import check_commit_image
 from feastflow_registry.tags.survey import Surveyor
 
 _SHORT_DIGEST = 12
@@ -129,7 +129,7 @@ class Chooser:
     def _known(self, repository: Repository, digest: Digest, tag: Tag | None) -> Chosen:
         """Whose an image is: its labels say so, or a commit tag that holds it."""
         image = self.surveyor.registry.inspect(repository, digest)
-        ours = same_source(image.source, self.surveyor.source)
+        ours = self.surveyor.source.owns(image.source)
         revision = image.revision if ours else None
         if revision:
             own = self.surveyor.commit_tags.of(revision)

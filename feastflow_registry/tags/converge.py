@@ -111,7 +111,7 @@ class Convergence:
                 if current in (None, digest):
                     continue
                 image = registry.inspect(repository, current)
-                if not rules.is_ours(image, self.plan.commit, self.plan.source):
+                if not rules.is_ours(image, self.plan.commit, self.tagger.surveyor.source):
                     continue
                 if self._resolve(Reference(repository, frozen_marker(tag))):
                     # A final tag is never moved: the commit tag takes its digest instead.

@@ -11,7 +11,7 @@ from feastflow_registry.config.filter_patterns import matches
 from feastflow_registry.config.grammar import unreserved
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.credentials import missing
-from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import (
     Access,
     Command,
@@ -25,7 +25,7 @@ from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import DEPENDABOT, LAPTOP, RefKind, Run
 from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.model.versions import Version, prefix_of
-from feastflow_registry.model.wording import some
+from feastflow_registry.model.wording import printable, some
 
 ALLOWED_EVENTS = frozenset(
     {"push", "workflow_dispatch", "schedule", "release", "repository_dispatch"}
@@ -35,6 +35,7 @@ UNPRIVILEGED = frozenset({"pull_request"})
 
 https://docs.github.com/en/actions/reference/security/secure-use
 """
+_LONGEST_SHOWN = 100
 _ON_MAIN = (Latest.FORWARD, Latest.FORCE)
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _OF_RELEASES = frozenset({"version", "major", "minor"})
@@ -83,9 +84,24 @@ def grant(settings: Settings, run: Run, *, has_credential: bool) -> Permission:
         reason = "Dependabot's runs publish nothing, whatever they are given"
         warning = f"Nothing is pushed: {reason}. The next run on main publishes."
         return Permission(False, False, reason, warning)
+    if settings.command.builds:
+        check_source(run)
     if has_credential:
         return permission
     raise missing(settings.registry)
+
+
+def check_source(run: Run) -> None:
+    """Refuse to have an image labelled as a repository's that nobody else knows by this name."""
+    if run.source.is_known:
+        return
+    origin = printable(run.source.url, _LONGEST_SHOWN)
+    where = f"the git remote origin is {origin!r}" if origin else "there is no git remote origin"
+    raise Failure(
+        Kind.INPUT,
+        f"{where}, and no host that others know: no image can be labelled as this repository's.",
+        "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName.",
+    )
 
 
 def access(settings: Settings, permission: Permission) -> Access:

@@ -39,14 +39,15 @@ def labels(
     if run.ref.kind is RefKind.TAG:
         version = run.ref.name
     prefix = "org.opencontainers.image."
+    page = run.source.url if run.source.is_known else ""
     facts = {
         f"{prefix}title": service.name,
         f"{prefix}version": version,
         f"{prefix}created": gate.created_label(run.committed),
-        f"{prefix}url": run.source,
+        f"{prefix}url": page,
         **dict(service.labels),
         f"{prefix}revision": run.commit.sha,
-        f"{prefix}source": run.source,
+        f"{prefix}source": page,
         INPUTS_LABEL: inputs,
     }
     return tuple((key, value) for key, value in facts.items() if value)
@@ -100,7 +101,7 @@ def plan_publish(
         permission = Permission(False, False, "the command build pushes nothing")
     left_out = tuple(gate.left_out(settings, run, permission)) if publishes else ()
     steps = (*images, *moves)
-    return Plan(settings.command, run.commit, run.source, permission, steps, left_out=left_out)
+    return Plan(settings.command, run.commit, permission, steps, left_out=left_out)
 
 
 def _plan_tags(service: Service, shared: tuple[SharedTag, ...], seen: Seen, run: Run) -> list[Step]:

@@ -12,6 +12,7 @@ from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import Facts, Release, Rule
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import LATEST, CommitTags, commit_digits
 
 ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE, Rule.BRANCH})
@@ -36,26 +37,21 @@ class Decision:
         return cls(False, cause.removesuffix("."), Failure(Kind.CONFLICT, cause, fix))
 
 
-def is_ours(image: Published, commit: Commit, source: str) -> bool:
+def is_ours(image: Published, commit: Commit, source: Source) -> bool:
     """Tell whether an image's labels say that it is this commit of this repository."""
-    return image.revision == commit and same_source(image.source, source)
+    return image.revision == commit and source.owns(image.source)
 
 
-def may_be_carried(image: Published, commit: Commit, source: str, tags: CommitTags) -> bool:
+def may_be_carried(image: Published, commit: Commit, source: Source, tags: CommitTags) -> bool:
     """Tell whether an image can be an ancestor's that was carried forward to a commit.
 
     Its own commit tag must have another name, or it could be there for its own sake.
     """
     return (
-        bool(image.inputs and image.revision and same_source(image.source, source))
+        bool(image.inputs and image.revision and source.owns(image.source))
         and image.revision != commit
         and tags.of(image.revision or commit) != tags.of(commit)
     )
-
-
-def same_source(one: str, other: str) -> bool:
-    """Compare two repository URLs as GitHub does, without regard to case."""
-    return one.lower().removesuffix(".git") == other.lower().removesuffix(".git")
 
 
 def decide(
@@ -140,7 +136,7 @@ def _forward(
         if rule is Rule.RELEASE:
             fix = "If it may be replaced, delete that tag on the registry, then run again."
         if current.source:  # Nothing is published among another repository's images.
-            raise Failure(Kind.CONFLICT, cause, fix)
+            raise Failure(Kind.CONFLICT, cause, f"{_claim(current)}{fix}")
         return Decision.refuse(cause, fix)
     if rule is Rule.BRANCH:
         return Decision(True)
@@ -156,8 +152,15 @@ def _named(image: Published) -> str:
     return f"commit {image.revision.short}" if image.revision else f"digest {image.digest.short}"
 
 
+def _claim(image: Published) -> str:
+    """How to say that the repository that a label names was this one."""
+    if not image.source:
+        return ""
+    return "If that is this repository by another name, give it in the input also-known-as. "
+
+
 def check_commit_image(
-    image: Published, *, repository: Repository, tag: Tag, commit: Commit, source: str
+    image: Published, *, repository: Repository, tag: Tag, commit: Commit, source: Source
 ) -> None:
     """Refuse a commit tag that holds anything but this commit of this repository."""
     if is_ours(image, commit, source):
@@ -167,9 +170,10 @@ def check_commit_image(
     )
     fix = "It is never overwritten: look at what published it, or use another image name."
     is_twin = image.revision is not None and image.revision.sha.startswith(commit_digits(tag))
-    if is_twin and image.revision != commit and same_source(image.source, source):
+    if is_twin and image.revision != commit and source.owns(image.source):
         fix = "The first digits of the two commits are the same: set a larger sha-length."
-    elif not same_source(image.source, source):
+    elif not source.owns(image.source):
         holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"
+        fix = f"{_claim(image)}{fix}"
     cause = f"{repository}:{tag} holds {holder}, not {commit.sha[:12]} of this repository."
     raise Failure(Kind.CONFLICT, cause, fix)

@@ -21,6 +21,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.ports import History, Registry
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import (
     CommitTags,
     commit_digits,
@@ -32,7 +33,6 @@ from feastflow_registry.tags.rules import (
     check_commit_image,
     is_ours,
     may_be_carried,
-    same_source,
 )
 
 _MOST_TAGS_ASKED = 500
@@ -44,12 +44,13 @@ _UNLISTED = 4
 class Surveyor:
     """Gathers facts about the commits of one source repository and their images.
 
-    ``source``: the URL of that repository; ``fingerprint``: what a service's image is made from.
+    ``source``: that repository, by all its names; ``fingerprint``: what a service's image is made
+    from.
     """
 
     registry: Registry
     history: History
-    source: str
+    source: Source
     commit_tags: CommitTags
     fingerprint: Callable[[Service], Fingerprint]
 
@@ -227,7 +228,7 @@ class Surveyor:
         An image without such labels is known by a commit tag that shares its digest.
         """
         image = self.registry.inspect(repository, digest)
-        if image.revision and same_source(image.source, self.source):
+        if image.revision and self.source.owns(image.source):
             return image
         return replace(image, revision=next(self.commits_at(repository, digest), None))
 

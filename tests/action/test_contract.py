@@ -136,7 +136,6 @@ def test_the_outputs_are_what_the_program_writes() -> None:
     plan = Plan(
         command=Command.PUBLISH,
         commit=Commit("0" * 40),
-        source="",
         permission=Permission(push=False, shared=False, reason="none"),
         steps=(),
     )

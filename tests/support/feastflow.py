@@ -17,7 +17,7 @@ import docker
 from docker.models.containers import Container
 
 from support.machine import Machine, Ran
-from support.registries import REPOSITORY, USER, LocalRegistry
+from support.registries import USER, LocalRegistry
 from support.repositories import MARK
 
 FRONTEND = Path(__file__).resolve().parents[2] / "examples" / "frontend"
@@ -128,9 +128,6 @@ def _page(container: Container) -> str:
 def lay_out(machine: Machine, busybox: Path) -> FeastFlow:
     """Make the repository, with a manifest that a cluster runs."""
     place, project = machine.place, machine.project
-    url = f"https://github.com/{REPOSITORY}"
-    project.git("config", f"url.{project.origin}.insteadOf", url)
-    project.git("remote", "set-url", "origin", url)
     shutil.copytree(FRONTEND / "site", project.folder / "site")
     shutil.copy2(busybox, project.folder / "busybox")
     dockerfile = (FRONTEND / "Dockerfile").read_text() + f"LABEL {MARK}\n"

@@ -242,7 +242,7 @@ class FakeBuilder:
         digest = digest_of(f"{image.service.name} {labels[REVISION]} {self.salt}")
         inputs = labels.get(INPUTS_LABEL, "")
         revision = Commit.read(labels[REVISION])
-        published = Published(digest, revision, labels[SOURCE], 1000, inputs)
+        published = Published(digest, revision, labels.get(SOURCE, ""), 1000, inputs)
         if self.by_digest and push:
             self.registry.push(Reference(image.service.repository, digest), published)
             return BuiltImage("", digest, 1000)

@@ -8,6 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from support.registries import REPOSITORY
+
+PAGE = f"https://github.com/{REPOSITORY}"
 MARK = f"feastflow.tests={secrets.token_hex(4)}"
 """The label of every image that this process's tests make, by which they are found and removed."""
 
@@ -15,7 +18,10 @@ DOCKERFILE = f"FROM scratch\nLABEL {MARK}\nCOPY page.html /\n"
 
 
 class Project:
-    """`folder` is a working copy on `main`, `origin` its bare remote; both hold one commit."""
+    """`folder` is a working copy on `main`, `origin` its bare remote; both hold one commit.
+
+    The working copy calls the remote by its address on GitHub, which git takes for the local one.
+    """
 
     def __init__(self, home: Path) -> None:
         self.folder, self.origin = home / "app", home / "origin.git"
@@ -28,7 +34,8 @@ class Project:
         project = cls(home)
         _git(home, "init", "--quiet", "--template=", "--bare", "-b", "main", str(project.origin))
         _git(home, "init", "--quiet", "--template=", "-b", "main", str(project.folder))
-        project.git("remote", "add", "origin", str(project.origin))
+        project.git("remote", "add", "origin", PAGE)
+        project.git("config", f"url.{project.origin}.insteadOf", PAGE)
         project.commit({"Dockerfile": DOCKERFILE})
         return project
 

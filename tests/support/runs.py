@@ -31,6 +31,7 @@ from feastflow_registry.model.references import (
 from feastflow_registry.model.run import Ref, RefKind
 from feastflow_registry.model.run import Run as GitHubRun
 from feastflow_registry.model.services import Service, select
+from feastflow_registry.model.source import Source
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.fingerprint import Fingerprint
 from feastflow_registry.transport.http import Client
@@ -53,6 +54,7 @@ from support.memory import (
 )
 
 SOURCE = "https://github.com/feastflow/shop"
+OURS = Source.of(SOURCE)
 MOMENT = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
 HOST = RegistryHost("docker.io")
 USER = Credential("ada", "dckr_pat_in_memory")
@@ -91,7 +93,7 @@ def context(
 ) -> GitHubRun:
     """A run of an event on a ref."""
     facts: dict[str, object] = {"repository": "feastflow/shop", "actor": "ada", **more}
-    return GitHubRun(event, Ref(kind, ref), at, at, MOMENT, SOURCE, **facts)  # type: ignore[arg-type]
+    return GitHubRun(event, Ref(kind, ref), at, at, MOMENT, OURS, **facts)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -178,6 +180,9 @@ class FakeApp(App):
     @cached_property
     def history(self) -> FakeHistory:
         return self.world.history
+
+    def _former_names(self) -> Callable[[str], bool]:
+        return self.world.former_names.__contains__
 
     def statuses(self) -> FakeStatuses:
         return self.told
@@ -275,6 +280,7 @@ class World:
     )
 
     check: str = ""
+    former_names: set[str] = field(default_factory=set)
     inputs: dict[tuple[Commit, str], str] = field(default_factory=dict)
     """What a service is made of at a commit; the commit itself, where it is not said."""
 

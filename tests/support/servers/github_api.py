@@ -4,7 +4,10 @@ Follows https://docs.github.com/en/rest: repositories, commits, branches
 (https://docs.github.com/en/rest/commits/commits, …/rest/branches/branches), git references and tags
 (…/rest/git/refs, …/rest/git/tags), statuses (…/rest/commits/statuses), and the headers of
 https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api and
-https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api.
+https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api. A former
+name of the repository redirects to its number, with 301 for GET and 307 for what writes ("Follow
+redirects" in https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api;
+an answer as it was: https://github.com/github/gh-gei/issues/1074).
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ from support.servers.git_repository import GitRepository, Json
 from support.servers.github_shapes import Shapes
 from support.servers.serving import Call, Server
 
+NUMBER = 1296269
 READ, WRITE_STATUS = "contents:read", "statuses:write"
 DOCS = "https://docs.github.com/rest"
 SECONDARY = (
     "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
 )
+MOVED = {"GET": 301, "POST": 307}
 MOST_PER_PAGE = 100
 COMMITS_PER_PAGE = 30
 COMPARE_PER_PAGE = 250
@@ -91,8 +96,10 @@ class GitHubApi(Server):
     """One repository, `name` as `owner/repo`, in the git repository at `path`.
 
     `tokens` maps a token to its permissions (`contents:read`, `statuses:write`); any other token is
-    401. Without a token a public repository can be read, a private one is 404. All may be changed
-    while it runs, `repository.forgotten` too: commits unknown as after a force-push and a gc.
+    401. Without a token a public repository can be read, a private one is 404. `former` names
+    redirect to its `number`; `strangers` are other public repositories, by their names. All may
+    be changed while it runs, `repository.forgotten` too: commits unknown as after a force-push and
+    a gc.
     """
 
     def __init__(
@@ -109,6 +116,9 @@ class GitHubApi(Server):
         self.repository = GitRepository(path)
         self.name = name
         self.tokens = dict(tokens or {})
+        self.number = NUMBER
+        self.former: set[str] = set()
+        self.strangers: dict[str, int] = {}
         self.private = private
         self.rate_limit = rate_limit
         """Requests allowed an hour; when they are used up every answer is 403."""
@@ -122,6 +132,12 @@ class GitHubApi(Server):
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         self._refusals += [RefusedError(status, SECONDARY, headers)] * times
 
+    def rename(self, name: str) -> None:
+        """Call the repository otherwise, or transfer it: its former name redirects from now on."""
+        self.former.add(self.name.lower())
+        self.former.discard(name.lower())
+        self.name = name
+
     def respond(self, call: Call) -> None:
         """Answer one request in JSON, with GitHub's headers."""
         headers: dict[str, str] = {}
@@ -129,6 +145,7 @@ class GitHubApi(Server):
             query = self._admit(call)
             status, answer = self._route(query)
             headers = {"Link": query.link} if query.link else {}
+            headers |= {"Location": answer["url"]} if status in MOVED.values() else {}
         except RefusedError as refusal:
             status, headers = refusal.status, refusal.headers
             answer = {"message": str(refusal), "documentation_url": DOCS, "status": str(status)}
@@ -176,23 +193,39 @@ class GitHubApi(Server):
         if path == "/rate_limit":
             core = {name.lower(): value for name, value in self._rate().items()}
             return 200, {"resources": {"core": core}, "rate": core}
-        whole = re.fullmatch(r"/repos/([^/]+/[^/]+)(?:/(.*))?", path)
-        if not whole or whole[1].lower() != self.name.lower():
+        whole = re.fullmatch(r"(?:/repos/([^/]+/[^/]+)|/repositories/(\d+))(?:/(.*))?", path)
+        if not whole:
+            raise RefusedError(404, "Not Found")
+        name = (whole[1] or "").lower()
+        if name in self.strangers and not whole[3]:
+            shapes = dataclasses.replace(query.shapes, name=name)
+            return 200, shapes.about(self.strangers[name], private=False)
+        if whole[2] != str(self.number) and name not in (self.name.lower(), *self.former):
             raise RefusedError(404, "Not Found")
         if self.private and not query.token:
             raise RefusedError(404, "Not Found")
         if self.private and READ not in self.tokens[query.token]:
             raise RefusedError(403, NO_ACCESS)
-        rest = whole[2] or ""
+        rest = whole[3] or ""
+        if name in self.former:
+            return self._move(query, rest)
         if query.method == "POST" and rest.startswith("statuses/"):
             return 201, self._set_status(query, rest.removeprefix("statuses/"))
         if query.method != "GET":
             raise RefusedError(404, "Not Found")
         return 200, self._read(query, rest)
 
+    def _move(self, query: Query, rest: str) -> tuple[int, Json]:
+        """Redirect from a former name, with all that was asked for."""
+        address = urllib.parse.urlsplit(query.url)
+        url = f"{address.scheme}://{address.netloc}/repositories/{self.number}/{rest}".rstrip("/")
+        asked = urllib.parse.urlencode(query.parameters)
+        url += f"?{asked}" if asked else ""
+        return MOVED[query.method], {"message": "Moved Permanently", "url": url}
+
     def _read(self, query: Query, rest: str) -> Any:
         if not rest:
-            return query.shapes.about(private=self.private)
+            return query.shapes.about(self.number, private=self.private)
         if rest == "commits":
             return self._list(query)
         for prefix, answer in (

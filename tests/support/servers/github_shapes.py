@@ -27,11 +27,11 @@ class Shapes:
         """Where a person would look at it."""
         return f"https://github.com/{self.name}"
 
-    def about(self, *, private: bool) -> Json:
+    def about(self, number: int, *, private: bool) -> Json:
         """The repository itself."""
         owner, _, name = self.name.partition("/")
         return {
-            "id": 1,
+            "id": number,
             "name": name,
             "full_name": self.name,
             "owner": {"login": owner, "id": 1, "type": "Organization"},

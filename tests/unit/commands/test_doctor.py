@@ -6,13 +6,14 @@ from functools import partial
 import pytest
 from support.failures import fails
 from support.memory import FakeHub
-from support.runs import A, B, FakeApp, World, context
+from support.runs import SOURCE, A, B, FakeApp, World, context
 
 from feastflow_registry.commands import doctor
 from feastflow_registry.commands.doctor import Check, Finding, examine
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import HubRepository, ImmutableTags, PullLimit
 from feastflow_registry.model.references import Tag
+from feastflow_registry.model.source import Source
 from feastflow_registry.report.results import RunReport
 
 LATEST, SPRINT, OWN = Tag("latest"), Tag("sprint3"), Tag("commit-000000b")
@@ -223,6 +224,7 @@ class TestExamination:
             "✓ builder: buildx in memory",
             "✓ names: ada/shop, after the user ada",
             f"✓ git: commit {A.short}, nothing modified, history whole",
+            f"✓ repository: {SOURCE}",
             "✓ main branch: main; no default branch is known",
             "✓ this run: pushes: push on branch main",
             (
@@ -238,6 +240,18 @@ class TestExamination:
         assert app.deletion.asked == [f"ada/shop@sha256:{'0' * 64}", "ada/shop:doctor-word"]
         app.deletion.by_tag = False
         assert "deletes by digest" in found(app)[-1]
+
+    def test_other_names_of_the_repository(self) -> None:
+        app = prepare(also_known_as="old/shop,https://git.example/old/shop")
+        others = "old/shop, https://git.example/old/shop"
+        assert f"✓ repository: {SOURCE}, also known as {others}" in found(app)
+
+    def test_a_repository_that_nobody_knows(self) -> None:
+        app = prepare()
+        app.inputs = replace(app.inputs, run=replace(app.run, source=Source.behind(["gh:a/b"])))
+        with fails("a publish would fail: repository"):
+            doctor.run(app)
+        assert "✗ repository: the git remote origin is 'https://gh/a/b'" in str(app.log.lines)
 
     def test_docker_hub_tells_more(self) -> None:
         app = prepare(milestone="sprint3")

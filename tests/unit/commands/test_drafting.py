@@ -343,7 +343,7 @@ class Tracked(LocalWorkspace):
 
     def checkout(self, main: str) -> Checkout:
         default = "trunk" if self.remote else ""
-        return Checkout(A, MOMENT, "main", self.remote, default_branch=default)
+        return Checkout(A, MOMENT, "main", (self.remote,), default_branch=default)
 
     def tracked(self) -> Iterable[str]:
         return ["Dockerfile"]

@@ -106,13 +106,13 @@ class FakeWorkspace:
     head: Commit = B
     committed: bool = True
     default_branch: str = ""
+    remotes: tuple[str, ...] = ("git@github.com:feastflow/shop.git",)
     asked: list[str] = field(default_factory=list)
 
     def checkout(self, main: str) -> Checkout:
         self.asked.append(main)
-        remote = "git@github.com:feastflow/shop.git"
         default = self.default_branch
-        return Checkout(self.head, MOMENT, "main", remote, default_branch=default)
+        return Checkout(self.head, MOMENT, "main", self.remotes, default_branch=default)
 
     def is_committed(self, path: str) -> bool:
         return self.committed
@@ -564,3 +564,43 @@ class TestRun:
 @pytest.mark.parametrize(("value", "answer"), [("true", True), ("", False), ("false", False)])
 def test_who_runs_it(value: str, answer: bool) -> None:
     assert Request({"GITHUB_ACTIONS": value}, {}, Path()).in_runner is answer
+
+
+class TestWhoseImage:
+    """By hand, git tells which repository this is; in a job, GitHub does."""
+
+    @pytest.mark.parametrize(
+        ("remotes", "words"),
+        [
+            (("git@github-work:feastflow/shop.git",), ["'https://github-work/feastflow/shop'"]),
+            (("/srv/git/shop.git",), ["'/srv/git/shop'", "git remote set-url origin", "HostName"]),
+            (("https://me:secret@localhost/a/b",), ["'https://localhost/a/b'"]),
+            ((), ["there is no git remote origin", "git remote set-url origin"]),
+            (("\x1b[31m/" + "x" * 500,), ["…'"]),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["publish", "push"])
+    def test_nothing_is_published_for_a_repository_that_nobody_knows(
+        self, folder: Path, remotes: tuple[str, ...], words: list[str], command: str
+    ) -> None:
+        with fails("no host that others know" if remotes else "", *words) as caught:
+            load(folder, workspace=FakeWorkspace(folder, remotes=remotes), command=command)
+        assert len(str(caught.value)) < 400
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"command": "build"},
+            {"dry_run": "true"},
+            *[{"command": each} for each in ("tags", "doctor", "deploy", "prune", "rollback")],
+        ],
+    )
+    def test_whatever_names_no_image_goes_on(self, folder: Path, given: dict[str, str]) -> None:
+        workspace = FakeWorkspace(folder, remotes=("/srv/git/shop",))
+        assert not load(folder, workspace=workspace, **given).run.source.is_known
+
+    def test_a_job_asks_no_remote(self, folder: Path) -> None:
+        server = {"GITHUB_SERVER_URL": "https://ghes"}
+        workspace = FakeWorkspace(folder, remotes=("/srv/git/shop",))
+        source = load(folder, {**RUNNER, **server}, workspace=workspace).run.source
+        assert (source.url, source.is_known) == ("https://ghes/FeastFlow/shop", True)

@@ -15,6 +15,7 @@ from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage
 from feastflow_registry.model.references import Commit, Tag
 from feastflow_registry.model.run import LAPTOP
+from feastflow_registry.model.source import Source
 
 
 def go(app: FakeApp) -> list[str]:
@@ -40,6 +41,18 @@ def test_push_takes_no_other_build(remembered: Commit | None) -> None:
     with fails(f"no build of shop at commit {A.short} is known", "publish does both"):
         go(app)
     assert not app.world.store.writes
+
+
+def test_a_build_of_an_unknown_repository_names_none_and_is_not_pushed() -> None:
+    source = Source.behind(["/srv/git/shop"])
+    app = World().app({"command": "build"}, run=replace(context(A), source=source))
+    assert go(app) == ["built"]
+    (build,) = publish.plan(app).builds
+    assert not [value for _, value in build.labels if "shop" in value and "/" in value]
+    assert app.remembered.commit is None
+    [(kind, text)] = app.log.lines
+    assert kind == "warning"
+    assert "push will not take this build: the git remote origin is '/srv/git/shop'" in text
 
 
 class CacheBuilder(FakeBuilder):

@@ -23,7 +23,7 @@ retention: {keep-days: 30, keep-last: 5}
 HUB = RegistryHost("docker.io")
 NO_INPUT = {
     *("command", "username", "config", "services", "dry_run", "tag", "to"),
-    *("secret_variables", "working_directory", "insecure_registries"),
+    *("secret_variables", "working_directory", "insecure_registries", "also_known_as"),
 }
 OF_ONE_SERVICE = {name.replace("-", "_") for name in file.OF_ONE_SERVICE}
 

@@ -36,6 +36,8 @@ Parse = Callable[[str], object]
             (("A", "1"), ("B", "x=y"), ("C", ""), ("D.e-f_1", "${A}\t%{b}")),
         ),
         (grammar.labels, "maintainer=ada", (("maintainer", "ada"),)),
+        (grammar.other_name, "Old/shop", "Old/shop"),
+        (grammar.other_name, "git@github.com:old/shop.git", "git@github.com:old/shop.git"),
         (grammar.relative_path, "services/./pricing/", "services/pricing"),
         (grammar.relative_path, "../outside", "../outside"),  # Refused where files can be seen.
         (grammar.milestone, "sprint3", Tag("sprint3")),
@@ -142,6 +144,9 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
             ["revision", "proves an image's origin", "Remove it"],
         ),
         (grammar.labels, "org.opencontainers.image.source=x", ["source", "Remove it"]),
+        (grammar.other_name, "shop", ["'shop' names no repository", "owner/name"]),
+        (grammar.other_name, "../shop", ["names no repository"]),
+        (grammar.other_name, "https://github.com/", ["names no repository"]),
         (grammar.relative_path, "/etc", ["'/etc' is not a relative path", "inside the repository"]),
         (grammar.relative_path, "https://github.com/a/b.git", ["not a relative path"]),
         (grammar.relative_path, "git@github.com:a/b.git", ["not a relative path"]),

@@ -41,6 +41,7 @@ def test_every_input_is_read_from_text() -> None:
         "namespace": "team",
         "working-directory": "app",
         "config": "ci/feastflow.yml",
+        "also-known-as": "old-owner/old-name,https://git.example/old/shop",
         "services": "frontend,pricing",
         "services-from": "compose.yaml",
         "image": "shop",

@@ -24,6 +24,7 @@ from feastflow_registry.model.plan import (
 )
 from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
 from feastflow_registry.model.run import RefKind
+from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 from feastflow_registry.tags.gate import permit
 from feastflow_registry.tags.planner import labels, plan_publish
@@ -72,7 +73,7 @@ def test_a_first_publish() -> None:
         PushImage(SHOP, OWN),
         MoveTag(SHOP, LATEST, Rule.FORWARD, image(A).digest),
     )
-    assert (found.commit, found.source) == (B, SOURCE)
+    assert found.commit == B
     assert found.services == (SHOP,)
     assert found.of(SHOP) == found.steps
     assert found.of(service("other")) == ()
@@ -238,7 +239,9 @@ class TestLabels:
         assert found[f"{PREFIX}revision"] == B.sha
 
     def test_what_is_not_known_is_left_out(self) -> None:
-        found = dict(labels(parse({}), replace(context(B), source=""), SHOP))
+        found = dict(
+            labels(parse({}), replace(context(B), source=Source.behind(["/srv/git/shop"])), SHOP)
+        )
         assert not found.keys() & {f"{PREFIX}url", f"{PREFIX}source"}
 
 

@@ -19,8 +19,8 @@ from feastflow_registry.model.run import (
     from_checkout,
     from_runner,
     read_payload,
-    source_url,
 )
+from feastflow_registry.model.source import Source
 
 CHECKOUT = Checkout(head=A, committed=MOMENT)
 ENVIRON = {
@@ -47,7 +47,7 @@ def test_a_push() -> None:
         commit=B,
         checkout=B,
         committed=MOMENT,
-        source="https://github.com/FeastFlow/shop",
+        source=Source.of("https://github.com/FeastFlow/shop"),
         repository="FeastFlow/shop",
         actor="ada",
         run_url="https://github.com/FeastFlow/shop/actions/runs/42",
@@ -142,6 +142,13 @@ def test_a_run_without_number(more: dict[str, str], url: str | None, attempt: in
     assert found.attempt == attempt
 
 
+@pytest.mark.parametrize(
+    ("number", "known"), [("1296269", "1296269"), ("", ""), ("1;", ""), ("-1", ""), ("\u0661", "")]
+)
+def test_the_number_of_the_repository(number: str, known: str) -> None:
+    assert read(GITHUB_REPOSITORY_ID=number).repository_id == known
+
+
 class TestPayload:
     @pytest.mark.parametrize(
         "text",
@@ -209,37 +216,20 @@ class TestPayload:
 class TestByHand:
     def test_a_branch(self) -> None:
         remote = "git@github.com:FeastFlow/shop.git"
-        checkout = replace(CHECKOUT, branch="main", remote=remote, on_remote_main=True)
+        checkout = replace(CHECKOUT, branch="main", remotes=(remote,), on_remote_main=True)
         assert from_checkout(checkout) == Run(
             event=LAPTOP,
             ref=Ref(RefKind.BRANCH, "main"),
             commit=A,
             checkout=A,
             committed=MOMENT,
-            source="https://github.com/FeastFlow/shop",
+            source=Source.of("https://github.com/FeastFlow/shop"),
             repository="FeastFlow/shop",
             on_remote_main=True,
         )
         assert not from_checkout(checkout).in_runner
 
     def test_a_detached_commit_of_an_unknown_remote(self) -> None:
-        found = from_checkout(replace(CHECKOUT, remote="/srv/git/shop.git"))
+        found = from_checkout(replace(CHECKOUT, remotes=("/srv/git/shop.git",)))
         assert (found.ref, found.repository) == (Ref(RefKind.NONE, ""), "")
-        assert found.source == "/srv/git/shop"
-
-    @pytest.mark.parametrize(
-        ("remote", "url"),
-        [
-            ("https://github.com/a/b.git", "https://github.com/a/b"),
-            ("https://user:token@GitHub.com/a/b/", "https://github.com/a/b"),
-            ("http://localhost:3000/a/b", "https://localhost:3000/a/b"),
-            ("ssh://git@github.com:22/a/b.git", "https://github.com/a/b"),
-            ("git://github.com/a/b", "https://github.com/a/b"),
-            ("git@github.com:a/b.git", "https://github.com/a/b"),
-            ("github.com:a/b", "https://github.com/a/b"),
-            ("/srv/git/b.git", "/srv/git/b"),
-            ("", ""),
-        ],
-    )
-    def test_the_remotes_page_holds_no_credentials(self, remote: str, url: str) -> None:
-        assert source_url(remote) == url
+        assert found.source == Source("/srv/git/shop", is_known=False)

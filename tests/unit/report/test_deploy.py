@@ -34,7 +34,7 @@ TWO = [
 
 def plan(*edits: EditFile) -> Plan:
     allowed = Permission(False, False, "deploy writes files and pushes nothing")
-    return Plan(Command.DEPLOY, B, SOURCE, allowed, (REUSE, *edits))
+    return Plan(Command.DEPLOY, B, allowed, (REUSE, *edits))
 
 
 @pytest.mark.parametrize(

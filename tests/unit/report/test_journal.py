@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from support.memory import FakeLog
-from support.runs import HOST, SHOP, SOURCE, A, B, image
+from support.runs import HOST, SHOP, A, B, image
 
 from feastflow_registry.model.plan import (
     Action,
@@ -43,7 +43,7 @@ EDIT = EditFile(SHOP, Tag(f"commit-{A.short}"), GOOD.digest, "k8s/shop.yaml", 7,
 
 def plan(*steps: object, command: Command = Command.ROLLBACK, may: bool = True) -> Plan:
     permission = Permission(may, may, "by hand")
-    return Plan(command, B, SOURCE, permission, steps)  # type: ignore[arg-type]
+    return Plan(command, B, permission, steps)  # type: ignore[arg-type]
 
 
 def done(action: Action, reference: Reference, digest: object, note: str = "") -> Outcome:

@@ -108,7 +108,7 @@ def test_a_tag_that_is_there_already_is_not_said_to_be_kept() -> None:
     ],
 )
 def test_titles(command: Command, push: bool, done: bool, title: str) -> None:
-    plan = Plan(command, B, "", Permission(push, push, "why"), ())
+    plan = Plan(command, B, Permission(push, push, "why"), ())
     outcomes = published().outcomes if done else ()
     text = markdown.success(plan, (), outcomes)
     assert text.startswith(f"### {title}: commit {B.short}\n\nWhy.\n")

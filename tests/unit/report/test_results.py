@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.runs import SHOP, SOURCE, A, B, World, image, service
+from support.runs import SHOP, A, B, World, image, service
 
 from feastflow_registry.model.plan import (
     Action,
@@ -42,7 +42,7 @@ KEPT = Outcome(SHOP, Action.KEPT, LATEST, OLD, note="it is newer")
 
 
 def plan(*steps: Step, push: bool = True, command: Command = Command.PUBLISH) -> Plan:
-    return Plan(command, B, SOURCE, Permission(push, push, "push on branch main"), steps)
+    return Plan(command, B, Permission(push, push, "push on branch main"), steps)
 
 
 class TestResults:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.memory import FakeLog, digest_of
-from support.runs import SHOP, SOURCE, A, B, image
+from support.runs import SHOP, A, B, image
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Revision
@@ -91,7 +91,7 @@ def told(command: Command, text: str) -> RunReport:
     }[command]
     journal = Journal(FakeLog(), RunState())
     journal.begin(
-        Plan(command, B, SOURCE, Permission(True, True, f"push on {text}"), steps, advice=(text,))
+        Plan(command, B, Permission(True, True, f"push on {text}"), steps, advice=(text,))
     )
     for each in outcomes:
         journal.note(each)

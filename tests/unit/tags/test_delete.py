@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.failures import fails
 from support.memory import Call, FakeDeletion, FakeRegistry, digest_of
-from support.runs import SHOP, SOURCE, B, service
+from support.runs import SHOP, B, service
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted, Published
@@ -62,7 +62,7 @@ def staying(tag: str, digest: Digest | None, of: Service = SHOP) -> KeepTag:
 
 
 def plan(*steps: DeleteTag | KeepTag) -> Plan:
-    return Plan(Command.PRUNE, B, SOURCE, Permission(True, True, "push on main"), steps)
+    return Plan(Command.PRUNE, B, Permission(True, True, "push on main"), steps)
 
 
 def told(outcomes: Iterable[Outcome]) -> list[tuple[str, str, str]]:

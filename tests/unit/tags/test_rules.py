@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from support.failures import fails
-from support.runs import SHOP, SOURCE, TWIN, A, B, C, image
+from support.runs import OURS, SHOP, SOURCE, TWIN, A, B, C, image
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import Facts, Release, Rule
 from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.tags.gate import created_label
-from feastflow_registry.tags.rules import Decision, check_commit_image, decide, is_ours, same_source
+from feastflow_registry.tags.rules import Decision, check_commit_image, decide, is_ours
 
 AT_A = image(A)
 SPRINT = Tag("sprint3")
@@ -225,7 +226,7 @@ class TestWriteOnce:
             repository=SHOP.repository,
             tag=Tag("commit-000000b"),
             commit=B,
-            source=SOURCE,
+            source=OURS,
         )
 
     @pytest.mark.parametrize("source", [SOURCE, SOURCE.upper(), SOURCE + ".git"])
@@ -243,7 +244,10 @@ class TestWriteOnce:
                 image(B, source="https://github.com/eve/shop"),
                 ['of "https://github.com/eve/shop"', "another image name"],
             ),
-            (image(A, source="https://github.com/eve/shop"), ["eve/shop", "never overwritten"]),
+            (
+                image(A, source="https://github.com/eve/shop"),
+                ["eve/shop", "another name", "also-known-as", "never overwritten"],
+            ),
         ],
     )
     def test_any_other_is_a_conflict(self, published: object, words: list[str]) -> None:
@@ -252,15 +256,10 @@ class TestWriteOnce:
 
 
 def test_is_ours() -> None:
-    assert is_ours(image(B), B, SOURCE)
-    assert not is_ours(image(A), B, SOURCE)
-    assert not is_ours(image(B), B, "https://github.com/eve/shop")
-    assert not is_ours(image(None), B, SOURCE)
-
-
-def test_same_source() -> None:
-    assert same_source("https://GitHub.com/A/b.git", "https://github.com/a/B")
-    assert not same_source("", "https://github.com/a/b")
+    assert is_ours(image(B), B, OURS)
+    assert not is_ours(image(A), B, OURS)
+    assert not is_ours(image(B), B, Source.of("https://github.com/eve/shop"))
+    assert not is_ours(image(None), B, OURS)
 
 
 def test_created_label() -> None:

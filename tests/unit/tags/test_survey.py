@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.failures import fails
 from support.memory import FakeRegistry
-from support.runs import SHOP, SOURCE, TWIN, A, B, C, World, image
+from support.runs import OURS, SHOP, TWIN, A, B, C, World, image
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.history import Relation
@@ -22,7 +22,7 @@ SPRINT = Tag("sprint3")
 def surveyor(world: World, *, length: int = 7) -> tuple[Surveyor, FakeRegistry]:
     registry = FakeRegistry(world.store)
     return Surveyor(
-        registry, world.history, SOURCE, CommitTags(length), world.fingerprint(B)
+        registry, world.history, OURS, CommitTags(length), world.fingerprint(B)
     ), registry
 
 
