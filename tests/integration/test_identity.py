@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clients import quick_client
 from support.machine import Machine, Ran
 from support.published_pair import MILESTONE, PublishedPair
 from support.registries import GITHUB_TOKEN, REPOSITORY, LocalRegistry
-from support.repositories import PAGE
+from support.repositories import DOCKERFILE, PAGE
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
 from support.servers.github_api import NUMBER, READ, GitHubApi
 
 from feastflow_registry.git import origin
+from feastflow_registry.git.former_names import FormerNames
+from feastflow_registry.git.github import GitHubApi as GitHubClient
+from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.parallel import spread
 from integration.conftest import Builder
 
 NEW = "neworg/web"
@@ -159,7 +165,7 @@ class TestCase6:
         ran = shop.by_hand("rollback")
         assert ran.code == 0, ran.log
         assert shop.place.digest("latest") == shop.digest(shop.first)
-        ran = shop.by_hand("promote", "--to", shop.second[:7], "--tag", "demo")
+        ran = shop.by_hand("promote", "--to", shop.first[:7], "--tag", "demo")
         assert ran.code == 0, ran.log
         manifest = shop.machine.project.folder / "pod.yaml"
         manifest.write_text(POD % f"{shop.place.repository}:old")
@@ -173,8 +179,8 @@ class TestCase6:
         self, shop: Shop, ssh: Callable[[str], None]
     ) -> None:
         ssh(host("github-work"))
-        shop.project_git("remote", "set-url", "origin", f"git@github-work:{REPOSITORY}.git")
         shop.machine.project.commit()
+        shop.project_git("remote", "set-url", "origin", f"git@github-work:{REPOSITORY}.git")
         ran = shop.by_hand("publish")
         assert ran.code == 0, ran.log
         assert shop.place.labels("latest")[SOURCE] == PAGE
@@ -183,7 +189,7 @@ class TestCase6:
         assert not shop.asked(REPOSITORY)
 
     @pytest.mark.parametrize(
-        ("remote", "shown"),
+        ("address", "shown"),
         [
             (f"git@github-work:{REPOSITORY}.git", f"https://github-work/{REPOSITORY}"),
             (f"git@github.com-work:{REPOSITORY}.git", f"https://github.com-work/{REPOSITORY}"),
@@ -192,10 +198,10 @@ class TestCase6:
         ],
     )
     def test_under_an_unknown_name_nothing_is_published(
-        self, shop: Shop, ssh: Callable[[str], None], remote: str, shown: str
+        self, shop: Shop, ssh: Callable[[str], None], address: str, shown: str
     ) -> None:
         ssh(host("another"))
-        shop.project_git("remote", "set-url", "origin", remote)
+        shop.project_git("remote", "set-url", "origin", address)
         before = shop.place.tags()
         asked = len(shop.place.proxy.requests)
         for command in ("publish", "push"):
@@ -207,6 +213,7 @@ class TestCase6:
         assert shop.place.tags() == before
         ran = shop.by_hand("tags")
         assert ran.code == 0, ran.log
+        shop.project_git("commit", "--quiet", "--allow-empty", "-m", "Unpublished")
         ran = shop.by_hand("publish", "--dry-run")
         assert ran.code == 0, ran.log
         ran = shop.by_hand("doctor")
@@ -272,12 +279,13 @@ class TestCase7:
         shop.run("prune", dry_run="false", keep_days="1", keep_last="1").ended()
 
     def test_what_did_not_change_is_carried_forward(self, shop: Shop) -> None:
-        third = shop.machine.project.commit()
-        shop.run(reuse="unchanged").ended()
+        inputs = {"context": "web", "reuse": "unchanged"}
+        files = {"web/Dockerfile": DOCKERFILE, "web/page.html": "<h1>web</h1>"}
+        third = shop.machine.project.commit(files)
+        shop.run(**inputs).ended()
         shop.rename()
-        shop.project_git("commit", "--quiet", "--allow-empty", "-m", "Nothing")
-        shop.project_git("push", "--quiet", "origin", "HEAD")
-        ran = shop.run(reuse="unchanged").ended()
+        shop.machine.project.commit()
+        ran = shop.run(**inputs).ended()
         assert f"unchanged since {third[:7]}" in ran.log
 
     def test_while_names_agree_nobody_is_asked(self, shop: Shop) -> None:
@@ -296,6 +304,7 @@ class TestCase7:
 
     def test_by_hand_before_and_after_the_remote_is_changed(self, shop: Shop) -> None:
         """The remote still has the former name, and the workflow publishes under the new one."""
+        shop.api.private = False
         shop.rename()
         shop.machine.project.commit()
         shop.run().ended()
@@ -383,14 +392,21 @@ class TestWhereGitHubDoesNotTell:
         assert "GitHub does not show this repository" in ran.errors[0]
         assert "also-known-as" in ran.errors[0]
 
-    def test_each_name_is_asked_for_once_a_run(self, shop: Shop) -> None:
-        """Whatever comes of it, and however many services ask."""
+    @pytest.mark.parametrize("told", [True, False])
+    def test_each_name_is_asked_for_once_however_many_ask(self, shop: Shop, told: bool) -> None:
         shop.rename()
-        config = "services:\n  one: {image: app}\n  two: {image: app}\n"
-        (shop.machine.project.folder / "feastflow.yml").write_text(config)
-        fault: dict[str, Any] = {"status": 451, "body": b"{}", "times": None}
-        shop.github.add(Fault("status", path=f"/repos/{REPOSITORY}$", **fault))
-        shop.run("promote", image="", to=shop.second, tag="demo")
+        if not told:
+            fault: dict[str, Any] = {"status": 451, "body": b"{}", "times": None}
+            shop.github.add(Fault("status", path=f"/repos/{REPOSITORY}$", **fault))
+        api = GitHubClient(quick_client(), shop.github.url, NEW, GITHUB_TOKEN)
+        names = FormerNames(api, shop.number)
+
+        def ask(_: int) -> bool:
+            with suppress(Failure):
+                return names.holds(REPOSITORY)
+            return False
+
+        assert spread(ask, range(20)) == [told] * 20
         assert len(shop.asked(REPOSITORY)) == 1
 
 
