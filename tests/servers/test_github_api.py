@@ -251,6 +251,40 @@ class TestGitHubApi:
         wrong.close()
         assert "stolen" not in repr(api.requests)
 
+    def test_a_former_name(self, api: GitHubApi, session: requests.Session) -> None:
+        old = f"{api.url}/repos/{api.name}"
+        api.rename("neworg/web")
+        answer = session.get(f"{old}/commits?per_page=1", allow_redirects=False, timeout=9)
+        moved = f"{api.url}/repositories/{api.number}/commits?per_page=1"
+        assert (answer.status_code, answer.headers["Location"]) == (301, moved)
+        assert answer.json()["url"] == moved
+        assert session.post(f"{old}/x", allow_redirects=False, timeout=9).status_code == 307
+        client = self.client(api, "full")
+        found = client.get_repo("feastflow/app")
+        assert (found.full_name, found.id) == ("neworg/web", api.number)
+        assert client.get_repo(api.number).full_name == "neworg/web"
+        client.close()
+        assert session.get(f"{api.url}/repositories/1", timeout=9).status_code == 404
+
+    def test_a_former_name_that_somebody_else_has(
+        self, api: GitHubApi, session: requests.Session
+    ) -> None:
+        api.rename("neworg/web")
+        api.former.clear()
+        api.strangers["feastflow/app"] = 4711
+        answer = session.get(f"{api.url}/repos/feastflow/app", timeout=9)
+        assert (answer.status_code, answer.json()["id"]) == (200, 4711)
+        commits = session.get(f"{api.url}/repos/feastflow/app/commits", timeout=9)
+        assert commits.status_code == 404
+
+    def test_a_former_name_of_a_private_repository(
+        self, api: GitHubApi, session: requests.Session
+    ) -> None:
+        old = f"{api.url}/repos/{api.name}"
+        api.rename("neworg/web")
+        api.private = True
+        assert session.get(old, timeout=9).status_code == 404
+
     def test_rate_limits(self, api: GitHubApi, session: requests.Session) -> None:
         url = f"{api.url}/repos/{api.name}"
         api.limit(429, retry_after=7)
