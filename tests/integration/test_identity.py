@@ -141,6 +141,12 @@ REMOTES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     ),
     # https://github.com/cli/cli/issues/6455
     "a pattern": (f"git@github-enterprise:{REPOSITORY}.git", host("github-*"), {}),
+    "a name that ssh would look up": (
+        f"git@github-work:{REPOSITORY}.git",
+        "CanonicalizeHostname yes\nCanonicalDomains invalid\nCanonicalizeFallbackLocal no\n"
+        + host("github-work"),
+        {},
+    ),
     # https://github.com/max-sixty/worktrunk/pull/1546: from GitHub to an alias that ssh knows.
     "insteadOf to an alias": (
         f"git@github.com:{REPOSITORY}.git",
@@ -315,6 +321,24 @@ class TestCase7:
         shop.project_git("remote", "set-url", "origin", new)
         ran = shop.by_hand("promote", "--to", shop.first[:7], "--tag", "demo")
         assert ran.code == 0, ran.log
+
+    def test_by_hand_github_is_asked_about_its_own_names_alone(self, shop: Shop) -> None:
+        server = "https://git.example"
+        shop.machine.project.commit()
+        shop.api.rename("old/app")
+        names = {"GITHUB_SERVER_URL": server, "GITHUB_REPOSITORY": "old/app"}
+        shop.machine.call({**shop.machine.runner(image="app"), **names}).ended()
+        new = f"{server}/{REPOSITORY}"
+        shop.project_git("config", f"url.{shop.machine.project.origin}.insteadOf", new)
+        shop.project_git("remote", "set-url", "origin", new)
+        asked = len(shop.github.requests)
+        promote = ("promote", "--tag", "demo")
+        ran = shop.by_hand(*promote)
+        assert ran.code == 6, ran.log
+        assert "give it in the input also-known-as" in ran.log
+        ran = shop.by_hand(*promote, "--also-known-as", "old/app")
+        assert ran.code == 0, ran.log
+        assert len(shop.github.requests) == asked
 
     def test_transferred_with_images_that_were_copied(self, shop: Shop) -> None:
         """https://github.com/grate-devs/grate/issues/799: all old images go to the new owner's."""

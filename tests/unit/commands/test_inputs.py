@@ -595,7 +595,7 @@ class TestWhoseImage:
             *[{"command": each} for each in ("tags", "doctor", "deploy", "prune", "rollback")],
         ],
     )
-    def test_whatever_names_no_image_goes_on(self, folder: Path, given: dict[str, str]) -> None:
+    def test_whatever_names_no_image_goes_on(self, folder: Path, given: dict[str, Any]) -> None:
         workspace = FakeWorkspace(folder, remotes=("/srv/git/shop",))
         assert not load(folder, workspace=workspace, **given).run.source.is_known
 
