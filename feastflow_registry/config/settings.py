@@ -243,8 +243,8 @@ class Settings(BaseModel):
         "keeps: files, patterns, folders.",
         examples=[["k8s/**"]],
     )
-    keep_days: Annotated[int, _number(1, 99_999)] = Field(
-        90, description="Days for which prune keeps every commit tag. Default: 90."
+    keep_days: Annotated[int, _number(0, 99_999)] = Field(
+        90, description="Days for which prune keeps every commit tag; 0 to try it. Default: 90."
     )
     keep_last: Annotated[int, _number(1, 99_999)] = Field(
         10, description="How many commit tags prune keeps anyway, per service. Default: 10."

@@ -360,14 +360,14 @@ class TestInUse:
         (folder / "x.yaml").write_text(text.format(image=f"{name}:{tag}", name=name, tag=tag))
         ran = shop.prune(manifests="k8s", keep_last="1").ended()
         assert tag in shop.place.tags()
-        assert f"{tag}: k8s/x.yaml names it" in ran.log
-        assert "No file of manifests" not in ran.log
+        assert re.search(rf"{tag}: k8s/x\.yaml:\d names it", ran.log)
+        assert "No file of the manifests" not in ran.log
 
     def test_files_that_name_nothing(self, shops: Callable[[str], Shop]) -> None:
         shop = shops("by digest")
         self.deploy(shop, "ghcr.io/team/other:v1")
         ran = shop.prune(manifests="k8s", dry_run="").ended()
-        assert "No file of manifests names an image of these services." in ran.log
+        assert "No file of the manifests names an image that is there." in ran.log
 
     @pytest.mark.parametrize("spelling", [":commit-{old}", "@{digest}", ":v9@{digest}"])
     def test_what_a_manifest_names(self, shop: Shop, spelling: str) -> None:
@@ -377,7 +377,7 @@ class TestInUse:
         self.deploy(shop, image)
         ran = shop.prune(manifests="k8s", keep_last="1").ended()
         assert shop.place.tags()[f"commit-{old}"] == digest
-        assert f"commit-{old}: k8s/web.yaml names it" in ran.log
+        assert f"commit-{old}: k8s/web.yaml:4 names it" in ran.log
 
     def test_a_platform_that_a_manifest_names_keeps_its_index(self, shop: Shop) -> None:
         old, new = commit_days(shop.machine.project, 400, 1)
@@ -386,7 +386,7 @@ class TestInUse:
         shop.stock.tag({f"commit-{new}": other}, age=1)
         self.deploy(shop, f"{shop.host}/feastflow/app@{part}")
         ran = shop.prune(manifests="k8s", keep_last="1").ended()
-        assert f"commit-{old}: k8s/web.yaml names it" in ran.log
+        assert f"commit-{old}: k8s/web.yaml:4 names it" in ran.log
         assert f"commit-{old}" in shop.place.tags()
 
     def test_an_index_without_a_tag_that_a_manifest_names_keeps_its_platforms(
@@ -399,16 +399,22 @@ class TestInUse:
         shop.stock.tag({f"commit-{new}": shop.stock.image("new")}, age=1)
         self.deploy(shop, f"{shop.host}/feastflow/app@{index}")
         ran = shop.prune(manifests="k8s", keep_last="1").ended()
-        assert f"commit-{old}: k8s/web.yaml names it" in ran.log
+        assert f"commit-{old}: k8s/web.yaml:4 names it" in ran.log
         shop.stock.pulls([index])
 
-    def test_a_manifest_that_does_not_tell_is_refused_before_anything_is_asked(
+    def test_a_manifest_that_does_not_tell_is_refused_if_nothing_else_tells(
         self, shop: Shop
     ) -> None:
+        old, _ = self.lay(shop)
+        before = shop.place.tags()
         self.deploy(shop, f"'{shop.host}/feastflow/app:{{{{ .Values.tag }}}}'")
-        ran = shop.prune(manifests="k8s").ended(2)
+        ran = shop.prune(manifests="k8s", keep_last="1").ended(2)
         assert "k8s/web.yaml, line 4: which image c in Pod/web uses is not told" in ran.errors[0]
-        assert ran.sent == 0
+        assert (shop.place.tags(), shop.deletions()) == (before, 0)
+        (shop.machine.project.folder / "k8s" / "values.yaml").write_text(f"tag: commit-{old}\n")
+        ran = shop.prune(manifests="k8s", keep_last="1").ended()
+        assert f"commit-{old}: k8s/values.yaml:1 names it" in ran.log
+        assert shop.place.tags() == before
 
     def lay(self, shop: Shop) -> Sequence[str]:
         """An old commit, and a new one."""
