@@ -239,8 +239,8 @@ class Settings(BaseModel):
     )
     manifests: Annotated[Words, Parsed(grammar.list_of(grammar.relative_path))] = Field(
         (),
-        description="Kubernetes manifests that deploy and rollback edit, and whose images prune "
-        "keeps: files, patterns, folders.",
+        description="Kubernetes manifests that deploy and rollback edit, and files of any kind "
+        "whose images prune keeps: names, patterns, folders.",
         examples=[["k8s/**"]],
     )
     keep_days: Annotated[int, _number(0, 99_999)] = Field(

@@ -284,7 +284,7 @@ class FakeCopier:
     store: Store
     lost: bool = False
     copied: list[str] = field(default_factory=list)
-    along: Along = Along()
+    along: Along = field(default_factory=Along)
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
         self.copied.append(f"{source} {target}")

@@ -15,7 +15,6 @@ from feastflow_registry.tags.choose import Chooser, Chosen
 from support.memory import FakeCopier, FakeRegistry, Hook
 from support.runs import World, service
 
-
 _NOTHING = Along()
 
 

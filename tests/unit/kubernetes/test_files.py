@@ -312,8 +312,11 @@ class TestEvery:
             ("top.yaml", "top.yaml"),
             (
                 "k8s",
-                "k8s/.hidden.yaml k8s/Kustomization k8s/README.md k8s/a.yaml k8s/b.yml k8s/c.json "
-                "k8s/.secret/x.yaml k8s/prod/d.yaml k8s/prod/eu/e.yaml k8s/prod/eu/e.yaml.tmpl",
+                (
+                    "k8s/.hidden.yaml k8s/Kustomization k8s/README.md k8s/a.yaml k8s/b.yml "
+                    "k8s/c.json k8s/.secret/x.yaml k8s/prod/d.yaml k8s/prod/eu/e.yaml "
+                    "k8s/prod/eu/e.yaml.tmpl"
+                ),
             ),
             (
                 "k8s/*",

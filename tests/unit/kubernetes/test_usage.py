@@ -142,20 +142,23 @@ def test_more_digests_than_anybody_can_ask_for(
         look(tmp_path)
 
 
-def test_a_hundred_thousand_words_and_a_large_file_are_not_remembered(tmp_path: Path) -> None:
+def test_a_hundred_thousand_words(tmp_path: Path) -> None:
     source = random.Random(7)
     words = [f"{source.getrandbits(160):040x}" for _ in range(100_000)]
-    (tmp_path / "words").write_text("\n".join(words))
-    with (tmp_path / "values.yaml").open("wb") as file:
-        for _ in range(50):
-            file.write(b"key: value\n" * 95_000)
-        file.write(f"tag: commit-{SHORT}\n".encode())
+    last = words[-1][:7]
+    assert known(tmp_path, "\n".join(words), SHORT, last) == {last: "f:100000"}
+
+
+def test_what_is_read_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feastflow_registry.kubernetes.files._PIECE", 4096)
+    (tmp_path / "values.yaml").write_text(f"key: {HEX}\n" * 20_000 + f"tag: commit-{SHORT}\n")
+    files = every(tmp_path, ["."])
     tracemalloc.start()
-    found = look(tmp_path, SHORT, words[-1][:7])
+    found = find(files, [SHORT])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found.known == {SHORT: f"values.yaml:{50 * 95_000 + 1}", words[-1][:7]: "words:100000"}
-    assert peak < 16_000_000
+    assert found.known == {SHORT: "values.yaml:20001"}
+    assert peak < 100_000
 
 
 def test_a_file_that_vanishes_meanwhile(tmp_path: Path) -> None:

@@ -494,7 +494,7 @@ class TestWhatIsAboutImages:
         place.put(THREE, "latest")
         steps = (going(signature(ONE), TWO), going("a", ONE), going(signature(ONE, ".att"), TWO))
         outcomes = list(place.deleter().run(plan(*steps, staying("latest", THREE))))
-        assert [each.reference.identifier for each in outcomes][0] == "a"
+        assert next(each.reference.identifier for each in outcomes) == "a"
         assert place.tags() == {"latest": THREE}
         assert len([each for each in place.asked if ":a" in each]) == 1, "what goes is tried once"
 
