@@ -399,7 +399,7 @@ class TestInUse:
         assert re.search(rf"{tag}: k8s/x\.yaml:\d names it", ran.log)
         assert "No file of the manifests" not in ran.log
 
-    @pytest.mark.parametrize("layout", chosen(LAYOUTS))
+    @pytest.mark.parametrize("layout", chosen(LAYOUTS, 3))
     def test_a_tag_that_stands_alone(self, shop: Shop, layout: str) -> None:
         old, _ = self.lay(shop)
         name = f"{shop.host}/feastflow/app"

@@ -12,7 +12,7 @@ from support.runs import MOMENT, SHOP, SOURCE, A, B, C, FakeApp, World, context
 from feastflow_registry.commands import prune
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import HubRepository, ImmutableTags, ListedTag, Published
-from feastflow_registry.model.plan import DeleteTag, Plan
+from feastflow_registry.model.plan import DeleteTag, KeepTag, Plan
 from feastflow_registry.model.references import Digest, Tag
 
 PART = digest_of("a part of an index")
@@ -173,9 +173,12 @@ def test_what_the_deletion_hangs_on_is_looked_up_before(world: World) -> None:
 
 def test_where_nothing_goes_no_image_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Digest] = []
-    monkeypatch.setattr(
-        FakeDeletion, "children", lambda *args: asked.append(args[2]) or frozenset()
-    )
+
+    def children(*args: Digest) -> frozenset[Digest]:
+        asked.append(args[2])
+        return frozenset()
+
+    monkeypatch.setattr(FakeDeletion, "children", children)
     assert going(prune.plan(prepare(world, keep_last="3"))) == []
     assert asked == []
     assert going(prune.plan(prepare(world))) == own(A, B)
@@ -224,9 +227,7 @@ def test_a_digest_without_a_tag_that_a_file_names(world: World, tmp_path: Path, 
     app.deletion.indexes = {digest: frozenset({held})}
     plan = prune.plan(app)
     assert going(plan) == own(B)
-    reasons = {
-        each.tag.value: each.reason for each in plan.steps if not isinstance(each, DeleteTag)
-    }  # type: ignore[union-attr]
+    reasons = {each.tag.value: each.reason for each in plan.steps if isinstance(each, KeepTag)}
     assert reasons[f"commit-{A.short}"] == "notes:2 names it"
 
 
