@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from itertools import chain
 
 from feastflow_registry.commands.app import App
 from feastflow_registry.kubernetes import files as manifest_files
-from feastflow_registry.kubernetes import usage, workloads
+from feastflow_registry.kubernetes import usage
+from feastflow_registry.kubernetes.files import ShownFile
+from feastflow_registry.kubernetes.usage import Places
+from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import ImmutableTags, Names
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import DeleteTag, KeepTag, Outcome, Plan
@@ -18,45 +21,29 @@ from feastflow_registry.report import tags
 from feastflow_registry.tags import retention
 from feastflow_registry.tags.catalog import Catalog, Cataloguer
 from feastflow_registry.tags.delete import Deleter
-from feastflow_registry.tags.retention import Retention, Ruling
+from feastflow_registry.tags.retention import Retention
 
 
 def plan(app: App) -> Plan:
-    """List everything, and decide about every tag."""
+    """List everything, look up all that the deletion hangs on, and decide about every tag."""
     app.check_may_write()
-    names = _names(app)
+    files = manifest_files.every(app.workspace.folder, app.settings.manifests)
+    unclear = usage.unclear(files, [each.repository for each in app.services])
     cataloguer = Cataloguer(app.registry, app.hub, app.revisions)
     catalogs = cataloguer.read(app.services, sizes=False)
     _check_keep(app, catalogs)
+    places = _find(app, files, catalogs, unclear)
     steps: list[DeleteTag | KeepTag] = []
     for catalog in catalogs:
         if not catalog.entries:
             app.log.warning(tags.nothing(catalog))
-        rulings = _judge(app, cataloguer, catalog, names[catalog.service.repository])
-        steps += retention.steps(catalog, rulings)
+        steps += _decide(app, cataloguer, catalog, places)
     return app.plan(steps)
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Delete what is planned, and nothing that came to be needed meanwhile."""
     return Deleter(app.registry, app.hub or app.deletion, app.deletion).run(plan)
-
-
-def _names(app: App) -> Mapping[Repository, Names]:
-    """What is used of each repository; read first, for it may be bad input."""
-    files = manifest_files.find(app.workspace.folder, app.settings.manifests)
-    manifests = [workloads.read(file.name, file.content) for file in files]
-    repositories = [service.repository for service in app.services]
-    used = (manifest.names(each) for manifest in manifests for each in repositories)
-    if manifests and not any(used):
-        app.log.notice("No file of manifests names an image of these services.")
-
-    def named(repository: Repository) -> Names:
-        targets = (target for item in app.settings.keep for target in item.targets(repository))
-        kept = dict.fromkeys(targets, retention.KEEP)
-        return {**kept, **usage.named(repository, manifests)}
-
-    return {each: named(each) for each in repositories}
 
 
 def _check_keep(app: App, catalogs: Sequence[Catalog]) -> None:
@@ -70,7 +57,51 @@ def _check_keep(app: App, catalogs: Sequence[Catalog]) -> None:
             app.log.warning(f"keep: {item.text[:80]!r} names nothing that is there.")
 
 
-def _judge(app: App, cataloguer: Cataloguer, catalog: Catalog, names: Names) -> tuple[Ruling, ...]:
+def _find(
+    app: App,
+    files: Sequence[ShownFile],
+    catalogs: Sequence[Catalog],
+    unclear: Mapping[Repository, Sequence[Problem]],
+) -> Places:
+    """Find what is there in the files. Refuses a manifest whose image none of them tells."""
+    wanted = {catalog.service.repository: {*_digits(catalog)} for catalog in catalogs}
+    places = usage.find(files, {*chain.from_iterable(wanted.values())})
+    problems = [
+        problem
+        for repository, digits in wanted.items()
+        if not digits & places.known.keys()
+        for problem in unclear[repository]
+    ]
+    if problems:
+        raise Failure.of(Kind.INPUT, problems)
+    if files and not places.known:
+        app.log.notice("No file of the manifests names an image that is there.")
+    return places
+
+
+def _digits(catalog: Catalog) -> Iterator[str]:
+    """The digits that a file may name what is there by: those of commits and of digests."""
+    yield from (each.digits for each in catalog.commits)
+    yield from (_hexadecimal(each) for each in catalog.sharing)
+
+
+def _hexadecimal(digest: Digest) -> str:
+    return digest.value.partition(":")[2]
+
+
+def _named(app: App, catalog: Catalog, places: Places) -> Names:
+    """What ``keep`` and files name of a repository, with the place that does."""
+    repository = catalog.service.repository
+    targets = (target for item in app.settings.keep for target in item.targets(repository))
+    used: list[tuple[Tag | Digest, str]] = [(each.tag, each.digits) for each in catalog.commits]
+    used += [(each, _hexadecimal(each)) for each in catalog.sharing]
+    in_files = {each: places.known[digits] for each, digits in used if digits in places.known}
+    return {**dict.fromkeys(targets, retention.KEEP), **in_files}
+
+
+def _decide(
+    app: App, cataloguer: Cataloguer, catalog: Catalog, places: Places
+) -> Sequence[DeleteTag | KeepTag]:
     """Decide; where that hangs on what only images tell, those are read, and no others."""
     repository = catalog.service.repository
     about = app.hub.about(repository) if app.hub and catalog.entries else None
@@ -79,7 +110,7 @@ def _judge(app: App, cataloguer: Cataloguer, catalog: Catalog, names: Names) -> 
         days=app.settings.keep_days,
         last=app.settings.keep_last,
         patterns=retention.patterns(app.settings.keep),
-        named=names,
+        named=_named(app, catalog, places),
         immutable=about.immutable if about else ImmutableTags(),
     )
     rulings = retention.judge(catalog, rules)
@@ -88,26 +119,64 @@ def _judge(app: App, cataloguer: Cataloguer, catalog: Catalog, names: Names) -> 
         created = {**rules.created, **cataloguer.created(repository, unread)}
         rules, read = replace(rules, created=created), read | unread
         rulings = retention.judge(catalog, rules)
-    untagged = _untagged(app, catalog, names)
-    if untagged:
-        going = retention.going(rulings)
-        parts = zip(going, spread(partial(app.deletion.children, repository), going), strict=True)
-        rules = replace(rules, named={**untagged, **names}, parts=dict(parts))
-        rulings = retention.judge(catalog, rules)
-    return rulings
+    if not retention.going(rulings):
+        return retention.steps(catalog, rulings, {})
+    untagged = _untagged(app, catalog, rules.named, places.digests)
+    # Docker Hub deletes a tag and never what an image lists.
+    asked = retention.going(rulings) if app.hub else catalog.sharing
+    parts = _parts(app, repository, asked) if untagged or not app.hub else {}
+    rules = replace(rules, named={**untagged, **rules.named}, parts=parts)
+    rules = replace(rules, absent=_absent(app, catalog, rules))
+    rulings = retention.judge(catalog, rules)
+    needed = {} if app.hub else retention.needs(rulings, rules)
+    return retention.steps(catalog, rulings, needed)
 
 
-def _untagged(app: App, catalog: Catalog, names: Names) -> Names:
+def _parts(
+    app: App, repository: Repository, digests: Iterable[Digest]
+) -> Mapping[Digest, frozenset[Digest]]:
+    """All that images list. What cannot be read as an image lists nothing."""
+
+    def children(digest: Digest) -> frozenset[Digest]:
+        try:
+            return app.deletion.children(repository, digest)
+        except Failure as failure:
+            if failure.kind is not Kind.UNVERIFIED:
+                raise
+            return frozenset()
+
+    wanted = tuple(digests)
+    return dict(zip(wanted, spread(children, wanted), strict=True))
+
+
+def _untagged(app: App, catalog: Catalog, names: Names, in_files: Mapping[Digest, str]) -> Names:
     """Images that are used without having a tag, with all that they list.
 
     Each may be a part of an image that has one, or the other way round.
     """
     repository = catalog.service.repository
+    named = {each: why for each, why in names.items() if isinstance(each, Digest)}
+    named = {**in_files, **named}
+    there = _there(app, repository, named.keys() - catalog.sharing.keys())
+    parts = _parts(app, repository, there)
     found: dict[Tag | Digest, str] = {}
-    for digest, where in names.items():
-        if not isinstance(digest, Digest) or digest in catalog.sharing:
-            continue
-        if app.registry.resolve(Reference(repository, digest)):
-            parts = app.deletion.children(repository, digest)
-            found |= dict.fromkeys((digest, *parts), where)
+    for digest in there:
+        found |= dict.fromkeys((digest, *parts[digest]), named[digest])
     return found
+
+
+def _absent(app: App, catalog: Catalog, rules: Retention) -> frozenset[Digest]:
+    """The images that are gone, of those that something is about. They are asked for twice."""
+    known = {*catalog.sharing, *chain.from_iterable(rules.parts.values())}
+    subjects = {each.subject for each in catalog.entries if each.subject}
+    missing = subjects - known
+    for _ in range(2):
+        missing -= {*_there(app, catalog.service.repository, missing)}
+    return frozenset(missing)
+
+
+def _there(app: App, repository: Repository, digests: Iterable[Digest]) -> list[Digest]:
+    """Those digests that the registry has."""
+    wanted = tuple(digests)
+    found = spread(app.registry.resolve, [Reference(repository, each) for each in wanted])
+    return [each for each, there in zip(wanted, found, strict=True) if there]

@@ -245,12 +245,12 @@ class Settings(BaseModel):
     )
     manifests: Annotated[Words, Parsed(grammar.list_of(grammar.relative_path))] = Field(
         (),
-        description="Kubernetes manifests that deploy and rollback edit, and whose images prune "
-        "keeps: files, patterns, folders.",
+        description="Kubernetes manifests that deploy and rollback edit, and files of any kind "
+        "whose images prune keeps: names, patterns, folders.",
         examples=[["k8s/**"]],
     )
-    keep_days: Annotated[int, _number(1, 99_999)] = Field(
-        90, description="Days for which prune keeps every commit tag. Default: 90."
+    keep_days: Annotated[int, _number(0, 99_999)] = Field(
+        90, description="Days for which prune keeps every commit tag; 0 to try it. Default: 90."
     )
     keep_last: Annotated[int, _number(1, 99_999)] = Field(
         10, description="How many commit tags prune keeps anyway, per service. Default: 10."

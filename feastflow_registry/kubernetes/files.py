@@ -1,8 +1,9 @@
 """The files that ``manifests`` names: found inside the workspace, and replaced whole or not at all.
 
 It refuses what leads out of the workspace, is missing, is no file or may not be written, before
-anything is. Links to files are followed, so that a file is one file by whatever name; links to
-folders only where they are named. Hidden files are found where their dot is written.
+anything is. Links to files are followed, so that a file is one file by whatever name. What is to be
+edited is found by the names of manifests, through links to folders only where they are named, and
+hidden only where the dot is written. Of what is only read, nothing is left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from feastflow_registry.model.errors import Failure, Kind, gather, nearest
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _MOST = 2000
+_PIECE = 1024 * 1024
 _MAGIC = frozenset("*?[")
 _ANYWHERE = "**"
 _GIT = ".git"
@@ -35,6 +37,48 @@ class ManifestFile:
     name: str
     path: Path
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A file that is only read, a piece at a time. ``name``: as in ``ManifestFile``."""
+
+    name: str
+    path: Path
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether its name is one of a manifest."""
+        return _is_manifest(self.path.name)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read it, however large it is. Raises a conflict if it is gone by now."""
+        with _explained(self.name), self.path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def beginning(self, most: int) -> bytes:
+        """Read no more of it than so many bytes."""
+        with _explained(self.name), self.path.open("rb") as file:
+            return file.read(most)
+
+
+def every(workspace: Path, wanted: Sequence[str]) -> tuple[ShownFile, ...]:
+    """Find all files that names, patterns and folders stand for, each once, in their order.
+
+    Of a folder, these are all that is below it but ``.git``: hidden files, those of any name, and
+    what links lead to. Raises one input failure with all that cannot be read.
+    """
+    top = workspace.resolve()
+    files: dict[Path, ShownFile] = {}
+
+    def add(item: str) -> None:
+        for path in _candidates(top, item, every=True):
+            real = _within(top, path)
+            files[real] = ShownFile(_check_file(top, real), real)
+
+    gather(*(partial(add, item) for item in wanted))
+    return tuple(files.values())
 
 
 def find(workspace: Path, wanted: Sequence[str]) -> tuple[ManifestFile, ...]:
@@ -148,12 +192,18 @@ def _explained(name: str, kind: Kind = Kind.INPUT, more: str = "") -> Iterator[N
 
 
 def _read(top: Path, path: Path) -> ManifestFile:
+    name = _check_file(top, path)
+    with _explained(name), path.open("rb") as file:
+        return ManifestFile(name, path, file.read(LARGEST + 1))
+
+
+def _check_file(top: Path, path: Path) -> str:
+    """Refuse what is missing, or no file; its name."""
     name = path.relative_to(top).as_posix()
     if not path.is_file():
         cause = f"manifests: {name!r} is not a file."
         raise Failure(Kind.INPUT, cause, "Name files, folders or patterns of files.")
-    with _explained(name), path.open("rb") as file:
-        return ManifestFile(name, path, file.read(LARGEST + 1))
+    return name
 
 
 def _within(top: Path, path: Path) -> Path:
@@ -169,18 +219,19 @@ def _within(top: Path, path: Path) -> Path:
     return real
 
 
-def _candidates(top: Path, item: str) -> list[Path]:
-    """List the paths that one item of the input stands for."""
+def _candidates(top: Path, item: str, *, every: bool = False) -> list[Path]:
+    """List the paths that one item of the input stands for; ``every``: not manifests alone."""
     path = top / item
     if os.path.lexists(path):
         real = _within(top, path)
         if not real.is_dir():
             return [path]
-        paths = [each for each in _walk(real, hidden=False) if _is_manifest(each.name)]
-        lacks = f"there is no manifest in the folder {item!r}."
+        found = _walk_all(top, real) if every else _walk(real, hidden=False)
+        paths = [each for each in found if every or _is_manifest(each.name)]
+        lacks = f"there is no {'file' if every else 'manifest'} in the folder {item!r}."
         fix = f"Manifests are files that end with {', '.join(_SUFFIXES)}."
     elif _MAGIC & set(item):
-        paths = _glob(top, item)
+        paths = _glob(top, item, every=every)
         lacks = f"no file matches {item!r}."
         fix = "Use * within a name, ** for folders below one another, and / between names."
     else:
@@ -195,16 +246,17 @@ def _candidates(top: Path, item: str) -> list[Path]:
     return paths
 
 
-def _glob(top: Path, item: str) -> list[Path]:
+def _glob(top: Path, item: str, *, every: bool) -> list[Path]:
     pattern = Path(item).parts
     fixed = next(index for index, part in enumerate(pattern) if _MAGIC & set(part))
     base = _within(top, top.joinpath(*pattern[:fixed]))
     rest = pattern[fixed:]
     hidden = any(part.startswith(".") for part in rest)
-    paths = [
-        path for path in _walk(base, hidden=hidden) if _matches(path.relative_to(base).parts, rest)
-    ]
-    return [each for each in paths if not rest[-1].endswith("*") or _is_manifest(each.name)]
+    found = _walk_all(top, base) if every else _walk(base, hidden=hidden)
+    paths = [each for each in found if _matches(each.relative_to(base).parts, rest, every)]
+    if every or not rest[-1].endswith("*"):
+        return paths
+    return [each for each in paths if _is_manifest(each.name)]
 
 
 def _walk(folder: Path, *, hidden: bool) -> Iterator[Path]:
@@ -216,15 +268,38 @@ def _walk(folder: Path, *, hidden: bool) -> Iterator[Path]:
         yield from (Path(place, each) for each in sorted(files) if hidden or each[0] != ".")
 
 
+def _walk_all(top: Path, folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder in their order; each folder is entered once.
+
+    Raises an input failure at what cannot be listed, or leads out of the workspace.
+    """
+
+    def refuse(error: OSError) -> None:
+        with _explained(os.path.relpath(error.filename, top)):
+            raise error
+
+    entered = {folder}
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        names = [each for each in sorted(folders) if each != _GIT]
+        below = {_within(top, Path(place, each)): each for each in names}
+        folders[:] = [name for real, name in below.items() if real not in entered]
+        entered |= below.keys()
+        yield from (Path(place, each) for each in sorted(files) if each != _GIT)
+
+
 @lru_cache(maxsize=65_536)  # Or each ** more would multiply the work.
-def _matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Match the parts of a path; a leading dot is matched by a dot alone."""
+def _matches(path: tuple[str, ...], pattern: tuple[str, ...], hidden: bool) -> bool:
+    """Match the parts of a path; a leading dot is matched by a dot alone, unless ``hidden``."""
     if not pattern or not path:
         return not path and all(part == _ANYWHERE for part in pattern)
-    visible = pattern[0].startswith(".") or not path[0].startswith(".")
+    visible = hidden or pattern[0].startswith(".") or not path[0].startswith(".")
     if pattern[0] == _ANYWHERE:
-        return _matches(path, pattern[1:]) or (visible and _matches(path[1:], pattern))
-    return visible and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
+        if _matches(path, pattern[1:], hidden):
+            return True
+        return visible and _matches(path[1:], pattern, hidden)
+    if not (visible and fnmatchcase(path[0], pattern[0])):
+        return False
+    return _matches(path[1:], pattern[1:], hidden)
 
 
 def _is_manifest(name: str) -> bool:

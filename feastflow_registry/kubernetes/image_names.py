@@ -26,7 +26,6 @@ _REFERENCE = re.compile(
 _TARGETS = re.compile(
     r"(?::(\w[\w.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?", re.ASCII
 )
-_BREAK = re.compile(r"[\s\"'`=,;()<>|]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +111,6 @@ def parse_image(text: str) -> ImageName | None:
     return ImageName(name, "".join(after), with_library(repository))
 
 
-def mentions(text: str, repository: Repository) -> Iterator[Tag | Digest]:
-    """Yield the tags and digests of a repository, wherever a text names it with one."""
-    for word in _BREAK.split(text) if repository.name in text else ():
-        image = parse_image(word.rstrip("."))
-        if image and image.repository == with_library(repository):
-            yield from targets(image.rest)
-
-
 def targets(rest: str) -> Iterator[Tag | Digest]:
     """Yield the tag and the digest that stand after the name of a repository."""
     match = _TARGETS.match(rest)
@@ -128,12 +119,6 @@ def targets(rest: str) -> Iterator[Tag | Digest]:
         yield Tag(tag)
     if digest:
         yield Digest(digest)
-
-
-def is_of(text: str, repository: Repository) -> bool:
-    """Whether a text begins with the name of a repository, however that is spelled."""
-    image = parse_image(text)
-    return image is not None and image.repository == with_library(repository)
 
 
 def with_library(repository: Repository) -> Repository:

@@ -1,52 +1,144 @@
-"""Which images of a repository manifests name: what must not be deleted."""
+"""Where files name an image that a registry holds: what must not be deleted.
+
+A commit, by its tag or its digits alone, and a digest are believed wherever they stand, in a file
+of any kind: people keep the tag in a chart's values, an overlay, an Argo CD application, an
+``.env``. So nothing is parsed, and a file of any size is read a piece at a time. Without its NUL
+bytes UTF-16 is read like any other text.
+
+A manifest of Kubernetes that has an image of ours without telling which one counts only where
+nothing else tells.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
+from feastflow_registry.kubernetes import workloads
+from feastflow_registry.kubernetes.files import ShownFile
 from feastflow_registry.kubernetes.image_names import (
     LONGEST_SHOWN,
     FoundImage,
     parse_image,
     targets,
 )
-from feastflow_registry.kubernetes.workloads import KubernetesManifest
 from feastflow_registry.model.errors import Failure, Kind, Problem
-from feastflow_registry.model.images import Names
-from feastflow_registry.model.references import Digest, Repository, Tag
+from feastflow_registry.model.references import Digest, Repository
 from feastflow_registry.model.wording import printable
 
+_FEWEST = 7
+"""The digits of a commit that git shows; fewer are any number's."""
+_WORD = re.compile(rb"(?<![0-9A-Za-z])(?:(sha256|sha512):|g)?([0-9A-Fa-f]{7,128})(?![0-9A-Za-z])")
+"""Digits, alone or within a longer tag. ``g`` is what ``git describe`` puts before them."""
+_OVERLAP = 256
+"""More bytes than a word has: one that begins in the last of a piece is left to the next."""
+_MOST_DIGESTS = 10_000
 
-def named(repository: Repository, manifests: Iterable[KubernetesManifest]) -> Names:
-    """What manifests name of a repository, by tag or digest, each with the file that does.
 
-    Raises one input failure with all images of which a manifest does not tell which one is used.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where files name something, as ``path:line``, the first place of each.
+
+    ``known``: by the digits that were looked for; ``digests``: every digest.
     """
-    names: dict[Tag | Digest, str] = {}
-    problems: list[Problem] = []
-    for manifest in manifests:
-        file = printable(manifest.name, LONGEST_SHOWN)
-        names |= dict.fromkeys(manifest.mentions(repository), file)
-        for found in manifest.uses(repository):
-            image = parse_image(found.text)
-            own = list(targets(image.rest)) if image else []
-            names |= dict.fromkeys(own, file)
-            if not found.can_pin or (not own and _is_renamed(found)):
-                problems.append(_unclear(file, found))
-    if problems:
-        raise Failure.of(Kind.INPUT, problems)
-    return names
+
+    known: dict[str, str] = field(default_factory=dict)
+    digests: dict[Digest, str] = field(default_factory=dict)
+
+
+def find(files: Iterable[ShownFile], wanted: Collection[str]) -> Places:
+    """Look for the digits of commits and digests, however many of a commit's a file has.
+
+    Raises an input failure if files name more digests than a registry can be asked for, and a
+    conflict if a file is gone by now.
+    """
+    beginnings: dict[str, list[str]] = {}
+    for digits in wanted:
+        beginnings.setdefault(digits[:_FEWEST], []).append(digits)
+    places = Places()
+    for file in files:
+        for line, algorithm, word in _words(file.pieces()):
+            same = [
+                each
+                for each in beginnings.get(word[:_FEWEST], ())
+                if each.startswith(word) or word.startswith(each)
+            ]
+            if not (same or algorithm):
+                continue
+            place = f"{printable(file.name, LONGEST_SHOWN)}:{line}"
+            for each in same:
+                places.known.setdefault(each, place)
+            if algorithm:
+                _note(places, f"{algorithm}:{word}", place)
+    return places
+
+
+def _note(places: Places, text: str, place: str) -> None:
+    try:
+        places.digests.setdefault(Digest.parse(text), place)
+    except Failure:  # Cut off, or too long: it names nothing.
+        return
+    if len(places.digests) > _MOST_DIGESTS:
+        raise Failure(
+            Kind.INPUT,
+            f"manifests: the files name more than {_MOST_DIGESTS} digests.",
+            "Name the files and folders that say what runs, and no lock files.",
+        )
+
+
+def _words(pieces: Iterable[bytes]) -> Iterator[tuple[int, str, str]]:
+    """Yield each word of hexadecimal digits: its line, the algorithm before it, and itself."""
+    line, text, start = 1, b"", 0
+    for piece in chain(pieces, (None,)):
+        text += (piece or b"").replace(b"\0", b"")
+        counted, end = start, len(text) - (_OVERLAP if piece else 0)
+        for match in _WORD.finditer(text, start):
+            if match.start() >= end:
+                break
+            line += text.count(b"\n", counted, match.start())
+            counted = match.start()
+            yield line, (match[1] or b"").decode(), match[2].decode().lower()
+        if end > start:
+            line += text.count(b"\n", counted, end)
+            # The byte before tells whether a word begins there.
+            text, start = text[end - 1 :], 1
+
+
+def unclear(
+    files: Iterable[ShownFile], repositories: Sequence[Repository]
+) -> Mapping[Repository, Sequence[Problem]]:
+    """Images in manifests of Kubernetes of which nothing there tells which one is used.
+
+    What is no manifest, as a template is none, tells nothing here.
+    """
+    found: dict[Repository, list[Problem]] = {each: [] for each in repositories}
+    for file in files:
+        content = file.beginning(workloads.LARGEST + 1) if file.is_manifest else b""
+        try:
+            manifest = workloads.read(printable(file.name, LONGEST_SHOWN), content)
+        except Failure:
+            continue
+        for repository, problems in found.items():
+            for image in manifest.uses(repository):
+                if not image.can_pin or _is_renamed(image):
+                    problems.append(_unclear(manifest.name, image))
+    return found
 
 
 def _is_renamed(found: FoundImage) -> bool:
     """Whether a kustomization leaves the tag to the image that it renames."""
     old = parse_image(found.container) if found.resource == "Kustomization" else None
-    return old is not None and old.repository != found.repository
+    image = parse_image(found.text)
+    pinned = any(targets(image.rest)) if image else False
+    return old is not None and old.repository != found.repository and not pinned
 
 
 def _unclear(file: str, found: FoundImage) -> Problem:
     text = printable(found.text, LONGEST_SHOWN)
     return Problem(
-        f"{file}, line {found.line}: which image {found.owner} uses is not told by {text!r}.",
-        "Name what it uses in keep, and leave this file out of the manifests.",
+        f"{file}, line {found.line}: which image {found.owner} uses is not told by {text!r}, "
+        "nor by any other file of the manifests.",
+        "Show the file that fills it in too, or name what it uses in keep and leave this one out.",
     )

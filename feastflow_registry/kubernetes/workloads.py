@@ -13,15 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from feastflow_registry.kubernetes import kustomization, yaml_lookup
+from feastflow_registry.kubernetes import kustomization
 from feastflow_registry.kubernetes.image_names import (
     LONGEST_SHOWN,
     FoundImage,
     Pin,
-    is_of,
-    mentions,
     parse_image,
-    targets,
     with_library,
 )
 from feastflow_registry.kubernetes.yaml_edit import Replacement, TextEdit, rewrite
@@ -55,9 +52,6 @@ _KINDS = {
     "CronJob": (_BATCH, ("spec", "jobTemplate", *_TEMPLATE)),
 }
 """Each kind that runs containers: its API groups, and the way to the pod's specification."""
-_NAME_KEYS = ("repository", "newName", "name")
-_PIN_KEYS = {"tag": ":", "newTag": ":", "digest": "@"}
-"""The keys of a Helm chart's values and of kustomizations beside them, and the mark before each."""
 _EPHEMERAL = "ephemeralContainers"
 _CONTAINERS = ("initContainers", "containers", _EPHEMERAL)
 _ANY = Pin(Tag("tag"), Digest(f"sha256:{'0' * 64}"))
@@ -79,31 +73,6 @@ class KubernetesManifest:
     def uses(self, repository: Repository) -> tuple[FoundImage, ...]:
         """The images of a repository, however it is spelled, those left alone included."""
         return tuple(each for each in self.images if each.repository == with_library(repository))
-
-    def mentions(self, repository: Repository) -> Iterator[Tag | Digest]:
-        """Yield the tags and digests wherever a text names a repository with one, workload or not.
-
-        As one text, or in keys of one mapping, as a Helm chart's values and kustomizations have
-        them.
-        """
-        for node in yaml_lookup.all_nodes(self.file.documents):
-            if node.shape is Shape.SCALAR:
-                yield from mentions(node.value, repository)
-                continue
-            mapping = Cursor(node)
-            hosts = ("", f"{mapping.text('registry')}/")
-            names = (each.node.value for key in _NAME_KEYS for each in mapping.get(key))
-            images = (
-                f"{host}{name}" for name in names if repository.name in name for host in hosts
-            )
-            if any(is_of(each, repository) for each in images):
-                for key, mark in _PIN_KEYS.items():
-                    for pin in mapping.get(key):
-                        yield from targets(f"{mark}{pin.node.value}")
-
-    def names(self, repository: Repository) -> bool:
-        """Whether a repository is named here at all."""
-        return bool(self.uses(repository)) or any(self.mentions(repository))
 
     def holds(self, repository: Repository) -> bool:
         """Whether it has an image of a repository that can be edited."""

@@ -6,7 +6,7 @@ changes with it, or as another reader finds another value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -67,12 +67,3 @@ class Cursor:
         elif value.repeated:
             doubt = doubt or Doubt(value.repeated, "repeated by an alias")
         return Cursor(value.real, key, doubt)
-
-
-def all_nodes(documents: Iterable[Node]) -> Iterator[Node]:
-    """Yield every node as it is written; what an alias stands for, where that is."""
-    waiting = list(documents)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += node.items

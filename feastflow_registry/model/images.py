@@ -214,6 +214,14 @@ class Published:
     inputs: str = ""
 
 
+class Along(NamedTuple):
+    """What went along with an image. ``size``: bytes; ``left``: what could not, and why."""
+
+    number: int = 0
+    size: int = 0
+    left: tuple[str, ...] = ()
+
+
 class Deleted(Enum):
     """What became of a deletion."""
 

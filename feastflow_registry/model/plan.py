@@ -267,10 +267,15 @@ class WithdrawImage(_Tagged):
 
 @dataclass(frozen=True, slots=True)
 class DeleteTag(_Tagged):
-    """Delete a tag. ``digest``: the image that it is expected to hold."""
+    """Delete a tag. ``digest``: the image that it is expected to hold.
+
+    ``needed``: a tag that stays and needs that image, so that this one goes only where a tag can be
+    deleted without its image.
+    """
 
     digest: Digest | None
     reason: str
+    needed: Tag | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Protocol
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import (
+    Along,
     Deleted,
     HubRepository,
     ListedTag,
@@ -87,6 +88,9 @@ class Copier(Protocol):
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
         """Copy an image with all that it lists, what is there left out; the bytes that went."""
+
+    def bring_along(self, source: Repository, digest: Digest, target: Repository) -> Along:
+        """Copy what refers to an image that was copied: signatures, SBOMs, attestations."""
 
 
 class Deletion(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from feastflow_registry.model.references import Commit, Tag
+from feastflow_registry.model.references import Commit, Digest, Tag
 
 LATEST = Tag("latest")
 COMMIT, WITHDRAWN = "commit-", "withdrawn-"
@@ -21,6 +21,7 @@ OF_OTHER_TOOLS = re.compile(r"sha(?:256|384|512)-[0-9a-f]{32,}.*")
 https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
 """
+_BESIDE = re.compile(r"sha256-([0-9a-f]{64})(?:[._-].*)?")
 INPUTS_LABEL = "io.github.feastflow.registry-action.inputs"
 OWNED_LABELS = (
     "org.opencontainers.image.revision",
@@ -62,6 +63,12 @@ def withdrawn_digits(tag: Tag) -> str:
 def _digits(tag: Tag, prefix: str) -> str:
     found = _OF_A_COMMIT.fullmatch(tag.value)
     return found[2] if found and found[1] == prefix else ""
+
+
+def subject(tag: Tag) -> Digest | None:
+    """The image that a tag of another tool is about; nothing, if it is about none."""
+    found = _BESIDE.fullmatch(tag.value)
+    return Digest(f"sha256:{found[1]}") if found else None
 
 
 def frozen_marker(tag: Tag) -> Tag:

@@ -188,7 +188,7 @@ class RegistryClient:
 
         The specification asks for that order, and some registries list as their disks do.
         """
-        url = self._url(repository, "tags/list?n=1000")
+        url = self.url(repository, "tags/list?n=1000")
         tags: list[Tag] = []
         doubted = False
         first, left = url, _LIST_LIMIT
@@ -281,7 +281,8 @@ class RegistryClient:
         if not hashes_to(response.body, digest):
             raise damaged(repository, digest)
 
-    def _url(self, repository: Repository, path: str) -> str:
+    def url(self, repository: Repository, path: str) -> str:
+        """The address of what a repository has."""
         return f"{self.auth.host.url}/v2/{repository.path}/{path}"
 
     def send(
@@ -303,7 +304,7 @@ class RegistryClient:
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
-        url = self._url(repository, path)
+        url = self.url(repository, path)
         response = self.request(method, url, headers, repository, body=body, limit=limit, sink=sink)
         # That a layer is kept elsewhere says that it is there.
         if method != "GET" and not (method == "HEAD" and path.startswith("manifests/")):

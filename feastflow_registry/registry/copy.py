@@ -3,29 +3,34 @@
 A manifest is written after all that it lists: layers first, then platforms and attestations, an
 index last. Each is written by its digest alone, so that no tag names an incomplete image. What the
 target has is not sent. Layers pass through this process in pieces and are hashed on the way; within
-a registry they are mounted. What names the image as its ``subject`` (signatures of other tools, for
-example) is not copied.
+a registry they are mounted. What refers to the image (signatures of other tools, for example) is
+brought along before it gets a tag.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md#push
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from threading import BoundedSemaphore
 from urllib.parse import urlencode, urlsplit
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.images import Blob, Manifest, malformed
+from feastflow_registry.model.images import Along, Blob, Manifest, malformed
 from feastflow_registry.model.parallel import spread
-from feastflow_registry.model.references import Digest, Reference, Repository
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.tag_names import subject
+from feastflow_registry.registry import referrers
 from feastflow_registry.registry.client import WRITTEN, RegistryClient, damaged, upload_address
 from feastflow_registry.transport.addresses import redact
 from feastflow_registry.transport.http import REDIRECTS, Stream
 from feastflow_registry.transport.response import Response
 
 _AT_ONCE = 4
+_DEEPEST = 3
+"""A signature of an SBOM of an image."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,23 @@ class ImageCopier:
                 route.put(each, manifests[each])
         return sent
 
+    def bring_along(self, source: Repository, digest: Digest, target: Repository) -> Along:
+        """Copy what refers to an image, to its platforms, and to what was brought along itself.
+
+        What cannot be read is left, and so is a tag that holds something else at the target.
+        """
+        if source == target:
+            return Along()
+        trip = _Trip(self, source, target)
+        trip.tags = [each for each in self.source.tags(source) if subject(each)]
+        wanted = {digest, *(each.digest for each in self.source.descendants(source, digest))}
+        done: set[Digest] = set()
+        for _ in range(_DEEPEST):
+            found = [trip.bring(each) for each in sorted(wanted)]
+            done |= wanted
+            wanted = {*chain.from_iterable(found)} - done
+        return Along(len(trip.brought), trip.size, tuple(trip.left))
+
     def _read(self, repository: Repository, digest: Digest) -> dict[Digest, Manifest]:
         """Read a manifest and all that it lists; each comes after what it lists."""
         children = self.source.descendants(repository, digest)[::-1]
@@ -68,6 +90,78 @@ class ImageCopier:
         if any(manifests[each.digest].is_index and not each.is_index for each in children):
             raise malformed("lists an index as an image")
         return manifests
+
+
+@dataclass(slots=True)
+class _Trip:
+    """What refers to one image, on its way to another repository.
+
+    ``tags``: those at the source that are made from digests; ``lists``: whether the source keeps
+    lists of its own, as far as it was asked.
+    """
+
+    copier: ImageCopier
+    origin: Repository
+    goal: Repository
+    tags: list[Tag] = field(default_factory=list)
+    lists: bool = True
+    brought: set[Digest] = field(default_factory=set)
+    left: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def bring(self, digest: Digest) -> set[Digest]:
+        """Bring along what refers to one manifest; what that is."""
+        found: set[Digest] = set()
+        own = [each for each in self.tags if subject(each) == digest]
+        for tag in own:
+            if tag != referrers.list_tag(digest) and (held := self._bring_tag(tag)):
+                found.add(held)
+        entries: dict[Digest, object] = {}
+        if self.lists:
+            asked = referrers.ask(self.copier.source, self.origin, digest)
+            self.lists = asked is not None
+            entries |= asked or {}
+        if referrers.list_tag(digest) in own:
+            entries |= referrers.kept(self.copier.source, self.origin, digest)
+        entries = {each: entry for each, entry in entries.items() if self._bring(each, str(each))}
+        if entries:
+            self._list(digest, entries)
+        return {*found, *entries}
+
+    def _bring_tag(self, tag: Tag) -> Digest | None:
+        """Copy what a tag holds, and give it its tag, unless that is taken."""
+        source, target = Reference(self.origin, tag), Reference(self.goal, tag)
+        held = self.copier.source.resolve(source)
+        there = self.copier.target.resolve(target)
+        if held is None or held == there:
+            return held
+        if there:
+            self.left.append(f"{tag} holds something else there")
+            return None
+        if self._bring(held, str(tag)):
+            self.copier.target.set_tag(target, held)
+            return held
+        return None
+
+    def _bring(self, digest: Digest, name: str) -> bool:
+        """Copy one of them; whether that could be done."""
+        try:
+            self.size += self.copier.copy(self.origin, digest, self.goal)
+        except Failure as failure:
+            if failure.kind is not Kind.UNVERIFIED:
+                raise
+            self.left.append(f"{name}: {failure.problems[0].cause}")
+            return False
+        self.brought.add(digest)
+        return True
+
+    def _list(self, digest: Digest, entries: Mapping[Digest, object]) -> None:
+        """Make sure that the target lists what was brought, with all that it has listed so far."""
+        target = self.copier.target
+        if referrers.ask(target, self.goal, digest) is None:
+            known = referrers.kept(target, self.goal, digest)
+            if entries.keys() - known.keys():
+                referrers.keep(target, self.goal, digest, {**known, **entries}.values())
 
 
 @dataclass(frozen=True, slots=True)

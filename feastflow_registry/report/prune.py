@@ -25,8 +25,12 @@ Fates = Sequence[tuple[Service, str, bool, str]]
 
 def plan_lines(plan: Plan) -> list[str]:
     """The whole plan, as lines; the first one is its head."""
-    going, all_ = len(_going(plan)), len(plan.steps)
-    lines = [f"prune: {going} of {_tags(all_)} {'goes' if going == 1 else 'go'}"]
+    due = _going(plan)
+    going, needed = len(due), sum(each.needed is not None for each in due)
+    head = f"prune: {going} of {_tags(len(plan.steps))} {'goes' if going == 1 else 'go'}"
+    if needed:
+        head += f", {needed} of them only where a tag can be deleted without its image"
+    lines = [head]
     for service in plan.services:
         for verb, why, names in _grouped(_planned(plan.of(service))):
             for start in range(0, len(names), _PER_LINE):
@@ -69,7 +73,7 @@ def _going(plan: Plan) -> list[DeleteTag]:
 
 def _planned(steps: Iterable[object]) -> Fates:
     return [
-        (each.service, each.reference.identifier, isinstance(each, KeepTag), each.reason)
+        (each.service, each.reference.identifier, isinstance(each, KeepTag), text.why(each))
         for each in steps
         if isinstance(each, DeleteTag | KeepTag)
     ]

@@ -103,6 +103,16 @@ def plan_json(plan: Plan) -> str:
     )
 
 
+def why(step: DeleteTag | KeepTag) -> str:
+    """Why a tag goes or stays, and what it hangs on that only a deletion shows."""
+    needed = step.needed if isinstance(step, DeleteTag) else None
+    return (
+        f"{step.reason}, unless it takes its image along: {needed} needs it"
+        if needed
+        else (step.reason)
+    )
+
+
 def _step(step: Step) -> Mapping[str, object]:
     """One step as JSON, without the user's name: GitHub drops job outputs that hold a secret."""
     said = {"step": _NAMES[type(step)], "service": step.service.name}
@@ -125,7 +135,7 @@ def _step(step: Step) -> Mapping[str, object]:
             tag = step.reference.identifier
             return {**said, "tag": tag, "replaces": replaces, "rule": step.rule.value}
         case KeepTag() | DeleteTag():
-            return {**said, "tag": step.reference.identifier, "reason": step.reason}
+            return {**said, "tag": step.reference.identifier, "reason": why(step)}
         case WithdrawImage():
             return {**said, "tag": step.reference.identifier, "digest": str(step.digest)}
         case CopyImage():

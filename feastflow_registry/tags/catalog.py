@@ -28,6 +28,7 @@ from feastflow_registry.model.tag_names import (
     LATEST,
     commit_digits,
     frozen_marker,
+    subject,
     withdrawn_digits,
 )
 
@@ -61,6 +62,11 @@ class Entry:
     def is_marker(self) -> bool:
         """Whether this says that a commit's image is bad."""
         return bool(withdrawn_digits(self.tag))
+
+    @property
+    def subject(self) -> Digest | None:
+        """The image that a tag of another tool is about: a signature, for example."""
+        return subject(self.tag)
 
     @property
     def moment(self) -> datetime | None:

@@ -1,37 +1,48 @@
 """Deleting what was planned, and nothing that somebody came to need meanwhile.
 
-Each tag is looked at again before it goes: one that holds another image now is kept. In the end,
-what was to go is gone, and every image that was to stay is there.
+Each tag is looked at again before it goes: one that holds another image now is kept. What is about
+an image goes after it, unless that is needed by then. In the end, what was to go is gone, and every
+image that was to stay is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
 from feastflow_registry.model.ports import Deletion, Listing, Registry
-from feastflow_registry.model.references import Reference
+from feastflow_registry.model.references import Digest, Reference, Repository
+from feastflow_registry.model.tag_names import subject
 from feastflow_registry.model.wording import some
-from feastflow_registry.tags.delete_images import ImageDeleter, changed, kept_back, refuse_lost
+from feastflow_registry.tags.delete_images import (
+    AGAIN,
+    ImageDeleter,
+    changed,
+    kept_back,
+    refuse_lost,
+)
 
 _AT_ONCE = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deleter:
     """Carries out the deletions of a plan.
 
-    ``tags``: what deletes a tag alone, if anything does; ``images``: what deletes whole images.
+    ``tags``: what deletes a tag alone, if anything does; ``images``: what deletes whole images;
+    ``whole``: whether a deletion has shown that nothing less goes here.
     """
 
     registry: Registry
     tags: Listing | Deletion
     images: Deletion
     conflicts: list[Problem] = field(default_factory=list)
+    whole: bool = False
 
     def run(self, plan: Plan) -> Iterator[Outcome]:
         """Delete; each outcome as it is reached. Stops at the first refusal.
@@ -43,7 +54,7 @@ class Deleter:
             due = [each for each in steps if isinstance(each, DeleteTag)]
             kept = [each for each in steps if isinstance(each, KeepTag)]
             gone: list[Reference] = []
-            for outcome in self._clear(due, kept):
+            for outcome in self._outcomes(due, kept):
                 if outcome.action is Action.DELETED:
                     gone.append(outcome.reference)
                 yield outcome
@@ -53,16 +64,38 @@ class Deleter:
         if self.conflicts:
             raise Failure.of(Kind.CONFLICT, self.conflicts)
 
+    def _outcomes(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
+        """Delete images' tags, then those of what is about images that nothing needs."""
+        left: list[Digest] = []
+        for outcome in self._clear([each for each in due if not subject(each.tag)], kept):
+            if outcome.action is Action.KEPT and outcome.digest:
+                left.append(outcome.digest)
+            yield outcome
+        about = [each for each in due if subject(each.tag)]
+        if about:
+            repository = about[0].service.repository
+            parts = (self.images.children(repository, each) for each in left)
+            now = self._images(repository).needed_by_now(due, kept)
+            needed = {*left, *chain.from_iterable(parts), *now}
+            going = [each for each in about if subject(each.tag) not in needed]
+            for step in (each for each in about if each not in going):
+                cause = f"{step.reference} is about an image that another tag now needs."
+                self.conflicts.append(Problem(cause, AGAIN))
+                yield kept_back(step, step.digest, "another tag came to need its image meanwhile")
+            yield from self._clear(going, kept)
+
+    def _images(self, repository: Repository) -> ImageDeleter:
+        return ImageDeleter(self.registry, self.images, repository, self.conflicts)
+
     def _clear(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
         """Delete tags, or images where that is not to be had: the first deletion shows which."""
         waiting = list(due)
         tried = False
         while waiting and not tried:
-            outcome, tried = self._untag(waiting[0])
+            outcome, tried = (None, True) if self.whole else self._untag(waiting[0])
             if outcome is None:
-                repository = waiting[0].service.repository
-                whole = ImageDeleter(self.registry, self.images, repository, self.conflicts)
-                yield from whole.run(waiting, kept)
+                self.whole = True
+                yield from self._images(waiting[0].service.repository).run(waiting, kept)
                 return
             yield outcome
             waiting.pop(0)

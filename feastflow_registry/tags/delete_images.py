@@ -13,7 +13,7 @@ put back from its manifest's own bytes: what the manifest lists was not deleted 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -21,10 +21,10 @@ from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome
 from feastflow_registry.model.ports import Deletion, Registry
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
+from feastflow_registry.model.tag_names import commit_digits, subject, withdrawn_digits
 from feastflow_registry.model.wording import some
 
-_AGAIN = "Another run has moved it meanwhile: run again, to plan with what is there now."
+AGAIN = "Another run has moved it meanwhile: run again, to plan with what is there now."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,18 @@ class ImageDeleter:
 
     def run(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
         """Delete images with all of their tags, but for those that are needed."""
-        stays = {each.current: each.tag.value for each in kept if each.current}
-        needs = zip(stays, spread(self._needs, stays), strict=True)
-        needed = {part: stays[each] for each, parts in needs for part in parts}
         images: dict[Digest | None, list[DeleteTag]] = {}
         for step in due:
-            if step.digest in needed:
-                note = f"images are deleted whole here, and {needed[step.digest]} needs this one"
+            if step.needed:
+                note = f"images are deleted whole here, and {step.needed} needs this one"
                 yield kept_back(step, step.digest, note)
             else:
                 images.setdefault(step.digest, []).append(step)
         self._watch(due, kept)
+        # And those that have moved already.
+        found = spread(self.registry.resolve, [each.reference for each in due])
+        pairs = zip(due, found, strict=True)
+        self.watched += [step.tag for step, current in pairs if current != step.digest]
         view = self._look()
         for steps in images.values():
             outcomes, digest = self._delete(steps, view)
@@ -81,16 +82,20 @@ class ImageDeleter:
         new = [tag for tag, there in view.held.items() if not there and tag not in self.planned]
         refuse_lost([str(Reference(self.repository, tag)) for tag in new])
 
+    def needed_by_now(
+        self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]
+    ) -> Collection[Digest]:
+        """What the tags need that may have moved since they were planned, ``due`` left out."""
+        self._watch(due, kept)
+        return self._look().needed.keys()
+
     def _watch(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> None:
-        """Settle which tags are looked at: those that are no commit's, and those that moved."""
+        """Settle which tags are looked at: those that are no commit's, and may move."""
         self.planned = {each.tag for each in (*due, *kept)}
-        found = spread(self.registry.resolve, [each.reference for each in due])
-        pairs = zip(due, found, strict=True)
-        self.watched = [step.tag for step, current in pairs if current != step.digest]
-        self.watched += [
+        self.watched = [
             each.tag
             for each in kept
-            if not commit_digits(each.tag) and not withdrawn_digits(each.tag)
+            if not (commit_digits(each.tag) or withdrawn_digits(each.tag) or subject(each.tag))
         ]
 
     def _look(self) -> _View:
@@ -128,7 +133,7 @@ class ImageDeleter:
         if digest in view.needed:
             holder = Reference(self.repository, view.needed[digest])
             cause = f"{holder} now needs {digest.short}, which was to be deleted."
-            self.conflicts.append(Problem(cause, _AGAIN))
+            self.conflicts.append(Problem(cause, AGAIN))
             note = "another tag came to need its image meanwhile"
             return [*outcomes, *(kept_back(step, there, note) for step, there in held)], None
         self.images.delete_manifest(self.repository, digest)
@@ -160,7 +165,7 @@ class ImageDeleter:
             self.images.restore(self.repository, part)
             holder = Reference(self.repository, needed[part])
             cause = f"{holder} came to need {part.short} while that was deleted: it was put back."
-            self.conflicts.append(Problem(cause, _AGAIN))
+            self.conflicts.append(Problem(cause, AGAIN))
         self.gone -= due
         if digest not in due:
             return outcomes
@@ -214,7 +219,7 @@ def changed(step: DeleteTag, there: Digest | None, conflicts: list[Problem]) -> 
         return Outcome(step.service, Action.DELETED, step.reference, note=note)
     was = step.digest.short if step.digest else "nothing"
     cause = f"{step.reference} holds {there.short} now instead of {was}, so it was kept."
-    conflicts.append(Problem(cause, _AGAIN))
+    conflicts.append(Problem(cause, AGAIN))
     return kept_back(step, there, "it holds another image than when it was planned")
 
 

@@ -274,14 +274,20 @@ class Transfer:
     def _copy(self, step: CopyImage) -> Outcome:
         digest = self.state.proven[step.service]
         started = self.clock()
-        moved = self.copier(step.target).copy(step.source.repository, digest, step.target)
+        copier = self.copier(step.target)
+        moved = copier.copy(step.source.repository, digest, step.target)
         reference = Reference(step.target, digest)
         registry = self.surveyor(step.target).registry
         registry.expect(reference, digest)
         registry.inspect(step.target, digest)
+        along = copier.bring_along(step.source.repository, digest, step.target)
         seconds = self.clock() - started
-        note = "" if moved else "all of it was there"
-        return Outcome(step.service, Action.COPIED, reference, digest, moved, seconds, note)
+        size = moved + along.size
+        notes = [] if size else ["all of it was there"]
+        notes += [f"with {along.number} that refer to it"] if along.number else []
+        notes += [f"left: {each}" for each in along.left]
+        note = "; ".join(notes)
+        return Outcome(step.service, Action.COPIED, reference, digest, size, seconds, note)
 
     def _withdraw(self, step: WithdrawImage) -> Outcome:
         tagger = self.tagger(step.service)

@@ -1,8 +1,9 @@
 """Which tags of a repository may go: a decision with its reason for every one of them. Pure.
 
-Only commit tags and markers of withdrawn commits ever go. Whatever somebody may rely on stays: the
-newest, the young, those of unknown age, those whose image another tag holds, those that ``keep``
-or a manifest names, and the marker of a commit that stays.
+Only commit tags, markers of withdrawn commits, and what other tools keep beside an image ever go.
+Whatever somebody may rely on stays: the newest, the young, those of unknown age, those whose image
+another tag holds, those that ``keep`` or a file names, and the marker of a commit that stays.
+Signatures and the like live and die with the image that they are about.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 from feastflow_registry.config.filter_patterns import matches
 from feastflow_registry.config.selectors import KeepItem
@@ -30,8 +32,9 @@ _OTHER = "only commit tags are ever deleted"
 class Retention:
     """What is to be kept of one repository.
 
-    ``named``: what is used elsewhere; ``parts``: what an image is made of, as far as one of these
-    is named; ``created``: when images were made, as far as that could keep them.
+    ``named``: what is used elsewhere; ``parts``: what images are made of, as far as it was asked;
+    ``created``: when they were made, as far as that could keep them; ``absent``: images that are
+    not there, though there are signatures of them.
     """
 
     now: datetime
@@ -42,11 +45,16 @@ class Retention:
     immutable: ImmutableTags = field(default_factory=ImmutableTags)
     parts: Mapping[Digest, frozenset[Digest]] = field(default_factory=dict)
     created: Mapping[Digest, datetime] = field(default_factory=dict)
+    absent: frozenset[Digest] = frozenset()
 
     def age(self, entry: Entry) -> timedelta | None:
         """How long a tag has been there, at most; nothing, if that is not known."""
         moment = self.moment(entry)
         return self.now - moment if moment else None
+
+    def made_of(self, digest: Digest) -> frozenset[Digest]:
+        """All that an image lists, as far as it was asked."""
+        return self.parts.get(digest, frozenset())
 
     def moment(self, entry: Entry) -> datetime | None:
         """Since when it is there. Without a push date, a commit may have been published late.
@@ -71,10 +79,10 @@ class Ruling:
 def judge(catalog: Catalog, retention: Retention) -> tuple[Ruling, ...]:
     """Decide about every tag, in the catalog's order."""
     kept = _kept_for_themselves(catalog, retention)
-    while more := _kept_along(catalog, kept):
+    while more := _kept_along(catalog, retention, kept):
         kept |= more
     return tuple(
-        Ruling(each, each.tag in kept, kept.get(each.tag) or _old(each, retention))
+        Ruling(each, each.tag in kept, kept.get(each.tag) or _why_it_goes(each, retention))
         for each in catalog.entries
     )
 
@@ -90,13 +98,30 @@ def going(rulings: Iterable[Ruling]) -> frozenset[Digest]:
     return frozenset(each for each in found if each)
 
 
-def steps(catalog: Catalog, rulings: Sequence[Ruling]) -> tuple[DeleteTag | KeepTag, ...]:
-    """Delete the oldest first, and markers after what they mark; then say what is kept."""
+def needs(rulings: Iterable[Ruling], retention: Retention) -> dict[Digest, Tag]:
+    """The images and parts of images that stay, each with a tag that needs it."""
+    kept = (each.entry for each in rulings if each.kept)
+    held = {each.digest: each.tag for each in kept if each.digest}
+    parts = ((part, tag) for each, tag in held.items() for part in retention.made_of(each))
+    return {**dict(parts), **held}
+
+
+def steps(
+    catalog: Catalog, rulings: Sequence[Ruling], needed: Mapping[Digest, Tag]
+) -> tuple[DeleteTag | KeepTag, ...]:
+    """Delete the oldest first, and what is about an image after it; then say what is kept.
+
+    ``needed``: what must be left where a tag cannot be deleted without its image.
+    """
     service = catalog.service
 
     due = [each for each in reversed(rulings) if not each.kept]
-    due.sort(key=lambda each: each.entry.is_marker)
-    deletions = (DeleteTag(service, each.entry.tag, each.entry.digest, each.reason) for each in due)
+    due.sort(key=lambda each: (each.entry.subject is not None, each.entry.is_marker))
+    holders = (needed.get(each.entry.digest) if each.entry.digest else None for each in due)
+    deletions = (
+        DeleteTag(service, each.entry.tag, each.entry.digest, each.reason, holder)
+        for each, holder in zip(due, holders, strict=True)
+    )
     kept = (each for each in rulings if each.kept)
     keeps = (KeepTag(service, each.entry.tag, each.entry.digest, each.reason) for each in kept)
     return (*deletions, *keeps)
@@ -109,7 +134,7 @@ def _kept_for_themselves(catalog: Catalog, retention: Retention) -> dict[Tag, st
     others = [
         each
         for each in catalog.entries
-        if not each.is_commit and not each.is_marker and each.digest
+        if not (each.is_commit or each.is_marker or each.subject) and each.digest
     ]
     others.sort(key=lambda each: each.tag == LATEST)
     holders = {each.digest: each.tag for each in others}
@@ -124,7 +149,7 @@ def _why_kept(
     holders: Mapping[Digest | None, Tag],
 ) -> str:
     """Why a tag stays whatever becomes of others; nothing, if it may go."""
-    if not entry.is_commit and not entry.is_marker:
+    if not (entry.is_commit or entry.is_marker or entry.subject):
         return _OTHER
     if entry.digest is None:
         return "what it holds could not be read"
@@ -135,18 +160,20 @@ def _why_kept(
     verdict, rule = retention.immutable.judge(entry.tag.value)
     if verdict is Verdict.YES:
         return f"it is immutable on Docker Hub by the rule {rule[:100]!r}"
+    if entry.subject:
+        return ""
     if entry.tag in newest:
         return f"it is among the newest {retention.last} (keep-last)"
     age = retention.age(entry)
     if age is None:
         return UNDATED
-    young = age < timedelta(days=retention.days)
+    # Clocks differ by a moment: with no days to wait for, nothing is younger than that.
+    young = age < timedelta(days=retention.days) and retention.days > 0
     return f"it is younger than {retention.days} days (keep-days)" if young else ""
 
 
 def _named(entry: Entry, retention: Retention, digest: Digest) -> str:
-    parts = sorted(retention.parts.get(digest, ()))
-    used: tuple[Tag | Digest, ...] = (entry.tag, digest, *parts)
+    used: tuple[Tag | Digest, ...] = (entry.tag, digest, *sorted(retention.made_of(digest)))
     where = next((retention.named[each] for each in used if each in retention.named), "")
     if not where and entry.is_commit:
         same = (why for each, why in retention.named.items() if _same_commit(each, entry.tag))
@@ -162,12 +189,18 @@ def _same_commit(named: Tag | Digest, tag: Tag) -> bool:
     return _COMMIT.match(short) is not None and long.startswith(short)
 
 
-def _kept_along(catalog: Catalog, kept: Mapping[Tag, str]) -> dict[Tag, str]:
-    """What stays because of what does: a marker keeps its image, a commit keeps its marker."""
+def _kept_along(catalog: Catalog, retention: Retention, kept: Mapping[Tag, str]) -> dict[Tag, str]:
+    """What stays because of what does: a marker keeps its image, a commit keeps its marker.
+
+    An image, and each of its platforms, keeps what is about it. What is about an image without a
+    tag stays as long as that is there: somebody may use it by its digest.
+    """
     stays = [each for each in catalog.entries if each.tag in kept]
     marked = {each.digest: each.tag for each in stays if each.is_marker and each.digest}
     commits = {each.digits for each in stays if each.is_commit}
     images = {each.digest for each in stays if each.is_commit}
+    needed = needs((Ruling(each, True, "") for each in stays), retention)
+    known = {*catalog.sharing, *chain.from_iterable(retention.parts.values()), *retention.absent}
     more: dict[Tag, str] = {}
     for each in catalog.entries:
         if each.tag in kept:
@@ -176,10 +209,17 @@ def _kept_along(catalog: Catalog, kept: Mapping[Tag, str]) -> dict[Tag, str]:
             more[each.tag] = f"{marked[each.digest]} is kept, which marks its image"
         if each.is_marker and (each.digits in commits or each.digest in images):
             more[each.tag] = "the commit that it marks is kept"
+        if each.subject in needed:
+            more[each.tag] = f"{needed[each.subject]} is kept, and it is about its image"
+        elif each.subject and each.subject not in known:
+            more[each.tag] = "it is about an image without a tag"
     return more
 
 
-def _old(entry: Entry, retention: Retention) -> str:
+def _why_it_goes(entry: Entry, retention: Retention) -> str:
+    if entry.subject:
+        gone = entry.subject in retention.absent
+        return "its image is not there any more" if gone else "it goes with its image"
     age = retention.age(entry)
     days = age.days if age else 0
     return f"{days} {'day' if days == 1 else 'days'} old"

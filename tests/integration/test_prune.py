@@ -34,6 +34,42 @@ POLICIES: Mapping[str, Mapping[str, str]] = {
     "many tags": {"keep_days": "1", "keep_last": "15"},
     "a pattern": {"keep_days": "1", "keep_last": "1", "keep": "commit-[0-3]*,commit-*99*"},
 }
+LAYOUTS: Mapping[str, Mapping[str, str]] = {
+    # argoproj-labs/argocd-image-updater#1283
+    "values of an environment": {
+        "values.yaml": "image:\n  repository: NAME\n  tag: latest\n",
+        "templates/web.yaml": "{{- if .Values.on }}\nimage: {{ .Values.image.repository }}\n",
+        "values-production.yaml": "image: {tag: commit-SHORT}\n",
+    },
+    # argoproj-labs/argocd-image-updater#218
+    "a parameter of Argo CD": {
+        "app.yaml": "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  source:\n"
+        "    helm:\n      parameters: [{name: image.tag, value: commit-SHORT}]\n",
+    },
+    "an overlay": {
+        "base/web.yaml": "image: web\n",
+        "prod/kustomization.yaml": "images: [{name: web, newName: NAME, newTag: commit-SHORT}]\n",
+    },
+    # argoproj-labs/argocd-image-updater#561: a hidden file beside the chart.
+    "what the updater writes": {
+        "chart/.argocd-source-web.yaml": "helm:\n  parameters:\n  - {name: tag, value: SHA}\n",
+    },
+    # hmcts/cnp-flux-config#11553: digits within a longer tag, and a setter's comment.
+    "a setter of Flux": {
+        "demo.yaml": "kind: HelmRelease\nspec:\n  values:\n    image: NAME:prod-SHORT-202109150826"
+        '   #{"$imagepolicy": "flux-system:web"}\n',
+    },
+    # alphagov/govuk-helm-charts#221: a file of the tag alone.
+    "a file of one word": {"apps/web/images/production": "SHA\n"},
+    # carbynestack/carbynestack#31
+    "a Helmfile": {
+        "helmfile.d/0100.web.yaml": 'releases:\n- tag: {{ env "TAG" | default "0.1-7-gSHORT" }}\n',
+    },
+    "variables of a stack": {
+        "stack.yml": "services: {web: {image: 'NAME:${TAG}'}}\n",
+        ".env": "TAG=commit-SHORT\r\n",
+    },
+}
 POD = (
     "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: %s}]}\n"
 )
@@ -360,14 +396,48 @@ class TestInUse:
         (folder / "x.yaml").write_text(text.format(image=f"{name}:{tag}", name=name, tag=tag))
         ran = shop.prune(manifests="k8s", keep_last="1").ended()
         assert tag in shop.place.tags()
-        assert f"{tag}: k8s/x.yaml names it" in ran.log
-        assert "No file of manifests" not in ran.log
+        assert re.search(rf"{tag}: k8s/x\.yaml:\d names it", ran.log)
+        assert "No file of the manifests" not in ran.log
+
+    @pytest.mark.parametrize("layout", chosen(LAYOUTS, 3))
+    def test_a_tag_that_stands_alone(self, shop: Shop, layout: str) -> None:
+        old, _ = self.lay(shop)
+        name = f"{shop.host}/feastflow/app"
+        whole = shop.machine.project.git("rev-parse", old)
+        for file, text in LAYOUTS[layout].items():
+            path = shop.machine.project.folder / "k8s" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = text.replace("NAME", name).replace("SHA", whole).replace("SHORT", old)
+            path.write_text(data)
+        ran = shop.prune(manifests="k8s", keep_last="1").ended()
+        assert f"commit-{old}" in shop.place.tags()
+        file = list(LAYOUTS[layout])[-1]
+        assert re.search(rf"commit-{old}: k8s/{re.escape(file)}:\d+ names it", ran.log)
+
+    def test_a_plan_is_what_happens(self, shops: Callable[[str], Shop]) -> None:
+        """An image that only a kept index lists, where images are deleted whole."""
+        shop = shops("by digest")
+        old, new = commit_days(shop.machine.project, 400, 1)
+        part, other = shop.stock.image("arm64"), shop.stock.image("amd64")
+        shop.stock.tag({f"commit-{old}": part})
+        shop.stock.tag({f"commit-{new}": shop.stock.index(part, other)})
+        plan = shop.prune(keep_last="1", dry_run="").ended().log
+        assert f"unless it takes its image along: commit-{new} needs it" in plan
+        shop.prune(keep_last="1").ended()
+        assert set(shop.place.tags()) == {f"commit-{old}", f"commit-{new}"}
+
+    def test_a_trial_without_days(self, shop: Shop) -> None:
+        first, second = commit_days(shop.machine.project, 0.02, 0.01)
+        for name in (first, second):
+            shop.stock.tag({f"commit-{name}": shop.stock.image(name, created=when(0.02))})
+        shop.prune(keep_days="0", keep_last="1").ended()
+        assert set(shop.place.tags()) == {f"commit-{second}"}
 
     def test_files_that_name_nothing(self, shops: Callable[[str], Shop]) -> None:
         shop = shops("by digest")
         self.deploy(shop, "ghcr.io/team/other:v1")
         ran = shop.prune(manifests="k8s", dry_run="").ended()
-        assert "No file of manifests names an image of these services." in ran.log
+        assert "No file of the manifests names an image that is there." in ran.log
 
     @pytest.mark.parametrize("spelling", [":commit-{old}", "@{digest}", ":v9@{digest}"])
     def test_what_a_manifest_names(self, shop: Shop, spelling: str) -> None:
@@ -377,7 +447,7 @@ class TestInUse:
         self.deploy(shop, image)
         ran = shop.prune(manifests="k8s", keep_last="1").ended()
         assert shop.place.tags()[f"commit-{old}"] == digest
-        assert f"commit-{old}: k8s/web.yaml names it" in ran.log
+        assert f"commit-{old}: k8s/web.yaml:4 names it" in ran.log
 
     def test_a_platform_that_a_manifest_names_keeps_its_index(self, shop: Shop) -> None:
         old, new = commit_days(shop.machine.project, 400, 1)
@@ -386,7 +456,7 @@ class TestInUse:
         shop.stock.tag({f"commit-{new}": other}, age=1)
         self.deploy(shop, f"{shop.host}/feastflow/app@{part}")
         ran = shop.prune(manifests="k8s", keep_last="1").ended()
-        assert f"commit-{old}: k8s/web.yaml names it" in ran.log
+        assert f"commit-{old}: k8s/web.yaml:4 names it" in ran.log
         assert f"commit-{old}" in shop.place.tags()
 
     def test_an_index_without_a_tag_that_a_manifest_names_keeps_its_platforms(
@@ -399,16 +469,22 @@ class TestInUse:
         shop.stock.tag({f"commit-{new}": shop.stock.image("new")}, age=1)
         self.deploy(shop, f"{shop.host}/feastflow/app@{index}")
         ran = shop.prune(manifests="k8s", keep_last="1").ended()
-        assert f"commit-{old}: k8s/web.yaml names it" in ran.log
+        assert f"commit-{old}: k8s/web.yaml:4 names it" in ran.log
         shop.stock.pulls([index])
 
-    def test_a_manifest_that_does_not_tell_is_refused_before_anything_is_asked(
+    def test_a_manifest_that_does_not_tell_is_refused_if_nothing_else_tells(
         self, shop: Shop
     ) -> None:
+        old, _ = self.lay(shop)
+        before = shop.place.tags()
         self.deploy(shop, f"'{shop.host}/feastflow/app:{{{{ .Values.tag }}}}'")
-        ran = shop.prune(manifests="k8s").ended(2)
+        ran = shop.prune(manifests="k8s", keep_last="1").ended(2)
         assert "k8s/web.yaml, line 4: which image c in Pod/web uses is not told" in ran.errors[0]
-        assert ran.sent == 0
+        assert (shop.place.tags(), shop.deletions()) == (before, 0)
+        (shop.machine.project.folder / "k8s" / "values.yaml").write_text(f"tag: commit-{old}\n")
+        ran = shop.prune(manifests="k8s", keep_last="1").ended()
+        assert f"commit-{old}: k8s/values.yaml:1 names it" in ran.log
+        assert shop.place.tags() == before
 
     def lay(self, shop: Shop) -> Sequence[str]:
         """An old commit, and a new one."""
@@ -505,7 +581,7 @@ class TestRefused:
         ran = shop.prune(event="pull_request", dry_run="").ended()
         assert "Would delete" in ran.log
 
-    @pytest.mark.parametrize("value", ["-1", "0", "many"])
+    @pytest.mark.parametrize("value", ["-1", "0.5", "many"])
     def test_a_policy_that_is_none(self, machine: Machine, value: str) -> None:
         ran = machine.call(machine.runner(command="prune", keep_days=value)).ended(2)
         assert 'input "keep-days"' in ran.errors[0]

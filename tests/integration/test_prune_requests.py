@@ -49,7 +49,9 @@ def test_a_dry_run_asks_once_a_tag(machine: Machine, old: int) -> None:
         "GET tags/list 200": 1,
         "HEAD manifests/commit 200": old + LAST,
         "HEAD manifests/latest 200": 1,
+        # What an image lists decides what else stays: the one that is kept is read, too.
         **made(old),
+        "GET manifests/sha256:… 200": old + LAST,
     }
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.images import Deleted, HubRepository, ListedTag, Published
+from feastflow_registry.model.images import Along, Deleted, HubRepository, ListedTag, Published
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Status
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
@@ -276,11 +276,15 @@ class FakeChecker:
 
 @dataclass
 class FakeCopier:
-    """Copies between the repositories of one store. `lost`: whether nothing arrives."""
+    """Copies between the repositories of one store.
+
+    `lost`: whether nothing arrives; `along`: what goes along with every image.
+    """
 
     store: Store
     lost: bool = False
     copied: list[str] = field(default_factory=list)
+    along: Along = field(default_factory=Along)
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
         self.copied.append(f"{source} {target}")
@@ -289,6 +293,9 @@ class FakeCopier:
         known = (target, digest) in self.store.images
         self.store.images[target, digest] = self.store.images[source, digest]
         return 0 if known else 1000
+
+    def bring_along(self, source: Repository, digest: Digest, target: Repository) -> Along:
+        return self.along
 
 
 @dataclass

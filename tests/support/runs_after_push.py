@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from feastflow_registry.commands import promote as promote_command
 from feastflow_registry.commands import rollback as rollback_command
 from feastflow_registry.config import selectors
+from feastflow_registry.model.images import Along
 from feastflow_registry.model.plan import Outcome, Plan, Step
 from feastflow_registry.model.references import Reference
 from feastflow_registry.tags.choose import Chooser, Chosen
 from support.memory import FakeCopier, FakeRegistry, Hook
 from support.runs import World, service
+
+_NOTHING = Along()
 
 
 def chooser(world: World) -> Chooser:
@@ -61,13 +64,14 @@ def carry_out(
     *,
     before: Hook | None = None,
     lost: bool = False,
+    along: Along = _NOTHING,
     command: str = "promote",
 ) -> Carried:
     """Carry a plan out."""
     registry = FakeRegistry(world.store)
     registry.before = before or registry.before
     app = world.app({"command": command}, registry=registry)
-    app.copies.lost = lost
+    app.copies.lost, app.copies.along = lost, along
     carried = Carried(app.state.attempted, app.copies, registry)
     plan: Plan = app.plan(steps)
     module = rollback_command if command == "rollback" else promote_command

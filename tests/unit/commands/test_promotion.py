@@ -10,6 +10,7 @@ from support.runs_after_push import carry_out, promote, shapes
 
 from feastflow_registry.commands import promote as promote_command
 from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.images import Along
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 
 OTHER = Repository.parse(HOST, "team/shop")
@@ -115,6 +116,21 @@ def test_an_image_lands_in_another_repository_under_its_commit_tag(world: World)
     again = carry_out(world, promote(world, B.short, "team/{service}"))
     assert again.outcomes[1].note == "all of it was there"
     assert again.actions[-1] == ("kept", own)
+
+
+@pytest.mark.parametrize(
+    ("along", "note", "size"),
+    [
+        (Along(2, 30, ()), "with 2 that refer to it", 1030),
+        (Along(0, 0, ("x.sig: gone",)), "left: x.sig: gone", 1000),
+        (Along(1, 0, ("a", "b")), "with 1 that refer to it; left: a; left: b", 1000),
+    ],
+)
+def test_what_refers_to_an_image_goes_along(
+    world: World, along: Along, note: str, size: int
+) -> None:
+    carried = carry_out(world, promote(world, B.short, "team/{service}"), along=along)
+    assert (carried.outcomes[1].note, carried.outcomes[1].size) == (note, size)
 
 
 def test_a_commit_tag_is_written_once_elsewhere_too(world: World) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from support.failures import fails
-from support.memory import FakeHub, digest_of
+from support.memory import FakeDeletion, FakeHub, digest_of
 from support.runs import MOMENT, SHOP, SOURCE, A, B, C, FakeApp, World, context
 
 from feastflow_registry.commands import prune
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import HubRepository, ImmutableTags, ListedTag, Published
-from feastflow_registry.model.plan import DeleteTag, Plan
-from feastflow_registry.model.references import Tag
+from feastflow_registry.model.plan import DeleteTag, KeepTag, Plan
+from feastflow_registry.model.references import Digest, Tag
 
 PART = digest_of("a part of an index")
 
@@ -33,6 +34,10 @@ def world() -> World:
     for each in (A, B, C):
         world.publish(each)
     return world
+
+
+def needed(plan: Plan) -> dict[str, Tag | None]:
+    return {each.tag.value: each.needed for each in plan.steps if isinstance(each, DeleteTag)}
 
 
 def own(*commits: object) -> list[str]:
@@ -113,7 +118,7 @@ def test_what_manifests_name_stays(world: World, tmp_path: Path) -> None:
     (tmp_path / "pod.yaml").write_text(pod.format("other:1"))
     app = prepare(world, tmp_path, manifests="pod.yaml")
     assert going(prune.plan(app)) == own(A, B)
-    assert app.log.lines == [("notice", "No file of manifests names an image of these services.")]
+    assert app.log.lines == [("notice", "No file of the manifests names an image that is there.")]
 
 
 def test_what_docker_hub_makes_immutable_stays(world: World) -> None:
@@ -134,3 +139,113 @@ def test_an_image_that_has_a_tag_is_not_asked_for_by_its_digest(world: World) ->
     app = prepare(world, keep=str(world.own(A)))
     assert going(prune.plan(app)) == own(B)
     assert not any("@" in subject for subject in app.client.subjects("resolve"))
+
+
+SIGNATURE = digest_of("a signature")
+
+
+def about(digest: Digest | None) -> Tag:
+    """The tag of a signature."""
+    return Tag(f"{str(digest).replace(':', '-')}.sig")
+
+
+def test_what_the_deletion_hangs_on_is_looked_up_before(world: World) -> None:
+    """A is a part of the image of C, and B shares one with it."""
+    held, newest = world.own(A), world.own(C)
+    assert held
+    assert newest
+    world.store.tagged[SHOP.repository, Tag(f"commit-{B.short}")] = newest
+    world.store.tagged[SHOP.repository, Tag("latest")] = PART
+    world.store.add(SHOP.repository, Published(PART, None, SOURCE))
+    app = prepare(world)
+    app.deletion.indexes = {newest: frozenset({held})}
+    plan = prune.plan(app)
+    last = Tag(f"commit-{C.short}")
+    assert needed(plan) == {f"commit-{A.short}": last, f"commit-{B.short}": last}
+    app.docker_hub = FakeHub(
+        None, [ListedTag(tag, digest) for (_, tag), digest in world.store.tagged.items()]
+    )
+    hub = prepare(world)
+    hub.docker_hub = app.docker_hub
+    hub.deletion.indexes = app.deletion.indexes
+    assert set(needed(prune.plan(hub)).values()) <= {None}
+
+
+def test_where_nothing_goes_no_image_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Digest] = []
+
+    def children(*args: Digest) -> frozenset[Digest]:
+        asked.append(args[2])
+        return frozenset()
+
+    monkeypatch.setattr(FakeDeletion, "children", children)
+    assert going(prune.plan(prepare(world, keep_last="3"))) == []
+    assert asked == []
+    assert going(prune.plan(prepare(world))) == own(A, B)
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_cannot_be_read_as_an_image_lists_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    def fail(*_: object) -> frozenset[Digest]:
+        raise Failure(kind, "it has the type x.", "Mend it.")
+
+    monkeypatch.setattr(FakeDeletion, "children", fail)
+    if kind is Kind.UNVERIFIED:
+        assert going(prune.plan(prepare(world))) == own(A, B)
+        return
+    with fails("it has the type x", kind=kind):
+        prune.plan(prepare(world))
+
+
+def test_what_is_about_images_goes_and_stays_with_them(world: World) -> None:
+    world.store.add(SHOP.repository, Published(SIGNATURE, None, SOURCE))
+    untagged = world.store.add(SHOP.repository, Published(digest_of("untagged"), None, SOURCE))
+    gone = digest_of("an image that is gone")
+    for each in (world.own(A), world.own(C), PART, untagged, gone):
+        world.store.tagged[SHOP.repository, about(each)] = SIGNATURE
+    app = prepare(world)
+    held = world.own(B)
+    assert held
+    app.deletion.indexes = {held: frozenset({PART})}
+    plan = prune.plan(app)
+    wanted = {about(each).value for each in (world.own(A), PART, gone)}
+    assert {*going(plan)[2:]} == wanted
+    asked = [each for each in app.client.subjects("resolve") if "@" in each]
+    assert sorted(asked) == sorted(f"ada/shop@{each}" for each in (gone, gone, untagged))
+
+
+@pytest.mark.parametrize("text", [str(digest_of("an index")), f"nginx@{digest_of('an index')}\n"])
+def test_a_digest_without_a_tag_that_a_file_names(world: World, tmp_path: Path, text: str) -> None:
+    held = world.own(A)
+    assert held
+    digest = world.store.add(SHOP.repository, Published(digest_of("an index"), None, SOURCE))
+    (tmp_path / "notes").write_text(f"\n{text} {digest_of('another')}")
+    app = prepare(world, tmp_path, manifests="notes")
+    app.deletion.indexes = {digest: frozenset({held})}
+    plan = prune.plan(app)
+    assert going(plan) == own(B)
+    reasons = {each.tag.value: each.reason for each in plan.steps if isinstance(each, KeepTag)}
+    assert reasons[f"commit-{A.short}"] == "notes:2 names it"
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_template_is_refused_where_no_file_tells(
+    world: World, tmp_path: Path, told: bool
+) -> None:
+    pod = "kind: Pod\napiVersion: v1\nspec: {containers: [{image: 'ada/shop:{{ .tag }}'}]}\n"
+    (tmp_path / "pod.yaml").write_text(pod)
+    (tmp_path / "tag").write_text(A.sha if told else "latest")
+    app = prepare(world, tmp_path, manifests="pod.yaml,tag")
+    if told:
+        assert going(prune.plan(app)) == own(B)
+        return
+    with fails("pod.yaml, line 3: which image", "Show the file that fills it in too"):
+        prune.plan(app)
+
+
+def test_a_trial_without_days(world: World) -> None:
+    app = prepare(world, keep_days="0")
+    assert going(prune.plan(app)) == own(A, B)

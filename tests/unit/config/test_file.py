@@ -209,7 +209,7 @@ def test_where_a_service_stands() -> None:
         ("services: {a b: }", ["services.a b: 'a b' is not a service"]),
         ("services: {a: x}", ["services.a is not a mapping"]),
         ("services: {a: }\nservices-from: b", ["line 2: services-from is there beside services"]),
-        ("retention: {keep-days: 0}", ["retention.keep-days is less than 1"]),
+        ("retention: {keep-days: -1}", ["retention.keep-days is less than 0"]),
         ("retention: {keep-last: x}", ["retention.keep-last is not a whole number"]),
         ("retention: {keep-lst: 1}", ['"keep-last"']),
         ("retention:", ["retention is not a mapping"]),
@@ -266,7 +266,7 @@ def test_all_problems_at_once_ordered_by_line() -> None:
             args: {ZIP: "0012345"}
           "a\\n{b}": {}
         latest: !x y
-        retention: {keep-days: 0}
+        retention: {keep-days: -1}
         nmespace: x
         """
     with fails() as caught:

@@ -8,7 +8,7 @@ import pytest
 from support.failures import fails
 
 from feastflow_registry.kubernetes import files
-from feastflow_registry.kubernetes.files import ManifestFile, check_writable, find, replace
+from feastflow_registry.kubernetes.files import ManifestFile, check_writable, every, find, replace
 from feastflow_registry.kubernetes.workloads import LARGEST
 from feastflow_registry.model.errors import Kind
 
@@ -301,3 +301,95 @@ def test_an_interruption_leaves_no_draft(workspace: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         replace(changed(workspace, "top.yaml"))
     assert contents(workspace) == before
+
+
+class TestEvery:
+    """What is only read is read whole: a file that is overlooked costs an image."""
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [
+            ("top.yaml", "top.yaml"),
+            (
+                "k8s",
+                (
+                    "k8s/.hidden.yaml k8s/Kustomization k8s/README.md k8s/a.yaml k8s/b.yml "
+                    "k8s/c.json k8s/.secret/x.yaml k8s/prod/d.yaml k8s/prod/eu/e.yaml "
+                    "k8s/prod/eu/e.yaml.tmpl"
+                ),
+            ),
+            (
+                "k8s/*",
+                "k8s/.hidden.yaml k8s/Kustomization k8s/README.md k8s/a.yaml k8s/b.yml k8s/c.json",
+            ),
+            ("k8s/*.yaml", "k8s/.hidden.yaml k8s/a.yaml"),
+            ("k8s/prod/**", "k8s/prod/d.yaml k8s/prod/eu/e.yaml k8s/prod/eu/e.yaml.tmpl"),
+            ("empty", "empty/README.md"),
+        ],
+    )
+    def test_what_an_item_stands_for(self, workspace: Path, wanted: str, found: str) -> None:
+        assert [each.name for each in every(workspace, [wanted])] == found.split()
+
+    def test_git_is_none_of_it(self, workspace: Path) -> None:
+        (workspace / "k8s" / ".git").write_text("gitdir: elsewhere\n")
+        found = [each.name for each in every(workspace, ["."])]
+        assert len(found) == len(TREE) - 1
+        assert not any(".git/" in each or each.endswith(".git") for each in found)
+
+    def test_links_to_folders_are_followed_and_no_file_is_there_twice(
+        self, workspace: Path
+    ) -> None:
+        top = workspace / "overlay"
+        top.mkdir()
+        (top / "base").symlink_to("../k8s/prod")
+        (top / "again").symlink_to("../overlay")
+        (top / "file").symlink_to("../top.yaml")
+        found = [each.name for each in every(workspace, ["overlay", "top.yaml"])]
+        assert sorted(found) == [
+            "k8s/prod/d.yaml",
+            "k8s/prod/eu/e.yaml",
+            "k8s/prod/eu/e.yaml.tmpl",
+            "top.yaml",
+        ]
+
+    @pytest.mark.parametrize("target", ["/etc", "/etc/hostname", "../..", "loop"])
+    def test_a_link_that_leads_out(self, workspace: Path, target: str) -> None:
+        (workspace / "k8s" / "loop").symlink_to(target)
+        with fails("manifests: 'k8s/loop' lies outside the repository"):
+            every(workspace, ["k8s"])
+
+    def test_a_link_to_nothing(self, workspace: Path) -> None:
+        (workspace / "k8s" / "old").symlink_to("gone")
+        with fails("manifests: 'k8s/gone' is not a file"):
+            every(workspace, ["k8s"])
+
+    def test_an_empty_folder(self, workspace: Path) -> None:
+        (workspace / "nothing").mkdir()
+        with fails("manifests: there is no file in the folder 'nothing'."):
+            every(workspace, ["nothing"])
+
+    def test_a_folder_that_cannot_be_listed(
+        self, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scan = os.scandir
+
+        def refuse(path: str) -> object:
+            if str(path).endswith("prod"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        with fails("manifests: 'k8s/prod': Permission denied."):
+            every(workspace, ["k8s"])
+
+    def test_more_files_than_are_edited_at_once(
+        self, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "_MOST", 2)
+        assert len(every(workspace, ["k8s"])) == 10
+        with fails("stands for more than 2 files"):
+            find(workspace, ["k8s"])
+
+    def test_its_beginning(self, workspace: Path) -> None:
+        (file,) = every(workspace, ["k8s/a.yaml"])
+        assert (file.is_manifest, file.beginning(3)) == (True, b"# k")

@@ -282,7 +282,6 @@ def test_the_corpus_of_shared_images_is_refused_and_seen(path: Path) -> None:
     with fails("is reached by ", "Write it out once"):
         edit(manifest, PINS)
     assert any(manifest.uses(each) for each in PINS)
-    assert any(list(manifest.mentions(each)) for each in PINS)
 
 
 @pytest.mark.parametrize(

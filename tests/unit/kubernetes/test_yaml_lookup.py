@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from feastflow_registry.kubernetes.yaml_lookup import Cursor, all_nodes
+from feastflow_registry.kubernetes.yaml_lookup import Cursor
 from feastflow_registry.model.yaml_tree import Limits, parse
 
 ALIAS, REPEATED = "reached by an alias", "repeated by an alias"
@@ -66,9 +66,3 @@ def test_every_value_is_found_and_what_is_against_editing_it(
 def test_a_doubt_is_handed_down(text: str, doubt: object) -> None:
     doubts = [each.doubt for values in cursor(text).get("a", "b") for each in values.each()]
     assert set(doubts) == {doubt}
-
-
-def test_every_node_is_found_once() -> None:
-    at = cursor("a: &a [b, {c: d}]\ne: *a\n")
-    nodes = list(all_nodes([at.node]))
-    assert sorted(each.value for each in nodes) == ["", "", "", "", "a", "b", "c", "d", "e"]

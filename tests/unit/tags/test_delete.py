@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -196,7 +196,8 @@ class TestWholeImages:
         place = self.place()
         place.put(ONE, "a", "b")
         place.put(TWO, "c", "latest")
-        steps = (going("a", ONE), going("c", TWO), going("b", ONE), staying("latest", TWO))
+        needed = replace(going("c", TWO), needed=Tag("latest"))
+        steps = (going("a", ONE), needed, going("b", ONE), staying("latest", TWO))
         note = "images are deleted whole here, and latest needs this one"
         assert told(place.deleter().run(plan(*steps))) == [
             ("kept", "c", note),
@@ -205,13 +206,6 @@ class TestWholeImages:
         ]
         assert place.tags() == {"c": TWO, "latest": TWO}
         assert place.deleted == [ONE.short]
-
-    def test_one_that_a_kept_index_lists_stays(self) -> None:
-        place = self.place(indexes={INDEX: frozenset({ONE})})
-        place.put(ONE, "a")
-        place.put(INDEX, "latest")
-        (found,) = place.deleter().run(plan(going("a", ONE), staying("latest", INDEX)))
-        assert (found.action, place.deleted) == (Action.KEPT, [])
 
     def test_a_tag_alone_is_tried_once(self) -> None:
         place, asked = self.place(), list[str]()
@@ -487,6 +481,63 @@ class TestPuttingBack:
             list(Deleter(registry, place, place).run(plan(*self.steps)))
 
 
+def signature(digest: Digest, end: str = ".sig") -> str:
+    return f"{str(digest).replace(':', '-')}{end}"
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+class TestWhatIsAboutImages:
+    def test_it_goes_after_its_image(self, by_tag: bool) -> None:
+        place = Place(by_tag=by_tag)
+        place.put(ONE, "a")
+        place.put(TWO, signature(ONE), signature(ONE, ".att"))
+        place.put(THREE, "latest")
+        steps = (going(signature(ONE), TWO), going("a", ONE), going(signature(ONE, ".att"), TWO))
+        outcomes = list(place.deleter().run(plan(*steps, staying("latest", THREE))))
+        assert next(each.reference.identifier for each in outcomes) == "a"
+        assert place.tags() == {"latest": THREE}
+        assert len([each for each in place.asked if ":a" in each]) == 1, "what goes is tried once"
+
+    def test_it_stays_with_an_image_that_came_to_be_needed(self, by_tag: bool) -> None:
+        place = Place(by_tag=by_tag)
+        place.put(ONE, "a", "production")
+        place.put(TWO, signature(ONE))
+        steps = plan(going("a", ONE), going(signature(ONE), TWO))
+        outcomes, failure = collect(place.deleter(), steps)
+        assert told(outcomes)[-1] == (
+            "kept",
+            signature(ONE),
+            "another tag came to need its image meanwhile",
+        )
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        cause = f"ada/shop:{signature(ONE)} is about an image that another tag now needs."
+        assert failure.problems[-1].cause == cause
+        assert place.tags()[signature(ONE)] == TWO
+
+    def test_it_stays_with_an_image_that_its_own_tag_was_given(self, by_tag: bool) -> None:
+        place = Place(by_tag=by_tag, indexes={INDEX: frozenset({ONE})})
+        place.put(ONE)
+        place.put(INDEX, "a")
+        place.put(TWO, signature(ONE))
+        place.put(THREE)
+        steps = plan(going("a", THREE), going(signature(ONE), TWO))
+        outcomes, failure = collect(place.deleter(), steps)
+        assert [each.action for each in outcomes] == [Action.KEPT, Action.KEPT]
+        assert failure
+        assert place.tags() == {"a": INDEX, signature(ONE): TWO}
+
+    def test_others_are_not_looked_at_again(self, by_tag: bool) -> None:
+        place = Place(by_tag=by_tag)
+        place.put(ONE, "a")
+        place.put(TWO, signature(ONE))
+        place.put(THREE, "b", signature(THREE))
+        registry = FakeRegistry(place.store)
+        steps = (going("a", ONE), going(signature(ONE), TWO), staying(signature(THREE), THREE))
+        list(Deleter(registry, place, place).run(plan(*steps, staying("b", THREE))))
+        assert f"ada/shop:{signature(THREE)}" not in registry.subjects("resolve")
+
+
 class TestProof:
     def test_what_was_deleted_is_gone(self) -> None:
         class Lying(Place):
@@ -512,11 +563,13 @@ def test_broken_off_anywhere_and_run_again_it_ends_the_same(
     given_: tuple[Any, Retention], by_tag: bool, calls: int
 ) -> None:
     catalog, policy = given_
-    place = Place(by_tag=by_tag)
+    place = Place(by_tag=by_tag, indexes=dict(policy.parts))
     for each in catalog.entries:
         if each.digest:
             place.put(each.digest, str(each.tag))
-    wanted = plan(*retention.steps(catalog, retention.judge(catalog, policy)))
+    rulings = retention.judge(catalog, policy)
+    needed = retention.needs(rulings, policy)
+    wanted = plan(*retention.steps(catalog, rulings, needed))
     kept = {
         each.reference.identifier: each.current
         for each in wanted.steps
@@ -544,4 +597,4 @@ def test_broken_off_anywhere_and_run_again_it_ends_the_same(
     held = {each for each in kept.values() if each}
     assert held <= {digest for _, digest in place.store.images}
     beyond = left.keys() - kept.keys()
-    assert {left[each] for each in beyond} <= (set() if by_tag else held)
+    assert {left[each] for each in beyond} <= (set() if by_tag else needed.keys())

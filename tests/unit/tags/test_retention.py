@@ -58,6 +58,7 @@ class TestCommitTags:
             ({"last": 2}, "it is among the newest 2 (keep-last)"),
             ({"days": 401}, "it is younger than 401 days (keep-days)"),
             ({"days": 400}, ""),
+            ({"days": 0}, ""),
             ({"patterns": ("commit-*",)}, "keep names it"),
             ({"patterns": ("*", f"!{own(A)}")}, ""),
             ({"named": {Tag(own(A)): "k8s/web.yaml"}}, "k8s/web.yaml names it"),
@@ -95,6 +96,12 @@ class TestCommitTags:
     def test_one_that_could_not_be_read(self) -> None:
         found = fates(stock((own(D), TWO, 1), (own(A), None, 400)), rules())
         assert found[own(A)] == "what it holds could not be read"
+
+    @pytest.mark.parametrize("age", [0, -0.001])
+    def test_with_no_days_to_wait_for_nothing_is_young(self, age: float) -> None:
+        found = stock((own(D), TWO, age), (own(A), ONE, age))  # type: ignore[arg-type]
+        assert list(fates(found, rules(days=0)).values()).count("") == 1
+        assert all(fates(found, rules(days=1)).values())
 
     def test_age_is_counted_in_whole_days(self) -> None:
         (found,) = judge(stock((own(A), ONE, 1)), rules(last=0, days=1))
@@ -164,7 +171,7 @@ class TestMarkers:
     def test_one_that_is_old_goes_after_its_commit(self, age: int) -> None:
         found = stock((own(D), TWO, 1), (own(A), ONE, 400), (self.MARKER, ONE, age))
         assert fates(found, rules())[own(A)] == fates(found, rules())[self.MARKER] == ""
-        steps = retention.steps(found, judge(found, rules()))
+        steps = retention.steps(found, judge(found, rules()), {})
         assert [each.reference.identifier for each in steps] == [own(A), self.MARKER, own(D)]
         assert [type(each) for each in steps] == [DeleteTag, DeleteTag, KeepTag]
 
@@ -188,7 +195,7 @@ class TestMarkers:
 class TestSteps:
     def test_the_oldest_goes_first(self) -> None:
         found = stock((own(A), ONE, 300), (own(B), TWO, 500), (own(C), THREE, 1))
-        steps = retention.steps(found, judge(found, rules()))
+        steps = retention.steps(found, judge(found, rules()), {})
         assert [(type(each), each.reference.identifier) for each in steps] == [
             (DeleteTag, own(B)),
             (DeleteTag, own(A)),
@@ -197,6 +204,91 @@ class TestSteps:
         assert isinstance(steps[0], DeleteTag)
         assert (steps[0].digest, steps[0].reason) == (TWO, "500 days old")
         assert retention.going(judge(found, rules())) == {ONE, TWO}
+
+    def test_what_a_kept_tag_needs_is_said(self) -> None:
+        found = stock(
+            (own(A), ONE, 300), (own(B), TWO, 300), (own(C), THREE, 300), (own(D), ONE, 1)
+        )
+        wanted = rules(parts={ONE: frozenset({TWO})})
+        rulings = judge(found, wanted)
+        steps = retention.steps(found, rulings, retention.needs(rulings, wanted))
+        needed = {each.tag.value: each.needed for each in steps if isinstance(each, DeleteTag)}
+        assert needed == {own(A): Tag(own(D)), own(B): Tag(own(D)), own(C): None}
+
+
+class TestWhatIsAboutImages:
+    """Signatures, SBOMs, attestations and lists of them, by the tags that their makers give them.
+
+    dataaxiom/ghcr-cleanup-action#104: those of platforms of kept images were deleted.
+    """
+
+    SBOM, OTHER = digest_of("an SBOM"), digest_of("a signature")
+
+    def about(self, digest: Digest, end: str = ".sig") -> str:
+        return f"{str(digest).replace(':', '-')}{end}"
+
+    @pytest.mark.parametrize("end", ["", ".sig", ".att", ".sbom", ".d34db33f.sig", "-cosign"])
+    @pytest.mark.parametrize("age", [1, 500])
+    def test_they_go_and_stay_with_their_image(self, end: str, age: int) -> None:
+        found = stock(
+            *((own(D), TWO, 1), (own(A), ONE, 400)),
+            *((self.about(ONE, end), THREE, age), (self.about(TWO, end), self.SBOM, age)),
+        )
+        rulings = judge(found, rules())
+        said = {each.entry.tag.value: (each.kept, each.reason) for each in rulings}
+        assert said[self.about(ONE, end)] == (False, "it goes with its image")
+        assert said[self.about(TWO, end)] == (True, f"{own(D)} is kept, and it is about its image")
+        steps = retention.steps(found, rulings, {})
+        assert [each.tag.value for each in steps][:2] == [own(A), self.about(ONE, end)]
+
+    def test_that_of_a_platform(self) -> None:
+        parts = {ONE: frozenset({THREE}), TWO: frozenset({self.OTHER})}
+        found = stock(
+            *((own(D), TWO, 1), (own(A), ONE, 400)),
+            *((self.about(THREE), self.SBOM, 1), (self.about(self.OTHER), self.SBOM, 400)),
+        )
+        said = fates(found, rules(parts=parts))
+        assert said[self.about(THREE)] == ""
+        assert said[self.about(self.OTHER)] == f"{own(D)} is kept, and it is about its image"
+
+    def test_that_of_an_sbom(self) -> None:
+        found = stock(
+            *((own(D), TWO, 1), (own(A), ONE, 400), (self.about(ONE, ".sbom"), self.SBOM, 400)),
+            *((self.about(TWO, ".sbom"), self.OTHER, 400), (self.about(self.SBOM), THREE, 1)),
+            (self.about(self.OTHER), THREE, 400),
+        )
+        said = fates(found, rules())
+        assert said[self.about(self.SBOM)] == ""
+        assert said[self.about(self.OTHER)].startswith("sha256-")
+
+    def test_one_whose_image_has_no_tag_stays_until_it_is_gone(self) -> None:
+        found = stock((self.about(ONE), TWO, 400))
+        assert fates(found, rules())[self.about(ONE)] == "it is about an image without a tag"
+        (gone,) = judge(found, rules(absent=frozenset({ONE})))
+        assert (gone.kept, gone.reason) == (False, "its image is not there any more")
+
+    def test_a_kept_tag_that_could_not_be_read_keeps_nothing_else(self) -> None:
+        found = stock((own(D), TWO, 1), (own(A), ONE, 400), ("sprint3", None, 400))
+        assert fates(found, rules())[own(A)] == ""
+
+    def test_it_keeps_no_image(self) -> None:
+        found = stock((own(D), TWO, 1), (own(A), ONE, 400), (self.about(ONE), ONE, 1))
+        assert fates(found, rules())[own(A)] == ""
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"patterns": ("sha256-*",)}, "keep names it"),
+            ({"named": {THREE: "a.yaml:1"}}, "a.yaml:1 names it"),
+        ],
+    )
+    def test_one_that_is_named_stays(self, changes: Mapping[str, Any], reason: str) -> None:
+        found = stock((own(D), TWO, 1), (own(A), ONE, 400), (self.about(ONE), THREE, 400))
+        assert fates(found, rules(**changes))[self.about(ONE)] == reason
+
+    @pytest.mark.parametrize("name", ["sha256-0123", f"sha256-{'0' * 64}x", f"sha1-{'0' * 64}"])
+    def test_what_only_looks_so_stays(self, name: str) -> None:
+        assert fates(stock((name, ONE, 400)), rules())[name] == "only commit tags are ever deleted"
 
 
 class TestKeep:
@@ -242,6 +334,7 @@ NAMES = [
     *(own(each) for each in COMMITS),
     *(f"withdrawn-{each.short}" for each in COMMITS[:3]),
     *("latest", "sprint3", "frozen-sprint3", "buildcache", "commit-odd"),
+    *(f"sha256-{str(each)[7:]}.sig" for each in DIGESTS[:3]),
 ]
 
 
@@ -261,6 +354,8 @@ def repositories(draw: st.DrawFn) -> tuple[Catalog, Retention]:
         patterns=tuple(draw(st.lists(st.sampled_from(["commit-*", own(COMMITS[0])]), max_size=1))),
         named=dict.fromkeys(draw(st.lists(st.sampled_from(used), max_size=3)), KEEP),
         created={each: NOW - timedelta(days=draw(st.integers(0, 300))) for each in DIGESTS[:2]},
+        parts=draw(st.sampled_from([{}, {DIGESTS[0]: frozenset(DIGESTS[1:3])}])),
+        absent=frozenset(draw(st.lists(st.sampled_from(DIGESTS), max_size=1))),
     )
     return compile_catalog(SHOP, tags, {}), policy
 
@@ -272,14 +367,18 @@ def test_what_is_in_use_never_goes(given_: tuple[Catalog, Retention]) -> None:
     assert [each.entry for each in rulings] == list(catalog.entries)
     assert all(each.reason for each in rulings)
     stays = {each.entry.tag: each.entry for each in rulings if each.kept}
-    held = {each.digest for each in stays.values() if not each.is_commit}
+    held = {each.digest for each in stays.values() if not each.is_commit and not each.subject}
+    needed = retention.needs(rulings, policy)
     for gone in (each.entry for each in rulings if not each.kept):
         age = policy.age(gone)
-        assert gone.is_commit or gone.is_marker
+        assert gone.tag not in policy.named
         assert gone.digest
+        if gone.subject:
+            assert gone.subject not in needed
+            continue
+        assert gone.is_commit or gone.is_marker
         assert age is not None
         assert age >= timedelta(days=policy.days)
-        assert gone.tag not in policy.named
         assert gone.digest not in policy.named
         if gone.is_commit:
             assert gone.digest not in held
