@@ -13,7 +13,7 @@ from support.memory import Call, FakeHistory
 from support.runs import Run, Turns, World, commit, image
 from support.soak import soak
 
-from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Commit, Digest, Tag
 from feastflow_registry.model.tag_names import CommitTags
 
@@ -245,13 +245,86 @@ def test_the_highest_that_is_published_is_found_below_many_that_are_not(place: i
     assert on.at("latest") == on.own(commits[names[place]])
 
 
-def test_many_releases_that_were_never_published_cost_one_list() -> None:
-    names = [f"v2.{number}.0" for number in range(40)]
+def test_many_releases_that_were_never_published_cost_a_bounded_number_of_questions() -> None:
+    names = [f"v2.{number}.0" for number in range(140)]
     on, commits = world(["v1.0.0", *names])
     run = release(on, commits, "v1.0.0").go()
     assert on.at("latest") == on.own(commits["v1.0.0"])
-    asked = [call.subject for call in run.registry.calls if ":v2." in call.subject]
-    assert len(set(asked)) == 4
+    asked = {call.subject for call in run.registry.calls if ":v2." in call.subject}
+    assert asked == {f"ada/shop:v2.{number}.0" for number in range(40, 140)}
+
+
+def test_the_highest_one_alone_costs_one_question() -> None:
+    on, commits = world(["v1.0.0", *(f"v2.{number}.0" for number in range(9))])
+    release(on, commits, "v2.8.0").go()
+    run = release(on, commits, "v1.0.0").go()
+    asked = {call.subject for call in run.registry.calls if ":v2." in call.subject}
+    assert asked == {"ada/shop:v2.8.0"}
+
+
+@pytest.mark.parametrize("above", [3, 4, 99])
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_release_that_no_list_shows_yet_counts(above: int, *, meanwhile: bool) -> None:
+    """Below git tags that were never published; found by the plan, and by the last look."""
+    higher = [f"v3.{number}.0" for number in range(above)]
+    on, commits = world(["v1.0.0", "v2.0.0", *higher])
+    on.store.unlisted.add("v2.0.0")
+    run = release(on, commits, "v1.0.0")
+    if meanwhile:
+        at_the_write(run, "latest", release(on, commits, "v2.0.0").go)
+    else:
+        release(on, commits, "v2.0.0").go()
+    run.go()
+    assert on.at("latest") == on.own(commits["v2.0.0"])
+    assert on.at("1") == on.own(commits["v1.0.0"])
+
+
+@pytest.mark.parametrize("holds", ["the damaged image", "another release", "nothing"])
+def test_a_damaged_image_of_a_higher_release_keeps_its_tags(holds: str) -> None:
+    """And keeps no hotfix of an older line from its own."""
+    on, commits = world(["v1.0.0", "v2.0.0", "v1.0.1"])
+    for name in ("v1.0.0", "v2.0.0"):
+        release(on, commits, name).go()
+    damaged = on.own(commits["v2.0.0"])
+    assert damaged
+    on.store.corrupt.add(damaged)
+    latest = on.services[0].repository, Tag("latest")
+    if holds == "another release":
+        on.store.tagged[latest] = on.own(commits["v1.0.0"]) or damaged
+    elif holds == "nothing":
+        del on.store.tagged[latest]
+    before = on.at("latest")
+    run = release(on, commits, "v1.0.1").go()
+    hotfix = on.own(commits["v1.0.1"])
+    assert hotfix == on.at("v1.0.1") == on.at("1.0.1") == on.at("1.0") == on.at("1")
+    assert on.at("latest") == before
+    notes = {each.reference.identifier: each.note for each in run.outcomes}
+    assert notes["latest"] == "v2.0.0 is a higher release, whose image is damaged"
+
+
+def test_a_damaged_image_gives_way_to_a_higher_release() -> None:
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    release(on, commits, "v1.0.0").go()
+    damaged = on.own(commits["v1.0.0"])
+    assert damaged
+    on.store.corrupt.add(damaged)
+    release(on, commits, "v2.0.0").go()
+    assert on.at("latest") == on.own(commits["v2.0.0"])
+
+
+def test_a_registry_that_does_not_answer_is_no_damaged_image() -> None:
+    on, commits = world(["v1.0.0", "v2.0.0", "v1.0.1"])
+    for name in ("v1.0.0", "v2.0.0"):
+        release(on, commits, name).go()
+    run = release(on, commits, "v1.0.1")
+
+    def break_down(call: Call) -> None:
+        if call.method == "inspect" and str(on.own(commits["v2.0.0"])) in call.subject:
+            raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
+
+    run.registry.before = break_down
+    with fails("the connection broke", kind=Kind.UNREACHABLE):
+        run.go()
 
 
 @pytest.mark.parametrize("order", [("v1.2.3", "1.2.3"), ("1.2.3", "v1.2.3")])
