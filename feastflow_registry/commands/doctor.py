@@ -25,6 +25,7 @@ from feastflow_registry.model.registries import GENERIC, kind_of
 from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.model.wording import some
 from feastflow_registry.report.results import RunReport
+from feastflow_registry.tags import gate
 
 _MOST = 3
 """How many repositories a line names."""
@@ -188,8 +189,11 @@ class Examination:
             )
         return f"{main}, the default branch" if default else f"{main}; no default branch is known"
 
-    def _describe_run(self) -> str:
+    def _describe_run(self) -> str | Problem:
         permission = self.app.permission
+        behind = gate.left_behind(self.app.settings, self.app.run, permission)
+        if behind:
+            return behind
         what = "pushes" if permission.push else "pushes nothing"
         if permission.push and not permission.shared:
             what = "pushes commit tags alone"
