@@ -111,7 +111,7 @@ def test_a_dirty_build_is_not_pushed(machine: Machine, place: LocalRegistry) -> 
 def test_a_commit_that_is_not_on_the_remotes_main_moves_no_shared_tag(
     machine: Machine, place: LocalRegistry
 ) -> None:
-    """CASES 17: the doctor warns of it, the publish says it."""
+    """The doctor warns of it, the publish says it."""
     machine.project.commit(push=False)
     sha = machine.project.head[:7]
     why = f"sprint3, latest stay where they are: {sha} is not on the remote's main."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -157,6 +158,51 @@ def test_a_hotfix_of_an_older_line_leaves_the_newer_one() -> None:
     assert on.at("1") == on.at("latest") == on.at("1.2") == own["v1.2.0"]
     kept = {each.reference.identifier: each.note for each in run.outcomes if each.action == "kept"}
     assert kept == dict.fromkeys(("1", "latest"), "v1.2.0 is a higher release")
+
+
+@pytest.mark.parametrize(
+    ("names", "ends"),
+    [
+        # https://github.com/prometheus/prometheus/issues/11310
+        (
+            ["v2.37.0", "v2.38.0", "v2.37.1"],
+            {"latest": "v2.38.0", "2": "v2.38.0", "2.37": "v2.37.1", "2.38": "v2.38.0"},
+        ),
+        # https://github.com/metabase/metabase/pull/32071: a pre-release held latest up
+        (["v1.46.5", "v1.47.0-RC1", "v1.46.6"], {"latest": "v1.46.6", "1": "v1.46.6"}),
+        # https://github.com/grafana/loki/issues/10990: eleven minutes after each other
+        (["v2.9.2", "v2.8.6"], {"latest": "v2.9.2", "2": "v2.9.2", "2.8": "v2.8.6"}),
+        # https://github.com/temporalio/docker-builds/pull/139
+        (
+            ["1.20.3", "1.21.1", "1.20.4"],
+            {"latest": "1.21.1", "1": "1.21.1", "1.20": "1.20.4", "1.21": "1.21.1"},
+        ),
+    ],
+)
+def test_the_releases_of_others(names: list[str], ends: dict[str, str]) -> None:
+    for order in itertools.permutations(names):
+        on, commits = world(names)
+        for name in order:
+            release(on, commits, name).go()
+        found = {tag: on.at(tag) for tag in ends}
+        assert found == {tag: on.own(commits[name]) for tag, name in ends.items()}, order
+
+
+def test_a_registry_that_never_lets_latest_move_gets_the_rest() -> None:
+    """https://github.com/grafana/tempo/pull/7428: a repository whose tags are immutable."""
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    release(on, commits, "v1.0.0").go()
+    run = release(on, commits, "v2.0.0")
+
+    def refuse() -> None:
+        raise Failure(Kind.REFUSED, "the repository has enabled tag immutability.", "Allow it.")
+
+    at_the_write(run, "latest", refuse)
+    with fails("tag immutability", kind=Kind.REFUSED):
+        run.go()
+    own = on.own(commits["v2.0.0"])
+    assert own == on.at("v2.0.0") == on.at("2.0.0") == on.at("2") == on.at("2.0")
+    assert on.at("latest") == on.own(commits["v1.0.0"])
 
 
 def at_the_write(run: Run, tag: str, action: Callable[[], object], *, after: bool = False) -> None:

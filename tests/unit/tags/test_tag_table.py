@@ -161,6 +161,22 @@ def test_a_git_tag_that_is_no_image_tag_is_published_as_the_nearest(name: str, n
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "tags"),
+    [
+        # https://github.com/docker-archive/github-actions/issues/19
+        (RefKind.BRANCH, "initial-home=page", {"initial-home-page", "initial-home-page-000000b"}),
+        # https://github.com/docker/metadata-action/issues/29
+        (RefKind.BRANCH, "feature-#6-quiz", {"feature--6-quiz", "feature--6-quiz-000000b"}),
+        # https://github.com/Bitsea/Occtet-Curator/issues/64: a tag that began with its hyphen
+        (RefKind.TAG, "v1.0", {"v1.0"}),
+    ],
+)
+def test_the_refs_of_others(kind: RefKind, name: str, tags: set[str]) -> None:
+    inputs = {"extra-tags": "{branch},{branch}-{sha}", "branches": "main,*"}
+    assert deserved(kind, name, inputs).keys() == tags
+
+
 @pytest.mark.parametrize("name", ["latest", "commit-1234567", "commit/1234567"])
 def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
     with fails("reserved"):
