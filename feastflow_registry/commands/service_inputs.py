@@ -133,7 +133,7 @@ class ServiceReader:
             paths = [part.partition("=")[2] for part in parts if part.startswith(("src=", "dest="))]
             for path in paths if kind == "type=local" else ():
                 if not (is_input and isabs(path)) and not self.workspace.holds(path):
-                    fix = "Give a folder inside it, which no link leads out of; an input may name any."
+                    fix = "Give a folder inside it, without a link that leads out of it."
                     yield Problem(f"{place}: {path[:80]!r} lies outside the repository.", fix)
 
     def _read_secrets(

@@ -18,8 +18,8 @@ from feastflow_registry.model.wording import some
 def find(workspace: Path, named: str, commit: Commit | None, environ: Mapping[str, str]) -> Path:
     """The working copy: the folder that is named, the workspace, or what holds the commit below it.
 
-    Raises an input failure where no folder, or more than one, holds it. What a link leads to outside
-    of the workspace is none.
+    Raises an input failure where no folder, or more than one, holds it. None is where a link leads
+    out of the workspace.
     """
     if not lies_within(workspace / named, workspace):
         raise Failure(

@@ -121,9 +121,7 @@ def shared_tags(settings: Settings, run: Run, permission: Permission) -> tuple[S
     return tuple(SharedTag(tag, rule) for tag, rule in found.items())
 
 
-def _made(
-    settings: Settings, run: Run, permission: Permission
-) -> Iterator[tuple[str, Tag | None]]:
+def _made(settings: Settings, run: Run, permission: Permission) -> Iterator[tuple[str, Tag | None]]:
     """The templates that have a place in this run, with their tags; of some, values are missing."""
     values = _values(settings, run)
     for template in settings.extra_tags if settings.shared_tags and permission.push else ():
@@ -235,15 +233,24 @@ def left_out(settings: Settings, run: Run, permission: Permission) -> Iterator[s
     behind = left_behind(settings, run, permission)
     if behind:
         yield f"{behind.cause} {behind.fix}"
+    yield from _overruled(settings, run, permission)
+    if permission.shared:
+        yield from _without_value(settings, run)
+
+
+def _overruled(settings: Settings, run: Run, permission: Permission) -> Iterator[str]:
+    """The tags that another rule keeps from being what was asked for."""
     given = {each.tag for each in shared_tags(settings, run, permission)}
     for template, tag in _made(settings, run, permission):
         if tag and tag == settings.milestone and tag not in given:
             yield f"extra-tags {template}: {tag} is the milestone. Name them apart."
-    is_stuck = run.in_runner and LATEST not in given
-    if is_stuck and settings.latest is Latest.FORCE:
-        yield f"latest stays where it is: force moves it on {settings.main} alone, not on {run.ref}."
-    if not permission.shared:
-        return
+    if settings.latest is Latest.FORCE and run.in_runner and LATEST not in given:
+        where = f"on {settings.main} alone, not on {run.ref}"
+        yield f"latest stays where it is: force moves it {where}."
+
+
+def _without_value(settings: Settings, run: Run) -> Iterator[str]:
+    """What the name of a branch or git tag gives no value, or another one."""
     values = _values(settings, run)
     on_git_tag = run.ref.kind is RefKind.TAG
     for template in settings.extra_tags:

@@ -49,7 +49,7 @@ def test_users_that_are_no_namespace(
     place.registry.admit({user: token})
     if place.tokens:
         place.tokens.admit({user: token}, None)
-    given = {"username": user, "token": token, "image": "web", "command": "publish"}
+    given: dict[str, Any] = {"username": user, "token": token, "image": "web"}
     [error] = machine.call(machine.runner(**given)).ended(2).errors
     assert "is no namespace" in error
     assert place.proxy.requests == ()
@@ -75,7 +75,7 @@ def test_what_other_tools_left_in_dockers_configuration(
     """https://github.com/docker/docker-py/issues/927, …/627"""
     (tmp_path / "config.json").write_text(text)
     options = ["--registry", place.host, "--image", REPOSITORY.rpartition("/")[2]]
-    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    environ: dict[str, Any] = {"DOCKER_CONFIG": str(tmp_path)}
     for command in ("tags", "publish"):
         ran = machine.run(machine.laptop(**environ), command, *options, "--dry-run")
         assert ran.code == 0, ran.log

@@ -70,7 +70,10 @@ def test_an_env_file_is_a_small_file(workspace: Path, kind: str) -> None:
     [
         ("context", Service("app", APP.repository, context="link/../..")),
         ("dockerfile", Service("app", APP.repository, dockerfile="link/../../Dockerfile")),
-        ("dockerfile", Service("app", APP.repository, context="link", dockerfile="../../Dockerfile")),
+        (
+            "dockerfile",
+            Service("app", APP.repository, context="link", dockerfile="../../Dockerfile"),
+        ),
         ("watch", Service("app", APP.repository, watch=("link/..",))),
         ("additional_contexts", Service("app", APP.repository, contexts=(("x", "link/../.."),))),
         ("secrets", Service("app", APP.repository, secrets=(Secret("x", file="link/../../key"),))),

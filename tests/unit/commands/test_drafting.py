@@ -210,8 +210,7 @@ def test_the_context_is_where_what_is_copied_is_found(text: str, context: str) -
         # https://github.com/colophon-group/jobseek/pull/2786
         (
             "apps/murmur-shim/Dockerfile",
-            "COPY pnpm-lock.yaml pnpm-workspace.yaml ./\nCOPY packages packages\n"
-            "COPY apps/web/src/db/schema.ts apps/web/src/db/",
+            "COPY pnpm-lock.yaml ./\nCOPY packages packages\nCOPY apps/web/src/db/schema.ts apps/",
             ["pnpm-lock.yaml", "pnpm-workspace.yaml", "packages/a", "apps/web/src/db/schema.ts"],
             ".",
         ),

@@ -123,7 +123,9 @@ def test_build_builds_whatever_the_run_may(event: str) -> None:
         ("pull_request", {"milestone": "sprint3"}, [OWN]),
     ],
 )
-def test_the_names_that_build_gives(event: str, inputs: dict[str, str], expected: list[Tag]) -> None:
+def test_the_names_that_build_gives(
+    event: str, inputs: dict[str, Any], expected: list[Tag]
+) -> None:
     """By hand all of them, as FeastFlow's build-and-tag.sh did, whatever a publish could move."""
     [build] = plan(None, event=event, command="build", **inputs).builds
     assert build.tags == tuple(map(at, expected))
