@@ -107,21 +107,55 @@ test_at_the_same_time = settings(max_examples=60)(TURNS(at_the_same_time))
 test_three_thousand_at_the_same_time = soak(settings(max_examples=3000)(TURNS(at_the_same_time)))
 
 
+MEANWHILE = given(
+    names=st.lists(NAMES, min_size=2, max_size=4, unique=True),
+    places=st.lists(st.integers(0, 60), min_size=3, max_size=3),
+)
+
+
+def tagged_meanwhile(names: list[str], places: list[int]) -> None:
+    """Each of the others is tagged, and published whole, just before some request of the first."""
+    on, commits = world(names)
+    on.history.git_tags.clear()
+    run = release(on, commits, names[0])
+    others = sorted(zip(places, names[1:], strict=False), reverse=True)
+
+    def meanwhile(call: Call) -> None:
+        while others and others[-1][0] <= call.number:
+            release(on, commits, others.pop()[1]).go()
+
+    run.registry.before = meanwhile
+    run.go()
+    tagged = on.history.git_tags
+    check(on, tagged, tagged)
+
+
+test_tagged_meanwhile = settings(max_examples=100)(MEANWHILE(tagged_meanwhile))
+test_ten_thousand_tagged_meanwhile = soak(
+    settings(max_examples=10_000)(MEANWHILE(tagged_meanwhile))
+)
+
+
 @settings(max_examples=100)
 @given(names=st.lists(NAMES, min_size=2, max_size=5, unique=True), data=st.data())
-def test_one_that_was_retracted_or_withdrawn_counts_no_more(
+def test_one_that_was_retracted_moved_or_withdrawn_counts_no_more(
     names: list[str], data: st.DataObject
 ) -> None:
-    """As soon as any other one's run looks."""
+    """As soon as any run of a release looks, be it its own."""
     on, commits = world(names)
     for name in names:
         release(on, commits, name).go()
     gone, other = data.draw(st.permutations(names))[:2]
-    if data.draw(st.booleans()):
+    how = data.draw(st.sampled_from(["retracted", "moved", "withdrawn"]))
+    runs = data.draw(st.permutations([other] if how == "retracted" else [gone, other]))
+    if how == "retracted":
         del on.history.git_tags[gone]
+    elif how == "moved":
+        on.history.git_tags[gone] = commits[other]
     else:
         on.put(image(commits[gone]), str(CommitTags(7).withdrawn(commits[gone])))
-    release(on, commits, other).go()
+    for name in runs:
+        release(on, commits, name).go()
     left = [each for each in names if each != gone]
     wanted = expected(left)
     for tag, name in expected([other]).items():
