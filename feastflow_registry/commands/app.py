@@ -104,6 +104,10 @@ class LocalWorkspace:
         """Write a new file; false, if there is one already."""
         return worktree.create_file(self.folder, path, text)
 
+    def holds(self, path: str) -> bool:
+        """Whether a path is inside, links followed; it need not be there."""
+        return worktree.lies_within(self.folder / path, self.folder)
+
     def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
         """Yield what a build names and cannot have."""
         return worktree.check_files(self.folder, tuple(services), where)

@@ -195,8 +195,11 @@ class Examination:
             )
         return f"{main}, the default branch" if default else f"{main}; no default branch is known"
 
-    def _describe_run(self) -> str:
+    def _describe_run(self) -> str | Problem:
         permission = self.app.permission
+        behind = gate.left_behind(self.app.settings, self.app.run, permission)
+        if behind:
+            return behind
         what = "pushes" if permission.push else "pushes nothing"
         if permission.push and not permission.shared:
             what = "pushes commit tags alone"

@@ -81,7 +81,7 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
         outcomes.append(outcome)
         yield outcome
     if command is Command.BUILD:
-        _remember(app, execution.built)
+        _remember(app, plan, execution.built)
     if app.publishes and app.run.in_runner:
         _set_statuses(app, plan, outcomes)
 
@@ -107,9 +107,13 @@ def _check_built(plan: Plan, built: Mapping[str, BuiltImage]) -> None:
             )
 
 
-def _remember(app: App, built: Mapping[str, BuiltImage]) -> None:
-    """Keep the images of a build for ``push``, unless it would not take them."""
+def _remember(app: App, plan: Plan, built: Mapping[str, BuiltImage]) -> None:
+    """Say what the images of a build are called, and keep them for ``push`` if it takes them."""
     kept = {name: image for name, image in built.items() if image.image_id}
+    for step in plan.builds:
+        if step.service.name in kept:
+            names = ", ".join(map(str, step.tags))
+            app.log.say(f"{step.service.name} is in the engine as {names}.")
     for name in built.keys() - kept.keys():
         where = "has several platforms and stays in the cache"
         app.log.notice(f"{name} {where}: use publish.")

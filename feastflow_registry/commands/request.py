@@ -57,6 +57,9 @@ class Workspace(Protocol):
     def read(self, path: str, *, most: int) -> bytes | None:
         """Read the beginning of a file of the repository; nothing, if it is missing."""
 
+    def holds(self, path: str) -> bool:
+        """Whether a path is inside, links followed; it need not be there."""
+
     def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
         """Yield what a build names and cannot have."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from posixpath import isabs
 
 from feastflow_registry.commands.request import Request, Workspace
 from feastflow_registry.config import file as config_file
 from feastflow_registry.config import grammar, settings
 from feastflow_registry.config.command_line import TOKENS
 from feastflow_registry.config.file import Config
-from feastflow_registry.config.settings import Settings, check_options, option
+from feastflow_registry.config.settings import Settings, caches, check_options, option
 from feastflow_registry.model import credentials
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -61,6 +62,7 @@ class ServiceReader:
         if self.settings.command.builds:
             problems += self.workspace.check_files(services, where)
             problems += check_options(services, self.settings)
+            problems += self._check_cache(services)
             problems += self._read_secrets(services, where, variables, contents)
         chosen: tuple[Service, ...] = ()
         try:
@@ -119,6 +121,20 @@ class ServiceReader:
         found = compose.read(name, self.workspace)
         config_file.refuse_mixed(found, given)
         return found
+
+    def _check_cache(self, services: Iterable[Service]) -> Iterator[Problem]:
+        """Yield where a file, or a link of the checkout, would have layers kept outside of it."""
+        stated = self.config.policy.get("cache") if self.config else None
+        is_input = "cache" in self.request.given
+        place = 'input "cache"' if is_input or not stated else stated.place
+        specs = (caches(self.settings, each, write=True).get("cache_to", "") for each in services)
+        for spec in dict.fromkeys(specs):
+            kind, *parts = spec.split(",")
+            paths = [part.partition("=")[2] for part in parts if part.startswith(("src=", "dest="))]
+            for path in paths if kind == "type=local" else ():
+                if not (is_input and isabs(path)) and not self.workspace.holds(path):
+                    fix = "Give a folder inside it, without a link that leads out of it."
+                    yield Problem(f"{place}: {path[:80]!r} lies outside the repository.", fix)
 
     def _read_secrets(
         self,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from feastflow_registry.git.clone import Git
+from feastflow_registry.git.worktree import lies_within
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Commit
 from feastflow_registry.model.wording import some
@@ -17,8 +18,15 @@ from feastflow_registry.model.wording import some
 def find(workspace: Path, named: str, commit: Commit | None, environ: Mapping[str, str]) -> Path:
     """The working copy: the folder that is named, the workspace, or what holds the commit below it.
 
-    Raises an input failure where no folder, or more than one, holds it.
+    Raises an input failure where no folder, or more than one, holds it. None is where a link leads
+    out of the workspace.
     """
+    if not lies_within(workspace / named, workspace):
+        raise Failure(
+            Kind.INPUT,
+            f'input "working-directory": {named!r} lies outside the workspace.',
+            "Give a folder inside it; a symbolic link must not lead out of it.",
+        )
     if named and not _is_working_copy(workspace / named):
         raise Failure(
             Kind.INPUT,
@@ -27,7 +35,8 @@ def find(workspace: Path, named: str, commit: Commit | None, environ: Mapping[st
         )
     if named or not commit or _is_working_copy(workspace):
         return workspace / named
-    below = sorted(each for each in workspace.glob("*") if _is_working_copy(each))
+    inside = (each for each in workspace.glob("*") if lies_within(each, workspace))
+    below = sorted(filter(_is_working_copy, inside))
     holding = [each for each in below if _holds(Git(each, environ), commit)]
     if len(holding) == 1 or not below:
         return (holding or [workspace])[0]

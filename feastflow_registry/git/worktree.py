@@ -20,7 +20,7 @@ def read_file(workspace: Path, path: str, *, most: int) -> bytes | None:
     whole = workspace / path
     if not os.path.lexists(whole):
         return None
-    if not _lies_within(whole, workspace) or not whole.is_file():
+    if not lies_within(whole, workspace) or not whole.is_file():
         raise Failure(
             Kind.INPUT,
             f"{_display(whole, workspace)} is not a file of the repository.",
@@ -50,7 +50,7 @@ def check_files(workspace: Path, services: Sequence[Service], where: Where) -> I
         others += [(each.file, "secrets") for each in service.secrets if each.file]
         for value, key in others:
             path = workspace / value
-            if not _lies_within(path, workspace):
+            if not lies_within(path, workspace):
                 yield _outside(path, workspace, where(service.name, key))
             elif not (path.is_file() if key == "secrets" else _is_there(path)):
                 shown = _display(path, workspace)
@@ -61,7 +61,7 @@ def check_files(workspace: Path, services: Sequence[Service], where: Where) -> I
 def _check_dotenv(workspace: Path) -> Iterator[Problem]:
     """Yield what keeps buildx from reading the ``.env`` of its folder, as it does unasked."""
     path = workspace / ".env"
-    if os.path.lexists(path) and not _lies_within(path, workspace):
+    if os.path.lexists(path) and not lies_within(path, workspace):
         yield _outside(path, workspace, "buildx reads .env")
     elif os.path.lexists(path) and not (path.is_file() and path.stat().st_size <= _LARGEST_DOTENV):
         cause = f"buildx reads {_display(path, workspace)}, which is no file of up to 1 MiB."
@@ -79,7 +79,7 @@ def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Pr
     context = workspace / service.context
     dockerfile = context / service.dockerfile
     for name, path in (("context", context), ("dockerfile", dockerfile)):
-        if not _lies_within(path, workspace):
+        if not lies_within(path, workspace):
             yield _outside(path, workspace, where(service.name, name))
             return
     if not _is_there(context) or not context.is_dir():
@@ -103,8 +103,14 @@ def _outside(path: Path, workspace: Path, where: str) -> Problem:
     )
 
 
-def _lies_within(path: Path, workspace: Path) -> bool:
-    return _resolved(path).is_relative_to(workspace.resolve())
+def lies_within(path: Path, workspace: Path) -> bool:
+    """Tell whether a path is inside once its links are followed.
+
+    buildx folds ``link/..`` before it follows the link: where that is another place, none is meant.
+    """
+    real = _resolved(path)
+    is_plain = real == _resolved(Path(os.path.normpath(path)))
+    return is_plain and real.is_relative_to(workspace.resolve())
 
 
 def _resolved(path: Path) -> Path:

@@ -85,10 +85,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A published release: its git tag, and its image, if that is built already."""
+    """A published release: its git tag, and its image, if that is built already.
+
+    ``is_damaged``: nobody can read the image, nor tell whether it is that release's.
+    """
 
     name: str
     digest: Digest | None
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

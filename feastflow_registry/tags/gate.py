@@ -11,7 +11,7 @@ from feastflow_registry.config.filter_patterns import matches
 from feastflow_registry.config.grammar import unreserved
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.credentials import missing
-from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import (
     Access,
     Command,
@@ -125,15 +125,9 @@ def shared_tags(settings: Settings, run: Run, permission: Permission) -> tuple[S
         found[name] = Rule.FINAL if name == settings.milestone else Rule.GIT_TAG
     if on_main and settings.milestone:
         found[settings.milestone] = Rule.MILESTONE
-    if settings.shared_tags and permission.push:
-        values = _values(settings, run)
-        for template in settings.extra_tags:
-            own = "{branch}" in template and run.in_runner
-            if not permission.shared and not own:
-                continue
-            tag = expand(template, values)
-            if tag is not None:
-                found.setdefault(tag, _rule(template))
+    for template, tag in _made(settings, run, permission):
+        if tag not in (None, settings.milestone):
+            found.setdefault(tag, _rule(template))
     if on_main and settings.latest in _ON_MAIN:
         found[LATEST] = Rule.FORCE if settings.latest is Latest.FORCE else Rule.FORWARD
     if permission.shared and on_git_tag and settings.latest is Latest.RELEASE:
@@ -141,6 +135,15 @@ def shared_tags(settings: Settings, run: Run, permission: Permission) -> tuple[S
         if version and version.is_stable:
             found[LATEST] = Rule.RELEASE
     return tuple(SharedTag(tag, rule) for tag, rule in found.items())
+
+
+def _made(settings: Settings, run: Run, permission: Permission) -> Iterator[tuple[str, Tag | None]]:
+    """The templates that have a place in this run, with their tags; of some, values are missing."""
+    values = _values(settings, run)
+    for template in settings.extra_tags if settings.shared_tags and permission.push else ():
+        own = "{branch}" in template and run.in_runner
+        if permission.shared or own:
+            yield template, expand(template, values)
 
 
 def _rule(template: str) -> Rule:
@@ -227,20 +230,43 @@ def _values(settings: Settings, run: Run) -> Mapping[str, str]:
     return {**values, **(version.values if version else {})}
 
 
+def left_behind(settings: Settings, run: Run, permission: Permission) -> Problem | None:
+    """The tags that a publish by hand leaves where they are, as main does not have the commit."""
+    asked = [str(settings.milestone)] if settings.milestone else []
+    asked += [*settings.extra_tags, *(["latest"] if settings.latest in _ON_MAIN else [])]
+    is_behind = run.event == LAPTOP and settings.shared_tags and not permission.shared
+    if not asked or not is_behind:
+        return None
+    stay = "stays where it is" if len(asked) == 1 else "stay where they are"
+    cause = f"{some(asked)} {stay}: {run.commit.short} is not on the remote's {settings.main}."
+    return Problem(cause, "Push it, then run again.")
+
+
 def left_out(settings: Settings, run: Run, permission: Permission) -> Iterator[str]:
     """What is asked for and has no place in this run, each with the reason."""
     if not permission.push or not settings.shared_tags:
         return
-    if run.event == LAPTOP and not permission.shared:
-        asked = [str(settings.milestone)] if settings.milestone else []
-        asked += [*settings.extra_tags, *(["latest"] if settings.latest in _ON_MAIN else [])]
-        main = f"the remote's {settings.main}"
-        if asked:
-            stay = "stays where it is" if len(asked) == 1 else "stay where they are"
-            where = f"{run.commit.short} is not on {main}"
-            yield f"{some(asked)} {stay}: {where}. Push it, then run again."
-    if not permission.shared:
-        return
+    behind = left_behind(settings, run, permission)
+    if behind:
+        yield f"{behind.cause} {behind.fix}"
+    yield from _overruled(settings, run, permission)
+    if permission.shared:
+        yield from _without_value(settings, run)
+
+
+def _overruled(settings: Settings, run: Run, permission: Permission) -> Iterator[str]:
+    """The tags that another rule keeps from being what was asked for."""
+    given = {each.tag for each in shared_tags(settings, run, permission)}
+    for template, tag in _made(settings, run, permission):
+        if tag and tag == settings.milestone and tag not in given:
+            yield f"extra-tags {template}: {tag} is the milestone. Name them apart."
+    if settings.latest is Latest.FORCE and run.in_runner and LATEST not in given:
+        where = f"on {settings.main} alone, not on {run.ref}"
+        yield f"latest stays where it is: force moves it {where}."
+
+
+def _without_value(settings: Settings, run: Run) -> Iterator[str]:
+    """What the name of a branch or git tag gives no value, or another one."""
     values = _values(settings, run)
     on_git_tag = run.ref.kind is RefKind.TAG
     for template in settings.extra_tags:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from feastflow_registry.config.settings import Settings, caches
 from feastflow_registry.model.plan import (
     BuildImage,
@@ -20,7 +22,7 @@ from feastflow_registry.model.plan import (
     Step,
 )
 from feastflow_registry.model.references import Reference
-from feastflow_registry.model.run import RefKind, Run
+from feastflow_registry.model.run import LAPTOP, RefKind, Run
 from feastflow_registry.model.services import Service, linked
 from feastflow_registry.model.tag_names import INPUTS_LABEL, CommitTags, frozen_marker
 from feastflow_registry.tags import gate, rules
@@ -67,7 +69,7 @@ def plan_publish(
     """
     own = CommitTags(settings.sha_length).of(run.commit)
     known = {each.name: each for each in (*services, *others)}
-    shared = gate.shared_tags(settings, run, permission)
+    shared = gate.shared_tags(settings, run, _naming(settings, run, permission))
     publishes = permission.push and settings.command is not Command.BUILD
     images: list[Step] = []
     moves: list[Step] = []
@@ -102,6 +104,15 @@ def plan_publish(
     left_out = tuple(gate.left_out(settings, run, permission)) if publishes else ()
     steps = (*images, *moves)
     return Plan(settings.command, run.commit, permission, steps, left_out=left_out)
+
+
+def _naming(settings: Settings, run: Run, permission: Permission) -> Permission:
+    """What decides which names an image gets: by hand, ``build`` gives them all, on this machine.
+
+    A runner may be anybody's: there, what a pull request built is never called latest.
+    """
+    is_kept_here = settings.command is Command.BUILD and run.event == LAPTOP
+    return replace(permission, shared=settings.shared_tags) if is_kept_here else permission
 
 
 def _plan_tags(service: Service, shared: tuple[SharedTag, ...], seen: Seen, run: Run) -> list[Step]:

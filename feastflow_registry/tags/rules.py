@@ -85,6 +85,8 @@ def _decide_release(
     facts: Facts, release: Release, digest: Digest | None, reference: Reference, commit: Commit
 ) -> Decision:
     current = facts.current
+    if release.is_damaged:
+        return Decision(False, holder(release, reference))
     if current is not None and current.digest == release.digest:
         is_own = release.digest == digest
         return Decision(False, THERE if is_own else holder(release, reference))
@@ -95,9 +97,10 @@ def _decide_release(
 
 def holder(release: Release, reference: Reference) -> str:
     """Why a tag is another release's."""
+    why = f"{release.name} is a higher release"
     if reference.target == Tag.near(release.name):
-        return f"it is the name of the git tag {release.name}"
-    return f"{release.name} is a higher release"
+        why = f"it is the name of the git tag {release.name}"
+    return f"{why}, whose image is damaged" if release.is_damaged else why
 
 
 def _decide_final(facts: Facts, reference: Reference, current: Published) -> Decision:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parallel import AT_ONCE, spread
 from feastflow_registry.model.plan import (
     Facts,
     Line,
@@ -38,6 +40,8 @@ from feastflow_registry.tags.rules import (
 _MOST_TAGS_ASKED = 500
 _UNLISTED = 4
 """How many of the newest commits are asked for though no list names them: lists may be late."""
+_MOST_NAMES_ASKED = 100
+"""How many of the highest releases are, of which many may never have been published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,29 +175,48 @@ class Surveyor:
 
         This run's own counts as published, with the image ``digest``, if it is built.
         """
-        listed: set[Tag] | None = None
-        for place, name in enumerate(line.names):
+        for name, found in self._named(repository, line):
+            at = self.history.git_tag(name) if name == line.own or found else None
             if name == line.own:
                 image = self.registry.inspect(repository, digest) if digest else None
-                is_moved = self.history.git_tag(name) != commit
-                if not is_moved and not self.is_withdrawn(repository, commit, image):
+                if at == commit and not self.is_withdrawn(repository, commit, image):
                     return Release(name, digest)
-                continue
-            reference = Reference(repository, Tag.near(name))
-            if place >= _UNLISTED:  # A list costs less than many questions, and may be late.
-                listed = set(self.registry.tags(repository)) if listed is None else listed
-                if reference.target not in listed:
-                    continue
-            found = self.registry.resolve(reference)
-            at = self.history.git_tag(name) if found else None
-            if found and at and self._is_release(repository, found, at):
-                return Release(name, found)
+            elif found and at:
+                image = self._read(repository, found)
+                if image is None:
+                    return Release(name, found, is_damaged=True)
+                if self.stands_for(image, at) and not self.is_withdrawn(repository, at, image):
+                    return Release(name, found)
         return None
 
-    def _is_release(self, repository: Repository, digest: Digest, commit: Commit) -> bool:
-        """Whether an image is that of a git tag's commit, and good: any name may hold another's."""
-        image = self.registry.inspect(repository, digest)
-        return self.stands_for(image, commit) and not self.is_withdrawn(repository, commit, image)
+    def _named(self, repository: Repository, line: Line) -> Iterator[tuple[str, Digest | None]]:
+        """What the names of releases hold, the highest first; nothing for this run's own.
+
+        A list may be late, so that the highest are asked for by name, side by side from the second
+        one on. Of many that were never published, a list costs less.
+        """
+
+        def resolve(name: str) -> Digest | None:
+            reference = Reference(repository, Tag.near(name))
+            return None if name == line.own else self.registry.resolve(reference)
+
+        asked, others = line.names[:_MOST_NAMES_ASKED], line.names[_MOST_NAMES_ASKED:]
+        places = [0, *range(1, len(asked), AT_ONCE), len(asked)]
+        for begin, end in pairwise(places):
+            yield from zip(asked[begin:end], spread(resolve, asked[begin:end]), strict=True)
+        listed = set(self.registry.tags(repository)) if others else set()
+        for name in others:
+            if name == line.own or Tag.near(name) in listed:
+                yield name, resolve(name)
+
+    def _read(self, repository: Repository, digest: Digest) -> Published | None:
+        """Read an image; nothing, if it is damaged: that of another commit stops no publish."""
+        try:
+            return self.registry.inspect(repository, digest)
+        except Failure as failure:
+            if failure.kind is not Kind.UNVERIFIED:
+                raise
+            return None
 
     def is_withdrawn(
         self, repository: Repository, commit: Commit | None, image: Published | None
@@ -225,9 +248,10 @@ class Surveyor:
     def _identify(self, repository: Repository, digest: Digest) -> Published:
         """Read an image; its commit is known only if its labels name this repository's source.
 
-        An image without such labels is known by a commit tag that shares its digest.
+        An image without such labels, or a damaged one, is known by a commit tag that shares its
+        digest.
         """
-        image = self.registry.inspect(repository, digest)
+        image = self._read(repository, digest) or Published(digest, None, "")
         if image.revision and self.source.owns(image.source):
             return image
         return replace(image, revision=next(self.commits_at(repository, digest), None))

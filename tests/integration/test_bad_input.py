@@ -42,6 +42,12 @@ def _outside(folder: Path, kind: str) -> dict[str, Any]:
     if kind == "context by symlink":
         link.symlink_to(away)
         return {"context": "link"}
+    if kind == "context by .. behind a symlink":
+        (folder / "deep/down").mkdir(parents=True)
+        (folder / "deep/Dockerfile").write_text("FROM scratch\n")
+        link.symlink_to("deep/down")
+        (folder.parent / "Dockerfile").write_text("FROM scratch\nCOPY away /\n")
+        return {"context": "link/.."}
     if kind == "dockerfile by symlink":
         link.symlink_to(away / "Dockerfile")
         return {"dockerfile": "link"}
@@ -55,6 +61,7 @@ def _outside(folder: Path, kind: str) -> dict[str, Any]:
         "context by ..",
         "dockerfile by ..",
         "context by symlink",
+        "context by .. behind a symlink",
         "dockerfile by symlink",
         "a loop of links",
     ],

@@ -93,6 +93,28 @@ def test_a_folder_elsewhere_is_refused(machine: Machine, workspace: Path, named:
     assert error.startswith(f'input "working-directory": {named!r} ')
 
 
+@pytest.mark.parametrize("named", ["link", "app/link", "whole/..", "link/../app", "loop"])
+def test_a_link_that_leads_elsewhere_is_refused(
+    workspace: Path, project: Project, named: str
+) -> None:
+    """What is checked out may hold one: everything that is named below would be read there."""
+    other = project.clone(workspace.parent / "other")
+    app = project.clone(workspace / "app")
+    for link in (workspace / "link", app / "link"):
+        link.symlink_to(other)
+    (workspace / "whole").symlink_to(other)
+    (workspace / "loop").symlink_to("loop")
+    with fails(f"'{named}' lies outside the workspace", "a symbolic link must not lead out of it"):
+        find(workspace, project, named)
+
+
+def test_a_link_that_leads_elsewhere_is_not_found_either(workspace: Path, project: Project) -> None:
+    (workspace / "app").symlink_to(project.clone(workspace.parent / "other"))
+    assert find(workspace, project) == ".", "which git then says is no repository"
+    (workspace / "here").symlink_to(project.clone(workspace / "node_modules" / "x"))
+    assert find(workspace, project) == "here", "one that stays inside is taken"
+
+
 def test_the_remotes_default_branch_is_known_where_it_was_cloned(
     workspace: Path, project: Project
 ) -> None:

@@ -66,6 +66,27 @@ def test_build_then_push_pushes_what_was_built(
     assert place.proxy.uploaded("blobs") == before
 
 
+def test_build_gives_an_image_the_names_that_the_old_script_gave(
+    machine: Machine, place: LocalRegistry
+) -> None:
+    """`build-and-tag.sh` called it commit-…, latest and sprint3, of whatever commit."""
+    machine.project.commit(push=False)
+    sha = machine.project.head
+    ran = _ended(_by_hand(machine, "build", "--milestone", "sprint3"))
+    names = [f"{place.repository}:{tag}" for tag in (f"commit-{sha[:7]}", "sprint3", "latest")]
+    assert f"app is in the engine as {', '.join(names)}." in ran.log
+    ids = subprocess.run(
+        ["docker", "image", "inspect", "--format", "{{.Id}}", *names],
+        env={**machine.variables, "HOME": str(machine.home)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert len(ids) == 3
+    assert len(set(ids)) == 1
+    assert place.proxy.requests == ()
+
+
 def test_a_push_without_a_build_says_what_to_do(machine: Machine, place: LocalRegistry) -> None:
     ran = _ended(_by_hand(machine, "push"), 2)
     assert "no build of app at commit" in ran.log
@@ -90,12 +111,19 @@ def test_a_dirty_build_is_not_pushed(machine: Machine, place: LocalRegistry) -> 
 def test_a_commit_that_is_not_on_the_remotes_main_moves_no_shared_tag(
     machine: Machine, place: LocalRegistry
 ) -> None:
+    """The doctor warns of it, the publish says it."""
     machine.project.commit(push=False)
-    ran = _ended(_by_hand(machine, "publish"))
-    assert set(place.tags()) == {f"commit-{machine.project.head[:7]}"}
-    assert "latest stays where it is: " in ran.log
-    assert "is not on the remote's main. Push it, then run again." in ran.log
-    assert "not on the remote's main" in ran.log
+    sha = machine.project.head[:7]
+    why = f"sprint3, latest stay where they are: {sha} is not on the remote's main."
+    ran = _ended(_by_hand(machine, "doctor", "--milestone", "sprint3"))
+    assert f"! this run: {why}\n    Push it, then run again." in ran.log
+    ran = _ended(_by_hand(machine, "publish", "--milestone", "sprint3"))
+    assert set(place.tags()) == {f"commit-{sha}"}
+    assert f"{why} Push it, then run again." in ran.log
+    machine.project.git("push", "--quiet", "origin", "main")
+    ran = _ended(_by_hand(machine, "publish", "--milestone", "sprint3"))
+    assert set(place.tags()) == {f"commit-{sha}", "sprint3", "latest"}
+    assert "stay where they are" not in ran.log
 
 
 def test_docker_login_is_enough(machine: Machine, place: LocalRegistry, tmp_path: Path) -> None:

@@ -65,6 +65,42 @@ def test_an_env_file_is_a_small_file(workspace: Path, kind: str) -> None:
     assert "no file of up to 1 MiB" in cause
 
 
+@pytest.mark.parametrize(
+    ("key", "service"),
+    [
+        ("context", Service("app", APP.repository, context="link/../..")),
+        ("dockerfile", Service("app", APP.repository, dockerfile="link/../../Dockerfile")),
+        (
+            "dockerfile",
+            Service("app", APP.repository, context="link", dockerfile="../../Dockerfile"),
+        ),
+        ("watch", Service("app", APP.repository, watch=("link/..",))),
+        ("additional_contexts", Service("app", APP.repository, contexts=(("x", "link/../.."),))),
+        ("secrets", Service("app", APP.repository, secrets=(Secret("x", file="link/../../key"),))),
+    ],
+    ids=["context", "dockerfile", "below the context", "watch", "other context", "secret"],
+)
+def test_what_buildx_would_look_for_elsewhere_is_refused(
+    workspace: Path, key: str, service: Service
+) -> None:
+    """It folds `link/../..` to `..`, where the system follows the link first, to `deep/a`."""
+    (workspace / "deep/a/b/c").mkdir(parents=True)
+    for folder in ("deep/a/b", "deep/a", "deep"):
+        (workspace / folder / "Dockerfile").write_text("FROM scratch\n")
+        (workspace / folder / "key").write_text("key")
+    (workspace / "link").symlink_to("deep/a/b/c")
+    [cause] = causes(workspace, service)
+    assert cause.startswith(f"app.{key}: ")
+    assert cause.endswith("lies outside the repository.")
+
+
+def test_a_link_and_dots_that_stay_inside_are_taken(workspace: Path) -> None:
+    (workspace / "link").symlink_to("sub")
+    (workspace / "sub/Dockerfile").write_text("FROM scratch\n")
+    assert causes(workspace, Service("app", APP.repository, context="link")) == []
+    assert causes(workspace, Service("app", APP.repository, context="sub/../link")) == []
+
+
 def resolve(workspace: Path) -> Config:
     """Resolve the Compose file, where nothing may come so far as to ask for buildx."""
     return compose.read("compose.yaml", LocalWorkspace(workspace, {"PATH": "/nonexistent"}))

@@ -106,15 +106,47 @@ def test_a_git_tag_is_published_under_the_nearest_name(
     assert ("is no name for a tag of an image" in ran.summary) is renamed
 
 
-def test_a_template_without_a_value_is_told(machine: Machine, place: LocalRegistry) -> None:
-    """https://github.com/trycua/cua/issues/785"""
-    machine.project.tag("docker-v0.1.3")
+@pytest.mark.parametrize("name", ["docker-v0.1.3", "v1." + "9" * 200])
+def test_a_template_without_a_value_is_told(
+    machine: Machine, place: LocalRegistry, name: str
+) -> None:
+    """https://github.com/trycua/cua/issues/785; a number of 200 digits is no version's."""
+    machine.project.tag(name)
     sha = machine.project.head
-    ran = release(machine, "docker-v0.1.3", sha, extra_tags="{version}").ended()
-    said = "extra-tags {version}: git tag docker-v0.1.3 gives {version} no value."
-    assert said in ran.log
+    ran = release(machine, name, sha, extra_tags="{version}", latest="release").ended()
+    assert f"extra-tags {{version}}: git tag {name} gives {{version}} no value." in ran.log
     assert "gives {version} no value" in ran.summary
-    assert place.tags().keys() == {f"commit-{sha[:7]}", "docker-v0.1.3"}
+    assert place.tags().keys() == {f"commit-{sha[:7]}", name[:128]}
+
+
+def test_a_date_is_a_version(machine: Machine, place: LocalRegistry) -> None:
+    """https://github.com/CodesWhat/drydock/issues/202"""
+    machine.project.tag("2024.06.01")
+    sha = machine.project.head
+    inputs = {"extra_tags": "r{version}", "latest": "release"}
+    ran = release(machine, "2024.06.01", sha, **inputs).ended()
+    assert place.tags().keys() == {f"commit-{sha[:7]}", "2024.06.01", "r2024.06.01", "latest"}
+    assert "no value" not in ran.log
+
+
+@pytest.mark.parametrize(
+    ("inputs", "word"),
+    [
+        ({"extra_tags": "commit-{version}"}, 'the tag "commit-0" is reserved'),
+        ({"extra_tags": "frozen-{version}"}, "is reserved"),
+        ({"extra_tags": "sha256-{sha}", "sha_length": "40"}, "is reserved"),
+        ({"extra_tags": "{version}" * 26}, "is not a valid image tag"),
+        ({"extra_tags": "+{version}"}, 'input "extra-tags"'),
+        ({"extra_tags": "{versions}"}, 'input "extra-tags"'),
+    ],
+)
+def test_a_template_that_gives_no_tag_or_one_of_ours(
+    machine: Machine, place: LocalRegistry, inputs: dict[str, Any], word: str
+) -> None:
+    machine.project.tag("v1.0.0")
+    [error] = release(machine, "v1.0.0", machine.project.head, **inputs).ended(2).errors
+    assert word in error
+    assert place.proxy.requests == ()
 
 
 def test_two_git_tags_of_one_version(machine: Machine, place: LocalRegistry) -> None:

@@ -13,6 +13,7 @@ from feastflow_registry.commands.doctor import Check, Finding, examine
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import HubRepository, ImmutableTags, PullLimit
 from feastflow_registry.model.references import Tag
+from feastflow_registry.model.run import LAPTOP
 from feastflow_registry.model.source import Source
 from feastflow_registry.report.results import RunReport
 
@@ -297,6 +298,31 @@ class TestExamination:
         [line] = [each for each in found(app) if "this run" in each]
         assert line.startswith("✓ this run: pushes commit tags alone: push on branch topic")
         assert line.endswith("not main (input branches: main)")
+
+    @pytest.mark.parametrize(
+        ("more", "on_main", "line"),
+        [
+            ({}, False, "! this run: latest stays where it is: "),
+            (
+                {"milestone": "sprint3", "extra-tags": "{branch}"},
+                False,
+                "! this run: sprint3, {branch}, latest stay where they are: ",
+            ),
+            ({"latest": "never"}, False, "✓ this run: pushes commit tags alone: by hand"),
+            ({"shared-tags": "false"}, False, "✓ this run: pushes commit tags alone: by hand"),
+            ({}, True, "✓ this run: pushes: by hand, from a commit of main"),
+        ],
+    )
+    def test_by_hand_it_warns_of_what_a_publish_would_leave(
+        self, more: dict[str, str], line: str, *, on_main: bool
+    ) -> None:
+        run = context(A, event=LAPTOP, on_remote_main=on_main)
+        lines = found(World().app({"command": "doctor", **more}, run=run))
+        place = next(number for number, each in enumerate(lines) if "this run" in each)
+        assert lines[place].startswith(line)
+        if line.startswith("!"):
+            assert lines[place].endswith(f": {A.short} is not on the remote's main.")
+            assert lines[place + 1] == "    Push it, then run again."
 
     @pytest.mark.parametrize(
         ("default", "line"),

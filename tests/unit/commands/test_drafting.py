@@ -204,6 +204,45 @@ def test_the_context_is_where_what_is_copied_is_found(text: str, context: str) -
     assert context_of(text) == (context, str(Path("src/ad/Dockerfile").relative_to(context)))
 
 
+@pytest.mark.parametrize(
+    ("dockerfile", "text", "others", "context"),
+    [
+        # https://github.com/colophon-group/jobseek/pull/2786
+        (
+            "apps/murmur-shim/Dockerfile",
+            "COPY pnpm-lock.yaml ./\nCOPY packages packages\nCOPY apps/web/src/db/schema.ts apps/",
+            ["pnpm-lock.yaml", "pnpm-workspace.yaml", "packages/a", "apps/web/src/db/schema.ts"],
+            ".",
+        ),
+        # https://github.com/slashacom/slasha/pull/32
+        (
+            "apps/api/Dockerfile",
+            "COPY pnpm-lock.yaml pnpm-workspace.yaml ./\nCOPY apps/api/package.json apps/api/",
+            ["pnpm-lock.yaml", "pnpm-workspace.yaml", "apps/api/package.json"],
+            ".",
+        ),
+        # https://github.com/docker/build-push-action/issues/537
+        (
+            "server/Dockerfile",
+            "COPY ./package.json ./\nCOPY ./src ./src\nCOPY ./tsconfig.json ./",
+            ["package.json", "server/package.json", "server/src/a.ts", "server/tsconfig.json"],
+            "server",
+        ),
+    ],
+)
+def test_the_contexts_of_others(
+    dockerfile: str, text: str, others: list[str], context: str
+) -> None:
+    files = [dockerfile, *others]
+    found = draft("feastflow/shop", files, lambda _: f"FROM node:24\n{text}\n".encode())
+    [service] = services(found)
+    assert (service.context, service.dockerfile) == (
+        context,
+        str(Path(dockerfile).relative_to(context)),
+    )
+    assert found.count("#") == 3, "nothing is guessed"
+
+
 def test_the_character_that_continues_a_line() -> None:
     text = "# escape=`\nFROM scratch\nCOPY pb `\n src /\n"
     paths = ["a/Dockerfile", "pb/x", "src/y"]

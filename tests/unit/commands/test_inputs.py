@@ -17,7 +17,7 @@ from feastflow_registry.commands.request import Request
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.config.compose_files import CARRIED, DEFAULT_PLATFORM
 from feastflow_registry.config.settings import Settings
-from feastflow_registry.git.worktree import check_files, read_file
+from feastflow_registry.git.worktree import check_files, lies_within, read_file
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.history import Checkout
@@ -126,6 +126,9 @@ class FakeWorkspace:
     def read(self, path: str, *, most: int) -> bytes | None:
         return read_file(self.folder, path, most=most)
 
+    def holds(self, path: str) -> bool:
+        return lies_within(self.folder / path, self.folder)
+
     def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
         return check_files(self.folder, tuple(services), where)
 
@@ -199,6 +202,39 @@ class TestFiles:
     def test_the_one_that_is_named_must_be_there(self, folder: Path) -> None:
         with fails("there is no file 'other.yml'"):
             load(folder, config="other.yml")
+
+
+class TestCache:
+    """Where layers are kept: a checkout has them neither written nor read outside of it."""
+
+    @pytest.mark.parametrize(
+        "path",
+        [".cache", "link", "link/{service}", "../cache", "/tmp/cache", "deep/../../cache"],
+    )
+    def test_a_file_names_a_folder_inside(self, folder: Path, path: str) -> None:
+        (folder / "link").symlink_to("..")
+        (folder / "feastflow.yml").write_text(f"cache: 'type=local,mode=max,dest={path}'\n")
+        if path == ".cache":
+            assert load(folder).settings.cache
+            return
+        shown = path.replace("{service}", "shop")
+        with fails(f"feastflow.yml, line 1: \"cache\": '{shown}' lies outside the repository."):
+            load(folder)
+        assert load(folder, cache="none").settings.cache == ""
+
+    @pytest.mark.parametrize("key", ["src", "dest"])
+    def test_an_input_names_any_folder_but_no_link_that_leads_out(
+        self, folder: Path, key: str
+    ) -> None:
+        (folder / "link").symlink_to("..")
+        (folder / "feastflow.yml").write_text("cache: registry\n")
+        for path in ("/tmp/cache", ".cache/{service}"):
+            assert load(folder, cache=f"type=local,{key}={path}").settings.cache
+        with fails(
+            "input \"cache\": 'link' lies outside the repository", "a link that leads out of"
+        ):
+            load(folder, cache=f"type=local,{key}=link")
+        assert load(folder, cache="type=s3,name=link/src=../x").settings.cache
 
 
 class TestServices:

@@ -78,7 +78,10 @@ def test_a_build_of_modified_files_is_not_remembered() -> None:
     app.checkout.head = B
     assert go(app) == ["built"]
     assert app.remembered.commit is None
-    assert app.log.lines == [("warning", f"push will not take this build: HEAD is {B.short}.")]
+    assert app.log.lines == [
+        ("say", f"shop is in the engine as ada/shop:commit-{A.short}, ada/shop:latest."),
+        ("warning", f"push will not take this build: HEAD is {B.short}."),
+    ]
 
 
 def test_publish_refuses_another_checkout_before_a_request() -> None:

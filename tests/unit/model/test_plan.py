@@ -23,7 +23,7 @@ from feastflow_registry.model.plan import (
     Step,
 )
 from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
-from feastflow_registry.model.run import RefKind
+from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 from feastflow_registry.tags.gate import permit
@@ -110,6 +110,29 @@ def test_a_second_attempt_finishes_what_the_first_may_have_left() -> None:
 def test_build_builds_whatever_the_run_may(event: str) -> None:
     found = plan(None, command="build", event=event)
     assert shapes(found) == [("BuildImage", "")]
+
+
+@pytest.mark.parametrize(
+    ("event", "inputs", "expected"),
+    [
+        (LAPTOP, {"milestone": "sprint3"}, [OWN, SPRINT, LATEST]),
+        (LAPTOP, {}, [OWN, LATEST]),
+        (LAPTOP, {"latest": "never", "extra-tags": "edge"}, [OWN, Tag("edge")]),
+        (LAPTOP, {"milestone": "sprint3", "shared-tags": "false"}, [OWN]),
+        ("push", {"milestone": "sprint3"}, [OWN, SPRINT, LATEST]),
+        # On a runner that others use, nobody's pull request is called latest.
+        ("pull_request", {"milestone": "sprint3"}, [OWN]),
+    ],
+)
+def test_the_names_that_build_gives(
+    event: str, inputs: dict[str, Any], expected: list[Tag]
+) -> None:
+    """By hand all of them, as FeastFlow's build-and-tag.sh did, whatever a publish could move."""
+    [build] = plan(None, event=event, command="build", **inputs).builds
+    assert build.tags == tuple(map(at, expected))
+    if event == LAPTOP:
+        [published] = plan(Seen(), event=event, command="publish", **inputs).builds
+        assert published.tags == (at(OWN),)
 
 
 def test_a_run_that_may_not_push_builds_under_its_commit_tag_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -13,7 +14,7 @@ from support.memory import Call, FakeHistory
 from support.runs import Run, Turns, World, commit, image
 from support.soak import soak
 
-from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Commit, Digest, Tag
 from feastflow_registry.model.tag_names import CommitTags
 
@@ -106,21 +107,55 @@ test_at_the_same_time = settings(max_examples=60)(TURNS(at_the_same_time))
 test_three_thousand_at_the_same_time = soak(settings(max_examples=3000)(TURNS(at_the_same_time)))
 
 
+MEANWHILE = given(
+    names=st.lists(NAMES, min_size=2, max_size=4, unique=True),
+    places=st.lists(st.integers(0, 60), min_size=3, max_size=3),
+)
+
+
+def tagged_meanwhile(names: list[str], places: list[int]) -> None:
+    """Each of the others is tagged, and published whole, just before some request of the first."""
+    on, commits = world(names)
+    on.history.git_tags.clear()
+    run = release(on, commits, names[0])
+    others = sorted(zip(places, names[1:], strict=False), reverse=True)
+
+    def meanwhile(call: Call) -> None:
+        while others and others[-1][0] <= call.number:
+            release(on, commits, others.pop()[1]).go()
+
+    run.registry.before = meanwhile
+    run.go()
+    tagged = on.history.git_tags
+    check(on, tagged, tagged)
+
+
+test_tagged_meanwhile = settings(max_examples=100)(MEANWHILE(tagged_meanwhile))
+test_ten_thousand_tagged_meanwhile = soak(
+    settings(max_examples=10_000)(MEANWHILE(tagged_meanwhile))
+)
+
+
 @settings(max_examples=100)
 @given(names=st.lists(NAMES, min_size=2, max_size=5, unique=True), data=st.data())
-def test_one_that_was_retracted_or_withdrawn_counts_no_more(
+def test_one_that_was_retracted_moved_or_withdrawn_counts_no_more(
     names: list[str], data: st.DataObject
 ) -> None:
-    """As soon as any other one's run looks."""
+    """As soon as any run of a release looks, be it its own."""
     on, commits = world(names)
     for name in names:
         release(on, commits, name).go()
     gone, other = data.draw(st.permutations(names))[:2]
-    if data.draw(st.booleans()):
+    how = data.draw(st.sampled_from(["retracted", "moved", "withdrawn"]))
+    runs = data.draw(st.permutations([other] if how == "retracted" else [gone, other]))
+    if how == "retracted":
         del on.history.git_tags[gone]
+    elif how == "moved":
+        on.history.git_tags[gone] = commits[other]
     else:
         on.put(image(commits[gone]), str(CommitTags(7).withdrawn(commits[gone])))
-    release(on, commits, other).go()
+    for name in runs:
+        release(on, commits, name).go()
     left = [each for each in names if each != gone]
     wanted = expected(left)
     for tag, name in expected([other]).items():
@@ -157,6 +192,51 @@ def test_a_hotfix_of_an_older_line_leaves_the_newer_one() -> None:
     assert on.at("1") == on.at("latest") == on.at("1.2") == own["v1.2.0"]
     kept = {each.reference.identifier: each.note for each in run.outcomes if each.action == "kept"}
     assert kept == dict.fromkeys(("1", "latest"), "v1.2.0 is a higher release")
+
+
+@pytest.mark.parametrize(
+    ("names", "ends"),
+    [
+        # https://github.com/prometheus/prometheus/issues/11310
+        (
+            ["v2.37.0", "v2.38.0", "v2.37.1"],
+            {"latest": "v2.38.0", "2": "v2.38.0", "2.37": "v2.37.1", "2.38": "v2.38.0"},
+        ),
+        # https://github.com/metabase/metabase/pull/32071: a pre-release held latest up
+        (["v1.46.5", "v1.47.0-RC1", "v1.46.6"], {"latest": "v1.46.6", "1": "v1.46.6"}),
+        # https://github.com/grafana/loki/issues/10990: eleven minutes after each other
+        (["v2.9.2", "v2.8.6"], {"latest": "v2.9.2", "2": "v2.9.2", "2.8": "v2.8.6"}),
+        # https://github.com/temporalio/docker-builds/pull/139
+        (
+            ["1.20.3", "1.21.1", "1.20.4"],
+            {"latest": "1.21.1", "1": "1.21.1", "1.20": "1.20.4", "1.21": "1.21.1"},
+        ),
+    ],
+)
+def test_the_releases_of_others(names: list[str], ends: dict[str, str]) -> None:
+    for order in itertools.permutations(names):
+        on, commits = world(names)
+        for name in order:
+            release(on, commits, name).go()
+        found = {tag: on.at(tag) for tag in ends}
+        assert found == {tag: on.own(commits[name]) for tag, name in ends.items()}, order
+
+
+def test_a_registry_that_never_lets_latest_move_gets_the_rest() -> None:
+    """https://github.com/grafana/tempo/pull/7428: a repository whose tags are immutable."""
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    release(on, commits, "v1.0.0").go()
+    run = release(on, commits, "v2.0.0")
+
+    def refuse() -> None:
+        raise Failure(Kind.REFUSED, "the repository has enabled tag immutability.", "Allow it.")
+
+    at_the_write(run, "latest", refuse)
+    with fails("tag immutability", kind=Kind.REFUSED):
+        run.go()
+    own = on.own(commits["v2.0.0"])
+    assert own == on.at("v2.0.0") == on.at("2.0.0") == on.at("2") == on.at("2.0")
+    assert on.at("latest") == on.own(commits["v1.0.0"])
 
 
 def at_the_write(run: Run, tag: str, action: Callable[[], object], *, after: bool = False) -> None:
@@ -245,13 +325,86 @@ def test_the_highest_that_is_published_is_found_below_many_that_are_not(place: i
     assert on.at("latest") == on.own(commits[names[place]])
 
 
-def test_many_releases_that_were_never_published_cost_one_list() -> None:
-    names = [f"v2.{number}.0" for number in range(40)]
+def test_many_releases_that_were_never_published_cost_a_bounded_number_of_questions() -> None:
+    names = [f"v2.{number}.0" for number in range(140)]
     on, commits = world(["v1.0.0", *names])
     run = release(on, commits, "v1.0.0").go()
     assert on.at("latest") == on.own(commits["v1.0.0"])
-    asked = [call.subject for call in run.registry.calls if ":v2." in call.subject]
-    assert len(set(asked)) == 4
+    asked = {call.subject for call in run.registry.calls if ":v2." in call.subject}
+    assert asked == {f"ada/shop:v2.{number}.0" for number in range(40, 140)}
+
+
+def test_the_highest_one_alone_costs_one_question() -> None:
+    on, commits = world(["v1.0.0", *(f"v2.{number}.0" for number in range(9))])
+    release(on, commits, "v2.8.0").go()
+    run = release(on, commits, "v1.0.0").go()
+    asked = {call.subject for call in run.registry.calls if ":v2." in call.subject}
+    assert asked == {"ada/shop:v2.8.0"}
+
+
+@pytest.mark.parametrize("above", [3, 4, 99])
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_release_that_no_list_shows_yet_counts(above: int, *, meanwhile: bool) -> None:
+    """Below git tags that were never published; found by the plan, and by the last look."""
+    higher = [f"v3.{number}.0" for number in range(above)]
+    on, commits = world(["v1.0.0", "v2.0.0", *higher])
+    on.store.unlisted.add("v2.0.0")
+    run = release(on, commits, "v1.0.0")
+    if meanwhile:
+        at_the_write(run, "latest", release(on, commits, "v2.0.0").go)
+    else:
+        release(on, commits, "v2.0.0").go()
+    run.go()
+    assert on.at("latest") == on.own(commits["v2.0.0"])
+    assert on.at("1") == on.own(commits["v1.0.0"])
+
+
+@pytest.mark.parametrize("holds", ["the damaged image", "another release", "nothing"])
+def test_a_damaged_image_of_a_higher_release_keeps_its_tags(holds: str) -> None:
+    """And keeps no hotfix of an older line from its own."""
+    on, commits = world(["v1.0.0", "v2.0.0", "v1.0.1"])
+    for name in ("v1.0.0", "v2.0.0"):
+        release(on, commits, name).go()
+    damaged = on.own(commits["v2.0.0"])
+    assert damaged
+    on.store.corrupt.add(damaged)
+    latest = on.services[0].repository, Tag("latest")
+    if holds == "another release":
+        on.store.tagged[latest] = on.own(commits["v1.0.0"]) or damaged
+    elif holds == "nothing":
+        del on.store.tagged[latest]
+    before = on.at("latest")
+    run = release(on, commits, "v1.0.1").go()
+    hotfix = on.own(commits["v1.0.1"])
+    assert hotfix == on.at("v1.0.1") == on.at("1.0.1") == on.at("1.0") == on.at("1")
+    assert on.at("latest") == before
+    notes = {each.reference.identifier: each.note for each in run.outcomes}
+    assert notes["latest"] == "v2.0.0 is a higher release, whose image is damaged"
+
+
+def test_a_damaged_image_gives_way_to_a_higher_release() -> None:
+    on, commits = world(["v1.0.0", "v2.0.0"])
+    release(on, commits, "v1.0.0").go()
+    damaged = on.own(commits["v1.0.0"])
+    assert damaged
+    on.store.corrupt.add(damaged)
+    release(on, commits, "v2.0.0").go()
+    assert on.at("latest") == on.own(commits["v2.0.0"])
+
+
+def test_a_registry_that_does_not_answer_is_no_damaged_image() -> None:
+    on, commits = world(["v1.0.0", "v2.0.0", "v1.0.1"])
+    for name in ("v1.0.0", "v2.0.0"):
+        release(on, commits, name).go()
+    run = release(on, commits, "v1.0.1")
+
+    def break_down(call: Call) -> None:
+        if call.method == "inspect" and str(on.own(commits["v2.0.0"])) in call.subject:
+            raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
+
+    run.registry.before = break_down
+    with fails("the connection broke", kind=Kind.UNREACHABLE):
+        run.go()
 
 
 @pytest.mark.parametrize("order", [("v1.2.3", "1.2.3"), ("1.2.3", "v1.2.3")])

@@ -11,7 +11,7 @@ from feastflow_registry.model.plan import Line, Rule
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.model.tag_names import CommitTags, frozen_marker
-from feastflow_registry.tags.gate import expand, left_out, line, permit, shared_tags
+from feastflow_registry.tags.gate import expand, left_behind, left_out, line, permit, shared_tags
 
 MAIN = (RefKind.BRANCH, "main")
 RELEASE = (RefKind.BRANCH, "release/1.0")
@@ -53,6 +53,14 @@ def told(kind: RefKind, name: str, inputs: dict[str, str]) -> list[str]:
         ),
         # An extra tag cannot loosen the rule of a tag that has one.
         (MAIN, {"milestone": "s", "extra-tags": "s", "latest": "never"}, {"s": Rule.MILESTONE}),
+        # Nor is a milestone made by a template: it would go to and fro.
+        (RELEASE, {"milestone": "release-1.0", "extra-tags": "{branch}"}, {}),
+        (
+            (RefKind.TAG, "v1.0.3"),
+            {"milestone": "1.0", "extra-tags": "{major},{major}.{minor}"},
+            {"v1.0.3": Rule.GIT_TAG, "1": Rule.RELEASE},
+        ),
+        ((RefKind.TAG, "v1.0"), {"milestone": "s", "extra-tags": "s"}, {"v1.0": Rule.GIT_TAG}),
         (RELEASE, {"milestone": "sprint3", "latest": "force"}, {}),
         (RELEASE, {"extra-tags": EVERY}, {"release-1.0": Rule.BRANCH}),
         (RELEASE, {"extra-tags": EVERY, "shared-tags": "false"}, {}),
@@ -153,6 +161,22 @@ def test_a_git_tag_that_is_no_image_tag_is_published_as_the_nearest(name: str, n
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "tags"),
+    [
+        # https://github.com/docker-archive/github-actions/issues/19
+        (RefKind.BRANCH, "initial-home=page", {"initial-home-page", "initial-home-page-000000b"}),
+        # https://github.com/docker/metadata-action/issues/29
+        (RefKind.BRANCH, "feature-#6-quiz", {"feature--6-quiz", "feature--6-quiz-000000b"}),
+        # https://github.com/Bitsea/Occtet-Curator/issues/64: a tag that began with its hyphen
+        (RefKind.TAG, "v1.0", {"v1.0"}),
+    ],
+)
+def test_the_refs_of_others(kind: RefKind, name: str, tags: set[str]) -> None:
+    inputs = {"extra-tags": "{branch},{branch}-{sha}", "branches": "main,*"}
+    assert deserved(kind, name, inputs).keys() == tags
+
+
 @pytest.mark.parametrize("name", ["latest", "commit-1234567", "commit/1234567"])
 def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
     with fails("reserved"):
@@ -180,6 +204,37 @@ def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
             ["latest stays where it is: v3.0.0-rc.1 is no release."],
         ),
         (("tag", "nightly"), {"latest": "release", "shared-tags": "false"}, []),
+        (
+            ("tag", "v1.0"),
+            {"latest": "force"},
+            ["latest stays where it is: force moves it on main alone, not on git tag v1.0."],
+        ),
+        (
+            RELEASE,
+            {"latest": "force", "branches": "main,release/**"},
+            ["latest stays where it is: force moves it on main alone, not on branch release/1.0."],
+        ),
+        (RELEASE, {"latest": "force"}, []),
+        (("tag", "v1.0"), {"latest": "force", "shared-tags": "false"}, []),
+        (MAIN, {"latest": "force"}, []),
+        (
+            ("tag", "v1.0.3"),
+            {"milestone": "1.0", "extra-tags": "{major},{major}.{minor}"},
+            ["extra-tags {major}.{minor}: 1.0 is the milestone. Name them apart."],
+        ),
+        (
+            RELEASE,
+            {"milestone": "release-1.0", "extra-tags": "{branch}", "branches": "main,release/**"},
+            ["extra-tags {branch}: release-1.0 is the milestone. Name them apart."],
+        ),
+        (
+            ("tag", "v1.0"),
+            {"milestone": "edge", "extra-tags": "edge"},
+            ["extra-tags edge: edge is the milestone. Name them apart."],
+        ),
+        # It is there by its own rule.
+        (MAIN, {"milestone": "edge", "extra-tags": "edge"}, []),
+        (("tag", "1.0"), {"milestone": "1.0", "extra-tags": "{version}"}, []),
     ],
 )
 def test_what_has_no_place_in_a_run_is_said(
@@ -195,6 +250,7 @@ def test_what_has_no_place_in_a_run_is_said(
         ({}, ["latest stays"]),
         ({"milestone": "sprint3"}, ["sprint3, latest stay where they are", "is not on the remote"]),
         ({"latest": "never", "extra-tags": "edge"}, ["edge stays where it is", "Push it, then"]),
+        ({"latest": "force"}, ["latest stays where it is: 000000b is not on the remote's main."]),
         ({"latest": "never"}, []),
         ({"shared-tags": "false"}, []),
     ],
@@ -202,6 +258,7 @@ def test_what_has_no_place_in_a_run_is_said(
 def test_by_hand_nothing_is_left_out_in_silence(inputs: dict[str, str], asked: list[str]) -> None:
     settings = parse(inputs)
     run = context(ref="main", event=LAPTOP)
+    assert bool(left_behind(settings, run, permit(settings, run))) is bool(asked)
     said = " ".join(left_out(settings, run, permit(settings, run)))
     assert bool(said) is bool(asked)
     assert all(each in said for each in asked)
