@@ -31,7 +31,6 @@ _LIMITS = (
 """https://man7.org/linux/man-pages/man2/getrlimit.2.html"""
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _HOST_GATEWAY = "host-gateway"
-_CGROUP = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.:@-]*(?:/[A-Za-z0-9][A-Za-z0-9_.:@-]*)*")
 _OUTPUTS = ("local", "tar", "oci", "docker")
 _OF_OUTPUTS = frozenset(
     {
@@ -115,9 +114,6 @@ entitlement = grammar.matching(
     f"Use {NETWORK_HOST}, security.insecure, device or device=NAME.",
 )
 """https://docs.docker.com/reference/cli/docker/buildx/build/#allow"""
-cgroup_parent = grammar.matching(
-    _CGROUP, "a control group", "Write its path, as in /builds, or the name of a slice."
-)
 
 
 def output(text: str) -> str:

@@ -29,7 +29,6 @@ OF_ONE_SERVICE = {
     "shm-size": "shm_size",
     "allow": "entitlements",
     "add-hosts": "extra_hosts",
-    "cgroup-parent": "cgroup_parent",
     "no-cache-filters": "no_cache_filter",
 }
 """The inputs that describe one service, and the key of each in a file."""
@@ -100,7 +99,6 @@ def _service(name: str, model: ServiceModel, settings: Settings, namespace: str)
             entitlements=model.entitlements,
             extra_hosts=model.extra_hosts,
             no_cache_filter=model.no_cache_filter,
-            cgroup_parent=model.cgroup_parent,
         ),
         annotations=model.annotations,
         outputs=model.outputs,

@@ -230,9 +230,6 @@ class ServiceModel(_Strict):
     shm_size: Annotated[int, Parsed(build_options.shm_size, int | str)] = Field(
         0, description="The size of /dev/shm: bytes, or 64m, 2gb and the like.", examples=["2gb"]
     )
-    cgroup_parent: Annotated[str, _text(build_options.cgroup_parent)] = Field(
-        "", description="The control group below which the build's steps run."
-    )
     entitlements: Annotated[
         tuple[Annotated[str, _text(build_options.entitlement)], ...],
         _or_text(grammar.split_items),

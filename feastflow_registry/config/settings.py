@@ -178,9 +178,6 @@ class Settings(BaseModel):
     shm_size: Annotated[int, Parsed(build_options.shm_size)] = Field(
         0, description="The size of /dev/shm in the build, such as 2gb."
     )
-    cgroup_parent: Annotated[str, Parsed(build_options.cgroup_parent)] = Field(
-        "", description="The control group below which the build's steps run."
-    )
     allow: Annotated[Words, Parsed(grammar.list_of(build_options.entitlement))] = Field(
         (),
         description="What the builder grants the build beyond the usual: network.host, "
@@ -338,7 +335,6 @@ class Settings(BaseModel):
                 entitlements=self.allow,
                 extra_hosts=self.add_hosts,
                 no_cache_filter=self.no_cache_filters,
-                cgroup_parent=self.cgroup_parent,
             ),
             annotations=self.annotations,
             outputs=self.outputs,

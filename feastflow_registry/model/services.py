@@ -53,7 +53,6 @@ class RunOptions:
     entitlements: tuple[str, ...] = ()
     extra_hosts: tuple[tuple[str, str], ...] = ()
     no_cache_filter: tuple[str, ...] = ()
-    cgroup_parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,6 @@ class Service:
         granted = {
             "network": self.run.network == "host",
             "entitlements": self.run.entitlements,
-            "cgroup_parent": self.run.cgroup_parent,
             "outputs": self.outputs,
         }
         return tuple(name for name, given in granted.items() if given)
@@ -129,7 +127,7 @@ class Service:
     def without_powers(self) -> Service:
         """The same service, whose build has no power over the machine."""
         network = "" if self.run.network == "host" else self.run.network
-        run = replace(self.run, network=network, entitlements=(), cgroup_parent="")
+        run = replace(self.run, network=network, entitlements=())
         return replace(self, run=run, outputs=())
 
 

@@ -516,7 +516,7 @@ class TestVariablesThatAFileNames:
             assert load(file, {**RUNNER, **event}, workspace=other).services[0].check == ""
 
     POWERS = (
-        "services: {web: {network: host, entitlements: [network.host], cgroup_parent: /x,"
+        "services: {web: {network: host, entitlements: [network.host],"
         ' outputs: ["type=local,dest=out"], shm_size: 1k}, api: {network: none}}'
     )
 
@@ -531,7 +531,7 @@ class TestVariablesThatAFileNames:
         assert api.run.network == "none"
         [warning] = found.warnings
         assert warning.startswith(
-            "web is built without network, entitlements, cgroup_parent, outputs of its own: "
+            "web is built without network, entitlements, outputs of its own: "
         )
         assert found.all_services[0].powers == ()
 
@@ -546,7 +546,7 @@ class TestVariablesThatAFileNames:
     def test_its_own_code_keeps_its_powers(self, folder: Path, event: dict[str, str]) -> None:
         (folder / "feastflow.yml").write_text(self.POWERS)
         found = load(folder, {**RUNNER, **event}, command="build")
-        assert len(found.services[0].powers) == 4
+        assert len(found.services[0].powers) == 3
         assert found.warnings == ()
         foreign = FakeWorkspace(folder, head=A)
         if not event:

@@ -61,8 +61,6 @@ Parse = Callable[[object], object]
         ),
         (build_options.entitlement, "network.host", "network.host"),
         (build_options.entitlement, "device=vendor.com/gpu=all", "device=vendor.com/gpu=all"),
-        (build_options.cgroup_parent, "/builds/ci", "/builds/ci"),
-        (build_options.cgroup_parent, "ci.slice", "ci.slice"),
         (build_options.output, "type=local,dest=out", "type=local,dest=out"),
         (
             build_options.output,
@@ -117,8 +115,6 @@ def test_what_is_read(parse: Parse, given: object, value: object) -> None:
         (build_options.entitlement, "network", ["is not an entitlement", "network.host"]),
         (build_options.entitlement, "fs.read=/", ["is not an entitlement"]),
         (build_options.entitlement, "device=a,b", ["is not an entitlement"]),
-        (build_options.cgroup_parent, "../up", ["is not a control group"]),
-        (build_options.cgroup_parent, "/a//b", ["is not a control group"]),
         (build_options.output, "out", ["is not an output of a build that is not pushed"]),
         (build_options.output, "type=local", ["is not an output", "dest=PATH"]),
         (build_options.output, "type=registry,dest=x", ["is not an output"]),

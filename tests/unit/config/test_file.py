@@ -92,7 +92,6 @@ def test_every_word_of_a_service() -> None:
             extra_hosts: {cache: [10.0.0.7, "::1"]}
             ulimits: {nproc: 65535, nofile: {soft: 2, hard: 4}}
             shm_size: 2gb
-            cgroup_parent: /builds
             annotations: {"index:a": "1"}
             outputs: ["type=local,dest=out"]
             watch: [libs]
@@ -131,7 +130,6 @@ def test_every_word_of_a_service() -> None:
             entitlements=("network.host",),
             extra_hosts=(("cache", "10.0.0.7,::1"),),
             no_cache_filter=("deps",),
-            cgroup_parent="/builds",
         ),
         annotations=(Annotation("index", "a", "1"),),
         outputs=("type=local,dest=out",),

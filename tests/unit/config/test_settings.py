@@ -55,7 +55,6 @@ def test_every_input_is_read_from_text() -> None:
         "add-hosts": "cache:10.0.0.7",
         "ulimits": "nofile=1024:2048",
         "shm-size": "2gb",
-        "cgroup-parent": "/builds",
         "allow": "network.host",
         "no-cache-filters": "deps",
         "annotations": "a=b",
