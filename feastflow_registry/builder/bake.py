@@ -110,12 +110,12 @@ def _target(image: BuildImage, output: str, names: Mapping[str, str]) -> dict[st
         "ssh": [escape(each) for each in service.ssh],
         "pull": image.pull,
         "no-cache": service.no_cache,
-        "no-cache-filter": list(service.run.no_cache_filter),
-        "network": service.run.network,
-        "shm-size": str(service.run.shm_size or ""),
-        "ulimits": list(service.run.ulimits),
-        "extra-hosts": dict(service.run.extra_hosts),
-        "entitlements": list(service.run.entitlements),
+        "no-cache-filter": list(service.options.no_cache_filter),
+        "network": service.options.network,
+        "shm-size": str(service.options.shm_size or ""),
+        "ulimits": list(service.options.ulimits),
+        "extra-hosts": dict(service.options.extra_hosts),
+        "entitlements": list(service.options.entitlements),
         "annotations": [
             escape(f"{each.level}:{each.key}={each.value}") for each in image.annotations
         ],

@@ -107,7 +107,7 @@ class Buildx:
                 "Update buildx to 0.13 or newer.",
             )
         for word, since in _TAKES_WORDS.items():
-            if version < since and any(getattr(each.service.run, word) for each in images):
+            if version < since and any(getattr(each.service.options, word) for each in images):
                 raise Failure(
                     Kind.BUILD,
                     f"buildx {self.release} would pass over {word} in silence.",

@@ -54,7 +54,7 @@ def shm_size(given: object) -> int:
     """Bytes of ``/dev/shm``: a number of bytes, or a text such as ``2gb``."""
     found = _SIZE.fullmatch(str(given))
     size = int(float(found[1]) * 1024 ** _UNITS.index(found[2].lower() or " ")) if found else 0
-    if not size:
+    if not 0 < size < 2**63:
         raise refusal(str(given), "is not a size.", "Write bytes, or 64m, 2gb or the like.")
     return size
 
@@ -134,7 +134,7 @@ def output(text: str) -> str:
 def check(services: Iterable[Service], command: Command, where: Where) -> Iterator[Problem]:
     """Yield what a service's options forbid each other, or the command."""
     for service in services:
-        if service.run.network == "host" and NETWORK_HOST not in service.run.entitlements:
+        if service.options.network == "host" and NETWORK_HOST not in service.options.entitlements:
             yield Problem(
                 f"{where(service.name, 'network')}: the network host needs the entitlement "
                 f"{NETWORK_HOST}, which gives the build every service of this machine.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from feastflow_registry.config.settings import FromFile, Settings, option
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.references import Repository
-from feastflow_registry.model.services import RunOptions, Service
+from feastflow_registry.model.services import BuildOptions, Service
 
 if TYPE_CHECKING:
     from feastflow_registry.config.schema import ServiceModel
@@ -92,7 +92,7 @@ def _service(name: str, model: ServiceModel, settings: Settings, namespace: str)
         watch=model.watch,
         smoke_test=model.smoke_test or settings.smoke_test,
         check=model.check or settings.check,
-        run=RunOptions(
+        options=BuildOptions(
             network=model.network,
             shm_size=model.shm_size,
             ulimits=model.ulimits,

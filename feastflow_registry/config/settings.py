@@ -33,7 +33,7 @@ from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.model.services import (
     SERVICE_PLACEHOLDER,
     Annotation,
-    RunOptions,
+    BuildOptions,
     Secret,
     Service,
     SmokeTest,
@@ -328,7 +328,7 @@ class Settings(BaseModel):
             secrets=self.secrets,
             smoke_test=self.smoke_test,
             check=self.check,
-            run=RunOptions(
+            options=BuildOptions(
                 network=self.network,
                 shm_size=self.shm_size,
                 ulimits=self.ulimits,

@@ -38,8 +38,8 @@ class SmokeTest:
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How the steps of a build are run.
+class BuildOptions:
+    """How a build is run.
 
     ``network``: ``none`` or ``host``, if not the builder's own; ``shm_size``: bytes; ``ulimits``:
     each as ``name=soft:hard``; ``entitlements``: what BuildKit grants a build beyond the usual;
@@ -95,7 +95,7 @@ class Service:
     watch: tuple[str, ...] = ()
     smoke_test: SmokeTest | None = None
     check: str = ""
-    run: RunOptions = RunOptions()
+    options: BuildOptions = BuildOptions()
     annotations: tuple[Annotation, ...] = ()
     outputs: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
@@ -118,17 +118,17 @@ class Service:
     def powers(self) -> tuple[str, ...]:
         """What gives the code of a build power over the machine, by Compose's words."""
         granted = {
-            "network": self.run.network == "host",
-            "entitlements": self.run.entitlements,
+            "network": self.options.network == "host",
+            "entitlements": self.options.entitlements,
             "outputs": self.outputs,
         }
         return tuple(name for name, given in granted.items() if given)
 
     def without_powers(self) -> Service:
         """The same service, whose build has no power over the machine."""
-        network = "" if self.run.network == "host" else self.run.network
-        run = replace(self.run, network=network, entitlements=())
-        return replace(self, run=run, outputs=())
+        network = "" if self.options.network == "host" else self.options.network
+        options = replace(self.options, network=network, entitlements=())
+        return replace(self, options=options, outputs=())
 
 
 def output_parts(text: str) -> Mapping[str, str]:

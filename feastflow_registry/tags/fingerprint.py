@@ -71,7 +71,7 @@ def _describe(service: Service, tree: Tree) -> Mapping[str, object]:
         "secrets": sorted([each.id, each.file, each.variable] for each in service.secrets),
         "ssh": sorted(service.ssh),
         "contexts": sorted(service.contexts),
-        "run": asdict(service.run),
+        "options": asdict(service.options),
         "annotations": sorted(map(astuple, service.annotations)),
         # Who asks for another judgement wants it passed on the image that is to be published.
         "smoke_test": asdict(service.smoke_test) if service.smoke_test else None,

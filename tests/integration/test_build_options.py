@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 from collections.abc import Callable
@@ -11,14 +12,16 @@ from typing import Any
 
 import pytest
 from support.builds import BuildSetup, script
+from support.machine import Machine
 from support.registries import LocalRegistry
 
 from feastflow_registry.config import build_options
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.services import Annotation, RunOptions
-from integration.conftest import BUILDERS, Builder
+from feastflow_registry.model.services import Annotation, BuildOptions
+from integration.conftest import BUILDERS, REMOTE, Builder
 
-OWN = Annotation("manifest", "org.opencontainers.image.title", "app")
+OCI = "org.opencontainers.image"
+OWN = Annotation("manifest", f"{OCI}.title", "app")
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def workshops(
 def said(shop: BuildSetup, command: str, **run: Any) -> list[str]:
     """What a step prints."""
     shop.log.lines.clear()
-    shop.publish(shop.image("app", script(command), no_cache=True, run=RunOptions(**run)))
+    shop.publish(shop.image("app", script(command), no_cache=True, options=BuildOptions(**run)))
     return shop.quoted()
 
 
@@ -84,9 +87,9 @@ def test_the_hosts_network_is_granted(workshops: Callable[[str], BuildSetup], na
 @pytest.mark.parametrize("name", BUILDERS)
 def test_what_a_builder_does_not_grant(workshops: Callable[[str], BuildSetup], name: str) -> None:
     shop = workshops(name)
-    run = RunOptions(entitlements=("security.insecure",))
+    run = BuildOptions(entitlements=("security.insecure",))
     with pytest.raises(Failure) as caught:
-        shop.publish(shop.image("app", run=run))
+        shop.publish(shop.image("app", options=run))
     [problem] = caught.value.problems
     assert caught.value.kind is Kind.BUILD
     assert "granting entitlement security.insecure is not allowed" in problem.cause
@@ -122,10 +125,10 @@ def test_stages_that_are_always_built_anew(
 ) -> None:
     shop = workshops(name)
     step = script(f"/busybox echo {shop.word}")
-    filters = RunOptions(no_cache_filter=("again",))
-    for run, cached in ((RunOptions(), False), (RunOptions(), True), (filters, False)):
+    filters = BuildOptions(no_cache_filter=("again",))
+    for run, cached in ((BuildOptions(), False), (BuildOptions(), True), (filters, False)):
         shop.log.lines.clear()
-        image = shop.image("app", step, run=run)
+        image = shop.image("app", step, options=run)
         file = shop.folder / "app/Dockerfile"
         file.write_text(file.read_text().replace("FROM scratch", "FROM scratch AS again"))
         shop.publish(image)
@@ -192,3 +195,25 @@ def test_what_is_only_loaded_needs_none(workshops: Callable[[str], BuildSetup], 
     shop = workshops(name)
     built = shop.engine().build([replace(shop.image("app"), annotations=(OWN,))], push=False)
     assert not built.failures
+
+
+def test_a_published_image_is_annotated_as_it_is_labelled(
+    machines: Callable[[LocalRegistry, Builder], Machine], place: LocalRegistry, builder: Builder
+) -> None:
+    """Where the builder can; the bytes that a promotion copies and a re-run finds are the same."""
+    machine = machines(place, builder)
+    named = {"builder": REMOTE} if builder.name == "remote" else {}
+    ran = machine.publish(image="app", labels=f"{OCI}.description=The shop", **named).ended()
+    manifest = json.loads(place.crane("manifest", place.at("latest", "feastflow/app")))
+    config = json.loads(place.crane("config", place.at("latest", "feastflow/app")))
+    labels = config["config"]["Labels"]
+    if builder.name == "classic":
+        assert "annotations" not in manifest
+        assert "The images get no annotations" in ran.log
+    else:
+        expected = {key: text for key, text in labels.items() if key.startswith(OCI)}
+        assert manifest["annotations"] == expected
+        assert expected[f"{OCI}.description"] == "The shop"
+    given = machine.publish(image="app", annotations="a=b", reuse="never", **named)
+    assert given.code == (4 if builder.name == "classic" else 0)
+    assert ("keeps no annotations: app" in given.log) == (builder.name == "classic")

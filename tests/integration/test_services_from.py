@@ -18,7 +18,7 @@ from feastflow_registry.git.worktree import read_file
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.services import RunOptions, Secret, Service, check_together, select
+from feastflow_registry.model.services import BuildOptions, Secret, Service, check_together, select
 
 TOKEN = "dckr_pat_only_for_tests"
 IN_JSON = """
@@ -131,7 +131,7 @@ def test_a_compose_file(program: Source) -> None:
         contexts=(("base", "service:base"), ("up", "docker-image://alpine")),
         pull=True,
         no_cache=True,
-        run=RunOptions(
+        options=BuildOptions(
             network="host",
             shm_size=64 * 1024**2,
             ulimits=("nofile=1:2", "nproc=5:5"),

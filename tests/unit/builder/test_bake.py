@@ -16,7 +16,7 @@ from feastflow_registry.builder import bake
 from feastflow_registry.builder.bake import escape, secret_variable, target_names
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import Reference, Tag
-from feastflow_registry.model.services import Annotation, RunOptions, Secret, Service
+from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service
 
 TAG = Reference(SHOP.repository, Tag("commit-1234567"))
 DOCKER = "type=docker"
@@ -76,7 +76,7 @@ def test_everything_a_service_may_say() -> None:
 
 
 def test_how_its_steps_are_run() -> None:
-    run = RunOptions(
+    run = BuildOptions(
         network="host",
         shm_size=1024,
         ulimits=("nofile=1:2",),
@@ -84,7 +84,7 @@ def test_how_its_steps_are_run() -> None:
         extra_hosts=(("a", "10.0.0.1,::1"),),
         no_cache_filter=("deps",),
     )
-    found = target(build(replace(SHOP, run=run)))
+    found = target(build(replace(SHOP, options=run)))
     assert found["network"] == "host"
     assert found["shm-size"] == "1024"
     assert found["ulimits"] == ["nofile=1:2"]
@@ -96,7 +96,7 @@ def test_how_its_steps_are_run() -> None:
 def test_what_the_targets_are_granted_is_named_once() -> None:
     granted = {"a": ("network.host",), "b": ("device", "network.host"), "c": ()}
     of = [
-        build(replace(service(name), run=RunOptions(entitlements=words)))
+        build(replace(service(name), options=BuildOptions(entitlements=words)))
         for name, words in granted.items()
     ]
     written = bake.definition(of, dict.fromkeys("abc", DOCKER), target_names(of))

@@ -23,7 +23,7 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import RegistryHost
-from feastflow_registry.model.services import RunOptions
+from feastflow_registry.model.services import BuildOptions
 
 HOST = RegistryHost("r.example.com")
 PLUGIN = "/usr/libexec/docker-buildx"
@@ -115,15 +115,15 @@ def test_the_version_decides_what_it_can_be_asked(version: str, driver: str, wor
 @pytest.mark.parametrize(
     ("version", "run", "words"),
     [
-        ("0.24.0", RunOptions(extra_hosts=(("a", "::1"),)), "pass over extra_hosts in silence"),
-        ("0.16.2", RunOptions(entitlements=("device",)), "Update buildx to 0.17 or newer"),
-        ("0.25.0", RunOptions(extra_hosts=(("a", "::1"),), entitlements=("device",)), ""),
-        ("0.13.0", RunOptions(network="none"), ""),
+        ("0.24.0", BuildOptions(extra_hosts=(("a", "::1"),)), "pass over extra_hosts in silence"),
+        ("0.16.2", BuildOptions(entitlements=("device",)), "Update buildx to 0.17 or newer"),
+        ("0.25.0", BuildOptions(extra_hosts=(("a", "::1"),), entitlements=("device",)), ""),
+        ("0.13.0", BuildOptions(network="none"), ""),
     ],
 )
-def test_what_an_old_one_would_not_obey(version: str, run: RunOptions, words: str) -> None:
+def test_what_an_old_one_would_not_obey(version: str, run: BuildOptions, words: str) -> None:
     answers: dict[str, str | int] = {"docker info": about(version)}
-    images = [BuildImage(each, (), ()) for each in (SHOP, replace(SHOP, run=run))]
+    images = [BuildImage(each, (), ()) for each in (SHOP, replace(SHOP, options=run))]
     if words:
         with fails(words, kind=Kind.BUILD):
             docker(answers).check_ready(images)

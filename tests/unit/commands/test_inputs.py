@@ -24,7 +24,7 @@ from feastflow_registry.model.history import Checkout
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import Commit, RegistryHost, Repository, Tag
 from feastflow_registry.model.run import DEPENDABOT
-from feastflow_registry.model.services import RunOptions, Service, Where
+from feastflow_registry.model.services import BuildOptions, Service, Where
 
 KEPT = [
     *["PATH", "HOME", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "no_proxy"],
@@ -527,8 +527,8 @@ class TestVariablesThatAFileNames:
         (folder / "feastflow.yml").write_text(self.POWERS)
         found = load(folder, {**RUNNER, "GITHUB_EVENT_NAME": event}, command="build")
         web, api = found.services
-        assert (web.run, web.outputs) == (RunOptions(shm_size=1024), ())
-        assert api.run.network == "none"
+        assert (web.options, web.outputs) == (BuildOptions(shm_size=1024), ())
+        assert api.options.network == "none"
         [warning] = found.warnings
         assert warning.startswith(
             "web is built without network, entitlements, outputs of its own: "

@@ -9,7 +9,7 @@ from support.runs import service
 
 from feastflow_registry.config import build_options, grammar
 from feastflow_registry.model.plan import Command
-from feastflow_registry.model.services import RunOptions, Service
+from feastflow_registry.model.services import BuildOptions, Service
 
 Parse = Callable[[object], object]
 
@@ -82,6 +82,7 @@ def test_what_is_read(parse: Parse, given: object, value: object) -> None:
         (build_options.network, "", ["is not a network"]),
         (build_options.shm_size, "0", ["'0' is not a size", "64m"]),
         (build_options.shm_size, 0, ["'0' is not a size"]),
+        (build_options.shm_size, "999999999999t", ["is not a size"]),
         (build_options.shm_size, "-1", ["is not a size"]),
         (build_options.shm_size, "0.1", ["is not a size"]),
         (build_options.shm_size, True, ["'True' is not a size"]),
@@ -156,13 +157,13 @@ def problems(command: Command, one: Service) -> list[str]:
 
 
 def test_the_network_of_the_host_needs_its_entitlement() -> None:
-    one = replace(service("a"), run=RunOptions(network="host", entitlements=("device",)))
+    one = replace(service("a"), options=BuildOptions(network="host", entitlements=("device",)))
     [problem] = problems(Command.PUBLISH, one)
     assert problem.startswith("feastflow.yml: services.a.network: the network host needs the ent")
     assert "the input allow, or in a file by entitlements" in problem
-    granted = replace(one, run=replace(one.run, entitlements=("network.host",)))
+    granted = replace(one, options=replace(one.options, entitlements=("network.host",)))
     assert problems(Command.PUBLISH, granted) == []
-    assert problems(Command.PUBLISH, replace(one, run=RunOptions(network="none"))) == []
+    assert problems(Command.PUBLISH, replace(one, options=BuildOptions(network="none"))) == []
 
 
 def test_only_a_build_that_is_not_pushed_leaves_outputs() -> None:

@@ -13,7 +13,7 @@ from feastflow_registry.config.compose import from_bake
 from feastflow_registry.config.compose_files import CARRIED, DEFAULT_PLATFORM
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.services import Annotation, RunOptions, Secret, Service, select
+from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service, select
 
 HUB = RegistryHost("docker.io")
 
@@ -121,7 +121,7 @@ def test_every_word_of_a_target_that_makes_the_image() -> None:
             contexts=(("base", "service:base"), ("up", "docker-image://alpine"), ("lib", "libs")),
             pull=True,
             no_cache=True,
-            run=RunOptions(
+            options=BuildOptions(
                 network="host",
                 shm_size=1024**3,
                 ulimits=("nofile=3:4", "nproc=1:2"),
@@ -321,7 +321,7 @@ class TestCompose:
         labels = carried(**{"entitlements.x": "device", "no_cache_filter.a": "deps"})
         labels |= carried(**{"ulimits.nproc": "5", "ulimits.nofile": "1:2"})
         text = definition(a={"labels": labels, "entitlements": ["network.host"]})
-        found = built(text, services=["a"])["a"].run
+        found = built(text, services=["a"])["a"].options
         assert found.entitlements == ("network.host", "device")
         assert found.no_cache_filter == ("deps",)
         assert found.ulimits == ("nofile=1:2", "nproc=5:5")

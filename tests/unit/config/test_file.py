@@ -10,7 +10,7 @@ from feastflow_registry.config.file import Config
 from feastflow_registry.config.schema import POLICY, RETENTION
 from feastflow_registry.config.settings import FromFile, Settings
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.services import Annotation, RunOptions, Secret, Service, SmokeTest
+from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service, SmokeTest
 
 DESIGNED = """\
 namespace: feastflow
@@ -123,7 +123,7 @@ def test_every_word_of_a_service() -> None:
         watch=("libs",),
         smoke_test=SmokeTest(8080, "/health"),
         check='trivy image "$IMAGE"',
-        run=RunOptions(
+        options=BuildOptions(
             network="host",
             shm_size=2 * 1024**3,
             ulimits=("nofile=2:4", "nproc=65535:65535"),

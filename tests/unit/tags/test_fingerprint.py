@@ -10,7 +10,7 @@ import pytest
 from support.runs import service
 
 from feastflow_registry.model.history import SUBMODULE, Tree
-from feastflow_registry.model.services import Annotation, RunOptions, Secret, Service, SmokeTest
+from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service, SmokeTest
 from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
 
 ANY: Any = "x"
@@ -113,7 +113,7 @@ def test_a_file_of_somebody_else_does_not(name: str) -> None:
         {"contexts": (("base", "docker-image://busybox"),)},
         {"watch": ("lib",)},
         {"annotations": (Annotation("index", "a", "b"),)},
-        *({"run": RunOptions(**{each.name: ANY})} for each in fields(RunOptions)),
+        *({"options": BuildOptions(**{each.name: ANY})} for each in fields(BuildOptions)),
         {"dockerfile": "../docker/Dockerfile"},
         {"context": "app/src", "dockerfile": "../Dockerfile"},
     ],
