@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from feastflow_registry.model.plan import BuildImage
@@ -57,13 +58,22 @@ def definition(
         for each in images
     }
     for service, image in _needed(images).items():
-        needed = BuildImage(service, (), (), epoch=image.epoch)
+        needed = BuildImage(replace(service, outputs=()), (), (), epoch=image.epoch)
         target = _target(needed, _NOWHERE, names)
         target.pop("platforms", None)
         if platforms := _platforms(service, images):
             target["platforms"] = platforms
         targets[names[service.name]] = target
     return json.dumps({"target": targets})
+
+
+def entitlements(definition: str) -> Sequence[str]:
+    """What the targets of a definition are to be granted, which buildx has to be told once more.
+
+    https://docs.docker.com/reference/cli/docker/buildx/bake/#allow
+    """
+    targets = json.loads(definition)["target"].values()
+    return sorted({each for target in targets for each in target.get("entitlements", [])})
 
 
 def _needed(images: Sequence[BuildImage]) -> Mapping[Service, BuildImage]:
@@ -100,11 +110,21 @@ def _target(image: BuildImage, output: str, names: Mapping[str, str]) -> dict[st
         "ssh": [escape(each) for each in service.ssh],
         "pull": image.pull,
         "no-cache": service.no_cache,
+        "no-cache-filter": list(service.options.no_cache_filter),
+        "network": service.options.network,
+        "shm-size": str(service.options.shm_size or ""),
+        "ulimits": list(service.options.ulimits),
+        "extra-hosts": dict(service.options.extra_hosts),
+        "entitlements": list(service.options.entitlements),
+        "annotations": [
+            escape(f"{each.level}:{each.key}={each.value}") for each in image.annotations
+        ],
         "cache-from": [escape(image.cache_from)] if image.cache_from else [],
         "cache-to": [escape(image.cache_to)] if image.cache_to else [],
         "attest": [escape(each) for each in image.attest],
         "tags": [] if by_digest else [str(each) for each in image.tags],
-        "output": [output],
+        # What the last one says of its image is what buildx reports.
+        "output": [*service.outputs, output],
     }
     return {key: value for key, value in target.items() if value}
 

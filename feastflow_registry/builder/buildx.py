@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from feastflow_registry.builder.bake import secret_variable
+from feastflow_registry.builder.bake import entitlements, secret_variable
 from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.sessions import Ended
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Log
 from feastflow_registry.model.references import RegistryHost
 
@@ -36,6 +37,8 @@ _NO_PROGRAM = 127
 _PLAIN_CONTEXTS = ("", "default")
 _SOCKET = "unix:///var/run/docker.sock"
 _TELLS_EVENTS = (0, 13)  # https://github.com/docker/buildx/releases/tag/v0.13.0
+_TAKES_WORDS = {"entitlements": (0, 17), "extra_hosts": (0, 25)}
+"""https://github.com/docker/buildx/pull/2666 and https://github.com/docker/buildx/pull/3234"""
 _TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
 
 
@@ -91,8 +94,8 @@ class Buildx:
             )
         return found[1] if found else ""
 
-    def check_ready(self) -> None:
-        """Refuse a buildx that is too old to report its steps, or to take the credential."""
+    def check_ready(self, images: Sequence[BuildImage] = ()) -> None:
+        """Refuse a buildx that is too old to report its steps, or to take what it is given."""
         numbers = re.match(r"(\d+)\.(\d+)", self.release)
         version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
         if version == (0, 0):  # A build that does not know its own version.
@@ -103,6 +106,13 @@ class Buildx:
                 f"buildx {self.release} is too old to be followed.",
                 "Update buildx to 0.13 or newer.",
             )
+        for word, since in _TAKES_WORDS.items():
+            if version < since and any(getattr(each.service.options, word) for each in images):
+                raise Failure(
+                    Kind.BUILD,
+                    f"buildx {self.release} would pass over {word} in silence.",
+                    f"Update buildx to {since[0]}.{since[1]} or newer.",
+                )
         pushes = self.credential and self.driver not in ("docker", "")
         if pushes and version < _TAKES_CREDENTIALS:
             raise Failure(
@@ -135,6 +145,7 @@ class Buildx:
         """
         builder = ["--builder", self.builder] if self.builder else []
         options = ["--progress=rawjson", "--metadata-file", str(metadata), "-f", "-"]
+        options += [f"--allow={each}" for each in entitlements(definition)]
         without = [f"--set={target}.no-cache=true" for target in targets if no_cache]
         command = [*self._about.program, "bake", *builder, *options, *without, *targets]
         log.begin(targets, alone=alone)

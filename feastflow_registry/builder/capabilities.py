@@ -34,13 +34,16 @@ class Feature(Enum):
     PLATFORMS = "keeps one platform"
     ATTEST = "keeps no attestations"
     CACHE = "exports no cache"
+    ANNOTATIONS = "keeps no annotations"
     REPRODUCIBLE = "rewrites no timestamps, so that no build is reproducible"
     BY_DIGEST = "pushes nothing by digest"
 
 
 CAPABILITIES: Mapping[BuilderKind, frozenset[Feature]] = {
     BuilderKind.CLASSIC: frozenset(),
-    BuilderKind.CONTAINERD: frozenset({Feature.PLATFORMS, Feature.ATTEST, Feature.CACHE}),
+    BuilderKind.CONTAINERD: frozenset(
+        {Feature.PLATFORMS, Feature.ATTEST, Feature.CACHE, Feature.ANNOTATIONS}
+    ),
     BuilderKind.OTHER: frozenset(Feature),
 }
 """https://docs.docker.com/build/builders/drivers/"""
@@ -51,9 +54,17 @@ _LACKING = re.compile(
     r"attestations? (?:is|are) not supported|cache export is not supported|"
     r"exporting manifest lists|multi-platform build is not supported|"
     r"push-by-digest is currently not implemented|conflicts with \"unpack\"|"
-    r"rewrite-timestamp.{0,40}not supported",
+    r"rewrite-timestamp.{0,40}not supported|exporter is not supported|"
+    r"granting entitlement \S+ is not allowed|host-gateway is not supported",
     re.IGNORECASE,
 )
+_REMEDIES = {
+    "granting entitlement": "Make a builder that grants it: docker/setup-buildx-action with "
+    "`buildkitd-flags: --allow-insecure-entitlement NAME`; for the engine's own, daemon.json has "
+    "builder.entitlements.",
+    "host-gateway": "Write the host's own address.",
+}
+"""What to do about some errors, by what they hold."""
 
 
 def needed(image: BuildImage) -> Iterator[Feature]:
@@ -65,6 +76,9 @@ def needed(image: BuildImage) -> Iterator[Feature]:
     # An inline cache travels in the image itself, which every builder can write.
     if image.cache_to and "type=inline" not in image.cache_to.split(","):
         yield Feature.CACHE
+    # Those of the labels come where they can; who names one means it.
+    if image.service.annotations:
+        yield Feature.ANNOTATIONS
     if image.epoch is not None:
         yield Feature.REPRODUCIBLE
 
@@ -85,12 +99,18 @@ def remedy(feature: Feature | None = None) -> str:
     return f"{_STORE[0].upper()}{_STORE[1:]}, or {_BUILDER}."
 
 
+def remedy_for(error: str) -> str:
+    """Say what would do what a builder could not."""
+    return next((fix for said, fix in _REMEDIES.items() if said in error), remedy())
+
+
 def describe(kind: BuilderKind) -> str:
     """Name what a builder of this kind cannot do; empty, if it can do everything."""
     wanted = {
         Feature.PLATFORMS: "several platforms",
         Feature.ATTEST: "attest",
         Feature.CACHE: "cache",
+        Feature.ANNOTATIONS: "annotations",
         Feature.REPRODUCIBLE: "reproducible",
     }
     return ", ".join(words for each, words in wanted.items() if each not in CAPABILITIES[kind])

@@ -29,6 +29,7 @@ _PASSING = re.compile(
 )
 _GONE = re.compile(r"code = Unavailable|failed to receive status|Cannot connect to the Docker")
 _EMULATION = re.compile(r"exec format error|Invalid ELF image")
+_UNGRANTED = re.compile(r"(?:network\.host|security\.insecure) is not allowed$")
 _NOISE = re.compile(r"(?:failed to compute cache key: )?failed to calculate checksum of ref \S+: ")
 _TORN = re.compile(
     r"snapshot \S+ does not exist|failed to commit \S+ to \S+ during finalize|"
@@ -120,6 +121,8 @@ def explain(service: str, fault: Fault) -> Failure:
         )
     elif is_plain_http(fault.error):
         fix = _ALLOW_HTTP
+    elif _UNGRANTED.search(fault.error):
+        fix = "Grant it: by the input allow, or in a file by entitlements."
     elif any(_EMULATION.search(text) for text in (error, *fault.output)):
         fix = (
             "The image is for a platform that this machine is not: run docker/setup-qemu-action "
@@ -152,7 +155,7 @@ def refuse(error: str) -> None:
         return
     if capabilities.is_lacking(error):
         cause = f"the builder cannot do what it was asked for: {shown}"
-        raise Failure(Kind.BUILD, cause, capabilities.remedy())
+        raise Failure(Kind.BUILD, cause, capabilities.remedy_for(error))
     if is_plain_http(error):
         raise no_tls("the build", error)
     if is_denied(error):

@@ -81,7 +81,7 @@ class Engine:
 
     def check_ready(self, images: Sequence[BuildImage]) -> None:
         """Refuse before anything starts what this engine and builder cannot do."""
-        self.buildx.check_ready()
+        self.buildx.check_ready(images)
         if not self.buildx.driver:
             _ = self.client  # buildx names no driver where no engine answers.
         problems = list(capabilities.check(images, self.kind))
@@ -105,7 +105,7 @@ class Engine:
 
         On other drivers than the engine's own, what is built is pushed by digest.
         """
-        images = [self._adapted(each, push=push) for each in images]
+        images = self._adapted(images, push=push)
         outputs = {each.service.name: self._output(each, push=push) for each in images}
         names = bake.target_names(images)
         definition = bake.definition(images, outputs, names)
@@ -198,12 +198,22 @@ class Engine:
             error = clean(str(problem))
         return None, error
 
-    def _adapted(self, image: BuildImage, *, push: bool) -> BuildImage:
-        """Leave out the attestations of an image that is only loaded: an engine may keep none."""
-        return replace(image, attest=()) if self.pushes_by_digest and not push else image
+    def _adapted(self, images: Sequence[BuildImage], *, push: bool) -> Sequence[BuildImage]:
+        """Leave out what an image that is only loaded, or this builder, does not keep."""
+        if self.pushes_by_digest and not push:
+            return [replace(each, attest=(), annotations=()) for each in images]
+        if Feature.ANNOTATIONS in CAPABILITIES[self.kind]:
+            return images
+        if any(each.annotations for each in images):
+            self.buildx.log.say(
+                f"The images get no annotations: {self.kind} {Feature.ANNOTATIONS.value}."
+            )
+        return [replace(each, annotations=()) for each in images]
 
     def _output(self, image: BuildImage, *, push: bool) -> str:
         rewritten = "" if image.epoch is None else ",rewrite-timestamp=true"
+        # Only OCI's manifests have annotations.
+        rewritten += ",oci-mediatypes=true" if image.annotations else ""
         if push and self.pushes_by_digest:
             name = image.tags[0].repository
             form = f"type=image,name={name},push-by-digest=true,name-canonical=true,push=true"

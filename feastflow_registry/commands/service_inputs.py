@@ -12,7 +12,7 @@ from feastflow_registry.config import file as config_file
 from feastflow_registry.config import grammar, settings
 from feastflow_registry.config.command_line import TOKENS
 from feastflow_registry.config.file import Config
-from feastflow_registry.config.settings import Settings, caches, check_options, option
+from feastflow_registry.config.settings import Settings, caches, check_options
 from feastflow_registry.model import credentials
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -61,7 +61,7 @@ class ServiceReader:
         contents: list[str] = []
         if self.settings.command.builds:
             problems += self.workspace.check_files(services, where)
-            problems += check_options(services, self.settings)
+            problems += check_options(services, self.settings, where)
             problems += self._check_cache(services)
             problems += self._read_secrets(services, where, variables, contents)
         chosen: tuple[Service, ...] = ()
@@ -71,23 +71,25 @@ class ServiceReader:
             problems += failure.problems
         if problems:
             raise Failure.of(Kind.INPUT, problems)
-        bounded = {each.name: self._bounded(each, variables) for each in services}
+        bounded = {each.name: self._bounded(each, variables, source) for each in services}
         chosen = tuple(bounded[each.name] for each in chosen)
-        lost = [each.name for each in services if each.check and not bounded[each.name].check]
-        warnings = (f"The check of {some(lost)} is not run here: name it in the input check.",)
         return Described(
             chosen,
             tuple(bounded.values()),
             variables,
             tuple(contents),
-            warnings if lost and self.settings.command.builds else (),
+            tuple(_left_out(services, bounded)) if self.settings.command.builds else (),
         )
 
-    def _bounded(self, service: Service, variables: Mapping[str, str]) -> Service:
+    def _bounded(
+        self, service: Service, variables: Mapping[str, str], source: Config | None
+    ) -> Service:
         """The service with what this run may give it; a build may do without some secrets."""
         secrets = [each for each in service.secrets if each.file or each.variable in variables]
         ssh = service.ssh if self._is_trusted else ()
         check = service.check if self._runs_own_code else self.request.given.get("check", "")
+        if source and not self._runs_own_code:
+            service = service.without_powers()
         return replace(service, secrets=tuple(secrets), ssh=ssh, check=check)
 
     @property
@@ -200,7 +202,7 @@ class ServiceReader:
 
     @property
     def _runs_own_code(self) -> bool:
-        """Whether a command of a file may run on this machine: not beside a job's secrets."""
+        """Whether a file may rule over this machine, as by a check: not beside a job's secrets."""
         if self._is_trusted or not self.run or self.run.event in gate.UNPRIVILEGED:
             return True
         return self.run.event in gate.ALLOWED_EVENTS and not self.run.foreign
@@ -210,10 +212,24 @@ class ServiceReader:
         return bool(self.run and self.run.in_runner)
 
 
+def _left_out(services: Iterable[Service], bounded: Mapping[str, Service]) -> Iterator[str]:
+    """Say what services do without in a run that holds secrets beside somebody else's code."""
+    lost = [each.name for each in services if each.check and not bounded[each.name].check]
+    if lost:
+        yield f"The check of {some(lost)} is not run here: name it in the input check."
+    for each in services:
+        if each.powers != bounded[each.name].powers:
+            yield (
+                f"{each.name} is built without {some(each.powers)} of its own: code of others gets "
+                "no power over a machine that holds secrets."
+            )
+
+
 def _input(service: str, key: str) -> str:
     """Where the one service that the inputs describe has a key."""
     del service
-    return f'input "{option(key)}"'
+    words = {ours: name for name, ours in config_file.OF_ONE_SERVICE.items()}
+    return f'input "{words.get(key, key)}"'
 
 
 def may_push(request: Request, current: Run) -> bool:

@@ -23,6 +23,8 @@ from feastflow_registry.config.compose_files import (
     CARRIED,
     DEFAULT_PLATFORM,
     LARGEST,
+    LIMITS,
+    LISTED,
     SECRET_TARGET,
     UNSEEN,
 )
@@ -38,12 +40,15 @@ _REQUIRED = re.compile(r"required variable (\w+) is missing a value")
 _ERROR = re.compile(r"^ERROR: ", re.MULTILINE)
 _TARGET = "target:"
 _OURS = frozenset({"output", "cache-from", "cache-to", "attest", "description", "tags"})
-_SAME = ("context", "dockerfile", "target", "args", "platforms", "labels", "ssh", "pull")
+_SAME = (
+    *("context", "dockerfile", "target", "args", "platforms", "labels", "ssh", "pull"),
+    *("network", "ulimits", "entitlements", "annotations"),
+)
 _KEYS = {
     **{key: key for key in _SAME},
     "secret": "secrets",
     "contexts": "additional_contexts",
-    "no-cache": "no_cache",
+    **{key.replace("_", "-"): key for key in ("no_cache", "shm_size", "extra_hosts", *LISTED)},
 }
 """Each key of a target, and that of a service."""
 _REFUSED = (*UNSEEN, SECRET_TARGET)
@@ -271,6 +276,15 @@ def _built(chosen: Mapping[str, Any], services: Sequence[str]) -> Iterator[tuple
         if platform := carried.get("platform") or carried[DEFAULT_PLATFORM]:
             target["platform"] = platform
         target |= {key: carried[key] for key in _REFUSED if carried.get(key, "false") != "false"}
+        for key in (*LISTED, LIMITS):
+            prefix, bakes = f"{key}.", key.replace("_", "-")
+            items = [
+                f"{each.removeprefix(prefix)}={value}" if key == LIMITS else value
+                for each, value in carried.items()
+                if each.startswith(prefix)
+            ]
+            if items:
+                target[bakes] = [*target.get(bakes, []), *items]
         yield name, target
 
 

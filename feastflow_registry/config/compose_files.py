@@ -25,8 +25,12 @@ CARRIED = "feastflow.compose."
 """How a label begins that carries a key of Compose."""
 DEFAULT_PLATFORM = "default-platform"
 """Compose's ``DOCKER_DEFAULT_PLATFORM``; every service that has a build carries it."""
-UNSEEN = ("entitlements", "isolation", "no_cache_filter", "privileged")
-"""What Compose has below ``build``, and buildx does not read there."""
+UNSEEN = ("isolation", "privileged")
+"""What Compose has below ``build``, and neither buildx nor a service has."""
+LISTED = ("entitlements", "no_cache_filter")
+"""What Compose has there as a list, and buildx does not read."""
+LIMITS = "ulimits"
+"""Limits, of which buildx reads a number that stands alone as nought."""
 SECRET_TARGET = "secrets.target"  # noqa: S105  It is the name of a key.
 """By which name a build has a secret: to buildx it is always the secret's own."""
 LARGEST = 1024 * 1024
@@ -270,9 +274,14 @@ def _build(path: str, keys: Mapping[str, Node], carried: dict[str, str]) -> dict
     if node:
         carried[DEFAULT_PLATFORM] = "${DOCKER_DEFAULT_PLATFORM-}"
         carried |= {key: _text(build[key]) or key for key in UNSEEN if key in build}
+        for key in LISTED:
+            carried |= {f"{key}.{each}": each for each in _all_texts(path, key, build)}
+        limits = _limits(path, build.get(LIMITS))
+        carried |= {f"{LIMITS}.{limit}": text for limit, text in limits}
         others = [target for name, target in _secrets(path, keys) if target != name]
         carried[SECRET_TARGET] = next(iter(others), "")
-    written = {key: _written(each) for key, each in build.items() if key not in UNSEEN}
+    ours = (*UNSEEN, *LISTED, LIMITS)
+    written = {key: _written(each) for key, each in build.items() if key not in ours}
     labels = {f"{CARRIED}{key}": each for key, each in carried.items() if each}
     own = build.get("labels")
     if labels and own and own.real.shape is Shape.LIST:
@@ -284,6 +293,22 @@ def _build(path: str, keys: Mapping[str, Node], carried: dict[str, str]) -> dict
         texts |= {key: _written(each) for key, each in _pairs(path, own).items()}
         written["labels"] = _mapping(texts)
     return written
+
+
+def _all_texts(path: str, key: str, build: Mapping[str, Node]) -> list[str]:
+    """The texts of a list, which holds nothing else."""
+    texts = _texts(build.get(key))
+    if len(texts) != len(_listed(build.get(key))):
+        raise _refused(path, f"has {key} that is no list of texts")
+    return texts
+
+
+def _limits(path: str, node: Node | None) -> Iterator[tuple[str, str]]:
+    """Yield each limit with its number, or with both."""
+    for name, limit in _entries(path, node).items():
+        both = _entries(path, limit)
+        texts = [_text(both.get(key)) for key in ("soft", "hard")]
+        yield name, ":".join(texts) if both else _text(limit)
 
 
 def _refuse_tag(path: str, node: Node | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from feastflow_registry.config.settings import FromFile, Settings, option
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.references import Repository
-from feastflow_registry.model.services import Service
+from feastflow_registry.model.services import BuildOptions, Service
 
 if TYPE_CHECKING:
     from feastflow_registry.config.schema import ServiceModel
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 NAME = "feastflow.yml"
 _EXTENSION = "x-"
 """How a key begins that holds what *aliases repeat, as in Compose."""
-OF_ONE_SERVICE = (
-    *("image", "context", "dockerfile", "target"),
-    *("build-args", "platforms", "labels", "secrets"),
-)
-"""The inputs that describe one service."""
+_SAME = ("image", "context", "dockerfile", "target", "platforms", "labels", "secrets")
+OF_ONE_SERVICE = {
+    **{name: name for name in (*_SAME, "network", "ulimits", "annotations", "outputs")},
+    "build-args": "args",
+    "shm-size": "shm_size",
+    "allow": "entitlements",
+    "add-hosts": "extra_hosts",
+    "no-cache-filters": "no_cache_filter",
+}
+"""The inputs that describe one service, and the key of each in a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,16 @@ def _service(name: str, model: ServiceModel, settings: Settings, namespace: str)
         watch=model.watch,
         smoke_test=model.smoke_test or settings.smoke_test,
         check=model.check or settings.check,
+        options=BuildOptions(
+            network=model.network,
+            shm_size=model.shm_size,
+            ulimits=model.ulimits,
+            entitlements=model.entitlements,
+            extra_hosts=model.extra_hosts,
+            no_cache_filter=model.no_cache_filter,
+        ),
+        annotations=model.annotations,
+        outputs=model.outputs,
     )
 
 
@@ -96,7 +111,7 @@ def refuse_mixed(config: Config, given: Iterable[str]) -> None:
     problems = [
         Problem(
             f'input "{name}" describes one service, and {config.name} describes them all.',
-            f"Remove the input; in {config.name} the word is {name.removeprefix('build-')}.",
+            f"Remove the input; in {config.name} the word is {OF_ONE_SERVICE[name]}.",
         )
         for name in names
         if name in OF_ONE_SERVICE

@@ -6,7 +6,7 @@ A parser of numbers, booleans or lists also takes what YAML makes of them in a f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -32,6 +32,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TEMPLATE_VARIABLE = re.compile(r"\{[^{}]*\}")
 _VARIABLES = ("version", "major", "minor", "branch", "date", "timestamp", "sha", "run")
 _SMOKE_TEST = re.compile(r"([0-9]{1,5})(/[!-~]*)?")
+_CREDENTIALS = re.compile(r"//[^/]*@")
 _SPEC = re.compile(r"type=[a-z0-9]+(?:,[a-z0-9_.-]+=[^,\s\"]*)*")
 _CREDENTIAL = re.compile(r"token|passw|secret|credential|private|(?:^|_)(?:key|pat|auth)(?:_|$)")
 
@@ -132,9 +133,34 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
             fix = "Write one KEY=value on each line; a key holds letters, digits, '_', '.' and '-'."
             raise Failure(Kind.INPUT, cause, fix)
         if key in values:
-            raise Failure(Kind.INPUT, f"the key {key[:40]!r} is given twice.", "Remove one.")
+            raise given_twice(key)
         values[key] = value
     return tuple(values.items())
+
+
+def given_twice(key: str) -> Failure:
+    """Refuse a key that is there twice."""
+    return Failure(Kind.INPUT, f"the key {key[:40]!r} is given twice.", "Remove one.")
+
+
+def entries(
+    given: object, separators: str, split: Callable[[TextOrList], tuple[str, ...]]
+) -> Iterator[tuple[str, object]]:
+    """Yield names with their values, from a text or a list of texts, or from a mapping of a file.
+
+    ``separators``: the characters of which the first in a text ends the name.
+    """
+    if isinstance(given, Mapping):
+        yield from ((str(key), value) for key, value in given.items())
+        return
+    items = split(given) if isinstance(given, str) else given
+    for item in items if isinstance(items, list | tuple) else [""]:
+        found = re.fullmatch(rf"([^{separators}]+)[{separators}](.*)", str(item), re.DOTALL)
+        if not found or not isinstance(item, str):
+            shown = f"NAME{separators[0]}VALUE"
+            cause = f"is not of the form {shown}."
+            raise refusal(str(item), cause, f"Write {shown}, one a line.")
+        yield found[1].strip(), found[2].strip(" \t")
 
 
 def labels(text: str) -> tuple[tuple[str, str], ...]:
@@ -166,6 +192,15 @@ def relative_path(text: str) -> str:
         fix = "Give a path inside the repository, relative to its top folder, without a colon."
         raise refusal(text, "is not a relative path.", fix)
     return str(path)
+
+
+def context(text: str) -> str:
+    """The folder that an image is built from, which is never an address."""
+    if re.match(r"[A-Za-z0-9+.-]+://|git@|github\.com/", text):
+        cause = "is an address: what is published is built from the commit that is checked out."
+        fix = "Check it out by actions/checkout, and name the folder."
+        raise refusal(_CREDENTIALS.sub("//", text), cause, fix)
+    return relative_path(text)
 
 
 def folder_below(text: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 from pydantic import (
     BaseModel,
@@ -24,14 +24,14 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from feastflow_registry.config import grammar
+from feastflow_registry.config import build_options, grammar, image_annotations
 from feastflow_registry.config.grammar import refusal
 from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.config.settings import Parsed, Settings, option
 from feastflow_registry.config.strict_yaml import Date, Document, Finding, KeyPath
 from feastflow_registry.model.errors import Failure, Problem, nearest
 from feastflow_registry.model.references import split_host
-from feastflow_registry.model.services import SERVICE_PREFIX, Secret, SmokeTest
+from feastflow_registry.model.services import SERVICE_PREFIX, Annotation, Secret, SmokeTest
 from feastflow_registry.model.wording import printable
 
 T = TypeVar("T")
@@ -156,7 +156,7 @@ class ServiceModel(_Strict):
         description="The repository's name below the namespace. Default: the service's name.",
         examples=["feastflow-frontend"],
     )
-    context: FilePath = Field(
+    context: Annotated[str, _text(grammar.context)] = Field(
         ".",
         description="The build context, a folder of the repository. Default: its top folder.",
         examples=["frontend/app"],
@@ -200,6 +200,59 @@ class ServiceModel(_Strict):
     )
     no_cache: StrictBool = Field(
         False, description="Whether the build uses no cache. Default: false."
+    )
+    no_cache_filter: Annotated[
+        tuple[Annotated[str, _text(grammar.target, _NAME)], ...], _or_text(grammar.split_items)
+    ] = Field((), description="Stages that are always built anew.")
+    network: Annotated[str, _text(build_options.network, Literal["default", "none", "host"])] = (
+        Field(
+            "",
+            description="The network of the build's steps: default, none, or host, which needs the "
+            "entitlement network.host.",
+        )
+    )
+    extra_hosts: Annotated[
+        tuple[tuple[str, str], ...],
+        Parsed(build_options.extra_hosts, dict[str, str | list[str]] | list[str]),
+    ] = Field(
+        (),
+        description="Hosts that the build's steps know, with their addresses.",
+        examples=[{"cache.internal": "10.0.0.7"}],
+    )
+    ulimits: Annotated[
+        tuple[str, ...],
+        Parsed(build_options.ulimits, dict[str, int | str | dict[str, int]] | list[str]),
+    ] = Field(
+        (),
+        description="Limits of the build's processes: one number, or a soft and a hard one.",
+        examples=[{"nproc": 65535, "nofile": {"soft": 20000, "hard": 40000}}],
+    )
+    shm_size: Annotated[int, Parsed(build_options.shm_size, int | str)] = Field(
+        0, description="The size of /dev/shm: bytes, or 64m, 2gb and the like.", examples=["2gb"]
+    )
+    entitlements: Annotated[
+        tuple[Annotated[str, _text(build_options.entitlement)], ...],
+        _or_text(grammar.split_items),
+    ] = Field(
+        (),
+        description="What the builder grants the build beyond the usual: network.host, "
+        "security.insecure, device.",
+    )
+    annotations: Annotated[
+        tuple[Annotation, ...], Parsed(image_annotations.parse, dict[str, str] | list[str])
+    ] = Field(
+        (),
+        description="More annotations, beside those of the labels; manifest: or index: before a "
+        "key means one of both.",
+        examples=[{"index:org.opencontainers.image.description": "The shop"}],
+    )
+    outputs: Annotated[
+        tuple[Annotated[str, _text(build_options.output)], ...], _or_text(grammar.split_lines)
+    ] = Field(
+        (),
+        description="Where the command build leaves its result besides the engine, as buildx "
+        "takes it.",
+        examples=[["type=local,dest=out"]],
     )
     watch: Annotated[tuple[FilePath, ...], _or_text(grammar.split_items)] = Field(
         (),

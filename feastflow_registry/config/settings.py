@@ -23,14 +23,22 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
-from feastflow_registry.config import grammar, selectors
+from feastflow_registry.config import build_options, grammar, image_annotations, selectors
 from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
-from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Secret, Service, SmokeTest
+from feastflow_registry.model.services import (
+    SERVICE_PLACEHOLDER,
+    Annotation,
+    BuildOptions,
+    Secret,
+    Service,
+    SmokeTest,
+    Where,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,7 @@ class Settings(BaseModel):
     image: Annotated[str, Parsed(grammar.repository_path)] = Field(
         "", description="The image's name. Default: the repository's name."
     )
-    context: Annotated[str, Parsed(grammar.relative_path)] = Field(
+    context: Annotated[str, Parsed(grammar.context)] = Field(
         ".", description="The build context, a folder of the repository. Default: its top folder."
     )
     dockerfile: Annotated[str, Parsed(grammar.relative_path)] = Field(
@@ -161,6 +169,40 @@ class Settings(BaseModel):
         tuple[Secret, ...], Parsed(grammar.list_of(grammar.secret, grammar.split_lines))
     ] = Field(
         (), description="Build secrets, id=NAME,src=FILE or id=NAME,env=VARIABLE, one a line."
+    )
+    network: Annotated[str, Parsed(build_options.network)] = Field(
+        "",
+        description="The network of the build's steps: default, none, or host, which needs allow: "
+        "network.host. Default: default.",
+    )
+    add_hosts: Annotated[Pairs, Parsed(build_options.extra_hosts)] = Field(
+        (), description="Hosts that the build's steps know, one HOST=ADDRESS a line."
+    )
+    ulimits: Annotated[Words, Parsed(build_options.ulimits)] = Field(
+        (), description="Limits of the build's processes, such as nofile=1024:2048, one a line."
+    )
+    shm_size: Annotated[int, Parsed(build_options.shm_size)] = Field(
+        0, description="The size of /dev/shm in the build, such as 2gb."
+    )
+    allow: Annotated[Words, Parsed(grammar.list_of(build_options.entitlement))] = Field(
+        (),
+        description="What the builder grants the build beyond the usual: network.host, "
+        "security.insecure, device.",
+    )
+    no_cache_filters: Annotated[Words, Parsed(grammar.list_of(grammar.target))] = Field(
+        (), description="Stages that are always built anew."
+    )
+    annotations: Annotated[tuple[Annotation, ...], Parsed(image_annotations.parse)] = Field(
+        (),
+        description="More annotations, beside those of the labels, one key=value a line; manifest: "
+        "or index: before it means one of both.",
+    )
+    outputs: Annotated[
+        Words, Parsed(grammar.list_of(build_options.output, grammar.split_lines))
+    ] = Field(
+        (),
+        description="Where the command build leaves its result besides the engine, such as "
+        "type=local,dest=out, one a line.",
     )
     secret_variables: Annotated[Words, Parsed(grammar.list_of(grammar.offered))] = Field(
         (),
@@ -292,6 +334,16 @@ class Settings(BaseModel):
             secrets=self.secrets,
             smoke_test=self.smoke_test,
             check=self.check,
+            options=BuildOptions(
+                network=self.network,
+                shm_size=self.shm_size,
+                ulimits=self.ulimits,
+                entitlements=self.allow,
+                extra_hosts=self.add_hosts,
+                no_cache_filter=self.no_cache_filters,
+            ),
+            annotations=self.annotations,
+            outputs=self.outputs,
         )
 
 
@@ -335,8 +387,12 @@ def _problem(error: ErrorDetails, places: Mapping[str, str]) -> Problem:
     )
 
 
-def check_options(services: Sequence[Service], settings: Settings) -> Iterator[Problem]:
-    """Yield what the options of a build forbid its services."""
+def check_options(
+    services: Sequence[Service], settings: Settings, where: Where
+) -> Iterator[Problem]:
+    """Yield what the options of a build forbid its services, and each other."""
+    yield from build_options.check(services, settings.command, where)
+    yield from image_annotations.check(services, settings.attest, where)
     if (
         settings.cache not in ("", "registry")
         and len(services) > 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
-from feastflow_registry.model.services import Service, Where
+from feastflow_registry.model.services import Service, Where, output_parts
 
 _LARGEST_DOTENV = 1024 * 1024
 
@@ -56,6 +56,18 @@ def check_files(workspace: Path, services: Sequence[Service], where: Where) -> I
                 shown = _display(path, workspace)
                 cause = f"{where(service.name, key)}: there is no {shown}."
                 yield Problem(cause, "Give a path relative to the top folder of the repository.")
+        for parts in map(output_parts, service.outputs):
+            yield from _check_output(workspace, parts, where(service.name, "outputs"))
+
+
+def _check_output(workspace: Path, parts: Mapping[str, str], where: str) -> Iterator[Problem]:
+    """Yield what keeps an output from being written: of a file, the folder has to be there."""
+    path = workspace / parts["dest"]
+    if not lies_within(path, workspace):
+        yield _outside(path, workspace, where)
+    elif parts["type"] != "local" and not path.parent.is_dir():
+        cause = f"{where}: there is no folder {_display(path.parent, workspace)}."
+        yield Problem(cause, "Make it in a step before, or name a file of the top folder.")
 
 
 def _check_dotenv(workspace: Path) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.model.services import Service
+from feastflow_registry.model.services import Annotation, Service
 
 
 class Command(StrEnum):
@@ -195,8 +195,9 @@ class BuildImage:
     """Build a service. ``tags`` are the names that the local engine gives the image.
 
     ``needs``: the services that it is built from; ``cache_from``, ``cache_to``, ``attest``: as
-    buildx takes them; ``epoch``: the seconds since 1970 that every file and layer is to carry;
-    ``pull``: look base images up again; ``why``: why it is not carried forward.
+    buildx takes them; ``annotations``: each with its level; ``epoch``: the seconds since 1970 that
+    every file and layer is to carry; ``pull``: look base images up again; ``why``: why it is not
+    carried forward.
     """
 
     service: Service
@@ -206,6 +207,7 @@ class BuildImage:
     cache_from: str = ""
     cache_to: str = ""
     attest: tuple[str, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
     epoch: int | None = None
     pull: bool = False
     why: str = ""

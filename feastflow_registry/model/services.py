@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.references import Repository
@@ -38,12 +38,44 @@ class SmokeTest:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How a build is run.
+
+    ``network``: ``none`` or ``host``, if not the builder's own; ``shm_size``: bytes; ``ulimits``:
+    each as ``name=soft:hard``; ``entitlements``: what BuildKit grants a build beyond the usual;
+    ``extra_hosts``: names with their addresses, separated by commas; ``no_cache_filter``: stages
+    that are always built anew.
+    """
+
+    network: str = ""
+    shm_size: int = 0
+    ulimits: tuple[str, ...] = ()
+    entitlements: tuple[str, ...] = ()
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    no_cache_filter: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """An annotation of an image. ``level``: ``manifest``, that of one platform, or ``index``.
+
+    Without a level, it is meant for all that an image has.
+    https://github.com/opencontainers/image-spec/blob/main/annotations.md
+    """
+
+    level: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One image to build. Paths are relative to the workspace, ``dockerfile`` to the context.
 
     ``contexts``: named contexts, each a path, an address or ``service:<name>``.
     ``watch``: paths whose change makes another image, beyond those that the build names.
     ``check``: a command that judges the image before it is pushed.
+    ``outputs``: where a build that is not pushed goes besides the engine, as buildx takes it.
     ``aliases``: the names of other services that run the same image.
     """
 
@@ -63,6 +95,9 @@ class Service:
     watch: tuple[str, ...] = ()
     smoke_test: SmokeTest | None = None
     check: str = ""
+    options: BuildOptions = BuildOptions()
+    annotations: tuple[Annotation, ...] = ()
+    outputs: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
     @property
@@ -78,6 +113,27 @@ class Service:
         return tuple(
             each.removeprefix(SERVICE_PREFIX) for each in named if each.startswith(SERVICE_PREFIX)
         )
+
+    @property
+    def powers(self) -> tuple[str, ...]:
+        """What gives the code of a build power over the machine, by Compose's words."""
+        granted = {
+            "network": self.options.network == "host",
+            "entitlements": self.options.entitlements,
+            "outputs": self.outputs,
+        }
+        return tuple(name for name, given in granted.items() if given)
+
+    def without_powers(self) -> Service:
+        """The same service, whose build has no power over the machine."""
+        network = "" if self.options.network == "host" else self.options.network
+        options = replace(self.options, network=network, entitlements=())
+        return replace(self, options=options, outputs=())
+
+
+def output_parts(text: str) -> Mapping[str, str]:
+    """The parts of an output, ``type=local,dest=out``."""
+    return dict(part.partition("=")[::2] for part in text.split(","))
 
 
 def linked(service: Service, known: Mapping[str, Service]) -> Iterator[Service]:

@@ -13,7 +13,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from feastflow_registry.model.history import SUBMODULE, Tree
 from feastflow_registry.model.services import SERVICE_PREFIX, Service, linked
@@ -44,7 +44,7 @@ def fingerprint(
     except _Doubt as doubt:
         shown = "".join(each if each.isprintable() else "?" for each in str(doubt))
         return Fingerprint("", shown)
-    text = json.dumps([2, dict(options), parts], sort_keys=True)
+    text = json.dumps([3, dict(options), parts], sort_keys=True)
     return Fingerprint(f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
 
 
@@ -71,6 +71,8 @@ def _describe(service: Service, tree: Tree) -> Mapping[str, object]:
         "secrets": sorted([each.id, each.file, each.variable] for each in service.secrets),
         "ssh": sorted(service.ssh),
         "contexts": sorted(service.contexts),
+        "options": asdict(service.options),
+        "annotations": sorted(map(astuple, service.annotations)),
         # Who asks for another judgement wants it passed on the image that is to be published.
         "smoke_test": asdict(service.smoke_test) if service.smoke_test else None,
         "check": service.check,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from feastflow_registry.config import image_annotations
 from feastflow_registry.config.settings import Settings, caches
 from feastflow_registry.model.plan import (
     BuildImage,
@@ -77,12 +78,14 @@ def plan_publish(
         tags = (own, *(each.tag for each in shared))
         names = tuple(Reference(service.repository, tag) for tag in tags)
         seen = snapshot.get(service.name, Seen())
+        image_labels = labels(settings, run, service, seen.inputs)
         build = BuildImage(
             service,
             names,
-            labels(settings, run, service, seen.inputs),
+            image_labels,
             needs=tuple(linked(service, known)),
             attest=settings.attest,
+            annotations=image_annotations.of_image(image_labels, service, settings.attest),
             epoch=int(run.committed.timestamp()) if settings.reproducible else None,
             pull=service.pull or settings.reuse is Reuse.NEVER,
             why=seen.why,

@@ -187,8 +187,8 @@ def test_an_argument_that_provenance_would_publish(machine: Machine) -> None:
         ),
         (
             "docker-bake.hcl",
-            'target "default" {\n  context = "a"\n  entitlements = ["security.insecure"]\n}\n',
-            "entitlements is not supported",
+            'target "default" {\n  context = "a"\n  call = "check"\n}\n',
+            "call is not supported",
         ),
         (
             "docker-bake.hcl",

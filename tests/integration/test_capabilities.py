@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,16 @@ from support.registries import LocalRegistry
 from support.soak import chosen, one_in
 
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature, is_lacking
+from feastflow_registry.config import image_annotations
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.services import Annotation
 from integration.conftest import BUILDERS, Builder
 
 KINDS = dict(zip(BUILDERS, BuilderKind, strict=True))
 TWO = ("linux/amd64", "linux/arm64")
+NAMED = Annotation("manifest", "a.b", "c")
+OCI = "application/vnd.oci.image"
+ANNOTATED = {"org.opencontainers.image.description": "The\nshop", "a.b": 'c, ${d} "e"'}
 PROVENANCE = "type=provenance,mode=min"
 CELLS = list(itertools.product(BUILDERS, Feature))
 ABLE = [cell for cell in CELLS if cell[1] in CAPABILITIES[KINDS[cell[0]]]]
@@ -46,6 +52,7 @@ def words(shop: BuildSetup, feature: Feature) -> dict[str, Any]:
         Feature.PLATFORMS: {"platforms": TWO},
         Feature.ATTEST: {"attest": (PROVENANCE,)},
         Feature.CACHE: {"cache_to": f"{cache_of(shop)},mode=max"},
+        Feature.ANNOTATIONS: {"annotations": (NAMED,)},
         Feature.REPRODUCIBLE: {"epoch": EPOCH},
     }
     return asked.get(feature, {})
@@ -59,6 +66,7 @@ def options(shop: BuildSetup, feature: Feature) -> list[str]:
         Feature.PLATFORMS: ["--platform", ",".join(TWO), "--output", "type=docker"],
         Feature.ATTEST: ["--attest", PROVENANCE, "--output", "type=docker"],
         Feature.CACHE: ["--cache-to", cache_of(shop), "--output", "type=docker"],
+        Feature.ANNOTATIONS: ["--annotation", "a.b=c", "--output", "type=docker"],
         Feature.REPRODUCIBLE: [*epoch, "--output", "type=docker,rewrite-timestamp=true"],
         Feature.BY_DIGEST: ["--output", f"type=image,name={name},push-by-digest=true,push=true"],
     }[feature]
@@ -80,11 +88,15 @@ def test_what_is_refused_is_impossible(
         assert caught.value.kind is Kind.BUILD
         assert problem.cause == f"{KINDS[name]} {feature.value}: app."
         assert "docker/setup-buildx-action" in problem.fix
-        assert ("containerd" in problem.fix) == (feature is not Feature.REPRODUCIBLE)
+        assert ("image store" in problem.fix) == (feature is not Feature.REPRODUCIBLE)
     done = shop.buildx("build", "--progress=plain", *options(shop, feature), "app", check=False)
     if (name, feature) == ("classic", Feature.REPRODUCIBLE):
         # It says nothing, and does nothing.
         assert _reproduce(shop)[0] != _reproduce(shop)[0]
+    elif (name, feature) == ("classic", Feature.ANNOTATIONS):
+        assert done.returncode == 0, "nor here"
+        plain = replace(image, service=replace(image.service, annotations=()))
+        assert "annotations" not in shop.manifest(plain, shop.publish(plain))
     else:
         assert done.returncode != 0
         assert is_lacking(done.stderr), done.stderr
@@ -146,6 +158,35 @@ def _is_cached(shop: BuildSetup) -> bool:
     return any(each.startswith(tag) and each.endswith(" CACHED") for each in shop.quoted())
 
 
+def check_annotations(shop: BuildSetup) -> None:
+    """On the manifest of the one platform; both of an index and of its manifests."""
+    given = image_annotations.parse('a.b=c, ${d} "e"\nindex:only.index=1')
+    of_labels = (("org.opencontainers.image.description", "The\nshop"), ("team", "a"))
+    for asked in ({}, {"platforms": TWO}, {"attest": (PROVENANCE,)}):
+        image = shop.image("app", annotations=given, **asked)
+        at = image_annotations.of_image(of_labels, image.service, image.attest)
+        if not asked:
+            at = tuple(each for each in at if each.level != "index")
+        image = replace(image, annotations=at)
+        digest = shop.publish(image)
+        top = shop.manifest(image, digest)
+        manifests = [
+            shop.manifest(image, each["digest"])
+            for each in top.get("manifests", [])
+            if each["platform"]["os"] != "unknown"
+        ]
+        if asked:
+            expected = {**ANNOTATED, "only.index": "1"}
+            assert (top["mediaType"], top["annotations"]) == (f"{OCI}.index.v1+json", expected)
+        for each in manifests or [top]:
+            assert (each["mediaType"], each["annotations"]) == (
+                f"{OCI}.manifest.v1+json",
+                ANNOTATED,
+            )
+        if "attest" not in asked:  # Provenance has the time of the build.
+            assert shop.publish(image) == digest
+
+
 def check_reproducible(shop: BuildSetup) -> None:
     ours = [shop.image("app", script("date > /now; rm /now"), no_cache=True, epoch=EPOCH)]
     digests = {shop.publish(ours[0])}
@@ -178,6 +219,7 @@ CHECKS: dict[Feature, Callable[[BuildSetup], None]] = {
     Feature.PLATFORMS: check_platforms,
     Feature.ATTEST: check_attestation,
     Feature.CACHE: check_cache,
+    Feature.ANNOTATIONS: check_annotations,
     Feature.REPRODUCIBLE: check_reproducible,
     Feature.BY_DIGEST: check_by_digest,
 }

@@ -329,3 +329,25 @@ def test_a_build_beside_secrets_reads_no_variable_and_runs_no_check(
     assert "no secret" in ran.log
     assert not [word for word in words.values() if word in ran.log]
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_build_beside_secrets_has_no_power_over_the_machine(
+    machine: Machine, busybox: Path
+) -> None:
+    """Neither its network nor a file of it, whatever the checkout says; its owner's build has."""
+    shutil.copy2(busybox, machine.project.folder / "busybox")
+    show = json.dumps(["/busybox", "readlink", "/proc/self/ns/net"])
+    lines = ["FROM scratch", f"LABEL {MARK}", "COPY busybox /", "COPY page.html /", f"RUN {show}"]
+    powers = 'network: host, entitlements: [network.host], outputs: ["type=local,dest=out"]'
+    service = f"{{{powers}, no_cache: true}}"
+    files = {"feastflow.yml": f"services: {{app: {service}}}\n", "Dockerfile": "\n".join(lines)}
+    machine.project.commit(files)
+    host = Path("/proc/self/ns/net").readlink().name
+    ran = machine.call(machine.runner(event="pull_request_target", command="build")).ended()
+    assert "app is built without network, entitlements, outputs of its own" in ran.log
+    assert "net:[" in ran.log
+    assert host not in ran.log
+    assert not (machine.project.folder / "out").exists()
+    ran = machine.call(machine.runner(command="build")).ended()
+    assert host in ran.log
+    assert (machine.project.folder / "out/page.html").exists()

@@ -18,7 +18,7 @@ from feastflow_registry.git.worktree import read_file
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.services import Secret, Service, check_together, select
+from feastflow_registry.model.services import BuildOptions, Secret, Service, check_together, select
 
 TOKEN = "dckr_pat_only_for_tests"
 IN_JSON = """
@@ -100,6 +100,12 @@ def test_a_compose_file(program: Source) -> None:
               additional_contexts: {base: "service:base", up: "docker-image://alpine"}
               pull: true
               no_cache: true
+              no_cache_filter: [deps]
+              network: host
+              entitlements: [device]
+              shm_size: 64mb
+              ulimits: {nproc: "${LIMIT:-5}", nofile: {soft: 1, hard: 2}}
+              extra_hosts: ["cache=10.0.0.7", "cache=[::1]"]
               cache_from: [feastflow/cache]
           base: {build: .}
           database: {image: postgres}
@@ -125,6 +131,14 @@ def test_a_compose_file(program: Source) -> None:
         contexts=(("base", "service:base"), ("up", "docker-image://alpine")),
         pull=True,
         no_cache=True,
+        options=BuildOptions(
+            network="host",
+            shm_size=64 * 1024**2,
+            ulimits=("nofile=1:2", "nproc=5:5"),
+            entitlements=("network.host", "device"),
+            extra_hosts=(("cache", "10.0.0.7,::1"),),
+            no_cache_filter=("deps",),
+        ),
     )
     assert base == Service("base", Repository(hub, "ada/base"))
 
@@ -235,8 +249,8 @@ def test_a_variable_of_the_images_that_is_not_set(program: Source) -> None:
         ("compose.yaml", "services: {a: {build: /etc}}", ["'/etc' is not a relative path"]),
         (
             "compose.yaml",
-            "services: {a: {build: {context: ., network: host, shm_size: 1g}}}",
-            ["services.a: network is not", "services.a: shm-size is not"],
+            "services: {a: {build: {context: ., network: shop_default, ulimits: {x: 1}}}}",
+            ["services.a.network: 'shop_default' is not", "services.a.ulimits: 'x' is not"],
         ),
         (
             "compose.yaml",
@@ -460,8 +474,8 @@ def test_the_platform_of_a_service(program: Source, text: str, platforms: Sequen
         ("platform: linux/arm64, build: {platforms: [linux/amd64]}", "not among those of its"),
         ("build: {privileged: true}", "services.web: privileged is not supported"),
         ("build: {isolation: hyperv}", "services.web: isolation is not supported"),
-        ("build: {entitlements: [network.host]}", "services.web: entitlements is not"),
-        ("build: {no_cache_filter: [deps]}", "services.web: no_cache_filter is not"),
+        ("build: {entitlements: [insecure]}", "services.web.entitlements.item 1: 'insecure'"),
+        ("build: {no_cache_filter: [$$]}", "services.web.no_cache_filter.item 1: '$' is not"),
         ("build: {secrets: [{source: s, target: t}]}", "services.web: secrets.target is not"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from support.act import ROOT
+from support.docker_actions import ACTIONS
 
 from feastflow_registry.config import file
 from feastflow_registry.config.schema import ServiceModel
@@ -193,3 +194,26 @@ def test_every_row_has_a_test(page: str, least: int) -> None:
         place = ROOT / "tests" / folder / file.rpartition("/")[2] if file else place
         assert place.exists(), path
         assert not test or f"def {test}(" in place.read_text(), path
+
+
+COMING_FROM = (ROOT / "docs/from-docker-actions.md").read_text()
+
+
+def test_the_actions_that_this_one_stands_in_for_are_all_there() -> None:
+    assert re.findall(r"(?m)^## (.*)$", COMING_FROM) == list(ACTIONS)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_each_input_and_output_of_theirs_has_its_place(action: str) -> None:
+    section = COMING_FROM.partition(f"## {action}\n")[2].partition("\n## ")[0]
+    inputs, _, outputs = section.partition("\n| output |")
+    ours = {*ACTION["inputs"], *ACTION["outputs"], "command"}
+    for names, text in zip(ACTIONS[action], (inputs, f"| output |{outputs}"), strict=True):
+        rows = _table(text)
+        assert tuple(name.strip("`") for name, _ in rows) == names
+        for name, here in rows:
+            keys = re.findall(r"(?<!Bake )file: `([\w-]+)`", here)
+            words = re.match(r"`([\w-]+)", here)
+            assert here.startswith(("none: ", "the commit tag", "as ", "file: ")) or words, name
+            assert not words or words[1] in ours, name
+            assert set(keys) <= ServiceModel.model_fields.keys(), name

@@ -16,7 +16,7 @@ from feastflow_registry.builder import bake
 from feastflow_registry.builder.bake import escape, secret_variable, target_names
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import Reference, Tag
-from feastflow_registry.model.services import Secret, Service
+from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service
 
 TAG = Reference(SHOP.repository, Tag("commit-1234567"))
 DOCKER = "type=docker"
@@ -73,6 +73,48 @@ def test_everything_a_service_may_say() -> None:
     assert found["args"] == {"A": "1"}
     assert found["platforms"] == ["linux/amd64", "linux/arm64"]
     assert "labels" not in found
+
+
+def test_how_its_steps_are_run() -> None:
+    run = BuildOptions(
+        network="host",
+        shm_size=1024,
+        ulimits=("nofile=1:2",),
+        entitlements=("network.host", "device=a"),
+        extra_hosts=(("a", "10.0.0.1,::1"),),
+        no_cache_filter=("deps",),
+    )
+    found = target(build(replace(SHOP, options=run)))
+    assert found["network"] == "host"
+    assert found["shm-size"] == "1024"
+    assert found["ulimits"] == ["nofile=1:2"]
+    assert found["entitlements"] == ["network.host", "device=a"]
+    assert found["extra-hosts"] == {"a": "10.0.0.1,::1"}
+    assert found["no-cache-filter"] == ["deps"]
+
+
+def test_what_the_targets_are_granted_is_named_once() -> None:
+    granted = {"a": ("network.host",), "b": ("device", "network.host"), "c": ()}
+    of = [
+        build(replace(service(name), options=BuildOptions(entitlements=words)))
+        for name, words in granted.items()
+    ]
+    written = bake.definition(of, dict.fromkeys("abc", DOCKER), target_names(of))
+    assert bake.entitlements(written) == ["device", "network.host"]
+
+
+def test_annotations_stand_at_their_level() -> None:
+    given = (Annotation("index", "a", "${x}"), Annotation("manifest[linux/amd64]", "b", "c=d"))
+    found = target(build(annotations=given))
+    assert found["annotations"] == ["index:a=$${x}", "manifest[linux/amd64]:b=c=d"]
+
+
+def test_further_outputs_are_those_of_what_is_asked_for() -> None:
+    base = replace(BASE, outputs=("type=local,dest=base",))
+    app = replace(SHOP, contexts=(("base", "service:ba.se"),), outputs=("type=local,dest=out",))
+    found = definition([build(app, needs=(base,))])["target"]
+    assert found["shop"]["output"] == ["type=local,dest=out", DOCKER]
+    assert found["ba_se"]["output"] == ["type=cacheonly"]
 
 
 def test_an_image_that_is_pushed_by_digest_has_no_tag() -> None:

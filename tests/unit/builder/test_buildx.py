@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.failures import fails
 from support.memory import FakeLog
+from support.runs import SHOP
 
 from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.buildx import Buildx
@@ -20,7 +21,9 @@ from feastflow_registry.builder.diagnosis import Fault
 from feastflow_registry.builder.sessions import Ended
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import RegistryHost
+from feastflow_registry.model.services import BuildOptions
 
 HOST = RegistryHost("r.example.com")
 PLUGIN = "/usr/libexec/docker-buildx"
@@ -107,6 +110,25 @@ def test_the_version_decides_what_it_can_be_asked(version: str, driver: str, wor
             found.check_ready()
     else:
         found.check_ready()
+
+
+@pytest.mark.parametrize(
+    ("version", "run", "words"),
+    [
+        ("0.24.0", BuildOptions(extra_hosts=(("a", "::1"),)), "pass over extra_hosts in silence"),
+        ("0.16.2", BuildOptions(entitlements=("device",)), "Update buildx to 0.17 or newer"),
+        ("0.25.0", BuildOptions(extra_hosts=(("a", "::1"),), entitlements=("device",)), ""),
+        ("0.13.0", BuildOptions(network="none"), ""),
+    ],
+)
+def test_what_an_old_one_would_not_obey(version: str, run: BuildOptions, words: str) -> None:
+    answers: dict[str, str | int] = {"docker info": about(version)}
+    images = [BuildImage(each, (), ()) for each in (SHOP, replace(SHOP, options=run))]
+    if words:
+        with fails(words, kind=Kind.BUILD):
+            docker(answers).check_ready(images)
+    else:
+        docker(answers).check_ready(images)
 
 
 def test_a_builder_that_is_not_there() -> None:

@@ -11,12 +11,14 @@ from support.runs import service
 from feastflow_registry.builder import capabilities
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature
 from feastflow_registry.model.plan import BuildImage
+from feastflow_registry.model.services import Annotation
 
 
 def image(name: str = "menu", platforms: tuple[str, ...] = (), **words: Any) -> BuildImage:
     return BuildImage(replace(service(name), platforms=platforms), (), (), **words)
 
 
+NAMED = Annotation("manifest", "a", "b")
 TWO = ("linux/amd64", "linux/arm64")
 ALL: dict[str, Any] = {
     "platforms": TWO,
@@ -50,6 +52,8 @@ def test_the_kind_of_a_builder(driver: str, containerd: bool, kind: BuilderKind)
         (image(platforms=TWO), [Feature.PLATFORMS]),
         (image(attest=("type=sbom",)), [Feature.ATTEST]),
         (image(cache_to="type=registry,ref=r/type=inline"), [Feature.CACHE]),
+        (image(annotations=(NAMED,)), []),
+        (BuildImage(replace(service("menu"), annotations=(NAMED,)), (), ()), [Feature.ANNOTATIONS]),
         (image(epoch=0), [Feature.REPRODUCIBLE]),
     ],
 )
@@ -73,7 +77,7 @@ def test_each_problem_names_its_services_and_what_would_do_it() -> None:
 def test_what_a_builder_cannot_do_in_few_words() -> None:
     found = {kind: capabilities.describe(kind) for kind in BuilderKind}
     assert found == {
-        BuilderKind.CLASSIC: "several platforms, attest, cache, reproducible",
+        BuilderKind.CLASSIC: "several platforms, attest, cache, annotations, reproducible",
         BuilderKind.CONTAINERD: "reproducible",
         BuilderKind.OTHER: "",
     }

@@ -107,6 +107,13 @@ def test_a_base_image_of_a_registry_of_plain_http_says_what_has_to_be_set() -> N
     assert not diagnosis.is_plain_http(STEP.format(PLAIN))
 
 
+@pytest.mark.parametrize("name", ["network.host", "security.insecure"])
+def test_a_step_that_needs_what_is_not_granted_says_how_to(name: str) -> None:
+    failure = diagnosis.explain("menu", Fault(f"failed to load LLB: {name} is not allowed"))
+    assert "by the input allow" in failure.problems[0].fix
+    diagnosis.refuse(f"failed to load LLB: {name} is not allowed")
+
+
 def test_what_is_built_from_a_failed_service_says_so() -> None:
     failure = diagnosis.explain("base", Fault("no", "[1/1] COPY no /"))
     [problem] = diagnosis.follows("menu", "base", failure).problems
@@ -123,6 +130,8 @@ def test_long_words_are_cut() -> None:
     ("error", "kind", "part"),
     [
         ("Cache export is not supported for the docker driver.", Kind.BUILD, "setup-buildx-action"),
+        ("granting entitlement device is not allowed by x", Kind.BUILD, "allow-insecure-entitl"),
+        ("host-gateway is not supported by the remote driver", Kind.BUILD, "own address"),
         (f"failed to push r/a: {PLAIN}", Kind.BUILD, "insecure-registries"),
         ("denied: no", Kind.REFUSED, "docker login"),
         ("failed to push r/a: unexpected EOF", Kind.UNREACHABLE, "in the cache"),

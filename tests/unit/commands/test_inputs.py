@@ -24,7 +24,7 @@ from feastflow_registry.model.history import Checkout
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import Commit, RegistryHost, Repository, Tag
 from feastflow_registry.model.run import DEPENDABOT
-from feastflow_registry.model.services import Service, Where
+from feastflow_registry.model.services import BuildOptions, Service, Where
 
 KEPT = [
     *["PATH", "HOME", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "no_proxy"],
@@ -550,6 +550,54 @@ class TestVariablesThatAFileNames:
         if "GITHUB_REF" in event:
             other = FakeWorkspace(file, head=A)
             assert load(file, {**RUNNER, **event}, workspace=other).services[0].check == ""
+
+    POWERS = (
+        "services: {web: {network: host, entitlements: [network.host],"
+        ' outputs: ["type=local,dest=out"], shm_size: 1k}, api: {network: none}}'
+    )
+
+    @pytest.mark.parametrize("event", HOLDS_SECRETS)
+    def test_nor_does_it_give_power_over_the_machine_beside_its_secrets(
+        self, folder: Path, event: str
+    ) -> None:
+        (folder / "feastflow.yml").write_text(self.POWERS)
+        found = load(folder, {**RUNNER, "GITHUB_EVENT_NAME": event}, command="build")
+        web, api = found.services
+        assert (web.options, web.outputs) == (BuildOptions(shm_size=1024), ())
+        assert api.options.network == "none"
+        [warning] = found.warnings
+        assert warning.startswith(
+            "web is built without network, entitlements, outputs of its own: "
+        )
+        assert found.all_services[0].powers == ()
+
+    @pytest.mark.parametrize("event", HOLDS_SECRETS)
+    def test_the_workflows_own_word_counts(self, folder: Path, event: str) -> None:
+        environ = {**RUNNER, "GITHUB_EVENT_NAME": event}
+        found = load(folder, environ, network="host", allow="network.host")
+        assert found.services[0].powers == ("network", "entitlements")
+        assert found.warnings == ()
+
+    @pytest.mark.parametrize("event", [{}, *NOT_PUSHING[-2:]])
+    def test_its_own_code_keeps_its_powers(self, folder: Path, event: dict[str, str]) -> None:
+        (folder / "feastflow.yml").write_text(self.POWERS)
+        found = load(folder, {**RUNNER, **event}, command="build")
+        assert len(found.services[0].powers) == 3
+        assert found.warnings == ()
+        foreign = FakeWorkspace(folder, head=A)
+        if not event:
+            found = load(folder, RUNNER, workspace=foreign, command="build")
+            assert found.services[0].powers == ()
+
+    def test_an_input_is_named_where_it_is_wrong(self, folder: Path) -> None:
+        (folder / "link").symlink_to("/")
+        with fails('input "network": the network host', 'input "outputs": publish pushes what'):
+            load(folder, {}, network="host", outputs="type=local,dest=out")
+        with fails("input \"outputs\": 'link/x' lies outside", "there is no folder 'deep'"):
+            outputs = "type=local,dest=link/x\ntype=oci,dest=deep/x.tar"
+            load(folder, {}, command="build", outputs=outputs)
+        outputs = "type=local,dest=deep/x\ntype=oci,dest=x.tar"
+        assert load(folder, {}, command="build", outputs=outputs).services[0].outputs
 
     @pytest.mark.parametrize(
         "name", ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN", "RUNNER_TEMP", "INPUT_TOKEN"]

@@ -13,7 +13,7 @@ from feastflow_registry.config.compose import from_bake
 from feastflow_registry.config.compose_files import CARRIED, DEFAULT_PLATFORM
 from feastflow_registry.model.ports import Printed
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.services import Secret, Service, select
+from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service, select
 
 HUB = RegistryHost("docker.io")
 
@@ -90,6 +90,13 @@ def test_every_word_of_a_target_that_makes_the_image() -> None:
             "contexts": {"base": "target:base", "up": "docker-image://alpine", "lib": "libs/"},
             "pull": True,
             "no-cache": True,
+            "no-cache-filter": ["deps"],
+            "network": "host",
+            "entitlements": ["network.host"],
+            "shm-size": "1GiB",
+            "ulimits": ["nproc=1:2", "nofile=3:4"],
+            "extra-hosts": {"b": "::1", "a": "10.0.0.1,::1"},
+            "annotations": ["index:a=b"],
             "tags": ["localhost:5000/team/shop-web:1@sha256:0", "other:2"],
             "output": [{"type": "registry"}],
             "cache-from": [{"type": "gha"}],
@@ -114,6 +121,15 @@ def test_every_word_of_a_target_that_makes_the_image() -> None:
             contexts=(("base", "service:base"), ("up", "docker-image://alpine"), ("lib", "libs")),
             pull=True,
             no_cache=True,
+            options=BuildOptions(
+                network="host",
+                shm_size=1024**3,
+                ulimits=("nofile=3:4", "nproc=1:2"),
+                entitlements=("network.host",),
+                extra_hosts=(("a", "10.0.0.1,::1"), ("b", "::1")),
+                no_cache_filter=("deps",),
+            ),
+            annotations=(Annotation("index", "a", "b"),),
         ),
         "base": Service("base", Repository(HUB, "ada/base")),
     }
@@ -162,19 +178,20 @@ def test_groups_hold_groups_and_themselves() -> None:
     ("target", "words"),
     [
         ({"dockerfile-inline": "FROM scratch"}, ["services.a: dockerfile-inline is not supported"]),
-        ({"network": "host"}, ["network is not supported", "another image", "Take it out"]),
-        ({"entitlements": ["network.host"]}, ["entitlements is not supported"]),
-        ({"shm-size": "1g"}, ["shm-size"]),
-        ({"ulimits": ["nofile=1"]}, ["ulimits"]),
-        ({"extra-hosts": {"a": "1.2.3.4"}}, ["extra-hosts"]),
-        ({"call": "check"}, ["call is not supported"]),
-        ({"no-cache-filter": ["x"]}, ["no-cache-filter"]),
-        ({"annotations": ["a=b"]}, ["annotations"]),
+        ({"call": "check"}, ["call is not supported", "another image", "Take it out"]),
+        ({"resources": {"memory": 1}}, ["resources is not supported"]),
+        ({"network": "app_default"}, ["services.a.network: 'app_default' is not a network"]),
+        ({"entitlements": ["x"]}, ["services.a.entitlements.item 1: 'x' is not an entitlement"]),
+        ({"shm-size": "x"}, ["services.a.shm_size: 'x' is not a size"]),
+        ({"ulimits": ["x=1"]}, ["services.a.ulimits: 'x' is not a limit"]),
+        ({"extra-hosts": {"a": "x"}}, ["services.a.extra_hosts: 'x' is not the address"]),
+        ({"no-cache-filter": ["$"]}, ["services.a.no_cache_filter.item 1: '$'"]),
+        ({"annotations": ["x"]}, ["services.a.annotations: 'x' is not of the form"]),
         ({"new\x1b\nword": 1}, ["new word is not supported"]),
         ({"args": {"A": None}}, ["services.a.args.A has no value"]),
         ({"context": "/etc"}, ["services.a.context: '/etc' is not a relative path"]),
-        ({"context": "https://github.com/a/b.git"}, ["services.a.context", "not a relative path"]),
-        ({"context": "git@github.com:a/b.git"}, ["services.a.context", "not a relative path"]),
+        ({"context": "https://github.com/a/b.git"}, ["services.a.context", "is an address"]),
+        ({"context": "git@github.com:a/b.git"}, ["services.a.context", "is an address"]),
         ({"contexts": {"x": "/etc"}}, ["services.a.additional_contexts.x: '/etc'"]),
         ({"contexts": {"x": "target:b"}}, ["from 'b', which is not among what", "Add that to"]),
         (
@@ -197,8 +214,8 @@ def test_what_would_be_another_image_is_refused(
 
 
 def test_all_that_is_wrong_with_all_targets() -> None:
-    with fails("services.a: call", "services.b: network", "services.b.args.A has no") as caught:
-        built(definition(a={"call": "x"}, b={"network": "x", "args": {"A": None}}))
+    with fails("services.a: call", "services.b: policy", "services.b.args.A has no") as caught:
+        built(definition(a={"call": "x"}, b={"policy": "x", "args": {"A": None}}))
     assert len(caught.value.problems) == 3
 
 
@@ -288,9 +305,8 @@ class TestCompose:
             ({"platform": "linux/arm46"}, {}, ["platforms.item 1: 'linux/arm46'", "linux/arm64"]),
             ({"platform": "linux/arm46"}, {"platforms": ["linux/arm64"]}, ["platform linux/arm46"]),
             ({"privileged": "true"}, {}, ["services.a: privileged is not supported"]),
-            ({"entitlements": "entitlements"}, {}, ["services.a: entitlements is not"]),
             ({"isolation": "hyperv"}, {}, ["services.a: isolation is not"]),
-            ({"no_cache_filter": "deps"}, {}, ["services.a: no_cache_filter is not"]),
+            ({"no_cache_filter.$": "$"}, {}, ["services.a.no_cache_filter.item 1: '$' is not"]),
             ({"secrets.target": "npmrc"}, {}, ["services.a: secrets.target is not"]),
         ],
     )
@@ -300,6 +316,15 @@ class TestCompose:
         with fails(*words) as caught:
             built(web(labels=carried(**labels), **more), services=["a"])
         assert len(caught.value.problems) == 1
+
+    def test_what_is_carried_as_a_list_joins_what_buildx_read(self) -> None:
+        labels = carried(**{"entitlements.x": "device", "no_cache_filter.a": "deps"})
+        labels |= carried(**{"ulimits.nproc": "5", "ulimits.nofile": "1:2"})
+        text = definition(a={"labels": labels, "entitlements": ["network.host"]})
+        found = built(text, services=["a"])["a"].options
+        assert found.entitlements == ("network.host", "device")
+        assert found.no_cache_filter == ("deps",)
+        assert found.ulimits == ("nofile=1:2", "nproc=5:5")
 
     def test_what_is_turned_off_is_not_there(self) -> None:
         assert built(web(labels=carried(privileged="false")), services=["a"])

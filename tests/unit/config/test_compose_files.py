@@ -80,8 +80,12 @@ def test_what_only_containers_see_is_not_there(more: str) -> None:
         ("{platform: '${P:-linux/arm64}', build: .}", {"platform": "${P:-linux/arm64}"}),
         ("{build: {context: ., privileged: true}}", {"privileged": "true"}),
         ("{build: {context: ., isolation: '${I}'}}", {"isolation": "${I}"}),
-        ("{build: {context: ., entitlements: [network.host]}}", {"entitlements": "network.host"}),
-        ("{build: {context: ., no_cache_filter: {}}}", {"no_cache_filter": "no_cache_filter"}),
+        (
+            "{build: {context: ., entitlements: [network.host, '${E}']}}",
+            {"entitlements.network.host": "network.host", "entitlements.${E}": "${E}"},
+        ),
+        ("{build: {context: ., no_cache_filter: deps}}", {"no_cache_filter.deps": "deps"}),
+        ("{build: {context: ., no_cache_filter: [], entitlements: }}", {}),
         (
             "{build: {context: ., secrets: [x, {source: y, target: z}, {source: v, target: v}]}}",
             {"secrets.target": "z"},
@@ -95,6 +99,20 @@ def test_what_buildx_leaves_aside_is_carried(text: str, expected: Mapping[str, s
     assert found["labels"] == {**DEFAULT, **carried}
     assert found["context"] == "."
     assert not {"privileged", "isolation", "entitlements", "no_cache_filter"} & found.keys()
+
+
+@pytest.mark.parametrize("value", ["{}", "[{a: b}]", "[[a]]"])
+def test_a_list_that_is_none(value: str) -> None:
+    with fails("'compose.yaml' has no_cache_filter that is no list of texts"):
+        cut_service(f"{{build: {{context: ., no_cache_filter: {value}}}}}")
+
+
+def test_limits_are_carried_with_both_of_their_numbers() -> None:
+    limits = "{nproc: '${N}', nofile: {soft: 1, hard: '${H}'}, core: {soft: 1}, data: [1]}"
+    build = cut_service(f"{{build: {{context: ., ulimits: {limits}}}}}")["build"]
+    carried = {"nproc": "${N}", "nofile": "1:${H}", "core": "1:", "data": "1"}
+    expected = {f"{CARRIED}ulimits.{name}": text for name, text in carried.items()}
+    assert build == {"context": ".", "labels": {**DEFAULT, **expected}}
 
 
 def test_a_word_in_quotes_is_a_value() -> None:

@@ -10,7 +10,7 @@ from feastflow_registry.config.file import Config
 from feastflow_registry.config.schema import POLICY, RETENTION
 from feastflow_registry.config.settings import FromFile, Settings
 from feastflow_registry.model.references import RegistryHost, Repository
-from feastflow_registry.model.services import Secret, Service, SmokeTest
+from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service, SmokeTest
 
 DESIGNED = """\
 namespace: feastflow
@@ -86,6 +86,14 @@ def test_every_word_of_a_service() -> None:
               forked: git@github.com:a/b.git
             pull: true
             no_cache: true
+            no_cache_filter: deps
+            network: host
+            entitlements: [network.host]
+            extra_hosts: {cache: [10.0.0.7, "::1"]}
+            ulimits: {nproc: 65535, nofile: {soft: 2, hard: 4}}
+            shm_size: 2gb
+            annotations: {"index:a": "1"}
+            outputs: ["type=local,dest=out"]
             watch: [libs]
             smoke-test: 8080/health
             check: trivy image "$IMAGE"
@@ -115,6 +123,16 @@ def test_every_word_of_a_service() -> None:
         watch=("libs",),
         smoke_test=SmokeTest(8080, "/health"),
         check='trivy image "$IMAGE"',
+        options=BuildOptions(
+            network="host",
+            shm_size=2 * 1024**3,
+            ulimits=("nofile=2:4", "nproc=65535:65535"),
+            entitlements=("network.host",),
+            extra_hosts=(("cache", "10.0.0.7,::1"),),
+            no_cache_filter=("deps",),
+        ),
+        annotations=(Annotation("index", "a", "1"),),
+        outputs=("type=local,dest=out",),
     )
     assert found["base"] == Service(
         "base",

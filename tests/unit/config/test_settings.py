@@ -52,6 +52,14 @@ def test_every_input_is_read_from_text() -> None:
         "platforms": "linux/amd64,linux/arm64",
         "labels": "maintainer=ada",
         "secrets": "id=npm,src=.npmrc",
+        "network": "host",
+        "add-hosts": "cache:10.0.0.7",
+        "ulimits": "nofile=1024:2048",
+        "shm-size": "2gb",
+        "allow": "network.host",
+        "no-cache-filters": "deps",
+        "annotations": "a=b",
+        "outputs": "type=local,dest=out",
         "secret-variables": "NPM_TOKEN,PYPI_TOKEN",
         "branches": "trunk,release/**",
         "git-tags": "v*",
@@ -226,7 +234,10 @@ class TestService:
 
 class TestOptions:
     def problems(self, *services: Service, **inputs: str) -> list[str]:
-        return [str(each) for each in check_options(services, parse(inputs))]
+        def where(service: str, key: str) -> str:
+            return f"{service}.{key}"
+
+        return [str(each) for each in check_options(services, parse(inputs), where)]
 
     @pytest.mark.parametrize("cache", ["none", "registry", "type=gha,scope={service}"])
     def test_a_cache_that_services_do_not_share(self, cache: str) -> None:
@@ -236,6 +247,12 @@ class TestOptions:
         assert self.problems(service("a"), cache="type=gha") == []
         (problem,) = self.problems(service("a"), service("b"), cache="type=gha")
         assert "overwrite each other's layers. Put {service} into it" in problem
+
+    def test_what_options_forbid_each_other(self) -> None:
+        one = parse({"network": "host", "annotations": "index:a=b"})
+        host, index = self.problems(one.service(namespace="ada", image="a"))
+        assert host.startswith("a.network: the network host needs")
+        assert index.startswith("a.annotations: a has no index")
 
     def test_an_argument_that_provenance_would_publish(self) -> None:
         one = replace(service("a"), args=(("NPM_TOKEN", "x"), ("NODE", "22")))

@@ -69,7 +69,7 @@ def kind(step: Step) -> str:
 def test_a_first_publish() -> None:
     found = plan(Seen(None, {LATEST: Facts(image(A), Relation.AHEAD)}))
     assert found.steps == (
-        BuildImage(SHOP, (at(OWN), at(LATEST)), found.builds[0].labels),
+        replace(found.builds[0], service=SHOP, tags=(at(OWN), at(LATEST))),
         PushImage(SHOP, OWN),
         MoveTag(SHOP, LATEST, Rule.FORWARD, image(A).digest),
     )
@@ -283,6 +283,15 @@ class TestHowItIsBuilt:
     def test_a_time_only_where_it_is_asked_for(self) -> None:
         assert self.build().epoch is None
         assert self.build(reproducible="true").epoch == int(context(B).committed.timestamp())
+
+    def test_the_labels_of_oci_are_its_annotations(self) -> None:
+        found = self.build(Seen(None, {LATEST: NEW}, inputs="sha256:1"))
+        said = {each.key: each.value for each in found.annotations if each.level == "manifest"}
+        assert said == {key: text for key, text in found.labels if key != INPUTS_LABEL}
+        assert said[f"{PREFIX}created"] == "2025-03-04T05:06:07Z", "the commit's time"
+        assert len(said) == len(found.annotations)
+        attested = self.build(attest="true").annotations
+        assert {each.level for each in attested} == {"manifest", "index"}
 
     def test_attestations(self) -> None:
         assert self.build(attest="true").attest == ("type=provenance,mode=min", "type=sbom")

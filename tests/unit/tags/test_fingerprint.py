@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from support.runs import service
 
 from feastflow_registry.model.history import SUBMODULE, Tree
-from feastflow_registry.model.services import Secret, Service, SmokeTest
+from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service, SmokeTest
 from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
 
+ANY: Any = "x"
 FILE, LINK, FOLDER = "100644", "120777", "40755"
 APP = replace(service("app"), context="app", labels=(("a", "b"),))
 TREE = Tree(
@@ -110,6 +112,8 @@ def test_a_file_of_somebody_else_does_not(name: str) -> None:
         {"check": "true"},
         {"contexts": (("base", "docker-image://busybox"),)},
         {"watch": ("lib",)},
+        {"annotations": (Annotation("index", "a", "b"),)},
+        *({"options": BuildOptions(**{each.name: ANY})} for each in fields(BuildOptions)),
         {"dockerfile": "../docker/Dockerfile"},
         {"context": "app/src", "dockerfile": "../Dockerfile"},
     ],
@@ -124,6 +128,7 @@ def test_the_definition_counts(change: dict[str, object]) -> None:
         {"repository": service("other").repository},
         {"pull": True},
         {"no_cache": True},
+        {"outputs": ("type=local,dest=out",)},
     ],
 )
 def test_what_makes_no_other_image_does_not(change: dict[str, object]) -> None:
