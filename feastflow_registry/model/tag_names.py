@@ -64,6 +64,12 @@ def _digits(tag: Tag, prefix: str) -> str:
     return found[2] if found and found[1] == prefix else ""
 
 
+def is_shared(tag: Tag) -> bool:
+    """Whether a tag may hold any commit's image: it is no commit's, no mark, no other tool's."""
+    others = (name for name in RESERVED if name != LATEST.value)
+    return not tag.value.startswith(tuple(others)) and not OF_OTHER_TOOLS.fullmatch(tag.value)
+
+
 def frozen_marker(tag: Tag) -> Tag:
     """The tag that says that a milestone is final."""
     return Tag.near(f"frozen-{tag}")
