@@ -197,7 +197,8 @@ def _decide(promotion: Promotion) -> Step:
         raise Failure(
             Kind.CONFLICT,
             f"{chosen} was withdrawn by a rollback.",
-            "Promote another commit. A mark stays: if it is good after all, commit it anew.",
+            "Promote another commit; if it is good after all, take its mark off (rollback with to "
+            "and unmark).",
         )
     final = facts.frozen or facts.git_tag not in (None, commit)
     why = f"is not moved to {commit.short}: {decision.reason}"

@@ -477,3 +477,89 @@ def test_keeps_of_several_services_name_each() -> None:
     assert run.plan
     kept = [step.service.name for step in run.plan.steps if isinstance(step, KeepTag)]
     assert kept == ["cart", "shop"]
+
+
+class TestReleasesMeanwhile:
+    """A release that is published while a rollback writes takes the tag over."""
+
+    @staticmethod
+    def world() -> World:
+        world = published(A, B, C, D)
+        for name, at in (("v1.0.0", A), ("v2.0.0", B), ("v3.0.0", C)):
+            world.history.git_tags[name] = at
+            give(world, at, name)
+        give(world, C, "latest")
+        return world
+
+    def race(self, name: str, at: Commit) -> Commit | None:
+        """Publish a release at each request of the rollback in turn."""
+        length = len(start(self.world(), latest="release").go().registry.calls)
+        ends = set()
+        for number in range(length):
+            world = self.world()
+            release = world.run(at, git_tag=name, latest="release")
+            world.history.git_tags.pop(name)
+
+            def publish(on: World = world, run: Run = release) -> None:
+                on.history.git_tags[name] = at
+                run.failure()
+
+            run = start(world, latest="release")
+            run.registry.before = at_call(number, publish)
+            run.failure()
+            ends.add(world.commit_at("latest"))
+        [end] = ends
+        return end
+
+    def test_a_higher_one(self) -> None:
+        assert self.race("v4.0.0", D) == D
+
+    def test_one_between_the_good_and_the_bad_one(self) -> None:
+        assert self.race("v2.5.0", D) == D
+
+    def test_a_lower_one_stays_lower(self) -> None:
+        assert self.race("v1.5.0", D) == B
+
+    @pytest.mark.parametrize(("name", "wanted"), [("v4.0.0", D), ("v2.5.0", A)])
+    def test_only_what_is_higher_than_the_bad_one_goes_before_to(
+        self, name: str, wanted: Commit
+    ) -> None:
+        world = self.world()
+        run = start(world, latest="release", to=A.sha)
+        plan = rollback.plan(run.app)
+        world.history.git_tags[name] = D
+        give(world, D, name)
+        list(rollback.carry_out(run.app, plan))
+        assert world.commit_at("latest") == wanted
+
+    def test_one_that_was_kept_back_before_stays_so(self) -> None:
+        world = self.world()
+        world.history.git_tags["v4.0.0"] = D
+        give(world, D, "v4.0.0")
+        press(world, latest="release")
+        assert world.commit_at("latest") == B
+
+    def test_the_good_one_is_withdrawn_too(self) -> None:
+        world = self.world()
+        run = start(world, latest="release")
+        plan = rollback.plan(run.app)
+        world.publish(D, latest="never")
+        world.put(image(B), f"withdrawn-{B.short}")
+        list(rollback.carry_out(run.app, plan))
+        assert world.commit_at("latest") == A, "the release before, and no commit in between"
+
+    def test_a_good_one_that_is_retracted_and_withdrawn_leaves_the_highest(self) -> None:
+        world = self.world()
+        run = start(world, latest="release")
+        plan = rollback.plan(run.app)
+        world.put(image(B), f"withdrawn-{B.short}")
+        del world.history.git_tags["v2.0.0"]
+        list(rollback.carry_out(run.app, plan))
+        assert world.commit_at("latest") == A
+
+    def test_to_from_what_is_no_release_follows_none(self) -> None:
+        world = self.world()
+        give(world, D, "latest")
+        press(world, latest="release", to=B.sha)
+        assert world.commit_at("latest") == B
+        assert marked(world) == {D}
