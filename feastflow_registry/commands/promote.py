@@ -63,7 +63,7 @@ def plan(app: App) -> Plan:
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Copy the images that are not there yet, then set the tags."""
-    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier)
+    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier, app.untagging)
     return Transferred(transfer, app.settings.main).run()
 
 

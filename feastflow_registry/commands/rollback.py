@@ -74,9 +74,7 @@ def plan(app: App) -> Plan:
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Mark what is bad, then move the tags, then point the manifests at what they hold."""
-    transfer = Transfer(
-        plan, app.surveyor_of, app.clock, app.state, app.copier, untagging=app.untagging
-    )
+    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier, app.untagging)
     yield from Transferred(transfer, app.settings.main, partial(_releases, app)).run()
     try:
         yield from manifests.write(app, plan)

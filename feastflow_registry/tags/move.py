@@ -246,7 +246,7 @@ class Transfer:
     clock: Callable[[], float]
     state: RunState
     copier: Callable[[Repository], Copier]
-    untagging: Callable[[], Listing | Deletion] | None = None
+    untagging: Callable[[], Listing | Deletion]
 
     @property
     def history(self) -> History:
@@ -310,9 +310,8 @@ class Transfer:
         self.tagger(step.service).begin(step.reference)
         self.copier(repository).clear(step.reference)
         deleted = Deleted.UNSUPPORTED
-        if self.untagging:
-            with suppress(Failure):  # Not every credential may delete, and none has to.
-                deleted = self.untagging().delete_tag(repository, step.tag)
+        with suppress(Failure):  # Not every credential may delete, and none has to.
+            deleted = self.untagging().delete_tag(repository, step.tag)
         if deleted is not Deleted.UNSUPPORTED:
             registry.expect(step.reference, None)
         read = registry.resolve(step.reference)

@@ -233,8 +233,6 @@ class Releases:
         if "" in places:
             return order(self.surveyor, one, other)
         first, second = map(self.names.index, places)
-        if first == second:
-            return Relation.SAME
         return Relation.AHEAD if second < first else Relation.BEHIND
 
     def since(self, held: Chosen, base: Chosen) -> Since:

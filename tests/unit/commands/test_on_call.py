@@ -17,6 +17,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.plan import Action, KeepTag
 from feastflow_registry.model.references import Commit, Digest, Repository, Tag
+from feastflow_registry.report import text
 
 NAMES = ("shop", "cart")
 
@@ -356,6 +357,14 @@ class TestUnmark:
         done = rollback.carry_out(app, rollback.plan(app))
         return [each.note for each in done if each.action is Action.UNMARKED]
 
+    def test_the_plan_says_so(self) -> None:
+        world = published(A, B, C)
+        press(world)
+        plan = rollback.plan(self.app(world, by_tag=False, to=C.sha))
+        mark = f"ada/shop:withdrawn-{C.short}"
+        assert f"unmark {mark} ({(world.own(C) or NOTHING).short})" in text.plan_lines(plan)
+        assert '"step": "unmark"' in text.plan_json(plan)
+
     @pytest.mark.parametrize("by_tag", [True, False])
     def test_it_is_good_again_for_everybody(self, by_tag: bool) -> None:
         world = published(A, B, C)
@@ -531,6 +540,16 @@ class TestReleasesMeanwhile:
         give(world, D, name)
         list(rollback.carry_out(run.app, plan))
         assert world.commit_at("latest") == wanted
+
+    def test_from_names_a_release(self) -> None:
+        world = self.world()
+        first = press(world, latest="release", bad="v2.0.0")
+        assert notes(first)["latest"] == f"it is at {C.short}, which is newer than {B.short}"
+        press(world, latest="release", bad="v3.0.0")
+        again = press(world, latest="release", bad="v3.0.0")
+        said = f"it was taken back from {C.short} already, and is at {A.short}"
+        assert notes(again)["latest"] == said
+        assert marked(world) == {B, C}
 
     def test_one_that_was_kept_back_before_stays_so(self) -> None:
         world = self.world()
