@@ -33,6 +33,7 @@ from feastflow_registry.model.ports import (
     DockerHub,
     History,
     Ledger,
+    Listing,
     Log,
     Printed,
     Registry,
@@ -283,6 +284,10 @@ class App:
     def try_deletion(self) -> Deletion:
         """The same with a token of its own: to publish, nobody needs the right to delete."""
         return self._deletion(self._connect(self.settings.registry, Access.DELETE))
+
+    def untagging(self) -> Listing | Deletion:
+        """What deletes a tag alone, where the registry and the credential allow it."""
+        return self.hub or self.try_deletion()
 
     def _deletion(self, client: RegistryClient) -> Deletion:
         from feastflow_registry.registry.delete import RegistryDeletion

@@ -63,7 +63,7 @@ def plan(app: App) -> Plan:
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Copy the images that are not there yet, then set the tags."""
-    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier)
+    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier, app.untagging)
     return Transferred(transfer, app.settings.main).run()
 
 
@@ -197,7 +197,8 @@ def _decide(promotion: Promotion) -> Step:
         raise Failure(
             Kind.CONFLICT,
             f"{chosen} was withdrawn by a rollback.",
-            "Promote another commit. A mark stays: if it is good after all, commit it anew.",
+            "Promote another commit; if it is good after all, take its mark off (rollback with to "
+            "and unmark).",
         )
     final = facts.frozen or facts.git_tag not in (None, commit)
     why = f"is not moved to {commit.short}: {decision.reason}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feastflow_registry.config.settings import Settings, option
+from feastflow_registry.config.settings import INPUTS, option
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command
 from feastflow_registry.model.references import is_loopback
@@ -105,7 +105,7 @@ def _wrong(given: Mapping[str, str]) -> Problem | None:
 
 
 def _options() -> list[str]:
-    return [name for name in Settings.model_fields if name not in ("command", "username")]
+    return [name for name in INPUTS if name not in ("command", "username")]
 
 
 def _parser() -> ArgumentParser:
@@ -127,7 +127,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("username", nargs="?", help="the registry's user, of publish and its like")
     parser.add_argument("--json", action="store_true", help="print the plan or the list as JSON")
     for name in _options():
-        setting = Settings.model_fields[name]
+        setting = INPUTS[name]
         flag, text = f"--{option(name)}", setting.description
         if setting.annotation is bool:
             parser.add_argument(flag, metavar="BOOL", help=text, nargs="?", const="true")
@@ -154,7 +154,7 @@ def find_folder(environ: Mapping[str, str], here: Path) -> Path:
 def merge(given: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str]:
     """Merge the inputs: an option (``given``) beats a variable."""
     inputs = {"username": environ.get("DOCKERHUB_USERNAME", "").strip()}
-    for name in Settings.model_fields:
+    for name in INPUTS:
         value = given.get(name) or environ.get(f"{PREFIX}{name.upper()}", "")
         if value.strip():
             inputs[name] = value

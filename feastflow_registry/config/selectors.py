@@ -144,13 +144,22 @@ def lower_repository(text: str) -> str:
     return f"{lower_ascii(name)}{colon}{tag}"
 
 
+def bare(command: str, given: Sequence[Destination]) -> tuple[Tag, ...]:
+    """The bare tags that a command is about, each once."""
+    for each in given:
+        if each.path:
+            cause = f'input "tag": {command} is about tags of each service, not {each}.'
+            raise Failure(Kind.INPUT, cause, "Give the tag alone, as in tag: production.")
+    return tuple(dict.fromkeys(each.tag for each in given if each.tag))
+
+
 def single(command: str, given: Sequence[Destination]) -> Tag | None:
     """The one bare tag that a command is about, or none."""
-    for each in given:
-        if each.path or len(given) > 1:
-            cause = f'input "tag": {command} is about one tag of each service, not {each}.'
-            raise Failure(Kind.INPUT, cause, "Give the tag alone, as in tag: production.")
-    return given[0].tag if given else None
+    tags = bare(command, given)
+    if len(tags) > 1:
+        cause = f'input "tag": {command} is about one tag of each service, not {len(tags)}.'
+        raise Failure(Kind.INPUT, cause, "Give one tag alone, as in tag: production.")
+    return tags[0] if tags else None
 
 
 def kept(text: str) -> KeepItem:

@@ -279,11 +279,22 @@ class Settings(BaseModel):
     )
     tag: Annotated[tuple[Destination, ...], Parsed(grammar.list_of(selectors.destination))] = Field(
         (),
-        description="The tag that rollback takes back or deploy looks at, or the tags that promote "
-        "gives, which may be [host/]repository[:tag].",
+        description="The tags that rollback takes back (default: latest), the one that deploy "
+        "looks at, or those that promote gives, which may be [host/]repository[:tag].",
     )
     to: Annotated[Selector | None, Parsed(selectors.selector)] = Field(
         None, description="The image that is meant: a commit, a tag or a digest."
+    )
+    from_: Annotated[Selector | None, Parsed(selectors.selector)] = Field(
+        None,
+        alias="from",
+        description="The bad image that rollback takes tags back from: a commit, a tag or a "
+        "digest. A tag that holds another one stays.",
+    )
+    unmark: Annotated[bool, Parsed(grammar.flag)] = Field(
+        False,
+        description="Whether rollback takes off the mark that says that the image of to is bad. "
+        "Default: false.",
     )
     manifests: Annotated[Words, Parsed(grammar.list_of(grammar.relative_path))] = Field(
         (),
@@ -347,6 +358,10 @@ class Settings(BaseModel):
         )
 
 
+INPUTS = {field.alias or name: field for name, field in Settings.model_fields.items()}
+"""Every setting by the name of its input, with underscores."""
+
+
 def option(name: str) -> str:
     """Spell a setting as an input and an option: ``build_args`` is ``build-args``."""
     return name.replace("_", "-")
@@ -381,7 +396,7 @@ def _problem(error: ErrorDetails, places: Mapping[str, str]) -> Problem:
     if error["type"] == "refused":
         place = places.get(name, f'input "{option(name)}"')
         return Problem(f"{place}: {context['cause']}", context["fix"])
-    known = [option(each) for each in Settings.model_fields]
+    known = [option(each) for each in INPUTS]
     return Problem(
         f'"{option(name)}" is not an input of this action.', nearest(option(name), known)
     )

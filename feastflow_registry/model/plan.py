@@ -223,11 +223,14 @@ class Since:
     """What was there when the move of a tag was planned: the rest happened meanwhile.
 
     ``commit``: what is published after it takes the tag over, but for what was ``known`` to be
-    published; none, if the tag follows no branch. ``withdrawn``: the image was withdrawn already.
+    published; none, if the tag follows no branch. ``release``: the same of what is higher than it,
+    but for those ``releases``. ``withdrawn``: the image was withdrawn already.
     """
 
     commit: Commit | None = None
     known: frozenset[Commit] = frozenset()
+    release: str = ""
+    releases: frozenset[str] = frozenset()
     withdrawn: bool = False
 
 
@@ -272,6 +275,13 @@ class WithdrawImage(_Tagged):
 
 
 @dataclass(frozen=True, slots=True)
+class UnmarkImage(_Tagged):
+    """Take off the mark that says that an image is bad."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteTag(_Tagged):
     """Delete a tag. ``digest``: the image that it is expected to hold.
 
@@ -306,6 +316,7 @@ Step = (
     | KeepTag
     | CopyImage
     | WithdrawImage
+    | UnmarkImage
     | DeleteTag
     | EditFile
 )
@@ -385,6 +396,7 @@ class Action(StrEnum):
     KEPT = "kept"
     COPIED = "copied"
     MARKED = "marked"
+    UNMARKED = "unmarked"
     DELETED = "deleted"
     EDITED = "edited"
 

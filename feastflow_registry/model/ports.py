@@ -84,7 +84,10 @@ class Registry(Protocol):
 
 
 class Copier(Protocol):
-    """Brings images from one repository or registry to another."""
+    """Brings images to a repository: from another one, or the image of nothing."""
+
+    def clear(self, mark: Reference) -> None:
+        """Point a tag at the image of nothing (``marks``)."""
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
         """Copy an image with all that it lists, what is there left out; the bytes that went."""

@@ -71,6 +71,12 @@ def subject(tag: Tag) -> Digest | None:
     return Digest(f"sha256:{found[1]}") if found else None
 
 
+def is_shared(tag: Tag) -> bool:
+    """Whether a tag may hold any commit's image: it is no commit's, no mark, no other tool's."""
+    others = (name for name in RESERVED if name != LATEST.value)
+    return not tag.value.startswith(tuple(others)) and not OF_OTHER_TOOLS.fullmatch(tag.value)
+
+
 def frozen_marker(tag: Tag) -> Tag:
     """The tag that says that a milestone is final."""
     return Tag.near(f"frozen-{tag}")

@@ -19,6 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Along, Blob, Manifest, malformed
+from feastflow_registry.model.marks import CONFIG, CONFIG_DIGEST, NOTHING, nothing
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.tag_names import subject
@@ -80,6 +81,13 @@ class ImageCopier:
             done |= wanted
             wanted = {*chain.from_iterable(found)} - done
         return Along(len(trip.brought), trip.size, tuple(trip.left))
+
+    def clear(self, mark: Reference) -> None:
+        """Point a tag at the image of nothing, whose configuration is sent if it is missing."""
+        repository = mark.repository
+        _Route(self.source, repository, self.target, repository, self._slots).send_config()
+        self.target.manifests[repository, NOTHING] = nothing()
+        self.target.set_tag(mark, NOTHING)
 
     def _read(self, repository: Repository, digest: Digest) -> dict[Digest, Manifest]:
         """Read a manifest and all that it lists; each comes after what it lists."""
@@ -189,6 +197,21 @@ class _Route:
         with self.slots:
             upload = self._begin_upload(blob.digest)
             return self._stream(blob, upload) if upload else 0
+
+    def send_config(self) -> None:
+        """Send the configuration of the image of nothing, unless it is there.
+
+        An upload that is unknown to the registry may have arrived, with its answer lost.
+        """
+        for _ in range(2):
+            upload = self._begin_upload(CONFIG_DIGEST)
+            if not upload:
+                return
+            headers = {"Content-Type": "application/octet-stream"}
+            response = self.target.request("PUT", upload, headers, self.goal, body=CONFIG)
+            if response.status in WRITTEN:
+                return
+        raise self._refused(response, "the upload of")
 
     def _begin_upload(self, digest: Digest) -> str:
         """Begin an upload: its address, or empty if the blob is there or could be mounted."""

@@ -65,9 +65,10 @@ def table(plan: Plan) -> list[str]:
 
 
 def aftermath(plan: Plan) -> str:
-    """What a rollback's summary says of manifests and clusters."""
-    commands = ["```bash", *plan.kubectl, "```"] if plan.kubectl else []
-    return "\n".join([*table(plan), "", *commands, ""]) + "\n"
+    """What a rollback's summary says of manifests and clusters, and of what is left to do."""
+    advice = [f"- {cell(each)}" for each in plan.advice]
+    commands = ["", "```bash", *plan.kubectl, "```"] if plan.kubectl else []
+    return "\n".join([*table(plan), "", *advice, *commands, ""]) + "\n"
 
 
 def _change(edit: EditFile) -> dict[str, object]:

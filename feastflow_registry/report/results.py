@@ -18,6 +18,7 @@ from feastflow_registry.model.plan import (
     PushImage,
     ReuseImage,
     Step,
+    UnmarkImage,
     WithdrawImage,
 )
 from feastflow_registry.model.ports import Status
@@ -35,11 +36,13 @@ _ICONS = {
     Action.KEPT: "⏸️ ",
     Action.COPIED: "📦",
     Action.MARKED: "⛔",
+    Action.UNMARKED: "✔️ ",
     Action.DELETED: "🗑️ ",
     Action.EDITED: "📝",
 }
 _LONGEST_STATUS = 140
-_OF_TAGS = (Action.MOVED, Action.KEPT, Action.MARKED, Action.DELETED, Action.EDITED)
+_MARKING = (Action.MARKED, Action.UNMARKED)
+_OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def standing(
     plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]
 ) -> list[str]:
     """Where a failed run leaves the registry: proven, in doubt, not done."""
-    writing = (Action.PUSHED, Action.CARRIED, Action.MOVED, Action.COPIED, Action.MARKED)
+    writing = (Action.PUSHED, Action.CARRIED, Action.MOVED, Action.COPIED, *_MARKING)
     proven = {each.reference for each in outcomes if each.action in writing}
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
@@ -167,7 +170,7 @@ def _written(step: Step) -> Reference | None:
     match step:
         case MoveTag() if step.keep:
             return None
-        case CarryImage() | PushImage() | WithdrawImage() | MoveTag():
+        case CarryImage() | PushImage() | WithdrawImage() | UnmarkImage() | MoveTag():
             return step.reference
         case CopyImage():
             return Reference(step.target, step.source.target)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice, pairwise
 
+from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.model.tag_names import frozen_marker, withdrawn_digits
 from feastflow_registry.report import results
@@ -115,6 +116,7 @@ def _subject(entry: Entry) -> str:
 def _notes(entry: Entry, namesakes: Namesakes) -> list[str]:
     """What is worth knowing of a tag; the tags that share its image come last."""
     notes = ["withdrawn"] if entry.withdrawn else []
+    notes += ["mark taken off"] if entry.digest == NOTHING else []
     notes += ["final"] if entry.frozen else []
     notes += [f"carried from {entry.made_by}"] if entry.made_by else []
     shared = namesakes.get(entry.digest, {})

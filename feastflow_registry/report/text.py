@@ -19,6 +19,7 @@ from feastflow_registry.model.plan import (
     PushImage,
     ReuseImage,
     Step,
+    UnmarkImage,
     WithdrawImage,
 )
 
@@ -33,6 +34,7 @@ _NAMES: Mapping[type[Step], str] = {
     MoveTag: "tag",
     PushImage: "push",
     ReuseImage: "reuse",
+    UnmarkImage: "unmark",
 }
 
 
@@ -84,6 +86,8 @@ def _tagging(step: Step) -> tuple[str, str, str]:
             return f"copy   {step.source} to {step.target}", "", ""
         case WithdrawImage():
             return f"mark   {step.reference} ({step.digest.short})", "", ""
+        case UnmarkImage():
+            return f"unmark {step.reference} ({step.digest.short})", "", ""
         case EditFile():
             return f"edit   {step.file}:", str(step.line), f": {step.container} in {step.resource}"
         case _:
@@ -136,7 +140,7 @@ def _step(step: Step) -> Mapping[str, object]:
             return {**said, "tag": tag, "replaces": replaces, "rule": step.rule.value}
         case KeepTag() | DeleteTag():
             return {**said, "tag": step.reference.identifier, "reason": why(step)}
-        case WithdrawImage():
+        case WithdrawImage() | UnmarkImage():
             return {**said, "tag": step.reference.identifier, "digest": str(step.digest)}
         case CopyImage():
             return {**said, "digest": step.source.identifier}

@@ -20,6 +20,7 @@ from operator import itemgetter
 
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Platform
+from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.ports import Listing, Registry
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
@@ -60,7 +61,7 @@ class Entry:
 
     @property
     def is_marker(self) -> bool:
-        """Whether this says that a commit's image is bad."""
+        """Whether this is a mark of a commit's image, in force or taken off."""
         return bool(withdrawn_digits(self.tag))
 
     @property
@@ -138,8 +139,9 @@ def compile_catalog(
 ) -> Catalog:
     """Put together what is known of each tag. ``known``: commits by the digits that tags name."""
     entries = {each.name: _enter(each, known) for each in listed}
-    bad = {each.digits for each in entries.values() if each.is_marker}
-    marked = {each.digest for each in entries.values() if each.is_marker and each.digest}
+    marks = [each for each in entries.values() if each.is_marker and each.digest != NOTHING]
+    bad = {each.digits for each in marks}
+    marked = {each.digest for each in marks if each.digest}
     commits: dict[Digest, list[Entry]] = {}
     for each in sorted(entries.values(), key=_newest_first):
         if each.is_commit and each.digest:

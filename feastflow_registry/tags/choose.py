@@ -13,7 +13,7 @@ from feastflow_registry.config.selectors import Selector
 from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
+from feastflow_registry.model.tag_names import commit_digits
 from feastflow_registry.model.wording import some
 from feastflow_registry.tags.rules import check_commit_image
 from feastflow_registry.tags.survey import Surveyor
@@ -143,12 +143,12 @@ class Chooser:
 
     def _unpublished(self, repository: Repository, digits: str) -> Failure:
         commit = self.surveyor.history.resolve(digits)
-        tags = self.surveyor.registry.tags(repository)
-        before = list(self._before(commit, unmarked(tags))) if commit else []
+        offered = self.surveyor.offered(repository)
+        before = list(self._before(commit, offered)) if commit else []
         fix = f"Publish it, or choose one that was published before it: {some(before)}."
         if not before:
-            fix = f"Publish it, or choose one that is: {some(unmarked(tags))}."
-        if not unmarked(tags):
+            fix = f"Publish it, or choose one that is: {some(offered)}."
+        if not offered:
             fix = "No commit is published there yet: publish first."
         elif len(digits) == _SHORT_DIGEST:
             fix += " A digest is given whole, as `feastflow-registry tags --json` shows it."
@@ -160,10 +160,3 @@ class Chooser:
             digits = commit_digits(self.surveyor.commit_tags.of(ancestor))
             if digits in published:
                 yield digits
-
-
-def unmarked(tags: Sequence[Tag]) -> list[str]:
-    """The digits of the published commits, but for those that a rollback has marked."""
-    marked = {withdrawn_digits(tag) for tag in tags}
-    digits = (commit_digits(tag) for tag in tags)
-    return [each for each in digits if each and each not in marked]

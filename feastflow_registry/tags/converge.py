@@ -28,6 +28,7 @@ from feastflow_registry.model.plan import (
     PushImage,
     ReuseImage,
     Rule,
+    WithdrawImage,
 )
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
@@ -196,10 +197,12 @@ class Convergence:
 class _Meanwhile:
     """What has happened since the plan.
 
-    ``newer``: what is newer than a commit; ``withdrawn``: images that are, with their commits.
+    ``newer``: what is newer than a commit; ``lines``: the releases of tags that go along some;
+    ``withdrawn``: images that are, with their commits.
     """
 
     newer: Mapping[Commit, Sequence[Commit]]
+    lines: Mapping[Tag, Sequence[str]]
     withdrawn: Mapping[tuple[Repository, Published], Commit | None]
 
 
@@ -213,11 +216,13 @@ class Transferred:
         commit 3:                push commit-3 ▸ latest = 3
         ends at:   latest = commit-3
 
-    ``main``: the branch whose newer commits take over the tags that follow it.
+    ``main``: the branch whose newer commits take over the tags that follow it; ``releases``: the
+    git tags of the releases that a tag is for, the highest first.
     """
 
     transfer: Transfer
     main: str
+    releases: Callable[[Tag], Sequence[str]] = lambda _: ()
 
     def run(self) -> Iterator[Outcome]:
         """Carry the plan out, then look again, even if a part of it failed."""
@@ -254,21 +259,29 @@ class Transferred:
         """Ask what several tags have in common, once."""
         bases = {step.since.commit for step in steps if step.since.commit}
         newer = {each: tuple(self.transfer.history.newer(each, self.main)) for each in bases}
+        lines = {step.tag: self.releases(step.tag) for step in steps if step.since.release}
         images = {image for step in steps if (image := self._given(step))}
         withdrawn = zip(images, spread(self._is_withdrawn, images), strict=True)
         marked = {image: image[1].revision for image, is_marked in withdrawn if is_marked}
-        return _Meanwhile(newer, marked)
+        return _Meanwhile(newer, lines, marked)
 
     def _given(self, step: MoveTag) -> tuple[Repository, Published] | None:
         """What this run gave a tag, in the repository where it would be marked.
 
-        Nothing, if it was withdrawn already when it was chosen.
+        Or what it has marked itself, if another run brought the tag to that. Nothing, if it was
+        withdrawn already when it was chosen.
         """
         given = self.transfer.state.current[step.reference]
+        steps = self.transfer.plan.of(step.service)
+        marked = {each.digest for each in steps if isinstance(each, WithdrawImage)}
+        if given in marked:
+            own = step.service.repository
+            return own, self.transfer.surveyor(own).registry.inspect(own, given)
         if (step.reference, given) not in self.transfer.state.given:
             return None
-        source = next(each for each in self.transfer.plan.reuses if each.service == step.service)
-        if given == source.image.digest:
+        reuses = self.transfer.plan.reuses
+        source = next((each for each in reuses if each.service == step.service), None)
+        if source and given == source.image.digest:
             return None if step.since.withdrawn else (source.reference.repository, source.image)
         repository = step.service.repository
         return repository, self.transfer.surveyor(repository).registry.inspect(repository, given)
@@ -282,33 +295,49 @@ class Transferred:
         tagger, state = self.transfer.tagger(step.service), self.transfer.state
         given = self._given(step)
         withdrawn = meanwhile.withdrawn.get(given) if given else None
-        taken = withdrawn and tagger.take_back(step, withdrawn, self._before(step, withdrawn))
+        before = self._before(step, withdrawn, meanwhile) if withdrawn else None
+        taken = withdrawn and tagger.take_back(step, withdrawn, before)
         if taken:
             return [taken]
         newer = self._newer(step, meanwhile)
         current = state.current[step.reference]
         if newer is None or newer[1] == current or (step.reference, newer[1]) in state.declined:
             return []
-        commit, digest = newer
-        rule = Rule.FORWARD if step.tag == LATEST else Rule.MILESTONE
-        note = f"commit {commit.short} is newer"
-        return [tagger.advance(replace(step, rule=rule), commit, digest, note)]
+        commit, digest, moved = newer
+        if moved.line:
+            return [tagger.advance(moved, commit, digest, "a higher release is published")]
+        return [tagger.advance(moved, commit, digest, f"commit {commit.short} is newer")]
 
-    def _newer(self, step: MoveTag, meanwhile: _Meanwhile) -> tuple[Commit, Digest] | None:
-        """The newest commit that was published meanwhile, with its image."""
-        since = step.since
-        if since.commit is None:
-            return None
-        surveyor = self.transfer.surveyor(step.service.repository)
-        unknown = [each for each in meanwhile.newer[since.commit] if each not in since.known]
-        return surveyor.newest(step.service.repository, since.commit, unknown)
+    def _newer(self, step: MoveTag, meanwhile: _Meanwhile) -> tuple[Commit, Digest, MoveTag] | None:
+        """What was published meanwhile and takes the tag over: its commit, its image, its rule."""
+        since, repository = step.since, step.service.repository
+        surveyor = self.transfer.surveyor(repository)
+        if since.commit:
+            unknown = [each for each in meanwhile.newer[since.commit] if each not in since.known]
+            newest = surveyor.newest(repository, since.commit, unknown)
+            rule = Rule.FORWARD if step.tag == LATEST else Rule.MILESTONE
+            return (*newest, replace(step, rule=rule)) if newest else None
+        if since.release:
+            higher = _above(meanwhile.lines[step.tag], since.release)
+            line = Line("", tuple(each for each in higher if each not in since.releases))
+            found = surveyor.highest(repository, self.transfer.plan.commit, line, None)
+            commit = self.transfer.history.git_tag(found.name) if found else None
+            if found and found.digest and commit:
+                return commit, found.digest, replace(step, rule=Rule.RELEASE, line=line)
+        return None
 
-    def _before(self, step: MoveTag, withdrawn: Commit) -> Digest | None:
+    def _before(self, step: MoveTag, withdrawn: Commit, meanwhile: _Meanwhile) -> Digest | None:
         """What a tag holds instead of an image that a rollback has withdrawn meanwhile."""
         repository = step.service.repository
+        surveyor = self.transfer.surveyor(repository)
         is_rollback = self.transfer.plan.command is Command.ROLLBACK
+        if step.since.release:
+            names = meanwhile.lines[step.tag]
+            lower = names[len(_above(names, step.since.release)) :]
+            found = surveyor.highest(repository, withdrawn, Line("", tuple(lower)), None)
+            return found.digest if found else None
         if is_rollback or step.since.commit:
-            good = self.transfer.surveyor(repository).good_before(repository, withdrawn)
+            good = surveyor.good_before(repository, withdrawn)
             if good or is_rollback:
                 return good
         if step.expect is None:
@@ -319,3 +348,8 @@ class Transferred:
                 "Promote another commit to that tag, or delete it.",
             )
         return step.expect
+
+
+def _above(names: Sequence[str], name: str) -> Sequence[str]:
+    """The releases of a line that are higher than one of them."""
+    return names[: names.index(name)] if name in names else ()

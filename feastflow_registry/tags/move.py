@@ -7,10 +7,13 @@ carries out the plans that move no layers (promote and rollback).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
+from feastflow_registry.model.images import Deleted
+from feastflow_registry.model.marks import is_in_force
 from feastflow_registry.model.parallel import attempt, results
 from feastflow_registry.model.plan import (
     Action,
@@ -24,9 +27,10 @@ from feastflow_registry.model.plan import (
     RunState,
     SharedTag,
     Step,
+    UnmarkImage,
     WithdrawImage,
 )
-from feastflow_registry.model.ports import Copier, History
+from feastflow_registry.model.ports import Copier, Deletion, History, Listing
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
@@ -233,7 +237,8 @@ class Transfer:
 
     A tag that no longer holds what the plan saw is left alone, as is every step that would follow.
     ``surveyor``: one for the registry that a repository is on; ``copier``: what brings an image to
-    a repository, asked for only where something is copied.
+    a repository, asked for only where something is copied; ``untagging``: what deletes a tag alone,
+    where a registry does that.
     """
 
     plan: Plan
@@ -241,6 +246,7 @@ class Transfer:
     clock: Callable[[], float]
     state: RunState
     copier: Callable[[Repository], Copier]
+    untagging: Callable[[], Listing | Deletion]
 
     @property
     def history(self) -> History:
@@ -252,6 +258,7 @@ class Transfer:
         phases: tuple[tuple[type[Step], Callable[..., Outcome]], ...] = (
             (ReuseImage, self._reuse),
             (CopyImage, self._copy),
+            (UnmarkImage, self._unmark),
             (WithdrawImage, self._withdraw),
             (KeepTag, self._keep),
             (MoveTag, self._move),
@@ -263,7 +270,7 @@ class Transfer:
     def tagger(self, service: Service) -> Tagger:
         """What gives a service's tags the image that was chosen, which is some commit's."""
         images = (step.image for step in self.plan.of(service) if isinstance(step, ReuseImage))
-        commit = next(images).revision or self.plan.commit
+        commit = next((each.revision for each in images), None) or self.plan.commit
         return Tagger(self.surveyor(service.repository), commit, self.clock, self.state)
 
     def _reuse(self, step: ReuseImage) -> Outcome:
@@ -299,13 +306,38 @@ class Transfer:
                 raise not_seen(step.reference, read, None)
         return Outcome(step.service, Action.MARKED, step.reference, step.digest)
 
+    def _unmark(self, step: UnmarkImage) -> Outcome:
+        """Take a mark off: it holds nothing from then on, and is deleted where a tag can be.
+
+        In this order it is safe where a registry deletes the image that a tag holds.
+        """
+        repository = step.service.repository
+        registry = self.surveyor(repository).registry
+        self.tagger(step.service).begin(step.reference)
+        self.copier(repository).clear(step.reference)
+        deleted = Deleted.UNSUPPORTED
+        with suppress(Failure):  # Not every credential may delete, and none has to.
+            deleted = self.untagging().delete_tag(repository, step.tag)
+        if deleted is not Deleted.UNSUPPORTED:
+            registry.expect(step.reference, None)
+        read = registry.resolve(step.reference)
+        if is_in_force(read):
+            raise not_seen(step.reference, read, read)
+        note = "it holds nothing now" if read else "it is deleted"
+        return Outcome(step.service, Action.UNMARKED, step.reference, step.digest, note=note)
+
     def _keep(self, step: KeepTag) -> Outcome:
         return Outcome(step.service, Action.KEPT, step.reference, step.current, note=step.reason)
 
     def _move(self, step: MoveTag) -> Outcome:
         tagger = self.tagger(step.service)
-        digest = self.state.proven[step.service]
         current = tagger.surveyor.registry.resolve(step.reference)
+        if step.keep:
+            if current:
+                self.state.current[step.reference] = current
+            note = step.keep if current == step.expect else "another run has moved it meanwhile"
+            return Outcome(step.service, Action.KEPT, step.reference, current, note=note)
+        digest = self.state.proven[step.service]
         if current not in (step.expect, digest):
             raise Failure(
                 Kind.CONFLICT,

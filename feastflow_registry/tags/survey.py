@@ -9,6 +9,7 @@ from itertools import pairwise
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
+from feastflow_registry.model.marks import is_in_force
 from feastflow_registry.model.parallel import AT_ONCE, spread
 from feastflow_registry.model.plan import (
     Facts,
@@ -221,29 +222,49 @@ class Surveyor:
     def is_withdrawn(
         self, repository: Repository, commit: Commit | None, image: Published | None
     ) -> bool:
-        """Whether a rollback has marked a commit's image as bad, under whatever commit's name.
+        """Whether a rollback has marked a commit's image as bad, under whatever commit's name."""
+        return next(self.marks(repository, commit, image), None) is not None
 
-        A marker holds the image that it marks, which several commits may share. None names what
+    def marks(
+        self, repository: Repository, commit: Commit | None, image: Published | None
+    ) -> Iterator[Reference]:
+        """The marks of a commit's image that are in force.
+
+        A mark holds the image that it is for, which several commits may share. None names what
         nobody knows the commit of.
         """
         if commit is None:
-            return False
-        marker = Reference(repository, self.commit_tags.withdrawn(commit))
-        if self.is_there(marker):
-            return True
+            return
+        own = Reference(repository, self.commit_tags.withdrawn(commit))
+        if self.is_marked(own):
+            yield own
         if image is None or not image.inputs:
-            return False
-        markers = (tag for tag in self.registry.tags(repository) if withdrawn_digits(tag))
-        return any(
-            self.registry.resolve(Reference(repository, each)) == image.digest for each in markers
-        )
+            return
+        for tag in self.registry.tags(repository):
+            mark = Reference(repository, tag)
+            if (
+                withdrawn_digits(tag)
+                and mark != own
+                and self.registry.resolve(mark) == image.digest
+            ):
+                yield mark
 
-    def is_there(self, marker: Reference) -> bool:
-        """Whether there is a marker: that is believed by its bytes, for a tag hangs on it."""
-        found = self.registry.resolve(marker)
+    def is_marked(self, mark: Reference) -> bool:
+        """Whether a mark is there, in force: it is believed by its bytes, for a tag hangs on it."""
+        found = self.registry.resolve(mark)
         if found:
-            self.registry.confirm(marker, found)
-        return found is not None
+            self.registry.confirm(mark, found)
+        return is_in_force(found)
+
+    def offered(self, repository: Repository) -> list[str]:
+        """The digits of the published commits, but for those that a rollback has marked."""
+        tags = self.registry.tags(repository)
+        marks = [tag for tag in tags if withdrawn_digits(tag)]
+        held = spread(self.registry.resolve, [Reference(repository, mark) for mark in marks])
+        pairs = zip(marks, held, strict=True)
+        bad = {withdrawn_digits(mark) for mark, digest in pairs if is_in_force(digest)}
+        digits = (commit_digits(tag) for tag in tags)
+        return [each for each in digits if each and each not in bad]
 
     def _identify(self, repository: Repository, digest: Digest) -> Published:
         """Read an image; its commit is known only if its labels name this repository's source.

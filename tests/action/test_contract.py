@@ -15,7 +15,7 @@ import yaml
 
 from feastflow_registry.config import settings
 from feastflow_registry.config.command_line import PREFIX
-from feastflow_registry.config.settings import Settings, option
+from feastflow_registry.config.settings import INPUTS, option
 from feastflow_registry.model.plan import Command, Permission, Plan
 from feastflow_registry.model.references import Commit
 from feastflow_registry.report import results
@@ -25,7 +25,7 @@ ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 INSTALL, RUN = STEPS
 SECRETS = {"token", "github-token"}
-FIELDS = {option(name): field for name, field in Settings.model_fields.items()}
+FIELDS = {option(name): field for name, field in INPUTS.items()}
 UNSAID = {
     "config",
     "services",

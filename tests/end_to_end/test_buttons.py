@@ -53,7 +53,8 @@ def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site
     assert site.place.tags() == before
     assert job.outputs()["pushed"] == "false"
 
-    job = site.press("rollback.yml", tag="latest", to="", services="")
+    named = {"from": site.newer}
+    job = site.press("rollback.yml", tag="latest", to="", services="", **named)
     assert site.digest("latest") == site.digest(site.older)
     withdrawn = site.newer.replace("commit-", "withdrawn-")
     assert site.digest(withdrawn) == site.digest(site.newer)

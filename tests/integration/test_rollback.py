@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 import pytest
 from support.fault_scenes import ROUNDS, is_ours, remember_git
 from support.machine import Machine, Ran
+from support.many_tags import docker_hub
 from support.published_pair import MILESTONE, PublishedPair
 from support.registries import REPOSITORY, USER, Auth, LocalRegistry
 from support.servers.faults import Fault
+from support.servers.untagging import Untagging
 from support.soak import chosen, soak
 
+from feastflow_registry.model.marks import NOTHING
 from integration.conftest import Builder
 
 BACK = [
@@ -30,6 +34,9 @@ BACK = [
     "GET manifests/sha256:… 200",
     "GET blobs/sha256:… 200",
     "HEAD manifests/withdrawn-good 404",
+    # Which other tags hold the bad image: the registry lists this one, which is gone.
+    "GET tags/list 200",
+    "HEAD manifests/sprint3 404",
     "HEAD manifests/withdrawn-bad 404",
     "PUT manifests/withdrawn-bad 201",
     "HEAD manifests/withdrawn-bad 200",
@@ -244,7 +251,8 @@ def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(
 ) -> None:
     remember_git(monkeypatch)
     for ran in failing(shop, "rollback", [{"kind": "status", "status": 403}], first=2):
-        ran.ended(3)
+        unknown = "Which other tags hold the bad image is not known" in ran.log
+        ran.ended(0 if unknown else 3)
         for name in ("latest", f"withdrawn-{shop.bad[:7]}"):
             if f"Written before the failure: {shop.place.repository}:{name}" in ran.log:
                 assert name in shop.tags
@@ -408,3 +416,153 @@ def test_a_tag_that_is_missing_for_a_moment_sends_nobody_one_too_far(shop: Shop)
     ran = shop.run("rollback").ended(5)
     assert f"commit-{shop.good[:7]} is listed, and is not there" in ran.errors[0]
     assert shop.tags == before
+
+
+@pytest.fixture
+def third(shop: Shop, remote: Builder) -> str:
+    """A commit after the two, which is published too."""
+    sha = shop.machine.project.commit()
+    shop.machine.call(shop.machine.runner(**remote.inputs)).ended()
+    assert shop.tags["latest"] == shop.digest(sha)
+    return sha
+
+
+def test_rollback_twice(shop: Shop, third: str) -> None:
+    """CASES.md 16: commits 1, 2, 3; `rollback`, `rollback`. Then who means it names the bad one."""
+    shop.run("rollback").ended()
+    after = shop.tags
+    assert after["latest"] == shop.digest(shop.bad)
+    ran = shop.run("rollback").ended()
+    said = f"it was taken back from {third[:7]} already, and is at {shop.bad[:7]}"
+    assert said in ran.log
+    assert said in ran.summary
+    assert "name the bad image in the input from" in ran.log
+    assert shop.tags == after
+    ran = shop.run("rollback", **{"from": third}).ended()
+    assert said in ran.log
+    assert shop.tags == after
+    shop.run("rollback", **{"from": shop.bad[:7]}).ended()
+    assert shop.tags["latest"] == shop.digest(shop.good)
+    assert _marks(shop) & {f"manifests/{each}" for each in shop.tags} == {
+        f"manifests/withdrawn-{shop.bad[:7]}"
+    }
+
+
+def test_two_people_name_two_bad_ones(shop: Shop, third: str) -> None:
+    """The one who names the older one comes first, and is told that a newer one is there."""
+    ran = shop.run("rollback", **{"from": shop.bad}).ended()
+    assert shop.tags["latest"] == shop.digest(third)
+    [warning] = [line for line in ran.log.splitlines() if line.startswith("::warning::")]
+    assert f"{shop.bad[:7]} is marked; if {third[:7]} is bad too" in warning
+    shop.run("rollback", **{"from": third}).ended()
+    assert shop.tags["latest"] == shop.digest(shop.good)
+    assert {f"withdrawn-{each[:7]}" for each in (shop.bad, third)} <= shop.tags.keys()
+
+
+def test_from_that_the_tag_never_held(shop: Shop) -> None:
+    before = shop.tags
+    ran = shop.run("rollback", **{"from": "0123456"}).ended(2)
+    assert "has no image of commit 0123456" in ran.errors[0]
+    shop.place.retag({"production": shop.digest(shop.good)})
+    ran = shop.run("rollback", tag="production", **{"from": shop.bad}).ended(2)
+    assert f"nothing tells that it ever was at {shop.bad[:7]}" in ran.errors[0]
+    assert shop.tags == {**before, "production": shop.digest(shop.good)}
+
+
+def test_several_tags_go_back_and_those_that_do_not_are_told(shop: Shop) -> None:
+    bad = shop.digest(shop.bad)
+    shop.place.retag({"production": bad, "staging": bad, "v1.2.0": bad})
+    before = len(shop.place.requests())
+    ran = shop.run("rollback", tag="latest,production").ended()
+    assert {shop.tags[each] for each in ("latest", "production")} == {shop.digest(shop.good)}
+    writes = [line.split()[1] for line in shop.place.since(before) if line.startswith("PUT")]
+    assert sorted(shop.shortened(writes)) == [
+        "manifests/latest",
+        "manifests/production",
+        "manifests/withdrawn-bad",
+    ]
+    said = f"it still holds the bad image of {shop.bad[:7]}"
+    steps = json.loads(ran.outputs["plan"])["steps"]
+    kept = {each["tag"]: each["reason"] for each in steps if each["step"] == "keep"}
+    assert kept == {"staging": said, "v1.2.0": said}
+    assert ran.log.count(said) >= 1
+    assert ran.summary.count(said) == 2
+    assert "Still bad: " in ran.log
+    assert "Still bad: " in ran.summary
+    names = [each.rpartition(":")[2] for each in ran.outputs["tags"].split()]
+    assert {"latest", "production"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "words"),
+    [
+        ("prodution", 2, 'Perhaps you meant "production"'),
+        ("sprint2", 6, "is final, and is never moved"),
+        ("commit-0123456", 2, "reserved"),
+    ],
+)
+def test_of_several_tags_one_cannot_go_back(shop: Shop, wrong: str, code: int, words: str) -> None:
+    bad = shop.digest(shop.bad)
+    shop.place.retag({"production": bad, "sprint2": bad, "frozen-sprint2": bad})
+    before = shop.tags
+    ran = shop.run("rollback", tag=f"latest,production,{wrong}").ended(code)
+    assert words in ran.errors[0]
+    assert shop.tags == before
+
+
+@pytest.mark.parametrize("kind", ["by digest", "by tag", "docker hub"])
+def test_a_mark_is_taken_off(shop: Shop, kind: str) -> None:
+    """Deleting it by its digest would delete the image that it marks, with all of its tags.
+
+    https://github.com/distribution/distribution/issues/2317: "Which deletes the image and all tags
+    associated with it, while in many cases I just want to remove one tag."
+    """
+    shop.run("rollback").ended()
+    mark, image = f"withdrawn-{shop.bad[:7]}", shop.digest(shop.bad)
+    assert shop.tags[mark] == image
+    inputs: dict[str, Any] = {"event": "workflow_dispatch", "command": "rollback"}
+    with ExitStack() as open_:
+        environ = {}
+        if kind == "by tag":
+            untagging = open_.enter_context(Untagging(shop.place.registry))
+            inputs["registry"] = f"{untagging.url.removeprefix('http://')}"
+        if kind == "docker hub":
+            hub = open_.enter_context(docker_hub(shop.place))
+            environ["FEASTFLOW_HUB_URL"] = hub.url
+        given = shop.machine.runner(**inputs, to=shop.bad, unmark="true")
+        ran = shop.machine.call({**given, **environ}).ended()
+        assert shop.tags["latest"] == image
+        assert f"unmarked {inputs.get('registry', shop.place.host)}" in ran.log
+        left = shop.tags.get(mark)
+        assert left == (NOTHING.value if kind == "by digest" else None)
+        # Nobody is told that it is bad, and a publish goes on to it.
+        again = shop.machine.runner(**{**inputs, "command": "tags"})
+        listed = shop.machine.call({**again, **environ}).ended().log
+        assert "mark taken off" in listed if left else "withdrawn" not in listed
+        refused = shop.machine.runner(**inputs, to=shop.bad, unmark="true")
+        ran = shop.machine.call({**refused, **environ}).ended(2)
+        assert f"no rollback has marked {shop.bad} as bad" in ran.errors[0]
+    shop.place.crane("validate", "--remote", shop.place.at("latest"))
+    # It is bad after all.
+    shop.run("rollback").ended()
+    assert shop.tags[mark] == image
+    assert shop.tags["latest"] == shop.digest(shop.good)
+
+
+def test_a_bad_moment_at_any_request_of_taking_a_mark_off(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember_git(monkeypatch)
+    shop.run("rollback").ended()
+    start = shop.tags
+    for nth in range(1, 40):
+        rule = shop.place.proxy.add(Fault(match=is_ours, nth=nth, **ROUNDS[0][nth % 2]))
+        ran = shop.run("rollback", to=shop.bad, unmark="true")
+        shop.place.proxy.clear()
+        if not rule.fired:
+            assert nth > 12
+            break
+        ran.ended()
+        assert shop.tags["latest"] == shop.digest(shop.bad)
+        assert shop.tags[f"withdrawn-{shop.bad[:7]}"] == NOTHING.value
+        shop.place.retag(start)

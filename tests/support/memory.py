@@ -16,6 +16,7 @@ from datetime import datetime
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Along, Deleted, HubRepository, ListedTag, Published
+from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Status
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
@@ -285,6 +286,10 @@ class FakeCopier:
     lost: bool = False
     copied: list[str] = field(default_factory=list)
     along: Along = field(default_factory=Along)
+
+    def clear(self, mark: Reference) -> None:
+        self.store.images[mark.repository, NOTHING] = Published(NOTHING, None, "")
+        self.store.write(mark, NOTHING)
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
         self.copied.append(f"{source} {target}")

@@ -16,7 +16,7 @@ from feastflow_registry.commands.inputs import Inputs, read
 from feastflow_registry.commands.request import Request
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.config.compose_files import CARRIED, DEFAULT_PLATFORM
-from feastflow_registry.config.settings import Settings
+from feastflow_registry.config.settings import INPUTS
 from feastflow_registry.git.worktree import check_files, lies_within, read_file
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -57,7 +57,7 @@ class TestMerge:
         found = merge({"latest": "force", "sha_length": None, "milestone": ""}, environ)
         assert found == {"username": "", "latest": "force", "sha_length": "9"}
 
-    @pytest.mark.parametrize("name", sorted(Settings.model_fields))
+    @pytest.mark.parametrize("name", sorted(INPUTS))
     def test_every_input_has_a_variable_and_an_option(self, name: str) -> None:
         assert merge({}, {f"{PREFIX}{name.upper()}": "x"})[name] == "x"
         assert merge({name: "x"}, {})[name] == "x"

@@ -86,7 +86,9 @@ def test_a_milestone_that_is_final_is_never_moved(world: World) -> None:
 
 def test_what_was_withdrawn_goes_nowhere(world: World) -> None:
     world.put(image(B), f"withdrawn-{B.short}")
-    with fails(f"commit-{B.short} was withdrawn by a rollback", "mark stays", kind=Kind.CONFLICT):
+    with fails(
+        f"commit-{B.short} was withdrawn by a rollback", "take its mark off", kind=Kind.CONFLICT
+    ):
         promote(world, B.short, "production")
 
 

@@ -9,6 +9,7 @@ from support.runs import service
 from feastflow_registry.config.selectors import (
     Destination,
     Selector,
+    bare,
     destination,
     kept,
     lower_repository,
@@ -139,8 +140,15 @@ def test_what_names_nothing_to_keep(text: str) -> None:
 
 
 def test_one_bare_tag_or_none() -> None:
-    assert single("rollback", ()) is None
-    assert single("rollback", [destination("production")]) == Tag("production")
-    for given in (["a", "b"], ["team/app"], ["team/app:production"]):
-        with fails("rollback is about one tag of each service", "Give the tag alone"):
-            single("rollback", [destination(each) for each in given])
+    assert single("deploy", ()) is None
+    assert single("deploy", [destination("production")]) == Tag("production")
+    with fails("deploy is about one tag of each service, not 2", "Give one tag alone"):
+        single("deploy", [destination("a"), destination("b")])
+
+
+def test_several_bare_tags_each_once() -> None:
+    given = [destination(each) for each in ("latest", "production", "latest")]
+    assert bare("rollback", given) == (Tag("latest"), Tag("production"))
+    for text in ("team/app", "team/app:production"):
+        with fails("rollback is about tags of each service", "Give the tag alone"):
+            bare("rollback", [destination("latest"), destination(text)])

@@ -77,13 +77,15 @@ def test_every_input_is_read_from_text() -> None:
         "check": 'trivy image "$IMAGE"',
         "tag": "production,team/app",
         "to": "a1b2c3d",
+        "from": "0a1b2c3",
+        "unmark": "true",
         "manifests": "k8s/**,base/kustomization.yaml",
         "keep-days": "30",
         "keep-last": "5",
         "keep": "v*",
         "dry-run": "true",
     }
-    assert given.keys() == {settings.option(name) for name in settings.Settings.model_fields}
+    assert given.keys() == {settings.option(name) for name in settings.INPUTS}
     found = parse(given)
     assert found == parse({name.replace("-", "_"): text for name, text in given.items()})
     assert [name for name, value in found if value == getattr(parse({}), name)] == []
@@ -115,7 +117,7 @@ def test_prune_is_a_dry_run_unless_it_is_told() -> None:
 
 @pytest.mark.parametrize("blank", ["", "  ", "\n"])
 def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
-    assert parse(dict.fromkeys(settings.Settings.model_fields, blank)) == parse({})
+    assert parse(dict.fromkeys(settings.INPUTS, blank)) == parse({})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from support.runs import SHOP, A, B, C, commit
 
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Platform
+from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import tags as report
@@ -34,6 +35,13 @@ def sized(*sizes: int, subject: str = "Change", service: Service = SHOP) -> Cata
 
 
 class TestLines:
+    def test_a_mark_that_was_taken_off_marks_nothing(self) -> None:
+        tags = listed((own(A), ONE), (own(B), TWO), (f"withdrawn-{B.short}", NOTHING))
+        catalog = compile_catalog(SHOP, tags, HISTORY)
+        assert not any(each.withdrawn for each in catalog.entries)
+        [line] = [each for each in report.lines([catalog]) if each.startswith("withdrawn-")]
+        assert "mark taken off" in line
+
     def test_what_there_is_in_columns(self) -> None:
         tags = [
             *listed((own(A), ONE), (own(B), ONE), ("sprint3", ONE), ("frozen-sprint3", ONE)),

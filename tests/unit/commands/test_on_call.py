@@ -1,0 +1,584 @@
+"""People on call: `from`, several tags at once, marks that are taken off, what is left bad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from support.failures import fails
+from support.memory import FakeDeletion
+from support.runs import ELSEWHERE, SHOP, A, B, C, D, FakeApp, Run, World, at_call, image, service
+from support.runs_after_push import promote
+
+from feastflow_registry.commands import rollback
+from feastflow_registry.model import marks
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.marks import NOTHING
+from feastflow_registry.model.plan import Action, KeepTag
+from feastflow_registry.model.references import Commit, Digest, Repository, Tag
+from feastflow_registry.report import text
+
+NAMES = ("shop", "cart")
+
+
+def published(*commits: Commit, names: Sequence[str] = ("shop",)) -> World:
+    """A world in which commits were published, one after the other."""
+    world = World(names)
+    for each in commits:
+        world.publish(each)
+    return world
+
+
+def give(world: World, at: Commit, *tags: str) -> None:
+    """Have tags hold a commit's image."""
+    for name in world.names:
+        own = world.own(at, name)
+        assert own
+        for tag in tags:
+            world.store.tagged[service(name).repository, Tag(tag)] = own
+
+
+def start(world: World, **inputs: str) -> Run:
+    """Prepare a rollback; `bad` is the input `from`."""
+    given = {"from" if name == "bad" else name: value for name, value in inputs.items()}
+    return world.start("rollback", D, **given)
+
+
+def press(world: World, **inputs: str) -> Run:
+    """Press the button."""
+    return start(world, **inputs).go()
+
+
+def marked(world: World, name: str = "shop") -> set[Commit]:
+    """The commits with a mark in force."""
+    held = {each: world.at(f"withdrawn-{each.short}", name) for each in (A, B, C, D)}
+    return {each for each, digest in held.items() if marks.is_in_force(digest)}
+
+
+def notes(run: Run) -> dict[str, str]:
+    """Why which tag stays."""
+    return {
+        each.reference.identifier: each.note for each in run.outcomes if each.action.value == "kept"
+    }
+
+
+class TestFrom:
+    """`from` says that an image is bad: no tag is to hold it, whoever says it how often."""
+
+    @pytest.mark.parametrize("how", ["commit", "digits", "tag", "digest"])
+    def test_what_holds_it_goes_back(self, how: str) -> None:
+        world = published(A, B, C)
+        named = {"commit": C.sha, "digits": C.short, "tag": f"commit-{C.short}"}
+        press(world, bad=named.get(how, str(world.own(C))))
+        assert world.commit_at("latest") == B
+        assert marked(world) == {C}
+
+    def test_a_second_time_it_says_that_it_was_done(self) -> None:
+        world = published(A, B, C)
+        press(world, bad=C.sha)
+        before = dict(world.store.tagged)
+        again = press(world, bad=C.sha)
+        said = f"it was taken back from {C.short} already, and is at {B.short}"
+        assert notes(again) == {"latest": said}
+        assert again.plan
+        assert "name the bad image in the input from" in again.plan.advice[1]
+        assert world.store.tagged == before
+
+    def test_the_next_bad_one_takes_it_further(self) -> None:
+        """linkedin/venice#2173: "if there are two consecutive bad versions, automatic roll back
+        will roll back to the first bad version when the second bad version comes in".
+
+        https://github.com/linkedin/venice/pull/2173
+        """
+        world = published(A, B, C)
+        press(world, bad=C.sha)
+        press(world, bad=B.sha)
+        assert world.commit_at("latest") == A
+        assert marked(world) == {B, C}
+
+    def test_in_the_other_order_it_ends_at_the_same(self) -> None:
+        world = published(A, B, C)
+        first = press(world, bad=B.sha)
+        assert notes(first) == {"latest": f"it is at {C.short}, which is newer than {B.short}"}
+        [(kind, said)] = first.app.log.lines
+        assert kind == "warning"
+        assert said == (
+            f"ada/shop:latest stays: it is at {C.short}, which is newer than {B.short}. {B.short} "
+            f"is marked; if {C.short} is bad too, run again with from: {C.short}."
+        )
+        assert world.commit_at("latest") == C
+        press(world, bad=C.sha)
+        assert world.commit_at("latest") == A
+        assert marked(world) == {B, C}
+
+    def test_what_is_published_between_two_presses_is_nobodys_loss(self) -> None:
+        """The mend is there already: it stays, and no rollback ends at the bad one."""
+        world = published(A, B)
+        world.publish(C)
+        press(world, bad=B.sha)
+        assert world.commit_at("latest") == C
+        press(world)
+        assert world.commit_at("latest") == A
+
+    def test_a_newer_one_that_is_kept_back_is_marked_before_it_comes(self) -> None:
+        world = published(A, B)
+        world.publish(C, latest="never")
+        run = press(world, bad=C.sha)
+        assert notes(run) == {"latest": f"it is at {B.short}, which is older than {C.short}"}
+        world.publish(C)
+        assert world.commit_at("latest") == B
+
+    def test_with_to_it_goes_there_and_only_what_holds_the_bad_one(self) -> None:
+        world = published(A, B, C)
+        press(world, bad=C.sha, to=A.sha)
+        assert world.commit_at("latest") == A
+        press(world, bad=C.sha, to=B.sha)
+        assert world.commit_at("latest") == A
+
+    def test_that_is_not_published_is_refused(self) -> None:
+        world = published(A, B)
+        with fails(f"has no image of commit {C.sha[:12]}"):
+            press(world, bad=C.sha)
+
+    def test_that_the_tag_never_held_is_refused(self) -> None:
+        world = published(A, B)
+        world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}")
+        said = f"it is at {B.short}, and nothing tells that it ever was at {ELSEWHERE.short}"
+        with fails(f"ada/shop:latest is not taken back: {said}", "Name what it holds"):
+            press(world, bad=ELSEWHERE.sha)
+        assert not marked(world)
+
+    def test_that_a_tag_without_a_way_never_held_is_refused(self) -> None:
+        world = published(A, B, C)
+        give(world, B, "production")
+        with fails("nothing tells that it ever was"):
+            press(world, bad=C.sha, tag="production")
+        press(world)
+        run = press(world, bad=C.sha, tag="production")
+        assert notes(run) == {"production": f"nothing moves it to {C.short} already, and is at "
+                              f"{B.short}"}  # fmt: skip
+
+    def test_an_image_without_a_commit_is_left_by_its_digest(self) -> None:
+        world = published(A)
+        digest = world.put(image(None, salt="x", source="https://github.com/else/where"), "latest")
+        press(world, bad=str(digest), to=A.sha)
+        assert world.commit_at("latest") == A
+        with fails("nothing tells that it ever was"):
+            press(world, bad=str(digest))
+
+    def test_of_a_service_that_never_had_it_the_tag_stays(self) -> None:
+        world = published(A, names=NAMES)
+        replace(world, names=("shop",)).publish(B)
+        press(world, bad=B.sha)
+        assert world.commit_at("latest") == A
+        assert world.commit_at("latest", "cart") == A
+
+    def test_a_registry_that_fails_is_no_service_that_never_had_it(self) -> None:
+        world = published(A, B, names=NAMES)
+        world.store.corrupt.add(world.own(B, "cart") or Digest(""))
+        world.store.tagged[service("cart").repository, Tag("latest")] = world.own(A, "cart")  # type: ignore[assignment]
+        with fails("is not its bytes' digest", kind=Kind.UNVERIFIED):
+            press(world, bad=B.sha)
+
+    def test_a_second_try_needs_no_more(self) -> None:
+        world = published(A, B, C)
+        give(world, C, "production")
+        run = start(world, bad=C.sha, tag="production")
+        run.context = replace(run.context, attempt=2)
+        run.go()
+        assert world.commit_at("production") == B
+
+
+class TestMeanwhile:
+    """A tag that is left where it is comes to the bad image while that is marked."""
+
+    def test_it_is_taken_back(self) -> None:
+        length = len(press(published(A, B, C), bad=B.sha).registry.calls)
+        for number in range(length + 1):
+            world = published(A, B, C)
+            run = start(world, bad=B.sha)
+            other = world.start("rollback")
+            run.registry.before = at_call(number, other.failure)
+            run.go()
+            assert world.commit_at("latest") == A or number == length, number
+            assert marked(world) == {B, C} or number == length
+
+    def test_who_else_moves_it_is_told(self) -> None:
+        world = published(A, B, C)
+        run = start(world, bad=B.sha)
+        app = run.app
+        plan = rollback.plan(app)
+        world.publish(D)
+        done = list(rollback.carry_out(app, plan))
+        assert done[-1].note == "another run has moved it meanwhile"
+        world.store.tagged.pop((SHOP.repository, Tag("latest")))
+        assert list(rollback.carry_out(app, plan))[-1].digest is None
+
+
+class TestSeveralTags:
+    def test_go_back_at_once_and_marks_are_set_once(self) -> None:
+        world = published(A, B)
+        give(world, B, "production", "staging")
+        run = press(world, tag="latest,production,staging")
+        assert [world.commit_at(each) for each in ("latest", "production", "staging")] == [A] * 3
+        assert [each for each, _ in run.actions] == ["reused", "marked"] + ["moved"] * 3
+
+    def test_pressed_twice_they_go_back_once(self) -> None:
+        world = published(A, B, C)
+        give(world, C, "production")
+        for _ in range(2):
+            press(world, tag="production,latest")
+            assert world.commit_at("production") == world.commit_at("latest") == B
+        assert marked(world) == {C}
+
+    def test_one_that_is_older_stays(self) -> None:
+        world = published(A, B, C)
+        give(world, B, "production")
+        run = press(world, tag="production,latest")
+        assert world.commit_at("production") == world.commit_at("latest") == B
+        assert notes(run) == {"production": f"it is at {B.short}, and not at {C.short}"}
+        assert marked(world) == {C}
+
+    def test_one_that_is_newer_goes_alone(self) -> None:
+        """`latest` was taken back already, and whoever promotes was not told."""
+        world = published(A, B, C)
+        give(world, C, "production")
+        press(world)
+        press(world, tag="latest,production")
+        assert world.commit_at("production") == world.commit_at("latest") == B
+
+    def test_from_takes_back_those_that_hold_it(self) -> None:
+        world = published(A, B, C)
+        give(world, C, "production")
+        give(world, A, "staging")
+        run = press(world, bad=C.sha, tag="latest,production,staging")
+        assert world.commit_at("production") == world.commit_at("latest") == B
+        assert world.commit_at("staging") == A
+        assert "nothing tells" in notes(run)["staging"]
+
+    @pytest.mark.parametrize(
+        ("wrong", "words", "kind"),
+        [
+            ("prodution", 'Perhaps you meant "production"', Kind.INPUT),
+            ("sprint3", "is final, and is never moved", Kind.CONFLICT),
+            ("v1.0", "is the name of a git tag, and is never moved", Kind.CONFLICT),
+            ("strange", "which has diverged from", Kind.CONFLICT),
+        ],
+    )
+    def test_of_which_one_cannot_none_goes(self, wrong: str, words: str, kind: Kind) -> None:
+        world = published(A, B)
+        give(world, B, "production", "sprint3", "frozen-sprint3", "v1.0")
+        world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", "strange")
+        world.history.git_tags["v1.0"] = B
+        before = dict(world.store.tagged)
+        with fails(words, kind=kind):
+            press(world, tag=f"latest,{wrong}")
+        assert world.store.tagged == before
+
+    def test_a_commits_own_tag_is_no_tag_to_take_back(self) -> None:
+        with fails("reserved"):
+            press(published(A, B), tag=f"latest,commit-{B.short}")
+
+    def test_that_would_go_to_different_images_go_one_by_one(self) -> None:
+        world = published(A, B, C)
+        for name, at in (("v1.0.0", A), ("v2.0.0", C)):
+            world.history.git_tags[name] = at
+            give(world, at, name)
+        give(world, C, "edge", "latest", "production")
+        options = {"latest": "release", "extra_tags": "edge"}
+        with fails("would go to different images", "one by one", kind=Kind.CONFLICT):
+            press(world, tag="latest,edge", **options)
+        press(world, tag="production,latest", **options)
+        assert world.commit_at("latest") == world.commit_at("production") == A, "along releases"
+        press(world, bad=C.sha, to=B.sha, tag="edge", **options)
+        assert world.commit_at("edge") == B
+
+
+class TestWhatIsLeftBad:
+    def test_is_said_of_every_tag_that_still_holds_it(self) -> None:
+        world = published(A, B)
+        give(world, B, "production", "v2", "buildcache", "frozen-sprint2")
+        give(world, A, "staging")
+        world.put(image(B), f"sha256-{'0' * 64}.sig")
+        run = press(world)
+        said = f"it still holds the bad image of {B.short}"
+        assert notes(run) == {"production": said, "v2": said}
+        assert run.plan
+        assert run.plan.advice[1] == (
+            "Still bad: ada/shop:production, ada/shop:v2. To take them back too, name them in the "
+            "input tag."
+        )
+        again = start(world, tag="production")
+        rollback.plan(again.app)
+        assert again.registry.counts["tags"] == 1, "from the list that is read anyway"
+
+    def test_is_said_again_by_whoever_comes_second(self) -> None:
+        world = published(A, B)
+        give(world, B, "production")
+        press(world)
+        for again in (press(world), press(world, bad=B.sha)):
+            assert notes(again)["production"] == f"it still holds the bad image of {B.short}"
+
+    def test_where_it_cannot_be_known_the_tag_goes_back_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = published(A, B)
+        give(world, B, "production")
+        run = world.start("rollback")
+
+        def fail(call: object) -> None:
+            if getattr(call, "subject", "") == "ada/shop:production":
+                raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
+
+        run.registry.before = fail
+        run.go()
+        assert world.commit_at("latest") == A
+        [(kind, said)] = run.app.log.lines
+        assert kind == "warning"
+        assert said.startswith("Which other tags hold the bad image is not known: the connection")
+
+    def test_is_asked_of_so_many_tags_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rollback, "_MOST_HOLDERS", 2)
+        world = published(A, B)
+        give(world, A, "a", "b", "c")
+        run = press(world)
+        assert ("warning", "ada/shop: 1 more tags may hold the bad image.") in run.app.log.lines
+
+
+class TestUnmark:
+    def app(self, world: World, *, by_tag: bool, to: str) -> FakeApp:
+        run = world.start("rollback", to=to, unmark="true")
+        run.app.deletion.by_tag = by_tag
+        return run.app
+
+    def go(self, world: World, *, by_tag: bool = False, to: str = C.sha) -> list[str]:
+        app = self.app(world, by_tag=by_tag, to=to)
+        done = rollback.carry_out(app, rollback.plan(app))
+        return [each.note for each in done if each.action is Action.UNMARKED]
+
+    def test_the_plan_says_so(self) -> None:
+        world = published(A, B, C)
+        press(world)
+        plan = rollback.plan(self.app(world, by_tag=False, to=C.sha))
+        mark = f"ada/shop:withdrawn-{C.short}"
+        assert f"unmark {mark} ({(world.own(C) or NOTHING).short})" in text.plan_lines(plan)
+        assert '"step": "unmark"' in text.plan_json(plan)
+
+    @pytest.mark.parametrize("by_tag", [True, False])
+    def test_it_is_good_again_for_everybody(self, by_tag: bool) -> None:
+        world = published(A, B, C)
+        press(world)
+        [note] = self.go(world, by_tag=by_tag)
+        assert note == ("it is deleted" if by_tag else "it holds nothing now")
+        assert world.at(f"withdrawn-{C.short}") == (None if by_tag else NOTHING)
+        assert world.commit_at("latest") == C
+        # A publish moves to it, a promotion takes it, and a rollback goes back to it.
+        world.store.tagged[SHOP.repository, Tag("latest")] = world.own(B) or NOTHING
+        world.publish(C)
+        assert world.commit_at("latest") == C
+        assert promote(world, C.sha, "production")
+        world.publish(D)
+        press(world)
+        assert world.commit_at("latest") == C
+        assert world.app({}).surveyor.offered(SHOP.repository) == [each.short for each in (A, B, C)]
+
+    def test_it_can_be_marked_again(self) -> None:
+        world = published(A, B, C)
+        press(world)
+        self.go(world)
+        press(world)
+        assert world.commit_at("latest") == B
+        assert marked(world) == {C}
+
+    def test_where_a_tag_is_already_it_alone_is_taken_off(self) -> None:
+        world = published(A, B, C)
+        press(world)
+        press(world, to=C.sha)
+        app = self.app(world, by_tag=False, to=C.short)
+        plan = rollback.plan(app)
+        assert not plan.advice
+        list(rollback.carry_out(app, plan))
+        assert not marked(world)
+
+    def test_an_image_that_was_carried_forward_has_the_other_commits_mark(self) -> None:
+        world = published(A)
+        carried = replace(image(B, salt="b"), inputs="sha256:1")
+        world.put(carried, f"commit-{B.short}", f"commit-{C.short}", "latest")
+        press(world)
+        assert marked(world) == {B}
+        self.go(world, to=C.sha)
+        assert not marked(world)
+        assert world.at("latest") == carried.digest
+
+    def test_of_what_is_not_marked_is_refused(self) -> None:
+        with fails(f"no rollback has marked {B.sha} as bad", "Leave unmark out"):
+            press(published(A, B, C), to=B.sha, unmark="true")
+
+    def test_of_what_nobody_names_is_refused(self) -> None:
+        with fails("nothing tells which image is good after all", "Name it in the input to"):
+            press(published(A, B), unmark="true")
+
+    def test_somebody_who_marks_it_meanwhile_has_the_last_word(self) -> None:
+        world = published(A, B, C)
+        press(world)
+        app = self.app(world, by_tag=False, to=C.sha)
+        plan = rollback.plan(app)
+        done = rollback.carry_out(app, plan)
+        while next(done).action.value != "unmarked":
+            pass
+        world.put(image(C), f"withdrawn-{C.short}")
+        world.store.tagged[SHOP.repository, Tag(f"withdrawn-{C.short}")] = world.own(C) or NOTHING
+        list(done)
+        assert world.commit_at("latest") == B
+
+    def test_a_mark_that_stays_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = published(A, B, C)
+        press(world)
+        app = self.app(world, by_tag=False, to=C.sha)
+        monkeypatch.setattr(app.copies, "clear", lambda _: None)
+        plan = rollback.plan(app)
+        with fails("is not visible yet", kind=Kind.UNVERIFIED):
+            list(rollback.carry_out(app, plan))
+
+    @pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.UNREACHABLE])
+    def test_a_credential_that_may_not_delete_is_enough(
+        self, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(self: FakeDeletion, repository: Repository, tag: Tag) -> None:
+            raise Failure(kind, "it may not delete.", "Give it the right.")
+
+        monkeypatch.setattr(FakeDeletion, "delete_tag", refuse)
+        world = published(A, B, C)
+        press(world)
+        assert self.go(world) == ["it holds nothing now"]
+        assert world.commit_at("latest") == C
+
+
+def test_the_image_of_nothing_stays_what_it_is() -> None:
+    """Registries hold it for years: with another digest, every mark would be in force again."""
+    assert (
+        Digest("sha256:02e1e8ca8eec64cb9534a2d8600c2bb858b65608eb9fd096fcd000c5986f2030") == NOTHING
+    )
+    assert marks.nothing().config == marks.CONFIG_DIGEST
+    assert len(marks.nothing().blobs) == 1
+
+
+def test_rolled_back_and_published_again_and_rolled_back_it_is_not_at_the_first_bad_one() -> None:
+    """andres-montanez/Magallanes#93: "Some time later you run a new release. This one fails, and
+    you rollback, -1. Now your site is still broken. […] this was the broken release from earlier."
+
+    https://github.com/andres-montanez/Magallanes/issues/93
+    """
+    world = published(A, B)
+    give(world, B, "production")
+    press(world, tag="production,latest")
+    world.publish(C)
+    give(world, C, "production")
+    press(world, tag="production,latest")
+    assert world.commit_at("production") == world.commit_at("latest") == A
+
+
+def test_keeps_of_several_services_name_each() -> None:
+    world = published(A, B, names=NAMES)
+    give(world, B, "production")
+    run = press(world)
+    assert run.plan
+    kept = [step.service.name for step in run.plan.steps if isinstance(step, KeepTag)]
+    assert kept == ["cart", "shop"]
+
+
+class TestReleasesMeanwhile:
+    """A release that is published while a rollback writes takes the tag over."""
+
+    @staticmethod
+    def world() -> World:
+        world = published(A, B, C, D)
+        for name, at in (("v1.0.0", A), ("v2.0.0", B), ("v3.0.0", C)):
+            world.history.git_tags[name] = at
+            give(world, at, name)
+        give(world, C, "latest")
+        return world
+
+    def race(self, name: str, at: Commit) -> Commit | None:
+        """Publish a release at each request of the rollback in turn."""
+        length = len(start(self.world(), latest="release").go().registry.calls)
+        ends = set()
+        for number in range(length):
+            world = self.world()
+            release = world.run(at, git_tag=name, latest="release")
+            world.history.git_tags.pop(name)
+
+            def publish(on: World = world, run: Run = release) -> None:
+                on.history.git_tags[name] = at
+                run.failure()
+
+            run = start(world, latest="release")
+            run.registry.before = at_call(number, publish)
+            run.failure()
+            ends.add(world.commit_at("latest"))
+        [end] = ends
+        return end
+
+    def test_a_higher_one(self) -> None:
+        assert self.race("v4.0.0", D) == D
+
+    def test_one_between_the_good_and_the_bad_one(self) -> None:
+        assert self.race("v2.5.0", D) == D
+
+    def test_a_lower_one_stays_lower(self) -> None:
+        assert self.race("v1.5.0", D) == B
+
+    @pytest.mark.parametrize(("name", "wanted"), [("v4.0.0", D), ("v2.5.0", A)])
+    def test_only_what_is_higher_than_the_bad_one_goes_before_to(
+        self, name: str, wanted: Commit
+    ) -> None:
+        world = self.world()
+        run = start(world, latest="release", to=A.sha)
+        plan = rollback.plan(run.app)
+        world.history.git_tags[name] = D
+        give(world, D, name)
+        list(rollback.carry_out(run.app, plan))
+        assert world.commit_at("latest") == wanted
+
+    def test_from_names_a_release(self) -> None:
+        world = self.world()
+        first = press(world, latest="release", bad="v2.0.0")
+        assert notes(first)["latest"] == f"it is at {C.short}, which is newer than {B.short}"
+        press(world, latest="release", bad="v3.0.0")
+        again = press(world, latest="release", bad="v3.0.0")
+        said = f"it was taken back from {C.short} already, and is at {A.short}"
+        assert notes(again)["latest"] == said
+        assert marked(world) == {B, C}
+
+    def test_one_that_was_kept_back_before_stays_so(self) -> None:
+        world = self.world()
+        world.history.git_tags["v4.0.0"] = D
+        give(world, D, "v4.0.0")
+        press(world, latest="release")
+        assert world.commit_at("latest") == B
+
+    def test_the_good_one_is_withdrawn_too(self) -> None:
+        world = self.world()
+        run = start(world, latest="release")
+        plan = rollback.plan(run.app)
+        world.publish(D, latest="never")
+        world.put(image(B), f"withdrawn-{B.short}")
+        list(rollback.carry_out(run.app, plan))
+        assert world.commit_at("latest") == A, "the release before, and no commit in between"
+
+    def test_a_good_one_that_is_retracted_and_withdrawn_leaves_the_highest(self) -> None:
+        world = self.world()
+        run = start(world, latest="release")
+        plan = rollback.plan(run.app)
+        world.put(image(B), f"withdrawn-{B.short}")
+        del world.history.git_tags["v2.0.0"]
+        list(rollback.carry_out(run.app, plan))
+        assert world.commit_at("latest") == A
+
+    def test_to_from_what_is_no_release_follows_none(self) -> None:
+        world = self.world()
+        give(world, D, "latest")
+        press(world, latest="release", to=B.sha)
+        assert world.commit_at("latest") == B
+        assert marked(world) == {D}
