@@ -5,6 +5,7 @@ Every port is made when it is first needed. No other command file knows an adapt
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from feastflow_registry.builder import docker_login
 from feastflow_registry.builder.ledger import FileLedger
 from feastflow_registry.commands.inputs import Inputs
+from feastflow_registry.config import stages
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git import worktree
 from feastflow_registry.git.clone import Git
@@ -52,9 +54,11 @@ from feastflow_registry.transport.http import Client
 if TYPE_CHECKING:
     from feastflow_registry.builder.buildx import Buildx
     from feastflow_registry.builder.engine import Engine
+    from feastflow_registry.builder.own_builder import Recipe
 
 
 _MOST_SKEW_SECONDS = 3600.0
+_LARGEST_DOCKERFILE = 1024 * 1024
 
 
 def _hours(seconds: float) -> str:
@@ -315,7 +319,31 @@ class App:
     def _engine(self) -> Engine:
         from feastflow_registry.builder.engine import Engine
 
-        return Engine(self._buildx)
+        chosen = self.settings.builder or self.workspace.environ.get("BUILDX_BUILDER")
+        return Engine(self._buildx, None if chosen else self._recipe, self._runs)
+
+    @property
+    def _recipe(self) -> Recipe:
+        """What a builder of our own would be made from."""
+        from feastflow_registry.builder.own_builder import PINNED_IMAGE, Recipe
+
+        settings = self.settings
+        hosts = {settings.registry, *settings.insecure_registries}
+        return Recipe(
+            image=settings.buildkit_image or PINNED_IMAGE,
+            host_network=any(each.is_loopback for each in hosts),
+            plain_http=tuple(sorted(each.name for each in settings.insecure_registries)),
+            clock=self.http.clock,
+            wall=self.http.wall,
+        )
+
+    def _runs(self, service: Service, platforms: Sequence[str]) -> Sequence[str]:
+        """The platforms whose programs the build of a service for some platforms runs."""
+        path = posixpath.join(service.context, service.dockerfile)
+        text = self.workspace.read(path, most=_LARGEST_DOCKERFILE) or b""
+        return stages.platforms_run(
+            text.decode("utf-8", "replace"), service.target, dict(service.args), platforms
+        )
 
     @property
     def builder(self) -> Builder:

@@ -201,5 +201,5 @@ def test_docker_is_asked_twice(
 
     engine.buildx.__dict__["_run"] = count
     engine.check_ready([shop.image("app")])
-    assert engine.describe_builder().startswith(f"buildx {engine.buildx.release}, driver ")
+    assert engine.describe_builder([]).startswith(f"buildx {engine.buildx.release}, driver ")
     assert asked == ["info --format", " ".join(("inspect", engine.buildx.builder)).strip()]
