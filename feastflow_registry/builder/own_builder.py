@@ -39,7 +39,8 @@ _SECONDS = 600.0
 _AFRESH = 2
 """The try that begins with nothing that was there before."""
 _OPTION = re.compile(r'(\S+)="([^"]*)"')
-_MISSING = re.compile(r"not found|manifest unknown|does not exist|invalid reference", re.IGNORECASE)
+_MISSING = re.compile(r"manifest unknown|: not found$|repository does not exist|invalid reference")
+"""What no later try will bring."""
 
 
 @dataclass(frozen=True, slots=True)
