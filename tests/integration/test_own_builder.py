@@ -306,6 +306,17 @@ def test_an_image_without_a_digest_is_pointed_out(bare: Bare) -> None:
     assert f"::notice::{tag} may be another image tomorrow" in ran.log
 
 
+def test_registries_of_plain_http_are_another_builder_s(bare: Bare) -> None:
+    bare.publish()
+    [without] = bare.names
+    bare.machine.project.commit()
+    bare.publish(insecure_registries="registry.lan:5000")
+    [other] = {*bare.names} - {without}
+    said = bare.buildx("inspect", other).split()
+    assert " ".join(said).count('[registry."registry.lan:5000"]') == 1
+    assert 'network="host"' in said
+
+
 def test_doctor_says_which_builder_it_would_be_and_makes_none(bare: Bare) -> None:
     said = f"a builder of its own, made from {bare.image}"
     assert said in bare.publish(command="doctor").log

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from feastflow_registry.builder.own_builder import PINNED_IMAGE, Recipe
 from feastflow_registry.config import grammar
+
+BUILDERS = Path(__file__).parents[3] / "docs/builders.md"
 
 
 @pytest.mark.parametrize(
@@ -32,4 +35,6 @@ def test_what_it_is_told(
 
 def test_the_pinned_image_is_one_that_could_be_given() -> None:
     assert grammar.buildkit_image(PINNED_IMAGE) == PINNED_IMAGE
-    assert re.search(r":v\d+\.\d+\.\d+@sha256:[0-9a-f]{64}$", PINNED_IMAGE)
+    found = re.search(r":(v\d+\.\d+\.\d+)@sha256:[0-9a-f]{64}$", PINNED_IMAGE)
+    assert found
+    assert f"`moby/buildkit` {found[1]}, pinned by digest" in BUILDERS.read_text()
