@@ -115,11 +115,11 @@ class Engine:
         self, problems: Sequence[Problem], images: Sequence[BuildImage], kind: BuilderKind
     ) -> None:
         """Raise what keeps a builder of a kind from building."""
-        runs = {
-            service.name: self.runs(service, image.service.platforms)
-            for image in images
-            for service in (*image.needs, image.service)
-        }
+        runs: dict[str, list[str]] = {}
+        for image in images:
+            for service in (*image.needs, image.service):
+                platforms = self.runs(service, image.service.platforms)
+                runs.setdefault(service.name, []).extend(platforms)
         foreign = list(capabilities.check_platforms(runs, self.buildx.platforms))
         if kind is BuilderKind.OTHER:
             for problem in foreign:
