@@ -26,7 +26,7 @@ CLIENTS = ("crane", "docker-registry", "busybox-static")
 # Independent judges of what `deploy` writes into manifests.
 JUDGES = ("kubectl", "kustomize")
 CLI = ("docker-cli", "docker-buildx")
-DAEMONS = ("docker.io", "containerd")
+DAEMONS = ("docker.io", "containerd", "tini-static")
 # What a daemon needs from the machine's own distribution: command → package.
 SYSTEM = {"runc": "runc", "iptables": "iptables", "ip": "iproute2"}
 

@@ -27,9 +27,10 @@ from typing import TextIO
 
 from feastflow_registry import commands
 from feastflow_registry.commands import inputs
-from feastflow_registry.commands.app import App, LocalWorkspace
+from feastflow_registry.commands.app import App
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.request import Request
+from feastflow_registry.commands.workspace import LocalWorkspace
 from feastflow_registry.config import command_line, settings
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.git import checkouts

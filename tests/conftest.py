@@ -22,6 +22,7 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import APIError
+from support.buildkit_image import BuildKitPort
 from support.registries import GITHUB_TOKEN, REPOSITORY, Auth, LocalRegistry, RegistryProcesses
 from support.repositories import MARK, Project
 from support.servers.github_api import READ, WRITE_STATUS, GitHubApi
@@ -152,6 +153,13 @@ def _remove_images(client: docker.DockerClient) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+@pytest.fixture(scope="session")
+def buildkit_port(stack: Stack) -> Iterator[int]:
+    """A port on loopback behind which a BuildKit answers."""
+    with BuildKitPort(stack.buildkit) as server:
+        yield server.server_address[1]
 
 
 @pytest.fixture(scope="session")

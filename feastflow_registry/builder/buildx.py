@@ -34,6 +34,7 @@ _SESSION = {
 }
 _PR_SET_PDEATHSIG = 1
 _NO_PROGRAM = 127
+_PATIENCE = 60.0
 _PLAIN_CONTEXTS = ("", "default")
 _SOCKET = "unix:///var/run/docker.sock"
 _TELLS_EVENTS = (0, 13)  # https://github.com/docker/buildx/releases/tag/v0.13.0
@@ -81,11 +82,10 @@ class Buildx:
         found = re.search(r"\bv?(\d+\.\d+\.\d+)", version)
         return found[1] if found else version
 
-    @cached_property
+    @property
     def driver(self) -> str:
         """The driver of the builder: ``docker``, ``docker-container``, ``remote``…; or empty."""
-        answer = self._run(*self._about.program, "inspect", *filter(None, [self.builder]))
-        found = re.search(r"^Driver:[ \t]*(\S+)", answer.stdout, re.MULTILINE)
+        found = re.search(r"^Driver:[ \t]*(\S+)", self._facts, re.MULTILINE)
         if not found and self.builder:
             raise Failure(
                 Kind.BUILD,
@@ -93,6 +93,42 @@ class Buildx:
                 "See `docker buildx ls`, or create it with docker/setup-buildx-action.",
             )
         return found[1] if found else ""
+
+    @property
+    def platforms(self) -> frozenset[str]:
+        """The platforms whose programs it can run, emulated or not; none, if it does not say."""
+        found = re.findall(r"^Platforms:(.*)", self._facts, re.MULTILINE)
+        return frozenset(each.strip(" *") for line in found for each in line.split(","))
+
+    def use(self, builder: str) -> None:
+        """Build with another builder from now on."""
+        self.builder = builder
+        self.__dict__.pop("_facts", None)
+
+    @cached_property
+    def _facts(self) -> str:
+        return self.inspect(self.builder)
+
+    def inspect(self, builder: str) -> str:
+        """What buildx says of a builder, the current one if it has no name; empty if of none."""
+        return self.ask("inspect", *filter(None, [builder])).stdout
+
+    def ask(self, *words: str, seconds: float = _PATIENCE) -> subprocess.CompletedProcess[str]:
+        """Have buildx do something that is no build."""
+        return self._run(*self._about.program, *words, seconds=seconds)
+
+    def used(self) -> Mapping[str, float]:
+        """When each of the builders that buildx keeps was used last, in Unix time.
+
+        https://github.com/docker/buildx/blob/master/store/store.go
+        """
+        found: dict[str, float] = {}
+        for kind in ("instances", "activity"):
+            for file in (self._folder / kind).glob("*"):
+                with suppress(OSError):  # Another run may have removed it.
+                    if kind == "instances" or file.name in found:
+                        found[file.name] = max(found.get(file.name, 0.0), file.stat().st_mtime)
+        return found
 
     def check_ready(self, images: Sequence[BuildImage] = ()) -> None:
         """Refuse a buildx that is too old to report its steps, or to take what it is given."""
@@ -118,7 +154,7 @@ class Buildx:
             raise Failure(
                 Kind.BUILD,
                 f"buildx {self.release} cannot be handed a credential without a file.",
-                "Update buildx to 0.25 or newer, or leave the input builder empty.",
+                "Update buildx to 0.25 or newer; the engine's own builder needs no update.",
             )
 
     def context_host(self) -> str:
@@ -209,15 +245,18 @@ class Buildx:
             )
         return About(("docker", "buildx"), answer.stdout.strip(), about.context)
 
-    @cached_property
-    def _environ(self) -> Mapping[str, str]:
-        """What children see, with a folder in which buildx may keep its records of builds.
+    @property
+    def _folder(self) -> Path:
+        """Where buildx keeps what it knows of its builders.
 
         https://docs.docker.com/build/building/variables/#buildx_config
         """
-        home = self.environ.get("HOME") or Path.home()
-        docker = Path(self.environ.get("DOCKER_CONFIG") or Path(home, ".docker"))
-        own = Path(self.environ.get("BUILDX_CONFIG") or docker / "buildx")
+        return _buildx_folder(self._environ)
+
+    @cached_property
+    def _environ(self) -> Mapping[str, str]:
+        """What children see, with a folder in which buildx may keep its records of builds."""
+        own = _buildx_folder(self.environ)
         if _is_writable(own):
             return self.environ
         other = self.other_config()
@@ -228,7 +267,7 @@ class Buildx:
                 copy.write_bytes(file.read_bytes())
         return {**self.environ, "BUILDX_CONFIG": str(other)}
 
-    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, *command: str, seconds: float = _PATIENCE) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 command,
@@ -237,7 +276,7 @@ class Buildx:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=60,
+                timeout=seconds,
                 check=False,
             )
         except FileNotFoundError:
@@ -253,6 +292,12 @@ def no_podman() -> Failure:
         "docker is Podman here, which has no BuildKit to build with.",
         "Install Docker Engine, as https://docs.docker.com/engine/install/ says.",
     )
+
+
+def _buildx_folder(environ: Mapping[str, str]) -> Path:
+    home = environ.get("HOME") or Path.home()
+    docker = Path(environ.get("DOCKER_CONFIG") or Path(home, ".docker"))
+    return Path(environ.get("BUILDX_CONFIG") or docker / "buildx")
 
 
 def _is_writable(folder: Path) -> bool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum, StrEnum
 
 from feastflow_registry.model.errors import Problem
@@ -48,7 +48,13 @@ CAPABILITIES: Mapping[BuilderKind, frozenset[Feature]] = {
 }
 """https://docs.docker.com/build/builders/drivers/"""
 
-_BUILDER = "use docker/setup-buildx-action and name its builder in the input builder"
+EMULATED = "Until then BuildKit's own emulation is tried, which not every program survives."
+"""Its image brings emulators, but an engine does not.
+
+https://github.com/moby/buildkit/blob/master/docs/multi-platform.md says that they mostly do;
+https://github.com/docker/docs/pull/24750 that they are a fallback.
+"""
+_BUILDER = "leave the input builder empty, or name the one of docker/setup-buildx-action in it"
 _STORE = "turn on the engine's containerd image store (https://docs.docker.com/engine/storage/containerd/)"
 _LACKING = re.compile(
     r"attestations? (?:is|are) not supported|cache export is not supported|"
@@ -104,16 +110,26 @@ def remedy_for(error: str) -> str:
     return next((fix for said, fix in _REMEDIES.items() if said in error), remedy())
 
 
-def describe(kind: BuilderKind) -> str:
-    """Name what a builder of this kind cannot do; empty, if it can do everything."""
-    wanted = {
-        Feature.PLATFORMS: "several platforms",
-        Feature.ATTEST: "attest",
-        Feature.CACHE: "cache",
-        Feature.ANNOTATIONS: "annotations",
-        Feature.REPRODUCIBLE: "reproducible",
-    }
-    return ", ".join(words for each, words in wanted.items() if each not in CAPABILITIES[kind])
+def check_platforms(runs: Mapping[str, Sequence[str]], able: Collection[str]) -> Iterator[Problem]:
+    """Yield a problem for each platform whose programs builds run, and the builder cannot.
+
+    ``runs``: the platforms by the service's name; ``able``: the builder's; empty if it tells none.
+    Of one architecture, a variant may well run where another one does.
+    """
+    known = {_architecture(each) for each in able}
+    wanted = dict.fromkeys(each for platforms in runs.values() for each in platforms)
+    for platform in wanted if known else ():
+        if _architecture(platform) not in known:
+            names = [name for name, platforms in runs.items() if platform in platforms]
+            yield Problem(
+                f"{platform} needs emulation here: {', '.join(names)}.",
+                "Use docker/setup-qemu-action, or a runner of that platform (see matrix).",
+            )
+
+
+def _architecture(platform: str) -> str:
+    """A platform without the variant."""
+    return "/".join(platform.split("/")[:2])
 
 
 def is_lacking(error: str) -> bool:

@@ -24,12 +24,14 @@ from feastflow_registry.builder.buildx import Buildx, no_podman
 from feastflow_registry.builder.capabilities import CAPABILITIES, BuilderKind, Feature
 from feastflow_registry.builder.diagnosis import clean
 from feastflow_registry.builder.docker_api import ENGINE_ERRORS, tag_image
+from feastflow_registry.builder.own_builder import OwnBuilder, Recipe
 from feastflow_registry.builder.sessions import Sessions
 from feastflow_registry.builder.tries import TRIES, tries
-from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Log
 from feastflow_registry.model.references import Digest, Reference
+from feastflow_registry.model.services import Service
 
 _PUSHED = re.compile(r"[Dd]igest\W{1,4}(sha256:[0-9a-f]{64})")
 _FINAL = re.compile(r"\b4(?:00|05|06|11|13|15|22)\b|immutab|too large", re.IGNORECASE)
@@ -38,9 +40,15 @@ _SILENCE = 180
 
 @dataclass
 class Engine:
-    """Docker Engine, and the builder that is used; a builder may belong to no engine."""
+    """Docker Engine, and the builder that is used; a builder may belong to no engine.
+
+    ``recipe``: for a builder of our own, where nobody has chosen one; ``runs``: the platforms whose
+    programs the build of a service for some platforms runs.
+    """
 
     buildx: Buildx
+    recipe: Recipe | None = None
+    runs: Callable[[Service, Sequence[str]], Sequence[str]] = lambda *_: ()
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -68,7 +76,7 @@ class Engine:
         status = self.client.info().get("DriverStatus") or []
         return any("io.containerd.snapshotter" in str(value) for _, value in status)
 
-    @cached_property
+    @property
     def kind(self) -> BuilderKind:
         """The kind of the builder, which says what it can do."""
         own = self.buildx.driver == "docker"
@@ -80,11 +88,44 @@ class Engine:
         return Feature.BY_DIGEST in CAPABILITIES[self.kind]
 
     def check_ready(self, images: Sequence[BuildImage]) -> None:
-        """Refuse before anything starts what this engine and builder cannot do."""
+        """Refuse before anything starts what this engine and builder cannot do.
+
+        What only the engine's own builder cannot do is done by one of our own.
+        """
         self.buildx.check_ready(images)
         if not self.buildx.driver:
             _ = self.client  # buildx names no driver where no engine answers.
         problems = list(capabilities.check(images, self.kind))
+        if problems and self._own_builder:
+            for problem in problems:
+                self.buildx.log.say(f"The engine's own builder will not do: {problem.cause}")
+            self.buildx.use(self._own_builder.prepare())
+            self.buildx.check_ready(images)
+            problems = []
+        self._check(problems, images, self.kind)
+
+    @property
+    def _own_builder(self) -> OwnBuilder | None:
+        """The builder that may be made, as nobody has chosen another one."""
+        if not self.recipe or self.buildx.driver != "docker":
+            return None
+        return OwnBuilder(self.recipe, self.buildx, self.client)
+
+    def _check(
+        self, problems: Sequence[Problem], images: Sequence[BuildImage], kind: BuilderKind
+    ) -> None:
+        """Raise what keeps a builder of a kind from building."""
+        runs: dict[str, list[str]] = {}
+        for image in images:
+            for service in (*image.needs, image.service):
+                platforms = self.runs(service, image.service.platforms)
+                runs.setdefault(service.name, []).extend(platforms)
+        foreign = list(capabilities.check_platforms(runs, self.buildx.platforms))
+        if kind is BuilderKind.OTHER:
+            for problem in foreign:
+                self.buildx.log.warning(f"{problem} {capabilities.EMULATED}")
+        elif foreign:
+            problems = [*problems, *foreign]
         if problems:
             raise Failure.of(Kind.BUILD, problems)
 
@@ -93,12 +134,15 @@ class Engine:
         store = "containerd" if self.has_containerd_store else "classic"
         return f"Docker {self.client.version()['Version']}, {store} image store"
 
-    def describe_builder(self) -> str:
-        """Name buildx, the builder's driver, and what it cannot do."""
+    def describe_builder(self, images: Sequence[BuildImage]) -> str:
+        """Name buildx, and the builder that would build these; raises what keeps it from that."""
+        problems = list(capabilities.check(images, self.kind)) if self.buildx.driver else []
+        own = self._own_builder if problems else None
+        self._check([] if own else problems, images, BuilderKind.OTHER if own else self.kind)
+        if own:
+            return f"buildx {self.buildx.release}, {own.describe()}"
         driver = f", driver {self.buildx.driver}" if self.buildx.driver else ""
-        missing = capabilities.describe(self.kind) if driver else ""
-        without = f", without {missing}" if missing else ""
-        return f"buildx {self.buildx.release}{driver}{without}"
+        return f"buildx {self.buildx.release}{driver}"
 
     def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
         """Build all images in one Bake session, and in further ones if that fails.

@@ -1,29 +1,28 @@
 """One run, wired: what was asked for, what it may do, and the ports that carry it out.
 
-Every port is made when it is first needed. No other command file knows an adapter.
+Every port is made when it is first needed. No command knows an adapter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import posixpath
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from feastflow_registry.builder import docker_login
 from feastflow_registry.builder.ledger import FileLedger
 from feastflow_registry.commands.inputs import Inputs
+from feastflow_registry.commands.workspace import LocalWorkspace
+from feastflow_registry.config import stages
 from feastflow_registry.config.settings import Settings
-from feastflow_registry.git import worktree
-from feastflow_registry.git.clone import Git
 from feastflow_registry.git.former_names import FormerNames
 from feastflow_registry.git.github import GitHubApi, GitHubHistory, GitHubStatuses
 from feastflow_registry.git.layered import LayeredHistory
 from feastflow_registry.model.credentials import Credential
-from feastflow_registry.model.errors import Failure, Kind, Problem
-from feastflow_registry.model.history import Checkout, Revision, Tree
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.history import Revision, Tree
 from feastflow_registry.model.plan import Access, Command, Permission, Plan, RunState, Step
 from feastflow_registry.model.ports import (
     Builder,
@@ -35,14 +34,13 @@ from feastflow_registry.model.ports import (
     Ledger,
     Listing,
     Log,
-    Printed,
     Registry,
     Statuses,
     Worktree,
 )
-from feastflow_registry.model.references import Commit, RegistryHost, Repository
+from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.model.run import LAPTOP, Run
-from feastflow_registry.model.services import Service, Where
+from feastflow_registry.model.services import Service
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.registry.auth import Authenticator
@@ -55,75 +53,16 @@ from feastflow_registry.transport.http import Client
 if TYPE_CHECKING:
     from feastflow_registry.builder.buildx import Buildx
     from feastflow_registry.builder.engine import Engine
+    from feastflow_registry.builder.own_builder import Recipe
 
 
 _MOST_SKEW_SECONDS = 3600.0
+_LARGEST_DOCKERFILE = 1024 * 1024
 
 
 def _hours(seconds: float) -> str:
     hours = round(seconds / 3600)
     return f"{hours // 24} days" if hours >= 48 else f"{hours} hours" if hours > 1 else "an hour"
-
-
-@dataclass(frozen=True, slots=True)
-class LocalWorkspace:
-    """The working copy on this machine. ``environ``: what child processes may see."""
-
-    folder: Path
-    environ: Mapping[str, str]
-
-    @property
-    def git(self) -> Git:
-        """The working copy as git sees it."""
-        return Git(self.folder, self.environ)
-
-    def checkout(self, main: str) -> Checkout:
-        """Read what HEAD is."""
-        return self.git.checkout(main)
-
-    def peel(self, commit: Commit) -> Commit:
-        """Follow an annotated git tag's own object to its commit."""
-        return self.git.peel(commit)
-
-    def tracks(self, path: str) -> bool:
-        """Whether git tracks a file."""
-        return self.git.tracks(path)
-
-    def is_committed(self, path: str) -> bool:
-        """Whether a file is what HEAD holds, byte by byte."""
-        return self.git.is_committed(path)
-
-    def tracked(self) -> Iterable[str]:
-        """Every file that git tracks."""
-        return self.git.tree().files
-
-    def read(self, path: str, *, most: int) -> bytes | None:
-        """Read the beginning of a file of the repository; nothing, if it is missing."""
-        return worktree.read_file(self.folder, path, most=most)
-
-    def create(self, path: str, text: str) -> bool:
-        """Write a new file; false, if there is one already."""
-        return worktree.create_file(self.folder, path, text)
-
-    def holds(self, path: str) -> bool:
-        """Whether a path is inside, links followed; it need not be there."""
-        return worktree.lies_within(self.folder / path, self.folder)
-
-    def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
-        """Yield what a build names and cannot have."""
-        return worktree.check_files(self.folder, tuple(services), where)
-
-    def print_bake(
-        self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]
-    ) -> Printed:
-        """Have buildx resolve a Compose or Bake file of a folder."""
-        from feastflow_registry.builder.bake_print import BakeFile
-
-        return BakeFile(self.folder, self.environ).print(files, file, folder, variables)
-
-    def login(self, host: RegistryHost, username: str) -> Credential | None:
-        """What ``docker login`` has kept for a registry."""
-        return docker_login.from_login(host, username, self.environ)
 
 
 @dataclass
@@ -326,7 +265,35 @@ class App:
     def _engine(self) -> Engine:
         from feastflow_registry.builder.engine import Engine
 
-        return Engine(self._buildx)
+        chosen = self.settings.builder or self.workspace.environ.get("BUILDX_BUILDER")
+        return Engine(self._buildx, None if chosen else self._recipe, self._runs)
+
+    @property
+    def _recipe(self) -> Recipe:
+        """What a builder of our own would be made from.
+
+        Its build steps are in the network that it is in: a runner's own is nobody's pull request's.
+        """
+        from feastflow_registry.builder.own_builder import PINNED_IMAGE, Recipe
+
+        settings = self.settings
+        hosts = {settings.registry, *settings.insecure_registries}
+        is_own = self.permission.push or not self.run.in_runner
+        return Recipe(
+            image=settings.buildkit_image or PINNED_IMAGE,
+            host_network=is_own and any(each.is_loopback for each in hosts),
+            plain_http=tuple(sorted(each.name for each in settings.insecure_registries)),
+            clock=self.http.clock,
+            wall=self.http.wall,
+        )
+
+    def _runs(self, service: Service, platforms: Sequence[str]) -> Sequence[str]:
+        """The platforms whose programs the build of a service for some platforms runs."""
+        path = posixpath.join(service.context, service.dockerfile)
+        text = self.workspace.read(path, most=_LARGEST_DOCKERFILE) or b""
+        return stages.platforms_run(
+            text.decode("utf-8", "replace"), service.target, dict(service.args), platforms
+        )
 
     @property
     def builder(self) -> Builder:

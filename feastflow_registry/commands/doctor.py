@@ -26,6 +26,7 @@ from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.model.wording import some
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.tags import gate
+from feastflow_registry.tags.planner import plan_build
 
 _MOST = 3
 """How many repositories a line names."""
@@ -119,7 +120,7 @@ class Examination:
         """Yield every question; those that are asked side by side come together."""
         app = self.app
         yield [Check("engine", app.builder.describe)]
-        yield [Check("builder", app.builder.describe_builder)]
+        yield [Check("builder", self._describe_builder)]
         yield [Check("names", self._name_repositories)]
         yield [Check("git", self._check_git)]
         yield [Check("repository", self._check_source)]
@@ -243,6 +244,14 @@ class Examination:
             return _UNTRIED
         self.app.registry.check_push(repository)
         return "granted"
+
+    def _describe_builder(self) -> str:
+        app = self.app
+        known = {each.name: each for each in app.inputs.all_services}
+        images = [
+            plan_build(app.settings, app.run, each, known, write=True) for each in app.services
+        ]
+        return app.builder.describe_builder(images)
 
     def _check_pulls(self) -> str | Problem:
         repository = self.app.services[0].repository

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import PurePosixPath
 
-from feastflow_registry.commands.app import LocalWorkspace
+from feastflow_registry.commands.workspace import LocalWorkspace
 from feastflow_registry.config import dockerfile, file, grammar
 from feastflow_registry.config.file import NAME
 from feastflow_registry.model.errors import Failure, Kind

@@ -38,7 +38,7 @@ def read(text: str) -> Dockerfile:
     names: dict[str, None] = {}
     stages: set[str] = set()
     bases: list[str] = []
-    for instruction, rest in _instructions(text):
+    for instruction, rest in instructions(text):
         words = rest.split()
         if instruction == "FROM":
             bases.append(rest)
@@ -53,7 +53,7 @@ def read(text: str) -> Dockerfile:
     return Dockerfile(tuple(sources), tuple(names), bool(bases), is_template)
 
 
-def _instructions(text: str) -> Iterator[tuple[str, str]]:
+def instructions(text: str) -> Iterator[tuple[str, str]]:
     """Yield each instruction in capitals and what follows, without what here-documents hold."""
     escape = "`" if _ESCAPE.match(text) else "\\"
     lines = iter(text.splitlines())

@@ -33,6 +33,12 @@ _TEMPLATE_VARIABLE = re.compile(r"\{[^{}]*\}")
 _VARIABLES = ("version", "major", "minor", "branch", "date", "timestamp", "sha", "run")
 _SMOKE_TEST = re.compile(r"([0-9]{1,5})(/[!-~]*)?")
 _CREDENTIALS = re.compile(r"//[^/]*@")
+_IMAGE = re.compile(
+    r"(?:[A-Za-z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+    r"(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
+    re.ASCII,
+)
+"""https://pkg.go.dev/github.com/distribution/reference"""
 _SPEC = re.compile(r"type=[a-z0-9]+(?:,[a-z0-9_.-]+=[^,\s\"]*)*")
 _CREDENTIAL = re.compile(r"token|passw|secret|credential|private|(?:^|_)(?:key|pat|auth)(?:_|$)")
 
@@ -366,3 +372,6 @@ def looks_secret(key: str) -> bool:
 service_name = matching(NAME, "a service", "A name holds letters, digits, '_', '.' and '-'.")
 builder = matching(NAME, "the name of a builder", "See the names in `docker buildx ls`.")
 target = matching(NAME, "a build stage", "Name a stage as the Dockerfile does after AS.")
+buildkit_image = matching(
+    _IMAGE, "an image", "Write [host/]repository[:tag][@sha256:digest], as `docker pull` takes it."
+)

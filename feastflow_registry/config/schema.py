@@ -37,7 +37,8 @@ from feastflow_registry.model.wording import printable
 T = TypeVar("T")
 POLICY = (
     *("registry", "namespace", "branches", "git_tags", "milestone", "latest", "manifests"),
-    *("extra_tags", "shared_tags", "sha_length", "reuse", "builder", "cache", "attest"),
+    *("extra_tags", "shared_tags", "sha_length", "reuse", "builder"),
+    *("buildkit_image", "cache", "attest"),
     *("reproducible", "smoke_test", "check", "services_from"),
 )
 """The settings that a file may hold; those of ``RETENTION`` stand below ``retention``."""

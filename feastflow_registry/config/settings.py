@@ -251,7 +251,15 @@ class Settings(BaseModel):
         "ancestor published from the same inputs; never: always build. Default: commit.",
     )
     builder: Annotated[str, Parsed(grammar.builder)] = Field(
-        "", description="The buildx builder. Default: the current one."
+        "",
+        description="The buildx builder. Default: the current one, or one that is made where the "
+        "engine's own cannot do what is asked for.",
+    )
+    buildkit_image: Annotated[str, Parsed(grammar.buildkit_image)] = Field(
+        "",
+        description="The image of BuildKit that a builder is made from, such as a mirror's. "
+        "Default: the release that this version pins.",
+        examples=["mirror.example.com/moby/buildkit@sha256:…"],
     )
     cache: Annotated[str, Parsed(grammar.cache)] = Field(
         "",

@@ -138,11 +138,14 @@ class Builder(Protocol):
     def describe(self) -> str:
         """Name the engine and its image store."""
 
-    def describe_builder(self) -> str:
-        """Name buildx, the builder's driver, and what it cannot do."""
+    def describe_builder(self, images: Sequence[BuildImage]) -> str:
+        """Name buildx, and the builder that would build these; raises what keeps it from that."""
 
     def check_ready(self, images: Sequence[BuildImage]) -> None:
-        """Make sure that the engine and the builder are there and can build these."""
+        """Make sure that the engine and a builder are there and can build these.
+
+        May make a builder of our own.
+        """
 
     def build(self, images: Sequence[BuildImage], *, push: bool) -> Built:
         """Build all images in one session; one that fails keeps no other from being built.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from feastflow_registry.config import image_annotations
@@ -27,6 +28,8 @@ from feastflow_registry.model.run import LAPTOP, RefKind, Run
 from feastflow_registry.model.services import Service, linked
 from feastflow_registry.model.tag_names import INPUTS_LABEL, CommitTags, frozen_marker
 from feastflow_registry.tags import gate, rules
+
+_UNSEEN = Seen()
 
 
 def labels(
@@ -56,6 +59,34 @@ def labels(
     return tuple((key, value) for key, value in facts.items() if value)
 
 
+def plan_build(
+    settings: Settings,
+    run: Run,
+    service: Service,
+    known: Mapping[str, Service],
+    shared: Sequence[SharedTag] = (),
+    seen: Seen = _UNSEEN,
+    *,
+    write: bool,
+) -> BuildImage:
+    """Plan the build of a service. ``known``: every service; ``write``: whether layers are kept."""
+    own = CommitTags(settings.sha_length).of(run.commit)
+    tags = (own, *(each.tag for each in shared))
+    image_labels = labels(settings, run, service, seen.inputs)
+    return BuildImage(
+        service,
+        tuple(Reference(service.repository, tag) for tag in tags),
+        image_labels,
+        needs=tuple(linked(service, known)),
+        attest=settings.attest,
+        annotations=image_annotations.of_image(image_labels, service, settings.attest),
+        epoch=int(run.committed.timestamp()) if settings.reproducible else None,
+        pull=service.pull or settings.reuse is Reuse.NEVER,
+        why=seen.why,
+        **caches(settings, service, write=write),
+    )
+
+
 def plan_publish(
     settings: Settings,
     run: Run,
@@ -75,27 +106,13 @@ def plan_publish(
     images: list[Step] = []
     moves: list[Step] = []
     for service in services:
-        tags = (own, *(each.tag for each in shared))
-        names = tuple(Reference(service.repository, tag) for tag in tags)
         seen = snapshot.get(service.name, Seen())
-        image_labels = labels(settings, run, service, seen.inputs)
-        build = BuildImage(
-            service,
-            names,
-            image_labels,
-            needs=tuple(linked(service, known)),
-            attest=settings.attest,
-            annotations=image_annotations.of_image(image_labels, service, settings.attest),
-            epoch=int(run.committed.timestamp()) if settings.reproducible else None,
-            pull=service.pull or settings.reuse is Reuse.NEVER,
-            why=seen.why,
-            **caches(settings, service, write=publishes),
-        )
+        build = plan_build(settings, run, service, known, shared, seen, write=publishes)
         if not publishes:
             images += [] if settings.command is Command.PUSH else [build]
             continue
         if seen.image and settings.reuse is not Reuse.NEVER:
-            images.append(ReuseImage(service, names[0], seen.image))
+            images.append(ReuseImage(service, build.tags[0], seen.image))
         elif seen.unchanged and settings.command is Command.PUBLISH:
             images.append(CarryImage(service, own, seen.unchanged))
         else:

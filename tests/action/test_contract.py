@@ -35,6 +35,7 @@ UNSAID = {
     "image",
     "namespace",
     "builder",
+    "buildkit-image",
 }
 LITERAL = [
     name

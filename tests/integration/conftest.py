@@ -29,6 +29,7 @@ from support.servers.github_api import READ, GitHubApi
 from support.soak import chosen
 
 from feastflow_registry.builder.buildx import Buildx
+from feastflow_registry.builder.own_builder import PREFIX
 
 REMOTE = "feastflow-tests"
 BUILDERS = ("classic", "containerd", "remote")
@@ -55,9 +56,10 @@ def remember_docker() -> Iterator[None]:
     ask = Buildx._run
     answers: dict[tuple[object, ...], subprocess.CompletedProcess[str]] = {}
 
-    def recall(buildx: Buildx, *command: str) -> subprocess.CompletedProcess[str]:
-        if command[1] not in ("info", "inspect"):
-            return ask(buildx, *command)
+    def recall(buildx: Buildx, *command: str, **options: float) -> subprocess.CompletedProcess[str]:
+        ours = command[-1].startswith(PREFIX)  # These come and go.
+        if command[1] not in ("info", "inspect") or ours:
+            return ask(buildx, *command, **options)
         seen = [each for each in buildx.environ.items() if each[0].startswith(DECIDES)]
         question = (command, *sorted(seen))
         answer = answers.get(question) or ask(buildx, *command)

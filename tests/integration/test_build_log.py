@@ -195,11 +195,11 @@ def test_docker_is_asked_twice(
     asked: list[str] = []
     run = engine.buildx._run
 
-    def count(*command: str) -> object:
+    def count(*command: str, **options: float) -> object:
         asked.append(" ".join(command[1:3]))
-        return run(*command)
+        return run(*command, **options)
 
     engine.buildx.__dict__["_run"] = count
     engine.check_ready([shop.image("app")])
-    assert engine.describe_builder().startswith(f"buildx {engine.buildx.release}, driver ")
+    assert engine.describe_builder([]).startswith(f"buildx {engine.buildx.release}, driver ")
     assert asked == ["info --format", " ".join(("inspect", engine.buildx.builder)).strip()]

@@ -14,7 +14,7 @@ from support.memory import FakeLog
 
 from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.buildx import Buildx
-from feastflow_registry.commands.app import LocalWorkspace
+from feastflow_registry.commands.workspace import LocalWorkspace
 from feastflow_registry.config import compose
 from feastflow_registry.config.file import Config
 from feastflow_registry.git.worktree import check_files

@@ -151,16 +151,6 @@ def test_an_image_of_two_platforms_stays_one_index(
         assert revision == machine.project.head
 
 
-def test_the_classic_store_refuses_two_platforms_before_it_builds(
-    machine: Machine, place: LocalRegistry
-) -> None:
-    ran = machine.publish(platforms="linux/amd64,linux/arm64").ended(4)
-    assert "keeps one platform" in ran.errors[0]
-    assert "docker/setup-buildx-action" in ran.errors[0]
-    assert "Building" not in ran.log
-    assert place.tags() == {}
-
-
 def test_a_commit_tag_of_another_commit_is_never_overwritten(
     machine: Machine, place: LocalRegistry
 ) -> None:

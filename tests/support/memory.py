@@ -215,7 +215,7 @@ class FakeBuilder:
     def describe(self) -> str:
         return "Docker in memory"
 
-    def describe_builder(self) -> str:
+    def describe_builder(self, images: Sequence[BuildImage]) -> str:
         return "buildx in memory"
 
     def check_ready(self, images: Sequence[BuildImage]) -> None:

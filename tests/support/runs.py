@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import cast
 
 from feastflow_registry.commands import Command, promote, prune, publish, rollback
-from feastflow_registry.commands.app import App, LocalWorkspace
+from feastflow_registry.commands.app import App
 from feastflow_registry.commands.inputs import Inputs
+from feastflow_registry.commands.workspace import LocalWorkspace
 from feastflow_registry.config import settings
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,7 +36,7 @@ class Docker(Buildx):
 
     answers: dict[str, str | int]
 
-    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, *command: str, seconds: float = 0) -> subprocess.CompletedProcess[str]:
         line = " ".join(command)
         found = next((each for start, each in self.answers.items() if line.startswith(start)), 1)
         code = found if isinstance(found, int) else 0
@@ -220,3 +221,44 @@ def test_only_the_session_sees_secrets_and_they_replace_nothing(
     monkeypatch.setattr(subprocess, "run", run)
     Buildx._run(buildx, "docker", "info")
     assert asked == [{"PATH": "/bin"}]
+
+
+@pytest.mark.parametrize(
+    ("said", "platforms"),
+    [
+        (DRIVER.format("docker") + "Platforms: linux/amd64, linux/386\n", {"amd64", "386"}),
+        ("Platforms:        linux/amd64*, linux/386\n", {"amd64", "386"}),
+        ("Platforms: linux/amd64\nName: b1\nPlatforms: linux/arm64\n", {"amd64", "arm64"}),
+        (DRIVER.format("docker"), set()),
+    ],
+)
+def test_the_platforms_that_a_builder_runs(said: str, platforms: set[str]) -> None:
+    found = docker({"docker info": about(), f"{PLUGIN} inspect": said}).platforms
+    assert found == {f"linux/{each}" for each in platforms}
+
+
+def test_another_builder_is_asked_anew() -> None:
+    answers: dict[str, str | int] = {
+        f"{PLUGIN} inspect other": DRIVER.format("remote"),
+        f"{PLUGIN} inspect": DRIVER.format("docker"),
+    }
+    found = docker({"docker info": about(), **answers})
+    assert found.driver == "docker"
+    found.use("other")
+    assert (found.builder, found.driver) == ("other", "remote")
+
+
+def test_when_builders_were_used(tmp_path: Path) -> None:
+    for name, when in (
+        ("instances/a", 5),
+        ("activity/a", 9),
+        ("instances/b", 7),
+        ("activity/c", 9),
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        os.utime(file, (when, when))
+    found = docker({})
+    assert dict(replace(found, environ={"BUILDX_CONFIG": str(tmp_path)}).used()) == {"a": 9, "b": 7}
+    assert dict(replace(found, environ={"BUILDX_CONFIG": str(tmp_path / "new")}).used()) == {}

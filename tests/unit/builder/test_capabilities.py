@@ -74,13 +74,32 @@ def test_each_problem_names_its_services_and_what_would_do_it() -> None:
     assert list(capabilities.check([image()], BuilderKind.CLASSIC)) == []
 
 
-def test_what_a_builder_cannot_do_in_few_words() -> None:
-    found = {kind: capabilities.describe(kind) for kind in BuilderKind}
-    assert found == {
-        BuilderKind.CLASSIC: "several platforms, attest, cache, annotations, reproducible",
-        BuilderKind.CONTAINERD: "reproducible",
-        BuilderKind.OTHER: "",
-    }
+ABLE = ("linux/amd64", "linux/amd64/v2", "linux/arm/v6")
+
+
+@pytest.mark.parametrize(
+    ("runs", "able", "problems"),
+    [
+        ({"menu": TWO}, ABLE, ["linux/arm64 needs emulation here: menu."]),
+        (
+            {"menu": TWO, "shop": (), "till": ("linux/s390x", "linux/arm64")},
+            ABLE,
+            [
+                "linux/arm64 needs emulation here: menu, till.",
+                "linux/s390x needs emulation here: till.",
+            ],
+        ),
+        ({"menu": ("linux/amd64/v3", "linux/arm/v7")}, ABLE, []),
+        ({"menu": TWO}, (), []),
+        ({}, ABLE, []),
+    ],
+)
+def test_a_platform_that_the_builder_cannot_run_is_told(
+    runs: dict[str, tuple[str, ...]], able: tuple[str, ...], problems: list[str]
+) -> None:
+    found = list(capabilities.check_platforms(runs, able))
+    assert [each.cause for each in found] == problems
+    assert all("docker/setup-qemu-action" in each.fix and "matrix" in each.fix for each in found)
 
 
 def test_every_kind_has_its_line() -> None:

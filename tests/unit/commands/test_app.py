@@ -43,7 +43,7 @@ def app() -> App:
     app = App(
         inputs=Inputs(parsed, context(A), permission, USER, (SHOP,), (SHOP,), {}, ""),
         workspace=workspace,
-        http=cast("Client", SimpleNamespace(sleep=None)),
+        http=cast("Client", SimpleNamespace(sleep=None, clock=None, wall=None)),
         log=FakeLog(),
         machine="x86_64",
         hostname="",
@@ -64,7 +64,7 @@ def test_an_engine_is_made_by_one_thread(app: App, monkeypatch: pytest.MonkeyPat
     """It takes turns between the pushes of several services."""
     locked: list[bool] = []
 
-    def make(_: object) -> object:
+    def make(*_: object) -> object:
         locked.append(app._making.locked())
         return object()
 

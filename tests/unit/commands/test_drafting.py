@@ -14,8 +14,8 @@ from support.memory import FakeLog
 from support.runs import MOMENT, A
 
 from feastflow_registry.commands import init
-from feastflow_registry.commands.app import LocalWorkspace
 from feastflow_registry.commands.init import SCHEMA, draft
+from feastflow_registry.commands.workspace import LocalWorkspace
 from feastflow_registry.config import file, settings
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Checkout

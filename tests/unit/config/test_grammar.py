@@ -49,6 +49,15 @@ Parse = Callable[[str], object]
         (grammar.number(7, 40), "7", 7),
         (grammar.number(7, 40), "40", 40),
         (grammar.builder, "ci.builder-1", "ci.builder-1"),
+        *(
+            (grammar.buildkit_image, each, each)
+            for each in (
+                "moby/buildkit",
+                "moby/buildkit:v0.32.2-rootless",
+                f"localhost:5000/a.b/c__d@sha256:{'a' * 64}",
+                f"Mirror.example/buildkit:v1@sha256:{'0' * 64}",
+            )
+        ),
         (grammar.target, "run_time", "run_time"),
         (grammar.secret, "id=npm,src=./.npmrc", Secret("npm", file=".npmrc")),
         (grammar.secret, "type=file,id=npm,source=.npmrc", Secret("npm", file=".npmrc")),
@@ -189,6 +198,17 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
         (grammar.number(7, 40), "\u0667\u0667", ["7 to 40"]),
         (grammar.builder, "-x", ["the name of a builder", "docker buildx ls"]),
         (grammar.builder, "a\n", ["the name of a builder"]),
+        *(
+            (grammar.buildkit_image, each, ["is not an image", "docker pull"])
+            for each in (
+                "moby/buildkit,network=host",
+                "moby/buildkit:",
+                "moby/buildkit@sha256:abc",
+                "Moby Buildkit",
+                "https://r.example/buildkit",
+                "-x",
+            )
+        ),
         (grammar.target, "a b", ["a build stage", "AS"]),
     ],
 )
@@ -228,6 +248,7 @@ PARSERS = [
     grammar.tag_template,
     grammar.number(7, 40),
     grammar.builder,
+    grammar.buildkit_image,
     parse_platform,
 ]
 

@@ -70,6 +70,7 @@ def test_every_input_is_read_from_text() -> None:
         "sha-length": "12",
         "reuse": "never",
         "builder": "ci",
+        "buildkit-image": "mirror.example.com/moby/buildkit:v1",
         "cache": "registry",
         "attest": "true",
         "reproducible": "true",
