@@ -11,8 +11,9 @@ import pytest
 from support.memory import FakeLog
 from support.runs import SHOP, USER, A, context
 
-from feastflow_registry.commands.app import App, LocalWorkspace
+from feastflow_registry.commands.app import App
 from feastflow_registry.commands.inputs import Inputs
+from feastflow_registry.commands.workspace import LocalWorkspace
 from feastflow_registry.config import settings
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.plan import Permission
