@@ -1,4 +1,4 @@
-"""The README shows each command as it is: its examples are run here, and compared.
+"""The pages show each command as it is: their examples are run here, and compared.
 
 Digits of commits and digests, sizes, times and the registry's host may differ, and nothing else.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from support.feastflow import IMAGE, FeastFlow
 from support.many_tags import ImageMaker, commit_days
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/after-the-push.md"
 STORY = (
     "tags",
     "promote --to {good} --tag production",
@@ -58,6 +58,6 @@ def tell(feastflow: FeastFlow) -> str:
     return "\n".join(told)
 
 
-def test_what_the_readme_shows_is_what_the_commands_say(feastflow: FeastFlow) -> None:
-    shown = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+def test_what_the_page_shows_is_what_the_commands_say(feastflow: FeastFlow) -> None:
+    shown = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert normalize("\n".join(shown)) == normalize(tell(feastflow))

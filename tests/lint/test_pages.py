@@ -20,12 +20,17 @@ from feastflow_registry.model.errors import Kind
 DOCS = sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md"))
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *DOCS)
 README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs/reference.md").read_text()
+MONOREPOS = (ROOT / "docs/monorepos.md").read_text()
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 CALLER: dict[str, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
 
-SNIPPETS = [body for kind, body in FENCE.findall(README) if kind == "yaml"]
+
+def _snippets(text: str, kind: str) -> list[str]:
+    """What stands between the fences of one kind."""
+    return [body for each, body in FENCE.findall(text) if each == kind]
 
 
 def _table(text: str) -> list[list[str]]:
@@ -35,14 +40,14 @@ def _table(text: str) -> list[list[str]]:
 
 
 def _marked(name: str) -> str:
-    found = re.search(rf"(?s)<!-- {name}\b[^\n]*-->\n(.*?)<!-- /{name} -->", README)
-    assert found, f"README.md has no place for the {name}"
+    found = re.search(rf"(?s)<!-- {name}\b[^\n]*-->\n(.*?)<!-- /{name} -->", REFERENCE)
+    assert found, f"docs/reference.md has no place for the {name}"
     return found[1]
 
 
-def _section(title: str) -> str:
-    found = re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", README)
-    assert found, f"README.md has no section {title}"
+def _section(page: str, title: str) -> str:
+    found = re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", (ROOT / page).read_text())
+    assert found, f"{page} has no section {title}"
     return found[1]
 
 
@@ -71,13 +76,13 @@ def test_the_script_that_writes_them_finds_nothing_to_do() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
-    rows = _table(_section("Exit codes"))
+    rows = _table(_section("docs/reference.md", "Exit codes"))
     assert [int(code) for code, _ in rows] == [0, 1, *sorted(Kind)]
     assert all(meaning for _, meaning in rows)
 
 
 def test_the_step_to_copy_is_the_one_of_the_workflow() -> None:
-    steps: list[dict[str, Any]] = yaml.safe_load(SNIPPETS[0])
+    steps: list[dict[str, Any]] = yaml.safe_load(_snippets(README, "yaml")[0])
     [job] = CALLER["jobs"].values()
     checkout, ours = job["steps"]
     assert steps[-1]["uses"] == ours["uses"]
@@ -100,7 +105,7 @@ def _given(node: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("page", DOCS)
 def test_what_a_page_gives_is_taken(page: str) -> None:
     text = (ROOT / page).read_text()
-    for body in (body for kind, body in FENCE.findall(text) if kind == "yaml"):
+    for body in _snippets(text, "yaml"):
         node = yaml.safe_load(body)
         is_flat = set(node) <= set(ACTION["inputs"]) and not any(
             isinstance(each, dict) for each in node.values()
@@ -115,15 +120,15 @@ def test_what_a_page_gives_is_taken(page: str) -> None:
 
 
 def test_the_file_to_copy_is_one() -> None:
-    found = file.read("feastflow.yml", SNIPPETS[1].encode())
+    [text] = _snippets(MONOREPOS, "yaml")
+    found = file.read("feastflow.yml", text.encode())
     assert list(found.services) == ["frontend", "pricing"]
     assert found.policy["reuse"].value == "unchanged"
 
 
 def test_the_words_of_a_service_are_all_named() -> None:
-    section = _section("Many services")
     words = [field.alias or name for name, field in ServiceModel.model_fields.items()]
-    assert [each for each in words if f"`{each}`" not in section] == []
+    assert [each for each in words if f"`{each}`" not in MONOREPOS] == []
 
 
 def test_the_step_to_copy_checks_out_as_the_workflow_does() -> None:
@@ -148,7 +153,7 @@ def test_a_link_between_pages_leads_somewhere(page: str) -> None:
 
 
 def test_the_links_are_found_at_all() -> None:
-    assert {"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"} <= set(_links("README.md"))
+    assert {"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"} <= set(_links("README.md"))
 
 
 @pytest.mark.parametrize("name", re.findall(r"`make (\w+)`|^make (\w+)", README, re.MULTILINE))
@@ -158,7 +163,9 @@ def test_the_recipes_exist(name: tuple[str, str]) -> None:
 
 
 def test_the_reading_order_names_files_that_exist() -> None:
-    named = re.findall(r"`(?:feastflow_registry/)?([\w/]+\.py)`", _section("What it promises"))
+    named = re.findall(
+        r"`(?:feastflow_registry/)?([\w/]+\.py)`", _section("CONTRIBUTING.md", "Reading the code")
+    )
     assert len(named) > 5
     for name in named:
         assert (ROOT / "feastflow_registry" / name).is_file(), name
