@@ -113,9 +113,16 @@ def test_what_is_shown_of_the_commands_after_the_push(feastflow: FeastFlow) -> N
 def test_two_services_are_published_as_the_readme_says(feastflow: FeastFlow) -> None:
     file = shown("README.md", "yaml").partition("services:")
     arrange(feastflow, "frontend/app", "services/pricing", file="".join(file[1:]))
+    good = feastflow.commit
+    feastflow.run("publish")
+    pages = ("frontend/app/site/index.html", "services/pricing/site/index.html")
+    feastflow.machine.project.commit(dict.fromkeys(pages, "answers 500"))
     follow(feastflow, shown("README.md", "bash", "By hand"))
+    bad = feastflow.commit
     for name in ("feastflow-frontend", "feastflow-pricing"):
-        assert feastflow.place.tags(f"{USER}/{name}").keys() == {feastflow.commit, "latest"}
+        tags = feastflow.place.tags(f"{USER}/{name}")
+        assert tags.keys() == {good, bad, bad.replace("commit-", "withdrawn-"), "latest"}
+        assert tags["latest"] == tags[good] != tags[bad]
 
 
 def test_what_is_shown_to_whoever_gets_started(feastflow: FeastFlow) -> None:

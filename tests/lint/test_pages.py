@@ -118,6 +118,20 @@ def test_the_workflow_to_paste_does_what_the_shipped_one_does() -> None:
     assert pasted[True].keys() <= CALLER[True].keys()
 
 
+@pytest.mark.parametrize("page", ["README.md", *DOCS])
+def test_a_workflow_on_a_page_is_one(page: str) -> None:
+    for body in _snippets(page, "yaml"):
+        if "\njobs:" in body:
+            done = subprocess.run(
+                [Path(sys.executable).parent / "actionlint", "-shellcheck=", "-pyflakes=", "-"],
+                input=body,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout
+
+
 def test_the_file_of_two_services_continues_the_workflow_to_paste() -> None:
     workflow, services = _snippets("README.md", "yaml")
     [step] = [each for each in _given(yaml.safe_load(workflow)) if each]
