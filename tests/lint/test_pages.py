@@ -269,18 +269,14 @@ def test_the_ratios_are_those_that_were_measured_last() -> None:
 
 @cache
 def _messages() -> str:
-    """All text of the program, a line each; what is filled in is `…`."""
-    paths = [ROOT / "bootstrap.py", ROOT / "environment.py", ROOT / "action.yml"]
-    found = [paths.pop().read_text()]
+    """All text of the program, a line each, in pieces where something is filled in."""
+    found = [(ROOT / "action.yml").read_text()]
+    paths = [ROOT / "bootstrap.py", ROOT / "environment.py"]
     for path in [*paths, *(ROOT / "feastflow_registry").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.JoinedStr):
-                parts = [
-                    each.value if isinstance(each, ast.Constant) else "…" for each in node.values
-                ]
-                found.append("".join(map(str, parts)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(node.value)
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        docstrings = {id(each.value) for each in nodes if isinstance(each, ast.Expr)}
+        texts = [each for each in nodes if isinstance(each, ast.Constant)]
+        found += [str(each.value) for each in texts if id(each) not in docstrings]
     return "\n".join(found)
 
 
