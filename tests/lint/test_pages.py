@@ -1,11 +1,16 @@
-"""What the pages say, held to what the project does: tables, links, the step to copy."""
+"""What the pages say, held to what the project does: tables, links, messages, examples."""
 
 from __future__ import annotations
 
+import ast
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 import urllib.parse
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,37 +18,51 @@ import yaml
 from support.act import ROOT
 from support.docker_actions import ACTIONS
 
-from feastflow_registry.config import file
+from feastflow_registry.config import command_line, file
 from feastflow_registry.config.schema import ServiceModel
 from feastflow_registry.config.settings import parse
 from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.plan import Action
+from feastflow_registry.report.text import _NAMES as PLANNED
 
 DOCS = sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md"))
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *DOCS)
 README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs/reference.md").read_text()
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
-CALLER: dict[str, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
+CALLER: dict[Any, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
-FENCE = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
+FENCE = re.compile(r"(?ms)^( *)```(\w*)\n(.*?)^\1```")
+COMPOSE = "docs/compose.md"
+"""Its files are Compose's; tests/integration/test_services_from.py reads them."""
 
-SNIPPETS = [body for kind, body in FENCE.findall(README) if kind == "yaml"]
+
+def _snippets(page: str, kind: str) -> list[str]:
+    """What stands between the fences of one kind."""
+    found = FENCE.findall((ROOT / page).read_text())
+    return [textwrap.dedent(body) for _, each, body in found if each == kind]
 
 
 def _table(text: str) -> list[list[str]]:
     """The rows of the first table, without its head; cells are separated by bars."""
+    return _rows(text)[2:]
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The rows of all tables, with their heads."""
     lines = re.findall(r"(?m)^\|.*\|$", text)
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def _marked(name: str) -> str:
-    found = re.search(rf"(?s)<!-- {name}\b[^\n]*-->\n(.*?)<!-- /{name} -->", README)
-    assert found, f"README.md has no place for the {name}"
+    found = re.search(rf"(?s)<!-- {name}\b[^\n]*-->\n(.*?)<!-- /{name} -->", REFERENCE)
+    assert found, f"docs/reference.md has no place for the {name}"
     return found[1]
 
 
-def _section(title: str) -> str:
-    found = re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", README)
-    assert found, f"README.md has no section {title}"
+def _section(page: str, title: str) -> str:
+    found = re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", (ROOT / page).read_text())
+    assert found, f"{page} has no section {title}"
     return found[1]
 
 
@@ -72,19 +91,54 @@ def test_the_script_that_writes_them_finds_nothing_to_do() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
-    rows = _table(_section("Exit codes"))
+    rows = _table(_section("docs/reference.md", "Exit codes"))
     assert [int(code) for code, _ in rows] == [0, 1, *sorted(Kind)]
     assert all(meaning for _, meaning in rows)
 
 
 def test_the_step_to_copy_is_the_one_of_the_workflow() -> None:
-    steps: list[dict[str, Any]] = yaml.safe_load(SNIPPETS[0])
     [job] = CALLER["jobs"].values()
-    checkout, ours = job["steps"]
-    assert steps[-1]["uses"] == ours["uses"]
-    assert steps[-1]["with"] == ours["with"]
-    assert set(ours["with"]) <= set(ACTION["inputs"])
-    assert steps[0]["uses"].partition("@")[0] == checkout["uses"].partition("@")[0]
+    [step] = yaml.safe_load(_snippets("docs/getting-started.md", "yaml")[-1])
+    shipped = job["steps"][-1]
+    assert step["uses"] == shipped["uses"]
+    assert step["with"] == shipped["with"]
+    assert set(step["with"]) <= set(ACTION["inputs"])
+
+
+def test_the_workflow_to_paste_does_what_the_shipped_one_does() -> None:
+    pasted = yaml.safe_load(_snippets("README.md", "yaml")[0])
+    [job], [shipped] = pasted["jobs"].values(), CALLER["jobs"].values()
+    assert [each["uses"].partition("@")[0] for each in job["steps"]] == [
+        each["uses"].partition("@")[0] for each in shipped["steps"]
+    ]
+    assert job["steps"][-1]["uses"] == shipped["steps"][-1]["uses"]
+    given, needed = job["steps"][-1]["with"], shipped["steps"][-1]["with"]
+    assert given.keys() - needed.keys() == {"context", "image"}
+    assert {name: needed[name] for name in ("username", "token")}.items() <= given.items()
+    # `on` is a truth in YAML 1.1.
+    assert pasted[True].keys() <= CALLER[True].keys()
+
+
+@pytest.mark.parametrize("page", ["README.md", *DOCS])
+def test_a_workflow_on_a_page_is_one(page: str) -> None:
+    for body in _snippets(page, "yaml"):
+        if "\njobs:" in body:
+            done = subprocess.run(
+                [Path(sys.executable).parent / "actionlint", "-shellcheck=", "-pyflakes=", "-"],
+                input=body,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout
+
+
+def test_the_file_of_two_services_continues_the_workflow_to_paste() -> None:
+    workflow, services = _snippets("README.md", "yaml")
+    [step] = [each for each in _given(yaml.safe_load(workflow)) if each]
+    first, second = file.read("feastflow.yml", services.encode()).services.values()
+    assert (first.context, first.image) == (step["context"], step["image"])
+    assert second.context != first.context
 
 
 def _given(node: Any) -> list[dict[str, Any]]:
@@ -98,15 +152,17 @@ def _given(node: Any) -> list[dict[str, Any]]:
     return [each for one in node.values() for each in _given(one)]
 
 
-@pytest.mark.parametrize("page", DOCS)
+@pytest.mark.parametrize("page", ["README.md", *(each for each in DOCS if each != COMPOSE)])
 def test_what_a_page_gives_is_taken(page: str) -> None:
-    text = (ROOT / page).read_text()
-    for body in (body for kind, body in FENCE.findall(text) if kind == "yaml"):
+    """Inputs, a step or a workflow with them, or a `feastflow.yml`; else a thing of Kubernetes."""
+    for body in _snippets(page, "yaml"):
         node = yaml.safe_load(body)
-        is_flat = set(node) <= set(ACTION["inputs"]) and not any(
-            isinstance(each, dict) for each in node.values()
-        )
+        if isinstance(node, dict) and isinstance(node.get("services"), dict):
+            assert file.read("feastflow.yml", body.encode()).services
+            continue
+        is_flat = isinstance(node, dict) and set(node) <= set(ACTION["inputs"])
         given = [node] if is_flat else _given(node)
+        assert given or "apiVersion" in node, body
         for each in given:
             assert ("token" in each) == ("username" in each), body
             settings = parse(
@@ -116,15 +172,26 @@ def test_what_a_page_gives_is_taken(page: str) -> None:
 
 
 def test_the_file_to_copy_is_one() -> None:
-    found = file.read("feastflow.yml", SNIPPETS[1].encode())
+    [text] = _snippets("docs/monorepos.md", "yaml")
+    found = file.read("feastflow.yml", text.encode())
     assert list(found.services) == ["frontend", "pricing"]
     assert found.policy["reuse"].value == "unchanged"
 
 
 def test_the_words_of_a_service_are_all_named() -> None:
-    section = _section("Many services")
+    rows = _table(_marked("service"))
     words = [field.alias or name for name, field in ServiceModel.model_fields.items()]
-    assert [each for each in words if f"`{each}`" not in section] == []
+    assert [name for name, _, _ in rows] == [f"`{each}`" for each in words]
+
+
+@pytest.mark.parametrize("page", ["README.md", *DOCS])
+def test_the_program_takes_the_lines_of_a_script(page: str) -> None:
+    for line in "\n".join(_snippets(page, "bash")).splitlines():
+        program, *words = shlex.split(line, comments=True) or [""]
+        if program == "feastflow-registry":
+            read = command_line.read(words, lambda: "")
+            assert read.problem is None, line
+            assert parse(read.given), line
 
 
 def test_the_step_to_copy_checks_out_as_the_workflow_does() -> None:
@@ -136,20 +203,98 @@ def test_the_step_to_copy_checks_out_as_the_workflow_does() -> None:
     assert named[1] == pinned[1]
 
 
-def _links(page: str) -> list[str]:
+def _links(page: str) -> list[tuple[str, str]]:
+    """The links inside of the project: a path as it is written, and an anchor."""
     text = FENCE.sub("", (ROOT / page).read_text())
     found = [urllib.parse.urlsplit(each) for each in LINK.findall(text)]
-    return [each.path for each in found if not each.scheme and each.path]
+    return [(each.path, each.fragment) for each in found if not each.scheme]
+
+
+@cache
+def _anchors(text: str) -> list[str]:
+    """What a page's anchors are called: those that are written, and GitHub's of the headings."""
+    found = re.findall(r'<a id="([^"]+)"', text)
+    for heading in re.findall(r"(?m)^#+ (.+)$", FENCE.sub("", text)):
+        found.append(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-"))
+    return found
+
+
+def _target(page: str, path: str) -> Path:
+    return (ROOT / page).parent / path if path else ROOT / page
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_link_between_pages_leads_somewhere(page: str) -> None:
-    missing = [each for each in _links(page) if not (ROOT / page).parent.joinpath(each).exists()]
+    missing = [path for path, _ in _links(page) if not _target(page, path).exists()]
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_into_a_page_finds_its_heading(page: str) -> None:
+    for path, anchor in _links(page):
+        if anchor:
+            assert anchor in _anchors(_target(page, path).read_text()), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_anchor_is_there_once(page: str) -> None:
+    anchors = _anchors((ROOT / page).read_text())
+    if page != "CHANGELOG.md":  # Whose versions have the same headings.
+        assert sorted(anchors) == sorted(set(anchors))
+
+
 def test_the_links_are_found_at_all() -> None:
-    assert {"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"} <= set(_links("README.md"))
+    paths = {path for path, _ in _links("README.md")}
+    assert {"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"} <= paths
+
+
+def test_the_list_of_pages_has_each_once() -> None:
+    rows = _table((ROOT / "docs/README.md").read_text())
+    linked = [f"docs/{LINK.findall(page)[0]}" for _, page in rows]
+    assert sorted([*linked, "docs/README.md"]) == DOCS
+
+
+def test_the_ratios_are_those_that_were_measured_last() -> None:
+    measured: dict[tuple[str, str], str] = {}
+    scenario = ""
+    for line in (ROOT / "bench/README.md").read_text().splitlines():
+        cells = [each.strip() for each in line.strip("|").split("|")]
+        scenario = cells[0].strip("`") if cells[0].startswith("`") else scenario
+        if len(cells) > 3 and cells[1].startswith("ours"):
+            measured[scenario, cells[1]] = cells[3].partition(" ")[0]
+    rows = _table(_section("README.md", "Why not Docker's four actions\\?"))
+    for scenario, (_, kept, cold) in zip(("job-first", "job-again"), rows, strict=True):
+        assert kept == measured[scenario, "ours, install kept"]
+        assert cold == measured[scenario, "ours, install cold, by address"]
+
+
+@cache
+def _messages() -> str:
+    """All text of the program, a line each, in pieces where something is filled in."""
+    found = [(ROOT / "action.yml").read_text()]
+    paths = [ROOT / "bootstrap.py", ROOT / "environment.py"]
+    for path in [*paths, *(ROOT / "feastflow_registry").rglob("*.py")]:
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        docstrings = {id(each.value) for each in nodes if isinstance(each, ast.Expr)}
+        texts = [each for each in nodes if isinstance(each, ast.Constant)]
+        found += [str(each.value) for each in texts if id(each) not in docstrings]
+    return "\n".join(found)
+
+
+def test_each_message_to_look_up_is_one_of_the_program() -> None:
+    rows = _table((ROOT / "docs/troubleshooting.md").read_text())
+    assert len(rows) > 15
+    for said, todo in rows:
+        assert said.startswith('<a id="'), said
+        assert todo
+        for message in re.findall(r"`([^`]+)`", said):
+            for part in message.split("…"):
+                assert part.strip() in _messages(), message
+
+
+def test_the_glossary_has_each_word_of_the_log() -> None:
+    words = {row[0] for row in _rows((ROOT / "docs/glossary.md").read_text())}
+    assert {*PLANNED.values(), *Action} <= words
 
 
 @pytest.mark.parametrize("name", re.findall(r"`make (\w+)`|^make (\w+)", README, re.MULTILINE))
@@ -159,7 +304,9 @@ def test_the_recipes_exist(name: tuple[str, str]) -> None:
 
 
 def test_the_reading_order_names_files_that_exist() -> None:
-    named = re.findall(r"`(?:feastflow_registry/)?([\w/]+\.py)`", _section("What it promises"))
+    named = re.findall(
+        r"`(?:feastflow_registry/)?([\w/]+\.py)`", _section("CONTRIBUTING.md", "Reading the code")
+    )
     assert len(named) > 5
     for name in named:
         assert (ROOT / "feastflow_registry" / name).is_file(), name

@@ -8,6 +8,7 @@ from support.memory import FakeLog
 from support.runs import service
 
 from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan, RunState
+from feastflow_registry.model.references import Tag
 from feastflow_registry.report import prune
 from feastflow_registry.report.journal import Journal
 from unit.tags.test_catalog import ONE, TWO
@@ -49,6 +50,14 @@ class TestPlan:
     def test_one_and_none(self) -> None:
         assert prune.plan_lines(plan(going("a", ONE)))[0] == "prune: 1 of 1 tag goes"
         assert prune.plan_lines(plan()) == ["prune: 0 of 0 tags go"]
+
+    def test_what_only_some_registries_can_delete(self) -> None:
+        needed = replace(going("a", ONE), needed=Tag("latest"))
+        assert prune.plan_lines(plan(needed, going("b", TWO))) == [
+            "prune: 2 of 2 tags go, 1 of them only where a tag can be deleted without its image",
+            "delete ada/shop: a: 400 days old, unless it takes its image along: latest needs it",
+            "delete ada/shop: b: 400 days old",
+        ]
 
 
 class TestReport:
