@@ -130,7 +130,7 @@ class Buildx:
                         found[file.name] = max(found.get(file.name, 0.0), file.stat().st_mtime)
         return found
 
-    def check_ready(self, images: Sequence[BuildImage] = ()) -> None:
+    def check_ready(self, images: Sequence[BuildImage]) -> None:
         """Refuse a buildx that is too old to report its steps, or to take what it is given."""
         numbers = re.match(r"(\d+)\.(\d+)", self.release)
         version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
@@ -142,8 +142,9 @@ class Buildx:
                 f"buildx {self.release} is too old to be followed.",
                 "Update buildx to 0.13 or newer.",
             )
+        services = [each for image in images for each in (image.service, *image.needs)]
         for word, since in _TAKES_WORDS.items():
-            if version < since and any(getattr(each.service.options, word) for each in images):
+            if version < since and any(getattr(each.options, word) for each in services):
                 raise Failure(
                     Kind.BUILD,
                     f"buildx {self.release} would pass over {word} in silence.",

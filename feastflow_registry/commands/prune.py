@@ -122,8 +122,9 @@ def _decide(
     if not retention.going(rulings):
         return retention.steps(catalog, rulings, {})
     untagged = _untagged(app, catalog, rules.named, places.digests)
-    # Docker Hub deletes a tag and never what an image lists.
-    asked = retention.going(rulings) if app.hub else catalog.sharing
+    # Docker Hub deletes a tag and never what an image lists; something may be about that, though.
+    is_alone = app.hub and not any(each.subject for each in catalog.entries)
+    asked = retention.going(rulings) if is_alone else catalog.sharing
     parts = _parts(app, repository, asked) if untagged or not app.hub else {}
     rules = replace(rules, named={**untagged, **rules.named}, parts=parts)
     rules = replace(rules, absent=_absent(app, catalog, rules))

@@ -73,13 +73,19 @@ def ulimits(given: object) -> tuple[str, ...]:
         text = str(value)
         if isinstance(value, Mapping) and value.keys() == {"soft", "hard"}:
             text = f"{value['soft']}:{value['hard']}"
-        numbers = _LIMIT.fullmatch(text)
-        soft, hard = (numbers[1], numbers[2] or numbers[1]) if numbers else ("1", "0")
-        if hard != "-1" and not 0 <= int(soft) <= int(hard):
-            fix = "Write one number, or the soft and the hard one, as in nofile=1024:2048."
-            raise refusal(f"{name}={text}", "is not a limit and its numbers.", fix)
-        limits[name] = f"{name}={soft}:{hard}"
+        limits[name] = f"{name}={_numbers(name, text)}"
     return tuple(sorted(limits.values()))
+
+
+def _numbers(name: str, text: str) -> str:
+    """The soft and the hard limit, of which -1 is none at all."""
+    found = _LIMIT.fullmatch(text)
+    if found:
+        soft, hard = found[1], found[2] or found[1]
+        if hard == "-1" or 0 <= int(soft) <= int(hard):
+            return f"{soft}:{hard}"
+    fix = "Write one number, or the soft and the hard one, as in nofile=1024:2048."
+    raise refusal(f"{name}={text}", "is not a limit and its numbers.", fix)
 
 
 def extra_hosts(given: object) -> tuple[tuple[str, str], ...]:

@@ -277,13 +277,9 @@ def _built(chosen: Mapping[str, Any], services: Sequence[str]) -> Iterator[tuple
             target["platform"] = platform
         target |= {key: carried[key] for key in _REFUSED if carried.get(key, "false") != "false"}
         for key in (*LISTED, LIMITS):
-            prefix, bakes = f"{key}.", key.replace("_", "-")
-            items = [
-                f"{each.removeprefix(prefix)}={value}" if key == LIMITS else value
-                for each, value in carried.items()
-                if each.startswith(prefix)
-            ]
+            items = [value for each, value in carried.items() if each.startswith(f"{key}.")]
             if items:
+                bakes = key.replace("_", "-")
                 target[bakes] = [*target.get(bakes, []), *items]
         yield name, target
 

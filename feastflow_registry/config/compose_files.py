@@ -277,7 +277,7 @@ def _build(path: str, keys: Mapping[str, Node], carried: dict[str, str]) -> dict
         for key in LISTED:
             carried |= {f"{key}.{each}": each for each in _all_texts(path, key, build)}
         limits = _limits(path, build.get(LIMITS))
-        carried |= {f"{LIMITS}.{limit}": text for limit, text in limits}
+        carried |= {f"{LIMITS}.{limit}": f"{limit}={text}" for limit, text in limits}
         others = [target for name, target in _secrets(path, keys) if target != name]
         carried[SECRET_TARGET] = next(iter(others), "")
     ours = (*UNSEEN, *LISTED, LIMITS)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 from feastflow_registry.kubernetes.kustomization import NAMES
@@ -28,6 +28,9 @@ _PIECE = 1024 * 1024
 _MAGIC = frozenset("*?[")
 _ANYWHERE = "**"
 _GIT = ".git"
+
+Pattern = tuple[str, ...]
+"""The names of folders and of a file, one below the other, with ``*`` and ``**``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ def _candidates(top: Path, item: str, *, every: bool = False) -> list[Path]:
         real = _within(top, path)
         if not real.is_dir():
             return [path]
-        found = _walk_all(top, real) if every else _walk(real, hidden=False)
+        found = _walk_all(top, real, (_ANYWHERE,)) if every else _walk(real, hidden=False)
         paths = [each for each in found if every or _is_manifest(each.name)]
         lacks = f"there is no {'file' if every else 'manifest'} in the folder {item!r}."
         fix = f"Manifests are files that end with {', '.join(_SUFFIXES)}."
@@ -251,10 +254,12 @@ def _glob(top: Path, item: str, *, every: bool) -> list[Path]:
     fixed = next(index for index, part in enumerate(pattern) if _MAGIC & set(part))
     base = _within(top, top.joinpath(*pattern[:fixed]))
     rest = pattern[fixed:]
+    if every:
+        return list(_walk_all(top, base, rest))
     hidden = any(part.startswith(".") for part in rest)
-    found = _walk_all(top, base) if every else _walk(base, hidden=hidden)
-    paths = [each for each in found if _matches(each.relative_to(base).parts, rest, every)]
-    if every or not rest[-1].endswith("*"):
+    found = _walk(base, hidden=hidden)
+    paths = [each for each in found if _matches(each.relative_to(base).parts, rest)]
+    if not rest[-1].endswith("*"):
         return paths
     return [each for each in paths if _is_manifest(each.name)]
 
@@ -268,38 +273,61 @@ def _walk(folder: Path, *, hidden: bool) -> Iterator[Path]:
         yield from (Path(place, each) for each in sorted(files) if hidden or each[0] != ".")
 
 
-def _walk_all(top: Path, folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder in their order; each folder is entered once.
+def _walk_all(top: Path, folder: Path, pattern: Pattern) -> Iterator[Path]:
+    """Yield every file below a folder that matches by one of its names, in their order.
 
-    Raises an input failure at what cannot be listed, or leads out of the workspace.
+    A folder that links lead to is entered once for each rest of the pattern that is left there, so
+    that no name is overlooked, and a circle ends. Raises an input failure at what cannot be listed,
+    or leads out of the workspace.
     """
 
     def refuse(error: OSError) -> None:
         with _explained(os.path.relpath(error.filename, top)):
             raise error
 
-    entered = {folder}
+    left = {str(folder): frozenset([pattern])}
+    entered = {(folder, left[str(folder)])}
     for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        names = [each for each in sorted(folders) if each != _GIT]
-        below = {_within(top, Path(place, each)): each for each in names}
-        folders[:] = [name for real, name in below.items() if real not in entered]
-        entered |= below.keys()
-        yield from (Path(place, each) for each in sorted(files) if each != _GIT)
+        here = left.pop(place)
+        names, folders[:] = sorted(folders), []
+        for name in names:
+            path = Path(place, name)
+            rests = _after(here, name, hidden=True) if name != _GIT else frozenset()
+            if rests and (entry := (_within(top, path), rests)) not in entered:
+                entered.add(entry)
+                left[str(path)] = rests
+                folders.append(name)
+        for name in sorted(files):
+            if name != _GIT and _is_whole(_after(here, name, hidden=True)):
+                yield Path(place, name)
 
 
-@lru_cache(maxsize=65_536)  # Or each ** more would multiply the work.
-def _matches(path: tuple[str, ...], pattern: tuple[str, ...], hidden: bool) -> bool:
-    """Match the parts of a path; a leading dot is matched by a dot alone, unless ``hidden``."""
-    if not pattern or not path:
-        return not path and all(part == _ANYWHERE for part in pattern)
-    visible = hidden or pattern[0].startswith(".") or not path[0].startswith(".")
-    if pattern[0] == _ANYWHERE:
-        if _matches(path, pattern[1:], hidden):
-            return True
-        return visible and _matches(path[1:], pattern, hidden)
-    if not (visible and fnmatchcase(path[0], pattern[0])):
-        return False
-    return _matches(path[1:], pattern[1:], hidden)
+def _matches(path: Sequence[str], pattern: Pattern) -> bool:
+    """Match the parts of a path; a leading dot is matched by a dot alone."""
+    rests = frozenset([pattern])
+    for name in path:
+        rests = _after(rests, name, hidden=False)
+    return _is_whole(rests)
+
+
+def _after(rests: Iterable[Pattern], name: str, *, hidden: bool) -> frozenset[Pattern]:
+    """What may be left of a pattern after one more name; ``hidden``: whatever it begins with."""
+    found: set[Pattern] = set()
+    for rest in rests:
+        for place, part in enumerate(rest):
+            visible = hidden or part.startswith(".") or not name.startswith(".")
+            if visible and part == _ANYWHERE:
+                found.add(rest[place:])
+            elif visible and fnmatchcase(name, part):
+                found.add(rest[place + 1 :])
+            if part != _ANYWHERE:
+                break
+    return frozenset(found)
+
+
+def _is_whole(rests: Iterable[Pattern]) -> bool:
+    """Whether a path may end here."""
+    return any(all(part == _ANYWHERE for part in rest) for rest in rests)
 
 
 def _is_manifest(name: str) -> bool:

@@ -110,11 +110,8 @@ def plan_json(plan: Plan) -> str:
 def why(step: DeleteTag | KeepTag) -> str:
     """Why a tag goes or stays, and what it hangs on that only a deletion shows."""
     needed = step.needed if isinstance(step, DeleteTag) else None
-    return (
-        f"{step.reason}, unless it takes its image along: {needed} needs it"
-        if needed
-        else (step.reason)
-    )
+    more = f", unless it takes its image along: {needed} needs it" if needed else ""
+    return step.reason + more
 
 
 def _step(step: Step) -> Mapping[str, object]:

@@ -114,7 +114,6 @@ def steps(
     ``needed``: what must be left where a tag cannot be deleted without its image.
     """
     service = catalog.service
-
     due = [each for each in reversed(rulings) if not each.kept]
     due.sort(key=lambda each: (each.entry.subject is not None, each.entry.is_marker))
     holders = (needed.get(each.entry.digest) if each.entry.digest else None for each in due)

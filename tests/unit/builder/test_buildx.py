@@ -75,7 +75,7 @@ def docker(answers: dict[str, str | int], builder: str = "", *, credential: bool
 )
 def test_a_machine_without_buildx(answers: dict[str, str | int], words: str) -> None:
     with pytest.raises(Failure, match=words) as caught:
-        docker(answers).check_ready()
+        docker(answers).check_ready([])
     assert caught.value.kind is Kind.BUILD
 
 
@@ -108,9 +108,9 @@ def test_the_version_decides_what_it_can_be_asked(version: str, driver: str, wor
     found = docker(answers, "b", credential=True)
     if words:
         with fails(words, kind=Kind.BUILD):
-            found.check_ready()
+            found.check_ready([])
     else:
-        found.check_ready()
+        found.check_ready([])
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,15 @@ def test_the_version_decides_what_it_can_be_asked(version: str, driver: str, wor
         ("0.13.0", BuildOptions(network="none"), ""),
     ],
 )
-def test_what_an_old_one_would_not_obey(version: str, run: BuildOptions, words: str) -> None:
+@pytest.mark.parametrize("is_needed", [False, True], ids=["its own", "of what it is built from"])
+def test_what_an_old_one_would_not_obey(
+    version: str, run: BuildOptions, words: str, is_needed: bool
+) -> None:
     answers: dict[str, str | int] = {"docker info": about(version)}
-    images = [BuildImage(each, (), ()) for each in (SHOP, replace(SHOP, options=run))]
+    other = replace(SHOP, name="base", options=run)
+    images = [BuildImage(SHOP, (), ()), BuildImage(other, (), ())]
+    if is_needed:
+        images = [BuildImage(SHOP, (), (), needs=(other,))]
     if words:
         with fails(words, kind=Kind.BUILD):
             docker(answers).check_ready(images)

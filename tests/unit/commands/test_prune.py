@@ -217,6 +217,34 @@ def test_what_is_about_images_goes_and_stays_with_them(world: World) -> None:
     assert sorted(asked) == sorted(f"ada/shop@{each}" for each in (gone, gone, untagged))
 
 
+def test_what_is_about_a_platform_that_stays_on_docker_hub(world: World) -> None:
+    """A goes and C stays, and both have it; the image that ``keep`` names has no tag."""
+    going_index, kept_index = world.own(A), world.own(C)
+    assert going_index
+    assert kept_index
+    untagged = world.store.add(SHOP.repository, Published(digest_of("untagged"), None, SOURCE))
+    world.store.add(SHOP.repository, Published(SIGNATURE, None, SOURCE))
+    world.store.tagged[SHOP.repository, about(PART)] = SIGNATURE
+    app = prepare(world, keep=str(untagged))
+    app.docker_hub = FakeHub(
+        None, [ListedTag(tag, digest) for (_, tag), digest in world.store.tagged.items()]
+    )
+    app.deletion.indexes = dict.fromkeys((going_index, kept_index), frozenset({PART}))
+    assert going(prune.plan(app)) == own(A, B)
+
+
+@pytest.mark.parametrize("text", ["ada/shop@{}", "digest: {}", "{:.71}x", "helm: {}.json"])
+@pytest.mark.parametrize("alone", [False, True], ids=["with its algorithm", "alone"])
+def test_the_digest_of_an_image_that_has_a_tag(
+    world: World, tmp_path: Path, text: str, alone: bool
+) -> None:
+    digest = str(world.own(A)).removeprefix("sha256:" if alone else "")
+    (tmp_path / "notes").write_text(text.format(digest))
+    app = prepare(world, tmp_path, manifests="notes")
+    assert going(prune.plan(app)) == own(*([A, B] if text.endswith("x") else [B]))
+    assert not [each for each in app.client.subjects("resolve") if "@" in each]
+
+
 @pytest.mark.parametrize("text", [str(digest_of("an index")), f"nginx@{digest_of('an index')}\n"])
 def test_a_digest_without_a_tag_that_a_file_names(world: World, tmp_path: Path, text: str) -> None:
     held = world.own(A)

@@ -54,6 +54,19 @@ def test_a_build_of_an_unknown_repository_names_none_and_is_not_pushed() -> None
     assert "push will not take this build: the git remote origin is '/srv/git/shop'" in warning
 
 
+@pytest.mark.parametrize(
+    ("event", "names"),
+    [(LAPTOP, ["latest", "sprint3"]), ("pull_request", []), ("push", []), ("workflow_run", [])],
+)
+def test_only_by_hand_has_a_build_every_name_wherever_it_is(event: str, names: list[str]) -> None:
+    """A runner may be anybody's next."""
+    given = {"command": "build", "milestone": "sprint3"}
+    app = World().app(given, run=context(A, "feature", event=event))
+    (build,) = publish.plan(app).builds
+    found = [each.identifier for each in build.tags]
+    assert sorted(found) == sorted([f"commit-{A.short}", *names])
+
+
 class CacheBuilder(FakeBuilder):
     """What it builds stays in its cache."""
 

@@ -319,7 +319,7 @@ class TestCompose:
 
     def test_what_is_carried_as_a_list_joins_what_buildx_read(self) -> None:
         labels = carried(**{"entitlements.x": "device", "no_cache_filter.a": "deps"})
-        labels |= carried(**{"ulimits.nproc": "5", "ulimits.nofile": "1:2"})
+        labels |= carried(**{"ulimits.nproc": "nproc=5", "ulimits.nofile": "nofile=1:2"})
         text = definition(a={"labels": labels, "entitlements": ["network.host"]})
         found = built(text, services=["a"])["a"].options
         assert found.entitlements == ("network.host", "device")

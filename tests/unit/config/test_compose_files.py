@@ -111,7 +111,7 @@ def test_limits_are_carried_with_both_of_their_numbers() -> None:
     limits = "{nproc: '${N}', nofile: {soft: 1, hard: '${H}'}, core: {soft: 1}, data: [1]}"
     build = cut_service(f"{{build: {{context: ., ulimits: {limits}}}}}")["build"]
     carried = {"nproc": "${N}", "nofile": "1:${H}", "core": "1:", "data": "1"}
-    expected = {f"{CARRIED}ulimits.{name}": text for name, text in carried.items()}
+    expected = {f"{CARRIED}ulimits.{name}": f"{name}={text}" for name, text in carried.items()}
     assert build == {"context": ".", "labels": {**DEFAULT, **expected}}
 
 

@@ -352,6 +352,32 @@ class TestEvery:
             "top.yaml",
         ]
 
+    @pytest.mark.parametrize(
+        "wanted",
+        ["**/prod/*.yaml", "**/live/*.yaml", "**/z/d.yaml", "**/far/d*", "k8s/**/again/**/d.yaml"],
+    )
+    def test_a_file_is_found_by_each_of_its_names(self, workspace: Path, wanted: str) -> None:
+        for link, target in (("live", "prod"), ("z", "prod"), ("prod/again", ".")):
+            (workspace / "k8s" / link).symlink_to(target)
+        (workspace / "far").symlink_to("k8s/live")
+        found = [each.name for each in every(workspace, [wanted])]
+        assert found == ["k8s/prod/d.yaml"]
+
+    def test_what_a_pattern_is_not_for_is_left_alone(self, workspace: Path) -> None:
+        (workspace / "k8s" / "prod" / "out").symlink_to("/etc")
+        assert [each.name for each in every(workspace, ["k8s/*.json"])] == ["k8s/c.json"]
+
+    def test_many_links_to_one_another_are_no_more_work(self, workspace: Path) -> None:
+        top = workspace / "many"
+        for number in range(60):
+            (top / str(number)).mkdir(parents=True)
+            for other in range(number, 60):
+                (top / str(number) / f"to{other}").symlink_to(f"../{other}")
+        (top / "59" / "values").touch()
+        assert [each.name for each in every(workspace, ["many/**/to*/**/values"])] == [
+            "many/59/values"
+        ]
+
     @pytest.mark.parametrize("target", ["/etc", "/etc/hostname", "../..", "loop"])
     def test_a_link_that_leads_out(self, workspace: Path, target: str) -> None:
         (workspace / "k8s" / "loop").symlink_to(target)

@@ -101,6 +101,15 @@ def test_however_it_is_cut_into_pieces(
     assert found.digests == {ONE: "f:5"}
 
 
+@pytest.mark.parametrize("size", [1, 7, 256])
+def test_a_longer_word_is_none_wherever_it_is_cut(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feastflow_registry.kubernetes.files._PIECE", size)
+    words = [f"{'x' * number}{SHORT}" for number in range(1, 257)]
+    assert known(tmp_path, "\n".join([*words, "-" * 600])) == {}
+
+
 def test_the_first_place_counts(tmp_path: Path) -> None:
     (tmp_path / "a").write_text(f"\n{SHORT} {SHORT}\n{SHORT}")
     (tmp_path / "b").write_text(SHORT)

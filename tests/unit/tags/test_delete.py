@@ -515,17 +515,20 @@ class TestWhatIsAboutImages:
         assert failure.problems[-1].cause == cause
         assert place.tags()[signature(ONE)] == TWO
 
-    def test_it_stays_with_an_image_that_its_own_tag_was_given(self, by_tag: bool) -> None:
+    @pytest.mark.parametrize("now", [INDEX, ONE], ids=["what lists it", "itself"])
+    def test_it_stays_with_an_image_that_its_own_tag_was_given(
+        self, by_tag: bool, now: Digest
+    ) -> None:
         place = Place(by_tag=by_tag, indexes={INDEX: frozenset({ONE})})
         place.put(ONE)
-        place.put(INDEX, "a")
+        place.put(now, "a")
         place.put(TWO, signature(ONE))
         place.put(THREE)
         steps = plan(going("a", THREE), going(signature(ONE), TWO))
         outcomes, failure = collect(place.deleter(), steps)
         assert [each.action for each in outcomes] == [Action.KEPT, Action.KEPT]
         assert failure
-        assert place.tags() == {"a": INDEX, signature(ONE): TWO}
+        assert place.tags() == {"a": now, signature(ONE): TWO}
 
     def test_others_are_not_looked_at_again(self, by_tag: bool) -> None:
         place = Place(by_tag=by_tag)
