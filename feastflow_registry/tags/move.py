@@ -6,7 +6,7 @@ carries out the plans that move no layers (promote and rollback).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -27,7 +27,7 @@ from feastflow_registry.model.plan import (
     WithdrawImage,
 )
 from feastflow_registry.model.ports import Copier, History
-from feastflow_registry.model.references import Commit, Digest, Reference, Repository
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
@@ -71,6 +71,25 @@ class Tagger:
         self.surveyor.check_own(service.repository, self.commit, image)
         self.state.proven[service] = digest
         return digest, image.size
+
+    def move_all(
+        self, steps: Iterable[MoveTag], look: Callable[[MoveTag], Digest | None]
+    ) -> list[Outcome]:
+        """Move a service's tags in their order; ``look``: what one holds now.
+
+        One that fails is told in the end. It keeps no other from moving, but for its own marker.
+        """
+        done: list[Outcome] = []
+        unmarked: set[Tag] = set()
+        for step in steps:
+            if step.tag in unmarked:
+                continue
+            try:
+                done.append(self.move(step, look(step)))
+            except Failure as failure:
+                self._note(step, failure)
+                unmarked.add(frozen_marker(step.tag))
+        return done
 
     def move(self, step: MoveTag, current: Digest | None) -> Outcome:
         """Move one tag, unless what it holds now forbids what the plan foresaw."""

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from support.failures import fails
-from support.memory import Call, digest_of
+from support.memory import Call, Hook, digest_of
 from support.runs import SHOP, SOURCE, A, B, C, World, context, image
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -318,3 +318,134 @@ class TestProof:
         run.registry.after = fight
         with fails("moved by other runs time and again", kind=Kind.UNVERIFIED):
             run.go()
+
+
+class TestTagsThatFail:
+    """Promise 13: a tag that cannot move keeps no other from moving, nor the last look."""
+
+    TAGS = ("1", "1.2", "1.2.3", "latest")
+
+    @staticmethod
+    def refusing(*names: str, kind: Kind = Kind.CONFLICT) -> Hook:
+        """Refuse to write some tags, whoever asks."""
+
+        def refuse(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.rpartition(":")[2] in names:
+                raise Failure(kind, f"{call.subject} is immutable.", "Change the rule.")
+
+        return refuse
+
+    @pytest.mark.parametrize("names", [["1"], ["1.2"], ["1", "1.2"], ["latest"], ["1", "latest"]])
+    def test_every_other_one_is_tried(self, names: list[str]) -> None:
+        world = World(names=("one", "two"))
+        run = world.run(B, extra_tags="1,1.2,1.2.3", before=self.refusing(*names))
+        failure = run.failure()
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        told = {f"ada/{each}:{name} is immutable." for each in world.names for name in names}
+        assert {each.cause for each in failure.problems} == told
+        for each in world.names:
+            moved = [tag for tag in self.TAGS if world.at(tag, each)]
+            assert moved == [tag for tag in self.TAGS if tag not in names]
+
+    def test_the_last_look_moves_the_others_on(self) -> None:
+        world = World()
+        world.publish(A)
+        run = world.run(B, extra_tags="1", before=self.refusing("1"))
+
+        def publish(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith("latest"):
+                world.put(image(C), f"commit-{C.short}")
+
+        run.registry.after = publish
+        with fails("ada/shop:1 is immutable.", kind=Kind.CONFLICT):
+            run.go()
+        assert world.commit_at("latest") == C
+
+    def test_nor_does_it_once_another_run_has_published_the_same_commit(self) -> None:
+        world = World()
+        run = world.run(B, extra_tags="1", before=self.refusing("1"))
+
+        def publish(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith("latest"):
+                world.put(image(B, salt="theirs"), f"commit-{B.short}")
+
+        run.registry.after = publish
+        with fails("ada/shop:1 is immutable.", kind=Kind.CONFLICT):
+            run.go()
+        assert world.at("latest") == world.own(B) == image(B, salt="theirs").digest
+
+    def test_running_again_moves_what_failed(self) -> None:
+        world = World()
+        run = world.run(B, latest="never", extra_tags="1")
+        tries = itertools.count()
+
+        def refuse(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith(":1") and not next(tries):
+                raise Failure(Kind.UNREACHABLE, "no answer.", "Run again.")
+
+        run.registry.before = refuse
+        with fails("no answer.", kind=Kind.UNREACHABLE):
+            run.go()
+        world.run(B, latest="never", extra_tags="1").go()
+        assert world.commit_at("1") == B
+
+    def test_the_worst_counts_and_all_are_told(self) -> None:
+        world = World()
+        run = world.run(B, extra_tags="1,1.2")
+
+        def refuse(call: Call) -> None:
+            self.refusing("1")(call)
+            self.refusing("1.2", kind=Kind.UNVERIFIED)(call)
+
+        run.registry.before = refuse
+        failure = run.failure()
+        assert failure
+        assert (failure.kind, len(failure.problems)) == (Kind.UNVERIFIED, 2)
+        assert world.commit_at("latest") == B
+
+    def test_a_last_look_that_fails_is_told_with_them(self) -> None:
+        world = World()
+        world.publish(A)
+        run = world.run(B, extra_tags="1", before=self.refusing("1"))
+        moved = iter([A, C])
+
+        def fail(call: Call) -> None:
+            self.refusing("1")(call)
+            latest = run.registry.subjects("set_tag")[-1:] == ["ada/shop:latest"]
+            if latest and call.method == "resolve" and call.subject == OWN and next(moved, None):
+                raise Failure(Kind.UNREACHABLE, "no answer.", "Run again.")
+
+        run.registry.before = fail
+        failure = run.failure()
+        assert failure
+        assert {each.cause for each in failure.problems} == {
+            "no answer.",
+            "ada/shop:1 is immutable.",
+        }
+
+    @pytest.mark.parametrize("method", ["set_tag", "resolve"])
+    def test_a_git_tag_that_did_not_move_is_not_marked_as_final(self, method: str) -> None:
+        world = World()
+        world.publish(A, milestone="sprint3")
+        run = world.run(B, git_tag="sprint3", milestone="sprint3", extra_tags="1")
+
+        def refuse(call: Call) -> None:
+            if call.method == method and call.subject == "ada/shop:sprint3" and world.own(B):
+                raise Failure(Kind.CONFLICT, "it is immutable.", "Change the rule.")
+
+        run.registry.before = refuse
+        with fails("it is immutable.", kind=Kind.CONFLICT):
+            run.go()
+        assert world.commit_at("sprint3") == A
+        assert world.at("frozen-sprint3") is None
+        assert world.commit_at("1") == B
+
+    def test_a_release_that_was_refused_is_not_tried_twice(self) -> None:
+        world = World()
+        run = world.run(B, git_tag="v1.2.3", extra_tags="{major}", before=self.refusing("1"))
+        failure = run.failure()
+        assert failure
+        assert len(failure.problems) == 1
+        assert run.registry.subjects("set_tag").count("ada/shop:1") == 1
+        assert world.commit_at("v1.2.3") == B
