@@ -98,7 +98,7 @@ class Convergence:
 
         No write can be made to spare a commit tag that appeared meanwhile.
         """
-        state, registry = self.tagger.state, self.tagger.surveyor.registry
+        state, surveyor = self.tagger.state, self.tagger.surveyor
         planned = {step.reference for step in self._considered()}
         written: tuple[PushImage | CarryImage, ...] = (*self.plan.pushes, *self.plan.carries)
         for own in written:
@@ -109,8 +109,8 @@ class Convergence:
                 current = None if reference in moved else self._resolve(reference)
                 if current in (None, digest):
                     continue
-                image = registry.inspect(repository, current)
-                if not rules.is_ours(image, self.plan.commit, self.tagger.surveyor.source):
+                image = surveyor.read(repository, current)
+                if image is None or not rules.is_ours(image, self.plan.commit, surveyor.source):
                     continue
                 if self._resolve(Reference(repository, frozen_marker(tag))):
                     # A final tag is never moved: the commit tag takes its digest instead.

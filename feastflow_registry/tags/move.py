@@ -110,14 +110,19 @@ class Tagger:
         return self.set(step, digest, current, self.newer_note(commit))
 
     def _may_be_carried(self, step: MoveTag, digest: Digest) -> bool:
-        """Whether an image may be a newer commit's than its labels say."""
+        """Whether an image may be a newer commit's than its labels say, or has none any more."""
         if step.rule not in rules.ADVANCING and step.rule is not Rule.ONE_RUN:
             return False
-        return bool(self.surveyor.registry.inspect(step.service.repository, digest).inputs)
+        image = self.surveyor.read(step.service.repository, digest)
+        return image is None or bool(image.inputs)
 
     def _newer_holder(self, step: MoveTag, digest: Digest, commit: Commit) -> Commit | None:
-        """A commit after ours that an image was carried forward to, where no branch tells."""
-        if step.rule in rules.ADVANCING and self.branch:
+        """A commit after ours that an image was carried forward to, where no branch tells.
+
+        A branch tells nothing of a damaged image: what is looked for there is sound.
+        """
+        follows = step.rule in rules.ADVANCING and self.branch
+        if follows and self.surveyor.read(step.service.repository, digest):
             return None
         relation = self.surveyor.history.relation
         holders = self.surveyor.commits_at(step.service.repository, digest)

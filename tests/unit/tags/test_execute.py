@@ -12,7 +12,7 @@ from support.runs import SHOP, SOURCE, A, B, C, World, context, image
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import Action
-from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.references import Commit, Digest, Reference, Tag
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.tag_names import LATEST
 
@@ -449,3 +449,82 @@ class TestTagsThatFail:
         assert len(failure.problems) == 1
         assert run.registry.subjects("set_tag").count("ada/shop:1") == 1
         assert world.commit_at("v1.2.3") == B
+
+
+class TestDamagedLatest:
+    """What `latest` holds cannot be read any more; its commit tag tells whose it is."""
+
+    @staticmethod
+    def damage(world: World, at: Commit) -> Digest:
+        digest = world.own(at)
+        assert digest
+        world.store.corrupt.add(digest)
+        return digest
+
+    @pytest.mark.parametrize("reuse", ["commit", "unchanged"])
+    def test_a_newer_commit_moves_it(self, reuse: str) -> None:
+        world = World()
+        world.history.branches["main"] = B
+        world.publish(A, reuse=reuse)
+        self.damage(world, A)
+        run = world.run(B, reuse="commit").go()
+        assert world.commit_at("latest") == B
+        assert ("moved", "latest") in run.actions
+
+    def test_an_older_commit_leaves_it(self) -> None:
+        world = World()
+        world.publish(B)
+        bad = self.damage(world, B)
+        world.run(A).go()
+        assert world.at("latest") == bad
+
+    def test_one_that_was_carried_to_a_newer_commit_stays(self) -> None:
+        world = World(inputs={(A, "shop"): "same", (C, "shop"): "same"})
+        for each in (A, C):
+            world.run(each, reuse="unchanged").go()
+        bad = self.damage(world, C)
+        assert bad == world.own(A)
+        run = world.run(B).go()
+        assert world.at("latest") == bad
+        assert run.outcomes[-1].note == f"it is newer commit {C.short}'s too"
+
+    def test_a_milestone_moves_on_as_well(self) -> None:
+        world = World()
+        world.publish(A, milestone="sprint3")
+        self.damage(world, A)
+        world.run(B, milestone="sprint3").go()
+        assert world.commit_at("sprint3") == B
+
+    def test_one_that_no_commit_tag_knows_is_a_conflict(self) -> None:
+        world = World()
+        world.publish(A)
+        bad = self.damage(world, A)
+        del world.store.tagged[SHOP.repository, Tag(f"commit-{A.short}")]
+        with fails("run once with latest: force", kind=Kind.CONFLICT):
+            world.run(B).go()
+        assert world.at("latest") == bad
+        world.run(B, latest="force").go()
+        assert world.commit_at("latest") == B
+
+    def test_it_is_not_carried_forward(self) -> None:
+        world = World(inputs={(A, "shop"): "same", (B, "shop"): "same"})
+        world.run(A, reuse="unchanged").go()
+        self.damage(world, A)
+        run = world.run(B, reuse="unchanged").go()
+        assert run.plan
+        assert run.plan.builds[0].why == f"the image of {A.short} is damaged or gone"
+        assert world.commit_at("latest") == B
+
+    def test_a_newer_commit_takes_nothing_over_by_a_damaged_image(self) -> None:
+        world = World()
+        world.publish(A)
+        run = world.run(B)
+
+        def publish(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith("latest"):
+                world.put(image(C), f"commit-{C.short}")
+                self.damage(world, C)
+
+        run.registry.after = publish
+        run.go()
+        assert world.commit_at("latest") == B
