@@ -50,7 +50,7 @@ def test_a_build_of_an_unknown_repository_names_none_and_is_not_pushed() -> None
     (build,) = publish.plan(app).builds
     assert not [value for _, value in build.labels if "shop" in value and "/" in value]
     assert app.remembered.commit is None
-    [(kind, text)] = app.log.lines
+    kind, text = app.log.lines[-1]
     assert kind == "warning"
     assert "push will not take this build: the git remote origin is '/srv/git/shop'" in text
 
