@@ -51,11 +51,11 @@ class Failure(Exception):
 
     @classmethod
     def join(cls, failures: Sequence[Failure]) -> Failure:
-        """Several failures as one, of the first one's kind."""
+        """Several failures as one, of the worst one's kind: the higher, the later in a run."""
         if len(failures) == 1:
             return failures[0]
         problems = dict.fromkeys(problem for each in failures for problem in each.problems)
-        return cls.of(failures[0].kind, problems)
+        return cls.of(max(each.kind for each in failures), problems)
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)

@@ -60,6 +60,17 @@ def results(attempted: Iterable[R | Failure]) -> Iterator[R]:
         raise Failure.join(failures)
 
 
+def one_after_another(*parts: Iterable[R]) -> Iterator[R]:
+    """Yield what each part yields, whatever failed before it, then raise all failures as one."""
+    failures: list[Failure] = []
+    for part in parts:
+        try:
+            yield from part
+        except Failure as failure:
+            failures.append(failure)
+    yield from results(failures)
+
+
 def together(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Do all of the work; raises the failures of all of it as one."""
     return list(results(attempt(work, items)))

@@ -119,19 +119,22 @@ class _Trip:
 
     def bring(self, digest: Digest) -> set[Digest]:
         """Bring along what refers to one manifest; what that is."""
+        source, listing = self.copier.source, referrers.list_tag(digest)
         found: set[Digest] = set()
         own = [each for each in self.tags if subject(each) == digest]
         for tag in own:
-            if tag != referrers.list_tag(digest) and (held := self._bring_tag(tag)):
+            if tag != listing and (held := self._bring_tag(tag)):
                 found.add(held)
         entries: dict[Digest, object] = {}
         if self.lists:
-            asked = referrers.ask(self.copier.source, self.origin, digest)
+            asked = referrers.ask(source, self.origin, digest)
             self.lists = asked is not None
             entries |= asked or {}
-        if referrers.list_tag(digest) in own:
-            entries |= referrers.kept(self.copier.source, self.origin, digest)
-        entries = {each: entry for each, entry in entries.items() if self._bring(each, str(each))}
+        if listing in own:
+            entries |= self._kept(source, self.origin, digest) or {}
+        entries = {
+            key: each for key, each in entries.items() if self._bring(key, key, about=digest)
+        }
         if entries:
             self._list(digest, entries)
         return {*found, *entries}
@@ -146,29 +149,48 @@ class _Trip:
         if there:
             self.left.append(f"{tag} holds something else there")
             return None
-        if self._bring(held, str(tag)):
-            self.copier.target.set_tag(target, held)
+        if self._bring(held, tag):
+            referrers.give(self.copier.target, target, held)
             return held
         return None
 
-    def _bring(self, digest: Digest, name: str) -> bool:
-        """Copy one of them; whether that could be done."""
+    def _bring(self, digest: Digest, name: Tag | Digest, *, about: Digest | None = None) -> bool:
+        """Copy one of them; whether that could be done.
+
+        ``about``: what it has to name as its subject.
+        """
         try:
+            if about:
+                referrers.check(self.copier.source.manifest(self.origin, digest), about)
             self.size += self.copier.copy(self.origin, digest, self.goal)
         except Failure as failure:
-            if failure.kind is not Kind.UNVERIFIED:
-                raise
-            self.left.append(f"{name}: {failure.problems[0].cause}")
+            self._leave(name, failure)
             return False
         self.brought.add(digest)
         return True
+
+    def _kept(
+        self, client: RegistryClient, repository: Repository, digest: Digest
+    ) -> referrers.Listed | None:
+        """What the list under a tag says; nothing, if the tag holds something else."""
+        try:
+            return referrers.kept(client, repository, digest)
+        except Failure as failure:
+            self._leave(Reference(repository, referrers.list_tag(digest)), failure)
+            return None
+
+    def _leave(self, name: Tag | Digest | Reference, failure: Failure) -> None:
+        """Take note of what cannot be read; raises any other failure."""
+        if failure.kind is not Kind.UNVERIFIED:
+            raise failure
+        self.left.append(f"{name}: {failure.problems[0].cause}")
 
     def _list(self, digest: Digest, entries: Mapping[Digest, object]) -> None:
         """Make sure that the target lists what was brought, with all that it has listed so far."""
         target = self.copier.target
         if referrers.ask(target, self.goal, digest) is None:
-            known = referrers.kept(target, self.goal, digest)
-            if entries.keys() - known.keys():
+            known = self._kept(target, self.goal, digest)
+            if known is not None and entries.keys() - known.keys():
                 referrers.keep(target, self.goal, digest, {**known, **entries}.values())
 
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
-from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.images import INDEXES, Manifest
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import INDEXES, Manifest, malformed
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.transport.response import next_page
+from feastflow_registry.transport.response import misbehaving, next_page
 
 _LIMIT = 4 * 1024 * 1024
+"""The most bytes of a list, of all its pages together."""
 _MOST_PAGES = 100
 _INDEX = INDEXES[0]
 
@@ -35,38 +35,52 @@ def list_tag(digest: Digest) -> Tag:
 
 
 def ask(client: RegistryClient, repository: Repository, digest: Digest) -> Listed | None:
-    """Ask the registry what names an image as its subject; nothing, if it keeps no such list."""
-    url = client.url(repository, f"referrers/{digest}")
+    """Ask the registry what names an image as its subject; nothing, if it keeps no such list.
+
+    Raises a failure if a list that has begun does not go on as one.
+    """
+    url, left = client.url(repository, f"referrers/{digest}"), _LIMIT
     found: dict[Digest, Mapping[str, object]] = {}
-    for _ in range(_MOST_PAGES):
-        response = client.request("GET", url, {"Accept": _INDEX}, repository, limit=_LIMIT)
-        if 400 <= response.status < 500:
-            return None
-        if response.status != 200:
-            raise client.unexpected(response, f"what refers to {repository}@{digest.short}")
+    for page in range(_MOST_PAGES):
+        response = client.request("GET", url, {"Accept": _INDEX}, repository, limit=left)
         try:
-            found |= listed(Manifest.parse(response.body, _INDEX))
-        except Failure:  # A page for people, for example.
-            return None
-        url = next_page(response)
+            if response.status != 200:
+                raise client.unexpected(response, f"what refers to {repository}@{digest.short}")
+            found |= listed(Manifest.parse(response.body, response.headers.get("content-type", "")))
+        except Failure:
+            if page or response.status >= 500:
+                raise
+            return None  # Some do not answer 404, but with a page for people.
+        url, left = next_page(response), left - len(response.body)
         if not url:
-            break
-    return found
+            return found
+    raise misbehaving(f"{repository} has pages of what refers to {digest.short} without end")
 
 
 def kept(client: RegistryClient, repository: Repository, digest: Digest) -> Listed:
-    """What the list under the tag says; nothing, if there is none."""
+    """What the list under the tag says; nothing, if there is none.
+
+    Raises an unverified failure if the tag holds no list.
+    """
     held = client.resolve(Reference(repository, list_tag(digest)))
-    with suppress(Failure):  # What is no index lists nothing.
-        return listed(client.manifest(repository, held)) if held else {}
-    return {}
+    return listed(client.manifest(repository, held)) if held else {}
 
 
 def listed(index: Manifest) -> Listed:
     """The descriptors of an index."""
+    if not index.is_index:
+        raise malformed("is no index")
     entries = index.content.get("manifests")
     entries = entries if isinstance(entries, list) else []
     return {child.digest: each for child, each in zip(index.children, entries, strict=True)}
+
+
+def check(manifest: Manifest, digest: Digest) -> None:
+    """Refuse what is listed as referring to an image, and does not name it as its subject."""
+    subject = manifest.content.get("subject")
+    if not isinstance(subject, dict) or subject.get("digest") != digest.value:
+        cause = f"it is listed for {digest.short}, which it does not name as its subject."
+        raise Failure(Kind.UNVERIFIED, cause, "Look at who has written that list.")
 
 
 def keep(
@@ -77,4 +91,15 @@ def keep(
     data = json.dumps(content).encode()
     own = Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
     client.manifests[repository, own] = Manifest.parse(data, _INDEX)
-    client.set_tag(Reference(repository, list_tag(digest)), own)
+    give(client, Reference(repository, list_tag(digest)), own)
+
+
+def give(client: RegistryClient, reference: Reference, digest: Digest) -> None:
+    """Point a tag at what it is to hold, and read it back."""
+    client.set_tag(reference, digest)
+    if client.resolve(reference) != digest:
+        raise Failure(
+            Kind.UNVERIFIED,
+            f"{reference} was written, but does not read back as {digest.short}.",
+            "Look at the repository, then run again: what is there is not sent twice.",
+        )

@@ -16,7 +16,7 @@ from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.parallel import attempt, results, spread
+from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
 from feastflow_registry.model.plan import (
     Action,
     CarryImage,
@@ -88,9 +88,8 @@ class Convergence:
         self.tagger.state.proven[own.service] = digest
         note = "another run of this commit published it at the same time"
         yield Outcome(own.service, Action.ADOPTED, own.reference, digest, size, note=note)
-        for step in self.plan.moves:
-            if step.service == own.service:
-                yield self.tagger.move(step, self._resolve(step.reference))
+        steps = (each for each in self.plan.moves if each.service == own.service)
+        yield from self.tagger.move_all(steps, lambda step: self._resolve(step.reference))
 
     def _resolve(self, reference: Reference) -> Digest | None:
         return self.tagger.surveyor.registry.resolve(reference)
@@ -100,7 +99,7 @@ class Convergence:
 
         No write can be made to spare a commit tag that appeared meanwhile.
         """
-        state, registry = self.tagger.state, self.tagger.surveyor.registry
+        state, surveyor = self.tagger.state, self.tagger.surveyor
         planned = {step.reference for step in self._considered()}
         written: tuple[PushImage | CarryImage, ...] = (*self.plan.pushes, *self.plan.carries)
         for own in written:
@@ -111,8 +110,8 @@ class Convergence:
                 current = None if reference in moved else self._resolve(reference)
                 if current in (None, digest):
                     continue
-                image = registry.inspect(repository, current)
-                if not rules.is_ours(image, self.plan.commit, self.tagger.surveyor.source):
+                image = surveyor.read(repository, current)
+                if image is None or not rules.is_ours(image, self.plan.commit, surveyor.source):
                     continue
                 if self._resolve(Reference(repository, frozen_marker(tag))):
                     # A final tag is never moved: the commit tag takes its digest instead.
@@ -170,7 +169,8 @@ class Convergence:
         """Move tags of releases on to the highest one that is published by now."""
         tagger, state = self.tagger, self.tagger.state
         moves = self.plan.moves
-        steps = [step for step in moves if step.rule is Rule.RELEASE and not step.conflict]
+        steps = [step for step in moves if step.rule is Rule.RELEASE]
+        steps = [step for step in steps if step.reference not in state.conflicts]
         lines = self.lines() if steps else {}
         for step in steps:
             own, repository = state.proven[step.service], step.service.repository
@@ -226,14 +226,7 @@ class Transferred:
 
     def run(self) -> Iterator[Outcome]:
         """Carry the plan out, then look again, even if a part of it failed."""
-        failures: list[Failure] = []
-        for part in (self.transfer.run(), self._converge()):
-            try:
-                yield from part
-            except Failure as failure:
-                failures.append(failure)
-        if failures:
-            raise Failure.join(failures)
+        yield from one_after_another(self.transfer.run(), self._converge())
 
     def _converge(self) -> Iterator[Outcome]:
         """Look again until nothing has changed."""

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 
 from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.parallel import attempt, spread
+from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
 from feastflow_registry.model.plan import (
     Action,
     BuildImage,
     CarryImage,
+    MoveTag,
     Outcome,
     Plan,
     PushImage,
     ReuseImage,
 )
 from feastflow_registry.model.ports import Builder, BuiltImage, Checker, Registry, Worktree
-from feastflow_registry.model.references import Reference
+from feastflow_registry.model.references import Digest, Reference
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.move import Tagger
@@ -54,9 +56,11 @@ class Execution:
         yield from self._build()
         yield from self._push()
         yield from self._move()
-        yield from self.convergence.run()
-        if conflicts := self.tagger.state.conflicts:
-            raise Failure.join(list(conflicts.values()))
+        yield from one_after_another(self.convergence.run(), self._tell())
+
+    def _tell(self) -> Iterator[Outcome]:
+        """Raise what has kept tags from moving, as it is in the end."""
+        yield from results(self.tagger.state.conflicts.values())
 
     @property
     def _registry(self) -> Registry:
@@ -167,22 +171,16 @@ class Execution:
         return Outcome(step.service, action, step.reference, digest, size, seconds, note)
 
     def _move(self) -> Iterator[Outcome]:
-        failed: list[Failure] = []
-        for outcomes, failure in spread(self._move_tags, self.plan.services):
-            yield from outcomes
-            failed += [failure] if failure else []
-        if failed:
-            raise Failure.join(failed)
+        yield from chain.from_iterable(spread(self._move_tags, self.plan.services))
 
-    def _move_tags(self, service: Service) -> tuple[list[Outcome], Failure | None]:
-        """Move one service's shared tags in their order, up to the first that fails."""
-        done: list[Outcome] = []
+    def _move_tags(self, service: Service) -> list[Outcome]:
+        """Move one service's shared tags in their order."""
         # A snapshot that no build or upload has aged needs no second look.
         writes = self.plan.pushes or self.plan.carries
-        try:
-            for step in (each for each in self.plan.moves if each.service == service):
-                current = self._registry.resolve(step.reference) if writes else step.expect
-                done.append(self.tagger.move(step, current))
-        except Failure as failure:
-            return done, failure
-        return done, None
+
+        def look(step: MoveTag) -> Digest | None:
+            return self._registry.resolve(step.reference) if writes else step.expect
+
+        return self.tagger.move_all(
+            (each for each in self.plan.moves if each.service == service), look
+        )

@@ -6,7 +6,7 @@ carries out the plans that move no layers (promote and rollback).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,7 @@ from feastflow_registry.model.plan import (
     WithdrawImage,
 )
 from feastflow_registry.model.ports import Copier, Deletion, History, Listing
-from feastflow_registry.model.references import Commit, Digest, Reference, Repository
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
@@ -76,6 +76,25 @@ class Tagger:
         self.state.proven[service] = digest
         return digest, image.size
 
+    def move_all(
+        self, steps: Iterable[MoveTag], look: Callable[[MoveTag], Digest | None]
+    ) -> list[Outcome]:
+        """Move a service's tags in their order; ``look``: what one holds now.
+
+        One that fails is told in the end. It keeps no other from moving, but for its own marker.
+        """
+        done: list[Outcome] = []
+        unmarked: set[Tag] = set()
+        for step in steps:
+            if step.tag in unmarked:
+                continue
+            try:
+                done.append(self.move(step, look(step)))
+            except Failure as failure:
+                self._note(step, failure)
+                unmarked.add(frozen_marker(step.tag))
+        return done
+
     def move(self, step: MoveTag, current: Digest | None) -> Outcome:
         """Move one tag, unless what it holds now forbids what the plan foresaw."""
         commit, digest = self.commit, self.state.proven[step.service]
@@ -95,14 +114,19 @@ class Tagger:
         return self.set(step, digest, current, self.newer_note(commit))
 
     def _may_be_carried(self, step: MoveTag, digest: Digest) -> bool:
-        """Whether an image may be a newer commit's than its labels say."""
+        """Whether an image may be a newer commit's than its labels say, or has none any more."""
         if step.rule not in rules.ADVANCING and step.rule is not Rule.ONE_RUN:
             return False
-        return bool(self.surveyor.registry.inspect(step.service.repository, digest).inputs)
+        image = self.surveyor.read(step.service.repository, digest)
+        return image is None or bool(image.inputs)
 
     def _newer_holder(self, step: MoveTag, digest: Digest, commit: Commit) -> Commit | None:
-        """A commit after ours that an image was carried forward to, where no branch tells."""
-        if step.rule in rules.ADVANCING and self.branch:
+        """A commit after ours that an image was carried forward to, where no branch tells.
+
+        A branch tells nothing of a damaged image: what is looked for there is sound.
+        """
+        follows = step.rule in rules.ADVANCING and self.branch
+        if follows and self.surveyor.read(step.service.repository, digest):
             return None
         relation = self.surveyor.history.relation
         holders = self.surveyor.commits_at(step.service.repository, digest)

@@ -78,7 +78,8 @@ class Surveyor:
         self, commit: Commit, service: Service, shared: Sequence[SharedTag], reuse: Reuse
     ) -> Seen:
         repository = service.repository
-        own = self.find(repository, commit)
+        held = self.registry.resolve(Reference(repository, self.commit_tags.of(commit)))
+        own = self.registry.inspect(repository, held) if held else None
         if own:
             self.check_own(repository, commit, own)
         image, inputs, why = own, Fingerprint(""), ""
@@ -93,10 +94,10 @@ class Surveyor:
             facts |= {tag: replace(facts[tag], withdrawn=True) for tag in unsettled}
         return Seen(own, facts, None if own else image, inputs.digest, why)
 
-    def find(self, repository: Repository, commit: Commit) -> Published | None:
-        """What a commit's tag holds, whatever it is."""
+    def _find(self, repository: Repository, commit: Commit) -> Published | None:
+        """What another commit's tag holds, if that can be read."""
         digest = self.registry.resolve(Reference(repository, self.commit_tags.of(commit)))
-        return self.registry.inspect(repository, digest) if digest else None
+        return self.read(repository, digest) if digest else None
 
     def check_own(self, repository: Repository, commit: Commit, image: Published) -> None:
         """Refuse a commit tag that holds neither this commit's image nor one carried forward.
@@ -127,9 +128,11 @@ class Surveyor:
         if not inputs.digest:
             return None, inputs.doubt
         nearest = self._nearest(repository, commit)
-        image = self.find(repository, nearest) if nearest else None
-        if not nearest or not image:
+        if not nearest:
             return None, "no ancestor is published"
+        image = self._find(repository, nearest)
+        if not image:
+            return None, f"the image of {nearest.short} is damaged or gone"
         if image.inputs != inputs.digest or not self.stands_for(image, nearest):
             return None, f"it changed since {nearest.short}"
         if self.is_withdrawn(repository, nearest, image):
@@ -183,7 +186,7 @@ class Surveyor:
                 if at == commit and not self.is_withdrawn(repository, commit, image):
                     return Release(name, digest)
             elif found and at:
-                image = self._read(repository, found)
+                image = self.read(repository, found)
                 if image is None:
                     return Release(name, found, is_damaged=True)
                 if self.stands_for(image, at) and not self.is_withdrawn(repository, at, image):
@@ -210,7 +213,7 @@ class Surveyor:
             if name == line.own or Tag.near(name) in listed:
                 yield name, resolve(name)
 
-    def _read(self, repository: Repository, digest: Digest) -> Published | None:
+    def read(self, repository: Repository, digest: Digest) -> Published | None:
         """Read an image; nothing, if it is damaged: that of another commit stops no publish."""
         try:
             return self.registry.inspect(repository, digest)
@@ -272,7 +275,7 @@ class Surveyor:
         An image without such labels, or a damaged one, is known by a commit tag that shares its
         digest.
         """
-        image = self._read(repository, digest) or Published(digest, None, "")
+        image = self.read(repository, digest) or Published(digest, None, "")
         if image.revision and self.source.owns(image.source):
             return image
         return replace(image, revision=next(self.commits_at(repository, digest), None))
@@ -309,7 +312,7 @@ class Surveyor:
 
     def find_published(self, repository: Repository, commit: Commit) -> Digest | None:
         """The digest of a commit's image, if it is published, proven and not withdrawn."""
-        image = self.find(repository, commit)
+        image = self._find(repository, commit)
         if image is None or not self.stands_for(image, commit):
             return None
         return None if self.is_withdrawn(repository, commit, image) else image.digest

@@ -16,6 +16,7 @@ from support.machine import Machine
 from support.registries import REPOSITORY, USER, LocalRegistry
 from support.scenes import COLUMNS, MIRROR, Scene
 from support.servers.certificates import Authority
+from support.servers.habits import Immutable
 from support.soak import soak
 
 from integration.conftest import Builder
@@ -62,6 +63,24 @@ def test_a_cell(
             assert {tag: scene.place.tags().get(tag) for tag in scene.start} == scene.start
         else:
             assert scene.state(ran.ended()) == whole
+
+
+def test_a_tag_that_is_immutable_keeps_no_other_from_moving(
+    scenes: Callable[[str], Scene],
+) -> None:
+    scene = scenes("publish")
+    scene.inputs = {"extra_tags": "1,stable"}
+    scene.reset()
+    message = "tag {tag} cannot be updated due to immutability settings"
+    scene.place.proxy.habits = [Immutable(lambda: {"1": ""}, 403, "DENIED", message)]
+    ran = scene.run().ended(6)
+    assert len(ran.errors) == 1
+    assert f"{scene.place.repository}:1, for a rule makes it immutable" in ran.errors[0]
+    tags = scene.place.tags()
+    assert tags["latest"] == tags["stable"] != scene.start.get("latest")
+    scene.place.proxy.habits = []
+    scene.run().ended()
+    assert scene.place.tags()["1"] == tags["latest"]
 
 
 BUILT = [

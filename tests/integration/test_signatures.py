@@ -23,7 +23,7 @@ def sign(scene: Scene) -> dict[str, str]:
     stock, found = ImageMaker(scene.place), dict[str, str]()
     for digest in {*scene.start.values()}:
         names = [f"sha256-{digest.partition(':')[2]}{end}" for end in ENDS]
-        images = [stock.image(name) for name in names[1:]]
+        images = [stock.image(name, subject=digest) for name in names[1:]]
         found |= zip(names, [stock.index(*images), *images], strict=True)
     stock.tag(found, age=1000)
     scene.remember()

@@ -190,6 +190,10 @@ TABLE: Mapping[str, Row] = {
     "tags are deleted, images are not": Row(
         "Google", lambda at: habits.DeletingTags(lambda: at.registry.registry.storage)
     ),
+    "referrers are listed by the registry": Row(
+        "ACR, ECR, Google, Quay, zot",
+        lambda at: habits.ListsReferrers(lambda: at.registry.registry.storage),
+    ),
 }
 
 

@@ -53,9 +53,18 @@ class ImageMaker:
         self._session.headers["Authorization"] = header
 
     def image(
-        self, name: str, *, size: int = 0, created: str = "", repository: str = REPOSITORY
+        self,
+        name: str,
+        *,
+        size: int = 0,
+        created: str = "",
+        subject: str = "",
+        repository: str = REPOSITORY,
     ) -> str:
-        """An image of its own by its name, under no tag; its digest. ``size``: of its one file."""
+        """An image of its own by its name, under no tag; its digest. ``size``: of its one file.
+
+        ``subject``: the digest of the image that it refers to, if it is a signature, say.
+        """
         layer = _tar(name, size)
         rootfs = {"type": "layers", "diff_ids": [images.digest_of(layer)]}
         packed = gzip.compress(layer, compresslevel=0, mtime=0)
@@ -69,7 +78,10 @@ class ImageMaker:
             {"mediaType": kind, "digest": images.digest_of(data), "size": len(data)}
             for kind, data in parts.items()
         ]
-        content = {"schemaVersion": 2, "mediaType": images.MANIFEST}
+        content: dict[str, Any] = {"schemaVersion": 2, "mediaType": images.MANIFEST}
+        if subject:
+            size = self._sizes.get(subject, 0)
+            content["subject"] = {"mediaType": images.MANIFEST, "digest": subject, "size": size}
         return self._put(url, {**content, "config": found[0], "layers": found[1:]})
 
     def index(self, *digests: str, repository: str = REPOSITORY) -> str:

@@ -507,6 +507,48 @@ class DeletingTags:
         return True
 
 
+@dataclass
+class ListsReferrers:
+    """What names an image as its subject is listed by the registry itself, in pages of one.
+
+    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
+    """
+
+    place: Callable[[], Path]
+
+    def meets(self, call: Call) -> bool:
+        """List what refers to an image; nothing, if nobody knows of it."""
+        url = urlsplit(call.path)
+        found = re.fullmatch(r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})", url.path)
+        if call.command != "GET" or not found:
+            return False
+        if not call.headers.get("Authorization"):
+            call.path = f"/v2/{found[1]}/tags/list"  # The registry says what it wants.
+            return False
+        known = self._about(found[1], found[2])
+        at = int(parse_qs(url.query).get("at", ["0"])[0])
+        index = "application/vnd.oci.image.index.v1+json"
+        content = {"schemaVersion": 2, "mediaType": index, "manifests": known[at : at + 1]}
+        more = [("Link", f'<{url.path}?at={at + 1}>; rel="next"')] if at + 1 < len(known) else []
+        call.answer(200, json.dumps(content).encode(), [("Content-Type", index), *more])
+        return True
+
+    def _about(self, repository: str, digest: str) -> list[dict[str, object]]:
+        """The descriptors of all manifests with this subject, in the order of their digests."""
+        storage = self.place() / "docker/registry/v2"
+        links = storage.glob(f"repositories/{repository}/_manifests/revisions/sha256/*/link")
+        known = []
+        for name in sorted(link.read_text() for link in links):
+            digits = name.partition(":")[2]
+            data = (storage / f"blobs/sha256/{digits[:2]}/{digits}/data").read_bytes()
+            manifest = json.loads(data)
+            if manifest.get("subject", {}).get("digest") == digest:
+                kind = {"artifactType": manifest.get("artifactType", "")}
+                size = {"digest": name, "size": len(data)}
+                known.append({"mediaType": manifest["mediaType"], **size, **kind})
+        return known
+
+
 def refuse(call: Call, status: int, code: str, message: str) -> None:
     """Answer with an error as registries do.
 

@@ -109,7 +109,7 @@ def test_a_broken_build_and_a_broken_push_are_both_told(world: World) -> None:
     run.registry.before = failing(rehearsal.number_of("push", f"pricing:commit-{B.short}"))
     failure = run.failure()
     assert failure
-    assert failure.kind is Kind.BUILD
+    assert failure.kind is Kind.UNREACHABLE
     assert len(failure.problems) == 2
 
 

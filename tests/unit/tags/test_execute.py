@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 from support.failures import fails
-from support.memory import Call, digest_of
+from support.memory import Call, Hook, digest_of
 from support.runs import SHOP, SOURCE, A, B, C, World, context, image
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.plan import Action
-from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.references import Commit, Digest, Reference, Tag
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.tag_names import LATEST
 
@@ -318,3 +318,213 @@ class TestProof:
         run.registry.after = fight
         with fails("moved by other runs time and again", kind=Kind.UNVERIFIED):
             run.go()
+
+
+class TestTagsThatFail:
+    """Promise 13: a tag that cannot move keeps no other from moving, nor the last look."""
+
+    TAGS = ("1", "1.2", "1.2.3", "latest")
+
+    @staticmethod
+    def refusing(*names: str, kind: Kind = Kind.CONFLICT) -> Hook:
+        """Refuse to write some tags, whoever asks."""
+
+        def refuse(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.rpartition(":")[2] in names:
+                raise Failure(kind, f"{call.subject} is immutable.", "Change the rule.")
+
+        return refuse
+
+    @pytest.mark.parametrize("names", [["1"], ["1.2"], ["1", "1.2"], ["latest"], ["1", "latest"]])
+    def test_every_other_one_is_tried(self, names: list[str]) -> None:
+        world = World(names=("one", "two"))
+        run = world.run(B, extra_tags="1,1.2,1.2.3", before=self.refusing(*names))
+        failure = run.failure()
+        assert failure
+        assert failure.kind is Kind.CONFLICT
+        told = {f"ada/{each}:{name} is immutable." for each in world.names for name in names}
+        assert {each.cause for each in failure.problems} == told
+        for each in world.names:
+            moved = [tag for tag in self.TAGS if world.at(tag, each)]
+            assert moved == [tag for tag in self.TAGS if tag not in names]
+
+    def test_the_last_look_moves_the_others_on(self) -> None:
+        world = World()
+        world.publish(A)
+        run = world.run(B, extra_tags="1", before=self.refusing("1"))
+
+        def publish(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith("latest"):
+                world.put(image(C), f"commit-{C.short}")
+
+        run.registry.after = publish
+        with fails("ada/shop:1 is immutable.", kind=Kind.CONFLICT):
+            run.go()
+        assert world.commit_at("latest") == C
+
+    def test_nor_does_it_once_another_run_has_published_the_same_commit(self) -> None:
+        world = World()
+        run = world.run(B, extra_tags="1", before=self.refusing("1"))
+
+        def publish(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith("latest"):
+                world.put(image(B, salt="theirs"), f"commit-{B.short}")
+
+        run.registry.after = publish
+        with fails("ada/shop:1 is immutable.", kind=Kind.CONFLICT):
+            run.go()
+        assert world.at("latest") == world.own(B) == image(B, salt="theirs").digest
+
+    def test_running_again_moves_what_failed(self) -> None:
+        world = World()
+        run = world.run(B, latest="never", extra_tags="1")
+        tries = itertools.count()
+
+        def refuse(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith(":1") and not next(tries):
+                raise Failure(Kind.UNREACHABLE, "no answer.", "Run again.")
+
+        run.registry.before = refuse
+        with fails("no answer.", kind=Kind.UNREACHABLE):
+            run.go()
+        world.run(B, latest="never", extra_tags="1").go()
+        assert world.commit_at("1") == B
+
+    def test_the_worst_counts_and_all_are_told(self) -> None:
+        world = World()
+        run = world.run(B, extra_tags="1,1.2")
+
+        def refuse(call: Call) -> None:
+            self.refusing("1")(call)
+            self.refusing("1.2", kind=Kind.UNVERIFIED)(call)
+
+        run.registry.before = refuse
+        failure = run.failure()
+        assert failure
+        assert (failure.kind, len(failure.problems)) == (Kind.UNVERIFIED, 2)
+        assert world.commit_at("latest") == B
+
+    def test_a_last_look_that_fails_is_told_with_them(self) -> None:
+        world = World()
+        world.publish(A)
+        run = world.run(B, extra_tags="1", before=self.refusing("1"))
+        moved = iter([A, C])
+
+        def fail(call: Call) -> None:
+            self.refusing("1")(call)
+            latest = run.registry.subjects("set_tag")[-1:] == ["ada/shop:latest"]
+            if latest and call.method == "resolve" and call.subject == OWN and next(moved, None):
+                raise Failure(Kind.UNREACHABLE, "no answer.", "Run again.")
+
+        run.registry.before = fail
+        failure = run.failure()
+        assert failure
+        assert {each.cause for each in failure.problems} == {
+            "no answer.",
+            "ada/shop:1 is immutable.",
+        }
+
+    @pytest.mark.parametrize("method", ["set_tag", "resolve"])
+    def test_a_git_tag_that_did_not_move_is_not_marked_as_final(self, method: str) -> None:
+        world = World()
+        world.publish(A, milestone="sprint3")
+        run = world.run(B, git_tag="sprint3", milestone="sprint3", extra_tags="1")
+
+        def refuse(call: Call) -> None:
+            if call.method == method and call.subject == "ada/shop:sprint3" and world.own(B):
+                raise Failure(Kind.CONFLICT, "it is immutable.", "Change the rule.")
+
+        run.registry.before = refuse
+        with fails("it is immutable.", kind=Kind.CONFLICT):
+            run.go()
+        assert world.commit_at("sprint3") == A
+        assert world.at("frozen-sprint3") is None
+        assert world.commit_at("1") == B
+
+    def test_a_release_that_was_refused_is_not_tried_twice(self) -> None:
+        world = World()
+        run = world.run(B, git_tag="v1.2.3", extra_tags="{major}", before=self.refusing("1"))
+        failure = run.failure()
+        assert failure
+        assert len(failure.problems) == 1
+        assert run.registry.subjects("set_tag").count("ada/shop:1") == 1
+        assert world.commit_at("v1.2.3") == B
+
+
+class TestDamagedLatest:
+    """What `latest` holds cannot be read any more; its commit tag tells whose it is."""
+
+    @staticmethod
+    def damage(world: World, at: Commit) -> Digest:
+        digest = world.own(at)
+        assert digest
+        world.store.corrupt.add(digest)
+        return digest
+
+    @pytest.mark.parametrize("reuse", ["commit", "unchanged"])
+    def test_a_newer_commit_moves_it(self, reuse: str) -> None:
+        world = World()
+        world.history.branches["main"] = B
+        world.publish(A, reuse=reuse)
+        self.damage(world, A)
+        run = world.run(B, reuse="commit").go()
+        assert world.commit_at("latest") == B
+        assert ("moved", "latest") in run.actions
+
+    def test_an_older_commit_leaves_it(self) -> None:
+        world = World()
+        world.publish(B)
+        bad = self.damage(world, B)
+        world.run(A).go()
+        assert world.at("latest") == bad
+
+    def test_one_that_was_carried_to_a_newer_commit_stays(self) -> None:
+        world = World(inputs={(A, "shop"): "same", (C, "shop"): "same"})
+        for each in (A, C):
+            world.run(each, reuse="unchanged").go()
+        bad = self.damage(world, C)
+        assert bad == world.own(A)
+        run = world.run(B).go()
+        assert world.at("latest") == bad
+        assert run.outcomes[-1].note == f"it is newer commit {C.short}'s too"
+
+    def test_a_milestone_moves_on_as_well(self) -> None:
+        world = World()
+        world.publish(A, milestone="sprint3")
+        self.damage(world, A)
+        world.run(B, milestone="sprint3").go()
+        assert world.commit_at("sprint3") == B
+
+    def test_one_that_no_commit_tag_knows_is_a_conflict(self) -> None:
+        world = World()
+        world.publish(A)
+        bad = self.damage(world, A)
+        del world.store.tagged[SHOP.repository, Tag(f"commit-{A.short}")]
+        with fails("run once with latest: force", kind=Kind.CONFLICT):
+            world.run(B).go()
+        assert world.at("latest") == bad
+        world.run(B, latest="force").go()
+        assert world.commit_at("latest") == B
+
+    def test_it_is_not_carried_forward(self) -> None:
+        world = World(inputs={(A, "shop"): "same", (B, "shop"): "same"})
+        world.run(A, reuse="unchanged").go()
+        self.damage(world, A)
+        run = world.run(B, reuse="unchanged").go()
+        assert run.plan
+        assert run.plan.builds[0].why == f"the image of {A.short} is damaged or gone"
+        assert world.commit_at("latest") == B
+
+    def test_a_newer_commit_takes_nothing_over_by_a_damaged_image(self) -> None:
+        world = World()
+        world.publish(A)
+        run = world.run(B)
+
+        def publish(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith("latest"):
+                world.put(image(C), f"commit-{C.short}")
+                self.damage(world, C)
+
+        run.registry.after = publish
+        run.go()
+        assert world.commit_at("latest") == B
