@@ -269,21 +269,29 @@ def _walk(folder: Path, *, hidden: bool) -> Iterator[Path]:
 
 
 def _walk_all(top: Path, folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder in their order; each folder is entered once.
+    """Yield every file below a folder in their order, by each of its names that links give it.
 
-    Raises an input failure at what cannot be listed, or leads out of the workspace.
+    A link to a folder is entered once: it may lead to itself. Raises an input failure at what
+    cannot be listed, or leads out of the workspace.
     """
 
     def refuse(error: OSError) -> None:
         with _explained(os.path.relpath(error.filename, top)):
             raise error
 
-    entered = {folder}
+    entered: set[Path] = set()
+
+    def is_due(path: Path) -> bool:
+        _within(top, path)
+        link = path.parent.resolve() / path.name
+        if not path.is_symlink() or link in entered:
+            return link not in entered
+        entered.add(link)
+        return True
+
     for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         names = [each for each in sorted(folders) if each != _GIT]
-        below = {_within(top, Path(place, each)): each for each in names}
-        folders[:] = [name for real, name in below.items() if real not in entered]
-        entered |= below.keys()
+        folders[:] = [each for each in names if is_due(Path(place, each))]
         yield from (Path(place, each) for each in sorted(files) if each != _GIT)
 
 
