@@ -383,6 +383,9 @@ REFUSALS: Mapping[str, tuple[Mapping[str, Any], int, str]] = {
     "itself": ({"status": 301, "headers": {"Location": "?again"}}, 5, "redirects without end"),
     "nonsense": ({"status": 200, "body": b"[]"}, 5, "sends damaged answers"),
     "no number": ({"status": 200, "body": b'{"id": null}'}, 5, "sends damaged answers"),
+    "no finite number": ({"status": 200, "body": b'{"id": 1e999}'}, 5, "sends damaged answers"),
+    "a part of a number": ({"status": 200, "body": b'{"id": 1296269.5}'}, 5, "sends damaged"),
+    "a truth": ({"status": 200, "body": b'{"id": true}'}, 5, "sends damaged answers"),
     "a rate limit": (
         {"status": 403, "headers": {"X-RateLimit-Remaining": "0", "Retry-After": "3600"}},
         5,
