@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,6 +22,7 @@ from support.servers.github_api import NUMBER, READ, GitHubApi
 
 from feastflow_registry.git import origin
 from feastflow_registry.git.former_names import FormerNames
+from feastflow_registry.git.origin import addresses
 from feastflow_registry.git.github import GitHubApi as GitHubClient
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.parallel import spread
@@ -445,3 +447,26 @@ def test_a_malformed_name_is_refused_before_the_first_request(shop: Shop, name: 
     assert "owner/name" in ran.errors[0]
     assert len(shop.place.proxy.requests) == before
     assert not shop.github.requests
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("github-work", True),
+        ("work_1.example", True),
+        ("a$(touch${IFS}x)b", False),
+        ("a`touch`b", False),
+        ("a;touch", False),
+        ("a'b", False),
+    ],
+)
+def test_ssh_is_asked_about_no_name_that_a_shell_would_obey(
+    tmp_path: Path, name: str, asked: bool
+) -> None:
+    program = tmp_path / "ssh"
+    program.write_text(f"#!/bin/sh\necho asked >{tmp_path}/asked\n")
+    program.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    written = f"ssh://git@{name}/feastflow/app.git"
+    assert addresses(written, "", environ) == (written,)
+    assert (tmp_path / "asked").exists() is asked
