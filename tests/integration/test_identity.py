@@ -22,8 +22,8 @@ from support.servers.github_api import NUMBER, READ, GitHubApi
 
 from feastflow_registry.git import origin
 from feastflow_registry.git.former_names import FormerNames
-from feastflow_registry.git.origin import addresses
 from feastflow_registry.git.github import GitHubApi as GitHubClient
+from feastflow_registry.git.origin import addresses
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.parallel import spread
 from integration.conftest import Builder
