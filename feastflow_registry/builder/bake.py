@@ -124,7 +124,7 @@ def _target(image: BuildImage, output: str, names: Mapping[str, str]) -> dict[st
         "attest": [escape(each) for each in image.attest],
         "tags": [] if by_digest else [str(each) for each in image.tags],
         # What the last one says of its image is what buildx reports.
-        "output": [*service.outputs, output],
+        "output": [*map(escape, service.outputs), output],
     }
     return {key: value for key, value in target.items() if value}
 

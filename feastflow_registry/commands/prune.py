@@ -136,15 +136,16 @@ def _decide(
 def _parts(
     app: App, repository: Repository, digests: Iterable[Digest]
 ) -> Mapping[Digest, frozenset[Digest]]:
-    """All that images list. What cannot be read as an image lists nothing."""
+    """All that images list. What cannot be read as an image, time and again, lists nothing."""
 
     def children(digest: Digest) -> frozenset[Digest]:
-        try:
-            return app.deletion.children(repository, digest)
-        except Failure as failure:
-            if failure.kind is not Kind.UNVERIFIED:
-                raise
-            return frozenset()
+        for _ in range(2):
+            try:
+                return app.deletion.children(repository, digest)
+            except Failure as failure:
+                if failure.kind is not Kind.UNVERIFIED:
+                    raise
+        return frozenset()
 
     wanted = tuple(digests)
     return dict(zip(wanted, spread(children, wanted), strict=True))
@@ -167,17 +168,19 @@ def _untagged(app: App, catalog: Catalog, names: Names, in_files: Mapping[Digest
 
 
 def _absent(app: App, catalog: Catalog, rules: Retention) -> frozenset[Digest]:
-    """The images that are gone, of those that something is about. They are asked for twice."""
+    """The images that are gone, of those that something is about."""
     known = {*catalog.sharing, *chain.from_iterable(rules.parts.values())}
     subjects = {each.subject for each in catalog.entries if each.subject}
-    missing = subjects - known
+    there = _there(app, catalog.service.repository, subjects - known)
+    return frozenset(subjects - known - there)
+
+
+def _there(app: App, repository: Repository, digests: Iterable[Digest]) -> frozenset[Digest]:
+    """Those digests that the registry has. What is absent is asked for twice."""
+    wanted = frozenset(digests)
+    missing = wanted
     for _ in range(2):
-        missing -= {*_there(app, catalog.service.repository, missing)}
-    return frozenset(missing)
-
-
-def _there(app: App, repository: Repository, digests: Iterable[Digest]) -> list[Digest]:
-    """Those digests that the registry has."""
-    wanted = tuple(digests)
-    found = spread(app.registry.resolve, [Reference(repository, each) for each in wanted])
-    return [each for each, there in zip(wanted, found, strict=True) if there]
+        asked = tuple(missing)
+        found = spread(app.registry.resolve, [Reference(repository, each) for each in asked])
+        missing = frozenset(each for each, there in zip(asked, found, strict=True) if not there)
+    return wanted - missing

@@ -129,7 +129,8 @@ def output(text: str) -> str:
     """
     parts = output_parts(text)
     known = parts.get("type") in _OUTPUTS and parts.keys() <= _OF_OUTPUTS
-    if not _OUTPUT.fullmatch(text) or not known or "dest" not in parts:
+    # "-" is the program's own standard output.
+    if not _OUTPUT.fullmatch(text) or not known or parts.get("dest", "-") == "-":
         raise refusal(text, "is not an output of a build that is not pushed.", _OUTPUT_FIX)
     place = PurePosixPath(grammar.folder_below(parts["dest"]))
     if not place.parts or ".git" in [part.lower() for part in place.parts]:

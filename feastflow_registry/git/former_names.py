@@ -63,10 +63,12 @@ class FormerNames:
             kind = Kind.REFUSED if response.status in (401, 403) else Kind.UNREACHABLE
             raise _untold(kind, name, f"GitHub's API answered {response.status}")
         try:
-            return str(int(json.loads(response.body)["id"]))
+            number = json.loads(response.body)["id"]
         except (LookupError, TypeError, ValueError, RecursionError):
-            cause = "GitHub's API sends damaged answers"
-            raise _untold(Kind.UNREACHABLE, name, cause) from None
+            number = None
+        if type(number) is not int:
+            raise _untold(Kind.UNREACHABLE, name, "GitHub's API sends damaged answers")
+        return str(number)
 
 
 def _untold(kind: Kind, name: str, cause: str) -> Failure:

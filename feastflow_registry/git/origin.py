@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 
@@ -9,6 +10,11 @@ from feastflow_registry.model.source import FORGES, Address
 
 _SECONDS = 10
 """A ``Match exec`` of the user's own configuration may hang."""
+
+_PLAIN = re.compile(r"[\w.:%+\[\]-]+")
+"""A host without signs that mean something to a shell: ``Match exec`` and the like may hand it one,
+and before 9.6 ssh let them pass. https://www.openssh.com/txt/release-9.6
+"""
 
 
 def addresses(configured: str, resolved: str, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -25,7 +31,7 @@ def addresses(configured: str, resolved: str, environ: Mapping[str, str]) -> tup
 def _followed(written: str, environ: Mapping[str, str]) -> Iterator[str]:
     """An address, after the one that ssh's configuration makes of it."""
     address = Address.read(written)
-    if address and address.ssh and address.host not in FORGES:
+    if address and _PLAIN.fullmatch(address.ssh) and address.host not in FORGES:
         host = _host_name(address.ssh, environ)
         if host:
             yield f"ssh://{host}/{address.path}"

@@ -63,7 +63,7 @@ def check_files(workspace: Path, services: Sequence[Service], where: Where) -> I
 def _check_output(workspace: Path, parts: Mapping[str, str], where: str) -> Iterator[Problem]:
     """Yield what keeps an output from being written: of a file, the folder has to be there."""
     path = workspace / parts["dest"]
-    if not lies_within(path, workspace):
+    if not lies_within(path, workspace) or ".git" in _resolved(path).parts:
         yield _outside(path, workspace, where)
     elif parts["type"] != "local" and not path.parent.is_dir():
         cause = f"{where}: there is no folder {_display(path.parent, workspace)}."

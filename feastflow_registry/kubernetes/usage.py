@@ -3,7 +3,7 @@
 A commit, by its tag or its digits alone, and a digest are believed wherever they stand, in a file
 of any kind: people keep the tag in a chart's values, an overlay, an Argo CD application, an
 ``.env``. So nothing is parsed, and a file of any size is read a piece at a time. Without its NUL
-bytes UTF-16 is read like any other text.
+bytes UTF-16 is read like any other text; elsewhere NUL bytes stand between words.
 
 A manifest of Kubernetes that has an image of ours without telling which one counts only where
 nothing else tells.
@@ -30,7 +30,15 @@ from feastflow_registry.model.wording import printable
 
 _FEWEST = 7
 """The digits of a commit that git shows; fewer are any number's."""
-_WORD = re.compile(rb"(?<![0-9A-Za-z])(?:(sha256|sha512):|g)?([0-9A-Fa-f]{7,128})(?![0-9A-Za-z])")
+_BEHIND = 6
+_ESCAPED = (r"%[0-9A-Fa-f]{2}", r"\\[nrt]", r"\\x[0-9A-Fa-f]{2}", r"\\u[0-9A-Fa-f]{4}")
+"""What stands for another character, in an address, in JSON and YAML; ``_BEHIND``: the longest."""
+_WORD = re.compile(
+    (
+        rf"(?=[0-9A-FSa-fgs])(?:(?<![0-9A-Za-z])|{'|'.join(f'(?<={each})' for each in _ESCAPED)})"
+        r"(?=(?:(sha256|sha512|SHA256|SHA512)(?::|%3[Aa])|g)?([0-9A-Fa-f]{7,128})(?![0-9A-Za-z]))"
+    ).encode()
+)
 """Digits, alone or within a longer tag. ``g`` is what ``git describe`` puts before them."""
 _OVERLAP = 256
 """More bytes than a word has: one that begins in the last of a piece is left to the next."""
@@ -59,7 +67,7 @@ def find(files: Iterable[ShownFile], wanted: Collection[str]) -> Places:
         beginnings.setdefault(digits[:_FEWEST], []).append(digits)
     places = Places()
     for file in files:
-        for line, algorithm, word in _words(file.pieces()):
+        for line, algorithm, word in chain.from_iterable(map(_words, _readings(file))):
             same = [
                 each
                 for each in beginnings.get(word[:_FEWEST], ())
@@ -88,22 +96,30 @@ def _note(places: Places, text: str, place: str) -> None:
         )
 
 
+def _readings(file: ShownFile) -> Iterator[Iterable[bytes]]:
+    """A file as it is, in which NUL bytes end words; and without them, if there are any."""
+    yield file.pieces()
+    if any(b"\0" in piece for piece in file.pieces()):
+        yield (piece.replace(b"\0", b"") for piece in file.pieces())
+
+
 def _words(pieces: Iterable[bytes]) -> Iterator[tuple[int, str, str]]:
     """Yield each word of hexadecimal digits: its line, the algorithm before it, and itself."""
     line, text, start = 1, b"", 0
     for piece in chain(pieces, (None,)):
-        text += (piece or b"").replace(b"\0", b"")
-        counted, end = start, len(text) - (_OVERLAP if piece else 0)
+        text += piece or b""
+        counted, end = start, len(text) - (0 if piece is None else _OVERLAP)
         for match in _WORD.finditer(text, start):
             if match.start() >= end:
                 break
             line += text.count(b"\n", counted, match.start())
             counted = match.start()
-            yield line, (match[1] or b"").decode(), match[2].decode().lower()
+            yield line, (match[1] or b"").decode().lower(), match[2].decode().lower()
         if end > start:
             line += text.count(b"\n", counted, end)
-            # The byte before tells whether a word begins there.
-            text, start = text[end - 1 :], 1
+            # What stands before tells whether a word begins there.
+            start = min(end, _BEHIND)
+            text = text[end - start :]
 
 
 def unclear(

@@ -155,6 +155,27 @@ def test_a_build_that_is_not_pushed_leaves_outputs_besides_its_image(
             assert "index.json" in layout.getnames()
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+def test_an_output_stays_where_it_is_sent(
+    workshops: Callable[[str], BuildSetup], name: str
+) -> None:
+    """Whatever is a function to Bake, or a link in the folder."""
+    shop = workshops(name)
+    outside = shop.folder.parent / f"{shop.folder.name}-outside"
+    outside.mkdir()
+    out = shop.folder / "out"
+    out.mkdir()
+    (out / "pages").symlink_to(outside)
+    kinds = ["type=local,dest=out", "type=local,dest=${homedir()}/x", "type=tar,dest=%{x}.tar"]
+    image = shop.image("app", outputs=tuple(map(build_options.output, kinds)))
+    built = shop.engine().build([image], push=False)
+    assert not built.failures
+    assert not list(outside.iterdir())
+    assert (out / "pages/app").read_text() == f"app {shop.word}"
+    assert (shop.folder / "${homedir()}/x/pages/app").exists()
+    assert (shop.folder / "%{x}.tar").exists()
+
+
 def test_an_output_that_a_builder_does_not_write(
     workshops: Callable[[str], BuildSetup],
 ) -> None:

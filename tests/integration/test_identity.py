@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from support.servers.github_api import NUMBER, READ, GitHubApi
 from feastflow_registry.git import origin
 from feastflow_registry.git.former_names import FormerNames
 from feastflow_registry.git.github import GitHubApi as GitHubClient
+from feastflow_registry.git.origin import addresses
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.parallel import spread
 from integration.conftest import Builder
@@ -383,6 +385,9 @@ REFUSALS: Mapping[str, tuple[Mapping[str, Any], int, str]] = {
     "itself": ({"status": 301, "headers": {"Location": "?again"}}, 5, "redirects without end"),
     "nonsense": ({"status": 200, "body": b"[]"}, 5, "sends damaged answers"),
     "no number": ({"status": 200, "body": b'{"id": null}'}, 5, "sends damaged answers"),
+    "no finite number": ({"status": 200, "body": b'{"id": 1e999}'}, 5, "sends damaged answers"),
+    "a part of a number": ({"status": 200, "body": b'{"id": 1296269.5}'}, 5, "sends damaged"),
+    "a truth": ({"status": 200, "body": b'{"id": true}'}, 5, "sends damaged answers"),
     "a rate limit": (
         {"status": 403, "headers": {"X-RateLimit-Remaining": "0", "Retry-After": "3600"}},
         5,
@@ -442,3 +447,26 @@ def test_a_malformed_name_is_refused_before_the_first_request(shop: Shop, name: 
     assert "owner/name" in ran.errors[0]
     assert len(shop.place.proxy.requests) == before
     assert not shop.github.requests
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("github-work", True),
+        ("work_1.example", True),
+        ("a$(touch${IFS}x)b", False),
+        ("a`touch`b", False),
+        ("a;touch", False),
+        ("a'b", False),
+    ],
+)
+def test_ssh_is_asked_about_no_name_that_a_shell_would_obey(
+    tmp_path: Path, name: str, asked: bool
+) -> None:
+    program = tmp_path / "ssh"
+    program.write_text(f"#!/bin/sh\necho asked >{tmp_path}/asked\n")
+    program.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    written = f"ssh://git@{name}/feastflow/app.git"
+    assert addresses(written, "", environ) == (written,)
+    assert (tmp_path / "asked").exists() is asked

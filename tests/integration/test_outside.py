@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -197,3 +198,15 @@ def test_an_agent_is_forwarded_to_a_build_that_asks_for_one(
     definition = json.dumps({"target": {"app": {"context": "x@h:p", "ssh": ssh}}})
     buildx._session(program, definition, cast("BuildLog", Log()))
     assert ("SSH_AUTH_SOCK" in lines) is given
+
+
+@pytest.mark.parametrize("dest", ["hooks/pre-commit", "."])
+def test_an_output_is_written_over_no_part_of_git(workspace: Path, dest: str) -> None:
+    (workspace / ".git/hooks").mkdir(parents=True)
+    (workspace / "out").symlink_to(".git")
+    (workspace / "deep").mkdir()
+    (workspace / "deep/out").symlink_to("../.git/hooks")
+    for folder in ("out", "deep/out"):
+        [cause] = causes(workspace, replace(APP, outputs=(f"type=tar,dest={folder}/{dest}",)))
+        assert cause.startswith("app.outputs: ")
+    assert causes(workspace, replace(APP, outputs=("type=tar,dest=deep/x.tar",))) == []

@@ -472,6 +472,26 @@ class TestInUse:
         assert f"commit-{old}: k8s/web.yaml:4 names it" in ran.log
         shop.stock.pulls([index])
 
+    @pytest.mark.parametrize("has_tag", [True, False], ids=["tagged", "untagged"])
+    @pytest.mark.parametrize(
+        ("kind", "method"), [("status", "GET"), ("status", "HEAD"), ("corrupt", "GET")]
+    )
+    def test_one_bad_answer_loses_no_image_in_use(
+        self, shop: Shop, has_tag: bool, kind: Any, method: str
+    ) -> None:
+        """What tells that an index lists a platform, or the other way round."""
+        old, new = commit_days(shop.machine.project, 400, 1)
+        part, other = shop.stock.image("arm64"), shop.stock.image("amd64")
+        index = shop.stock.index(part, other)
+        used = part if has_tag else index
+        shop.stock.tag({f"commit-{old}": index if has_tag else part}, age=400)
+        shop.stock.tag({f"commit-{new}": shop.stock.image("new")}, age=1)
+        self.deploy(shop, f"{shop.host}/feastflow/app@{used}")
+        shop.proxy.add(Fault(kind, method=method, path=f"manifests/{index}", status=404))
+        shop.prune(manifests="k8s", keep_last="1").ended()
+        assert f"commit-{old}" in shop.place.tags()
+        shop.stock.pulls([index])
+
     def test_a_manifest_that_does_not_tell_is_refused_if_nothing_else_tells(
         self, shop: Shop
     ) -> None:

@@ -111,9 +111,11 @@ def test_annotations_stand_at_their_level() -> None:
 
 def test_further_outputs_are_those_of_what_is_asked_for() -> None:
     base = replace(BASE, outputs=("type=local,dest=base",))
-    app = replace(SHOP, contexts=(("base", "service:ba.se"),), outputs=("type=local,dest=out",))
+    outputs = ("type=local,dest=out", "type=tar,dest=${homedir()}/%{x}")
+    app = replace(SHOP, contexts=(("base", "service:ba.se"),), outputs=outputs)
     found = definition([build(app, needs=(base,))])["target"]
-    assert found["shop"]["output"] == ["type=local,dest=out", DOCKER]
+    escaped = "type=tar,dest=$${homedir()}/%%{x}"
+    assert found["shop"]["output"] == ["type=local,dest=out", escaped, DOCKER]
     assert found["ba_se"]["output"] == ["type=cacheonly"]
 
 

@@ -123,6 +123,7 @@ def test_what_is_read(parse: Parse, given: object, value: object) -> None:
         (build_options.output, "type=local,dest=x,mode=delete", ["is not an output"]),
         (build_options.output, 'type=local,"dest=x"', ["is not an output"]),
         (build_options.output, "type=local,dest=-\n", ["is not an output"]),
+        (build_options.output, "type=tar,dest=-", ["is not an output"]),
         (build_options.output, "type=local,dest=/etc", ["'/etc' is not a relative path"]),
         (build_options.output, "type=local,dest=a/../../b", ["leads out of the workspace"]),
         (build_options.output, "type=local,dest=.", ["write over the repository itself"]),

@@ -378,6 +378,34 @@ class TestEvery:
             "many/59/values"
         ]
 
+    @pytest.mark.parametrize(
+        ("link", "target", "pattern", "found"),
+        [
+            ("z", "k8s", "k*/prod/d.yaml", "k8s/prod/d.yaml"),
+            ("a", "k8s", "k*/prod/d.yaml", "k8s/prod/d.yaml"),
+            ("z", "k8s", "z*/prod/d.yaml", "k8s/prod/d.yaml"),
+            ("a", "k8s/prod", "**/prod/d.yaml", "k8s/prod/d.yaml"),
+            ("k8s/loop", "..", "k8s/pro[d]/d.yaml", "k8s/prod/d.yaml"),
+            ("k8s/loop", "..", "k8s/loo[p]/top.yaml", "top.yaml"),
+        ],
+    )
+    def test_a_pattern_matches_whatever_name_a_link_gives_a_folder(
+        self, workspace: Path, link: str, target: str, pattern: str, found: str
+    ) -> None:
+        (workspace / link).symlink_to(target)
+        assert [each.name for each in every(workspace, [pattern])] == [found]
+
+    def test_two_links_to_one_folder(self, workspace: Path) -> None:
+        for name in ("one", "two"):
+            (workspace / name).symlink_to("k8s")
+        for wanted in ("on*/a.yaml", "tw*/a.yaml"):
+            assert [each.name for each in every(workspace, [wanted])] == ["k8s/a.yaml"]
+
+    def test_links_that_lead_to_each_other_end(self, workspace: Path) -> None:
+        for number in range(12):
+            (workspace / "k8s" / f"loop{number}").symlink_to("..")
+        assert len(every(workspace, ["."])) == len(TREE) - 1
+
     @pytest.mark.parametrize("target", ["/etc", "/etc/hostname", "../..", "loop"])
     def test_a_link_that_leads_out(self, workspace: Path, target: str) -> None:
         (workspace / "k8s" / "loop").symlink_to(target)

@@ -60,6 +60,44 @@ def test_wherever_a_text_names_it(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        # A package URL: https://github.com/package-url/purl-spec/blob/main/types-doc/oci-definition.md
+        f"pkg:oci/shop@sha256%3A{HEX}?repository_url=ghcr.io",
+        f"https://ci.example/?tag%3D{SHORT}",
+        # JSON in which a language's library escapes more than it must.
+        rf'{{"args": "TAG\u003d{SHORT}\u0026x"}}',
+        rf'{{"released": "0000000\n{SHORT}\n"}}',
+        rf'"\t{SHORT}"',
+        rf'"\x2d{SHORT}"',
+        f"100%{SHORT}",
+        f"SHA256:{HEX.upper()}",
+    ],
+)
+def test_behind_what_stands_for_another_character(tmp_path: Path, text: str) -> None:
+    found = known(tmp_path, f"\n{text}")
+    assert found == {HEX if HEX in text.lower() else SHORT: "f:2"}
+
+
+@pytest.mark.parametrize("text", [f"x@sha256%3a{HEX}", f"SHA256:{HEX.upper()}", f"\\nsha256:{HEX}"])
+def test_a_digest_behind_it_is_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / "f").write_text(text)
+    assert look(tmp_path, SHORT).digests == {ONE: "f:1"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        f"commit-0000000\0commit-{SHORT}\0commit-1111111\0".encode(),
+        f"0000000\0{SHORT}\0abc".encode(),
+        f"\0\0a{SHA}"[3:].encode() + b"\0" * 300 + b"a",
+    ],
+)
+def test_between_nul_bytes(tmp_path: Path, data: bytes) -> None:
+    assert known(tmp_path, data) == {SHORT: "f:1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         SHORT[:6],
         f"x{SHORT}",
         f"{SHORT}x",
@@ -108,6 +146,18 @@ def test_a_longer_word_is_none_wherever_it_is_cut(
     monkeypatch.setattr("feastflow_registry.kubernetes.files._PIECE", size)
     words = [f"{'x' * number}{SHORT}" for number in range(1, 257)]
     assert known(tmp_path, "\n".join([*words, "-" * 600])) == {}
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 256, 257])
+@pytest.mark.parametrize("before", ["%3D", r"\n", r"\u003d", r"\x3d", "%3Dsha256%3A", "x" * 251])
+def test_what_stands_before_it_may_be_in_another_piece(
+    tmp_path: Path, size: int, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feastflow_registry.kubernetes.files._PIECE", size)
+    for space in range(6):
+        text = f"{' ' * space}{before}{'' if before[0] != 'x' else ' '}{SHORT} {'x' * 300}"
+        assert known(tmp_path, text) == {SHORT: "f:1"}
+        assert known(tmp_path, text.encode("utf-16-le")) == {SHORT: "f:1"}
 
 
 def test_the_first_place_counts(tmp_path: Path) -> None:
