@@ -39,7 +39,7 @@ from feastflow_registry.model.errors import Failure, Kind, exhausted
 from feastflow_registry.model.plan import Command, RunState
 from feastflow_registry.model.references import Commit
 from feastflow_registry.model.secrets import SHORTEST, Secrets
-from feastflow_registry.report import markdown, runner
+from feastflow_registry.report import runner
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.report.runner import RunnerLog
@@ -285,11 +285,10 @@ def _close_failed(
     """Say what failed, what to do, and where that leaves the registry."""
     for problem in failure.problems:
         log.fail(problem.cause, problem.fix)
-    remains = journal.remains()
-    lines = () if failure.kind is Kind.INPUT else remains.lines
-    outputs = {**remains.outputs, "pushed": "false", "reason": failure.problems[0].cause}
-    summary = markdown.failure(failure) + remains.markdown
-    _hand_over(RunReport(lines, summary, outputs), request, log, known)
+    report = journal.failed(failure)
+    lines = () if failure.kind is Kind.INPUT else report.lines
+    outputs = {**report.outputs, "pushed": "false", "reason": failure.problems[0].cause}
+    _hand_over(replace(report, lines=lines, outputs=outputs), request, log, known)
     return failure.kind
 
 

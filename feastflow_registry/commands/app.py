@@ -133,7 +133,7 @@ class App:
     def plan(self, steps: Sequence[Step]) -> Plan:
         """A plan of this run's command."""
         command, run = self.settings.command, self.run
-        return Plan(command, run.commit, self.permission, tuple(steps))
+        return Plan(command, run.commit, self.permission, tuple(steps), run_url=run.run_url)
 
     def clock(self) -> float:
         """Seconds that never go back."""

@@ -232,14 +232,15 @@ class Examination:
     def _check_credentials(self) -> str:
         host, credential = self.app.settings.registry, self.app.credential
         if not credential:
-            raise credentials.missing(host)
+            raise credentials.missing(host, in_runner=self.app.run.in_runner)
         repository = self.app.services[0].repository
         self.app.registry.resolve(Reference(repository, self._commit_tag()))
         return f"accepted by {host} as {credential.username}"
 
     def _check_scope(self, repository: Repository) -> str:
         if not self.app.credential:
-            raise credentials.missing(self.app.settings.registry)
+            host, run = self.app.settings.registry, self.app.run
+            raise credentials.missing(host, in_runner=run.in_runner)
         if not self.app.permission.push:
             return _UNTRIED
         self.app.registry.check_push(repository)

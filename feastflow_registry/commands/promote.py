@@ -56,9 +56,12 @@ def plan(app: App) -> Plan:
         first, *others = app.settings.tag
         return [look_at(first), *together(look_at, others)]
 
-    promotions = chain(*together(look, app.services))
+    promotions = tuple(chain(*together(look, app.services)))
     # Several tags of one repository have its image in common.
-    return app.plan(tuple(dict.fromkeys(chain(*together(plan_promotion, promotions)))))
+    plan = app.plan(tuple(dict.fromkeys(chain(*together(plan_promotion, promotions)))))
+    held = (each.facts.current for each in promotions)
+    names = {each.digest: each.revision.short for each in held if each and each.revision}
+    return replace(plan, names=names)
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:

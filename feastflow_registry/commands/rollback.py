@@ -31,7 +31,7 @@ from feastflow_registry.model.plan import (
     UnmarkImage,
     WithdrawImage,
 )
-from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, is_shared, withdrawn_digits
 from feastflow_registry.model.wording import some
@@ -67,9 +67,13 @@ def plan(app: App) -> Plan:
     moved = {step.service for step in steps if isinstance(step, MoveTag) and not step.keep}
     moving = {service: pin for service, pin in pins.items() if service in moved}
     commands = kubectl.commands(moving, files.manifests)
-    where = "In a cluster:" if files.manifests else "In a cluster, if it has these names:"
-    advice = (*_advice(steps, holders), *([where] if commands else []))
-    return replace(app.plan((*steps, *edits)), advice=advice, kubectl=tuple(commands))
+    return replace(
+        app.plan((*steps, *edits)),
+        advice=tuple(_advice(steps, holders)),
+        kubectl=tuple(commands),
+        guessed=kubectl.guesses(moving, files.manifests),
+        names=_names(returns),
+    )
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
@@ -275,6 +279,12 @@ def _holders(
     except Failure as failure:
         app.log.warning(f"Which other tags hold the bad image is not known: {failure}")
     return tuple(found)
+
+
+def _names(returns: Sequence[Return]) -> dict[Digest, str]:
+    """What people call the images that the tags hold, may go back to, or are not to hold."""
+    images = (image for each in returns for image in (each.held, each.good, each.bad) if image)
+    return {image.digest: called(image) for image in images}
 
 
 def _advice(steps: Sequence[Step], holders: Sequence[KeepTag]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from feastflow_registry.kubernetes import kustomization
 from feastflow_registry.kubernetes.image_names import FoundImage, Pin
@@ -35,12 +35,12 @@ def commands(
     """Give the lines that set each service's image, then those that wait until it runs."""
     wanted: dict[_Resource, dict[str, str]] = {}
     for service, pin in pins.items():
-        uses = [found for each in manifests for found in each.uses(service.repository)]
+        uses = _uses(service, manifests)
         for found in filter(_can_set, uses):
             kind, _, name = found.resource.partition("/")
             images = wanted.setdefault((f"{kind.lower()}/{name}", found.namespace), {})
             images[found.container] = f"{found.name}{pin}"
-        if all(found.resource in kustomization.KINDS for found in uses):
+        if _is_untold(uses):
             resource = (f"deployment/{service.repository.name}", "")
             wanted.setdefault(resource, {})[service.name] = f"{service.repository}{pin}"
     lines = [
@@ -49,6 +49,20 @@ def commands(
     ]
     to_wait_for = [each for each in wanted if each[0].partition("/")[0] in _ROLLED_OUT]
     return lines + [_line("rollout", "status", each) for each in to_wait_for]
+
+
+def guesses(services: Iterable[Service], manifests: Sequence[KubernetesManifest]) -> bool:
+    """Whether ``commands`` has a name that no manifest tells."""
+    return any(_is_untold(_uses(each, manifests)) for each in services)
+
+
+def _uses(service: Service, manifests: Sequence[KubernetesManifest]) -> list[FoundImage]:
+    return [found for each in manifests for found in each.uses(service.repository)]
+
+
+def _is_untold(uses: Sequence[FoundImage]) -> bool:
+    """Whether nothing but a kustomization, which names no workload, has an image."""
+    return all(found.resource in kustomization.KINDS for found in uses)
 
 
 def _can_set(found: FoundImage) -> bool:

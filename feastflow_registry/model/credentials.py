@@ -139,14 +139,23 @@ def no_namespace(host: RegistryHost, username: str) -> Failure:
     )
 
 
-def missing(host: RegistryHost) -> Failure:
-    """A push is due, and there is nothing to push with."""
-    return Failure(
-        Kind.INPUT,
-        f"there are no credentials to push to {host} with.",
-        "Give username and token (for Docker Hub an access token with read and write scope); "
-        "by hand, set DOCKERHUB_USERNAME and DOCKERHUB_TOKEN or run `docker login`.",
-    )
+def missing(host: RegistryHost, *, in_runner: bool) -> Failure:
+    """A push is due, and there is nothing to push with.
+
+    https://docs.github.com/en/actions/how-tos/write-workflows/choose-what-workflows-do/use-secrets
+    https://docs.github.com/en/packages/managing-github-packages-using-github-actions-workflows
+    """
+    cause = f"there are no credentials to push to {host} with"
+    kind = "an access token with read and write scope" if host.is_docker_hub else "a token"
+    if not in_runner:
+        fix = f"Set DOCKERHUB_USERNAME and DOCKERHUB_TOKEN or run `docker login`, with {kind}."
+        return Failure(Kind.INPUT, f"{cause}.", fix)
+    where = "Settings → Secrets and variables → Actions"
+    secret = "the secret DOCKERHUB_TOKEN" if host.is_docker_hub else "a secret"
+    fix = f"Save {kind} as {secret} ({where}), and give it in the input token."
+    if kind_of(host).name == "GitHub":
+        fix = "Give it ${{ github.token }}, and the job permissions: packages: write."
+    return Failure(Kind.INPUT, f"{cause}: the input token is empty.", fix)
 
 
 def _wrong(cause: str, fix: str) -> Failure:

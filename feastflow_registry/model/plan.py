@@ -116,13 +116,14 @@ class Facts:
 class Permission:
     """Whether this run may push, whether tags that others share may move, and why.
 
-    ``warning``: what has to be said aloud of it, if anything.
+    ``warning``: what has to be said aloud of it, if anything; ``fix``: what would let it push.
     """
 
     push: bool
     shared: bool
     reason: str
     warning: str = ""
+    fix: str = ""
 
 
 class Access(Enum):
@@ -286,12 +287,13 @@ class DeleteTag(_Tagged):
     """Delete a tag. ``digest``: the image that it is expected to hold.
 
     ``needed``: a tag that stays and needs that image, so that this one goes only where a tag can be
-    deleted without its image.
+    deleted without its image; ``dated``: the date that decided, and of what it is.
     """
 
     digest: Digest | None
     reason: str
     needed: Tag | None = None
+    dated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +329,9 @@ class Plan:
     """The steps of one run, in their order, and what they are about.
 
     ``advice``: what is left for a person to do; ``kubectl``: the commands that put the images to
-    work in a cluster; ``left_out``: what was asked for and has no place in this run.
+    work in a cluster; ``guessed``: whether a name in them is a guess; ``left_out``: what was asked
+    for and has no place in this run; ``names``: what people call the images that tags hold, as far
+    as that is known; ``run_url``: the page of the run.
     """
 
     command: Command
@@ -336,7 +340,10 @@ class Plan:
     steps: tuple[Step, ...]
     advice: tuple[str, ...] = ()
     kubectl: tuple[str, ...] = ()
+    guessed: bool = False
     left_out: tuple[str, ...] = ()
+    names: Mapping[Digest, str] = field(default_factory=dict, compare=False)
+    run_url: str = ""
 
     def of(self, service: Service) -> tuple[Step, ...]:
         """The steps of one service."""

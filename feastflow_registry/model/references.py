@@ -156,11 +156,15 @@ class Repository:
     @property
     def page(self) -> str | None:
         """Where a person looks at it, if its registry is known to have such a page."""
-        return f"https://hub.docker.com/r/{self.path}" if self.host.is_docker_hub else None
+        if self.host.is_docker_hub:
+            return f"https://hub.docker.com/r/{self.path}"
+        return f"https://quay.io/repository/{self.path}" if self.host.name == "quay.io" else None
 
     def tag_page(self, tag: Tag) -> str | None:
         """Where a person looks at one tag, if its registry is known to have such a page."""
-        return f"{self.page}/tags?name={tag}" if self.page else None
+        if self.page and self.host.is_docker_hub:
+            return f"{self.page}/tags?name={tag}"
+        return f"{self.page}?tab=tags" if self.page else None
 
     def __str__(self) -> str:
         return self.path if self.host.is_docker_hub else f"{self.host}/{self.path}"

@@ -10,13 +10,28 @@ from itertools import groupby
 from feastflow_registry.model.plan import Action, EditFile, Outcome, Plan
 from feastflow_registry.model.wording import printable
 from feastflow_registry.report import results, text
-from feastflow_registry.report.markdown import cell
 from feastflow_registry.report.results import RunReport
+from feastflow_registry.report.summary import (
+    DRY_RUN,
+    NOT_DRY,
+    Block,
+    Summary,
+    Table,
+    code,
+    counted,
+    join,
+)
 
 _LONG = re.compile(r"(?<=:)([0-9a-f]{12})[0-9a-f]{20,}")
 _LONGEST = 120
 _CONTEXT = 3
 _UNFINISHED = "\\ No newline at end of file"
+
+_NEXT = join(
+    "Commit the files. A cluster runs the images once somebody gives it the files, as ",
+    code("kubectl apply"),
+    " does.",
+)
 
 _Block = tuple[int, int, int, int]
 """Lines that differ: where they begin and end in the old text, and in the new one."""
@@ -27,9 +42,12 @@ def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunRepo
     sentence = _sentence(plan.edits, dry_run=dry_run)
     images = {step.service.name: f"{step.reference}@{step.image.digest}" for step in plan.reuses}
     lines = [f"✅ {name}: {image}" for name, image in images.items()]
-    title = "Planned" if dry_run else "Deployed"
-    pinned = [f"- {cell(name)}: <code>{cell(image)}</code>" for name, image in images.items()]
-    summary = [f"### {title}", "", *pinned, "", cell(sentence), "", *table(plan)]
+    summary = Summary(
+        _headline(plan.edits, sentence, dry_run=dry_run),
+        table=table(plan),
+        todo=[NOT_DRY if dry_run else _NEXT] if plan.edits else [],
+        details={"Images to copy": Block("text", list(images.values()))},
+    )
     reused = [
         Outcome(step.service, Action.REUSED, step.reference, step.image.digest, step.image.size)
         for step in plan.reuses
@@ -39,7 +57,7 @@ def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunRepo
     data = {**json.loads(text.plan_json(plan)), "changes": list(map(_change, plan.edits))}
     return RunReport(
         [*lines, *edit_lines(plan), sentence],
-        "\n".join(summary) + "\n\n",
+        summary.markdown(),
         outputs,
         json.dumps(data),
     )
@@ -53,22 +71,19 @@ def edit_lines(plan: Plan) -> Iterator[str]:
         yield f"   {_brief(edit.old)} → {_brief(edit.new)}"
 
 
-def table(plan: Plan) -> list[str]:
-    """The edits as a table of the job summary; no line, if there are none."""
+def table(plan: Plan) -> Table:
+    """The edits of manifests as a table of the job summary."""
     rows = [
-        f"| {cell(edit.file)} | {edit.line} | {cell(f'{edit.container} in {edit.resource}')} "
-        f"| <code>{cell(_brief(edit.old))}</code> | <code>{cell(_brief(edit.new))}</code> |"
+        (
+            edit.file,
+            str(edit.line),
+            f"{edit.container} in {edit.resource}",
+            code(_brief(edit.old)),
+            code(_brief(edit.new)),
+        )
         for edit in plan.edits
     ]
-    head = ["| file | line | container | from | to |", "|---|--:|---|---|---|"]
-    return [*head, *rows] if rows else []
-
-
-def aftermath(plan: Plan) -> str:
-    """What a rollback's summary says of manifests and clusters, and of what is left to do."""
-    advice = [f"- {cell(each)}" for each in plan.advice]
-    commands = ["", "```bash", *plan.kubectl, "```"] if plan.kubectl else []
-    return "\n".join([*table(plan), "", *advice, *commands, ""]) + "\n"
+    return Table(("file", "line", "container", "from", "to"), rows, frozenset({"line"}))
 
 
 def _change(edit: EditFile) -> dict[str, object]:
@@ -83,12 +98,20 @@ def _change(edit: EditFile) -> dict[str, object]:
     }
 
 
+def _headline(edits: Sequence[EditFile], sentence: str, *, dry_run: bool) -> str:
+    if edits and dry_run:
+        return f"{DRY_RUN}: {_counted(edits)} would be"
+    return f"{sentence.removesuffix('.')}; no cluster was touched"
+
+
+def _counted(edits: Sequence[EditFile]) -> str:
+    return f"{counted(len(edits), 'image')} in {counted(len({e.file for e in edits}), 'file')}"
+
+
 def _sentence(edits: Sequence[EditFile], *, dry_run: bool) -> str:
     if not edits:
         return "Nothing to change: the manifests name these images already."
-    images, files = len(edits), len({edit.file for edit in edits})
-    counted = f"{images} image{'s'[: images != 1]} in {files} file{'s'[: files != 1]}"
-    return f"{counted} to change: this was a dry run." if dry_run else f"{counted} changed."
+    return f"{_counted(edits)} {'to change: this was a dry run' if dry_run else 'changed'}."
 
 
 def _shown(value: str) -> str:

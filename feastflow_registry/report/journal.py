@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.plan import Command, Outcome, Plan, RunState
 from feastflow_registry.model.ports import Log
 from feastflow_registry.report import deploy, markdown, prune, results, text
@@ -55,10 +56,11 @@ class Journal:
             lines.append(f"This was a dry run: nothing was {done}.")
         lines += self.plan.left_out
         lines += [*deploy.edit_lines(self.plan), *self.plan.advice]
-        lines += [f"  {command}" for command in self.plan.kubectl]
-        summary = markdown.success(self.plan, services, self.outcomes)
-        if self.plan.command is Command.ROLLBACK:
-            summary += deploy.aftermath(self.plan)
+        if self.plan.kubectl:
+            named = ", if it has these names" if self.plan.guessed else ""
+            lines += [f"In a cluster{named}:", *(f"  {each}" for each in self.plan.kubectl)]
+        summary = markdown.planned(self.plan) if dry_run else ""
+        summary = summary or markdown.success(self.plan, services, self.outcomes)
         return RunReport(lines, summary, outputs, text.plan_json(self.plan))
 
     def remains(self) -> RunReport:
@@ -68,7 +70,18 @@ class Journal:
         if self.plan.command is Command.PRUNE:
             return prune.remains(self.plan, self.outcomes)
         services = results.results(self.plan, self.outcomes)
-        lines = results.standing(self.plan, self.outcomes, self.state.attempted)
-        summary = markdown.remains(self.plan, services, self.outcomes, self.state.attempted)
         outputs = results.outputs(self.plan, services, pushed=False)
-        return RunReport(lines, summary, outputs)
+        return RunReport(self._standing.lines, outputs=outputs)
+
+    def failed(self, failure: Failure) -> RunReport:
+        """Sum up a run that failed: why, what to do, and where that leaves the registry."""
+        standing = self._standing if self.plan else results.Standing()
+        summary = markdown.failed(self.plan, failure, standing)
+        return replace(self.remains(), markdown=summary)
+
+    @property
+    def _standing(self) -> results.Standing:
+        assert self.plan
+        if self.plan.command is Command.PRUNE:
+            return prune.standing(self.plan, self.outcomes)
+        return results.standing(self.plan, self.outcomes, self.state.attempted)

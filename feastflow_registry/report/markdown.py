@@ -1,109 +1,370 @@
-"""The job summary, in GitHub's Markdown. Pure.
-
-Names of branches, commits and repositories come from anywhere; none can break the table.
-https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary
-"""
+"""The job summaries of the commands that move images and tags: data for the form. Pure."""
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.plan import Action, Command, Outcome, Plan
-from feastflow_registry.model.references import Reference, Repository, Tag
-from feastflow_registry.report import results
-from feastflow_registry.report.results import Result
+from feastflow_registry.model.plan import (
+    Action,
+    BuildImage,
+    CarryImage,
+    Command,
+    CopyImage,
+    DeleteTag,
+    EditFile,
+    KeepTag,
+    MoveTag,
+    Outcome,
+    Plan,
+    PushImage,
+    ReuseImage,
+    Step,
+    UnmarkImage,
+    WithdrawImage,
+)
+from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.services import Service
+from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
+from feastflow_registry.report import deploy, results
+from feastflow_registry.report.results import Result, Standing
+from feastflow_registry.report.summary import (
+    DRY_RUN,
+    NOT_DRY,
+    Block,
+    Markup,
+    Summary,
+    Table,
+    bold,
+    code,
+    commit_link,
+    counted,
+    join,
+    label,
+    link,
+    sentence,
+)
+from feastflow_registry.tags.rules import THERE
 
-_TITLES = {Command.PROMOTE: "Promoted", Command.ROLLBACK: "Rolled back", Command.PRUNE: "Pruned"}
-_WORD = re.compile(r"[a-z]+[,.:;]?(?: |$)")
+_DONE = {Command.PROMOTE: "Promoted", Command.ROLLBACK: "Rolled back"}
+_MOST_WAYS = 3
+_MOST_DRAWN = 12
+_WORKLOADS = "deployments,statefulsets,daemonsets,cronjobs"
+
+Names = Mapping[Digest, str]
+"""What people call images: by the digits of their commits."""
 
 
-def cell(text: str) -> str:
-    """Make a text safe inside a Markdown table: no cell, link, tag or line can be forged."""
-    flat = "".join(each if each.isprintable() else " " for each in text)
-    escaped = html.escape(flat)
-    for mark in "|`*_[]\\~@$":
-        escaped = escaped.replace(mark, f"&#{ord(mark)};")
-    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What became of a tag: what it held, what it holds now, and why, if that is worth a word."""
+
+    service: Service
+    reference: Reference
+    was: str
+    now: str
+    why: str
 
 
 def success(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> str:
     """The summary of a run that did what it was to do."""
-    title = _title(plan, outcomes)
-    lines = [f"### {title}: commit {plan.commit.short}", ""]
-    lines += [f"{cell(_sentence(plan.permission.reason))}.", "", *_table(plan, found)]
+    form = _moved if plan.command in _DONE else _published
+    return form(plan, found, outcomes).markdown()
+
+
+def planned(plan: Plan) -> str:
+    """The summary of a dry run: what a run would do, step by step."""
+    rows = list(_steps(plan))
+    counts = Counter(verb for _, verb, *_ in rows)
+    doing = ", ".join(f"{verb} {count}" for verb, count in counts.items()) or "nothing to do"
+    may = plan.permission.push if plan.command.builds else plan.permission.shared
+    todo = NOT_DRY if may else plan.permission.fix
+    return Summary(
+        f"{DRY_RUN}: {doing}",
+        facts=_facts(plan),
+        table=Table(("service", "step", "what", "how"), rows),
+        todo=[*filter(None, [todo]), *plan.left_out, *plan.advice],
+    ).markdown()
+
+
+def failed(plan: Plan | None, failure: Failure, standing: Standing) -> str:
+    """The summary of a run that failed: where that leaves the registry, what is wrong, the fix."""
+    rows = [
+        [_linked(each, str(each)), state]
+        for state, references in standing.states.items()
+        for each in references
+    ]
+    counts = [f"{counted(len(each), 'tag')} {s}" for s, each in standing.states.items() if each]
+    where = ", ".join(counts) if standing.is_changed else "nothing was written"
+    return Summary(
+        f"{plan.command.value.capitalize() if plan else 'This run'} failed: {where}",
+        table=Table(("tag", "state"), rows),
+        todo=[
+            *(join(bold(sentence(each.cause)), each.fix, by=" ") for each in failure.problems),
+            *([standing.again] if standing.again else []),
+        ],
+        facts=_facts(plan) if plan else (),
+        failed=True,
+    ).markdown()
+
+
+def _published(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> Summary:
+    """What publish, push and build have made of each service."""
+    names = _names(plan, found)
+    pushed = plan.permission.push and plan.command is not Command.BUILD
+    commit = code(plan.commit.short)
+    head = join("Published commit " if pushed else "Built and not pushed: commit ", commit)
+    ways = _ways(_fates(plan, outcomes, names)) if pushed else ""
     ours = {tag for each in found for tag in each.tags}
     kept = [each for each in outcomes if each.action is Action.KEPT and each.reference not in ours]
-    lines += ["", *(f"- {cell(str(each.reference))}: {cell(each.note)}" for each in kept)]
-    lines += [f"- {cell(each)}" for each in plan.left_out]
-    names = [each.tags[0] for each in found if each.tags]
-    if names:
-        commands = [f"docker pull {name}" for name in names]
-        commands += [f"docker run --rm -P {names[0]}"] if len(names) == 1 else []
-        lines += ["", "```bash", *commands, "```"]
-    return "\n".join(lines) + "\n\n"
-
-
-def failure(error: Failure) -> str:
-    """The summary of a run that failed: what is wrong, and what to do."""
-    lines = ["### Failed", ""]
-    for problem in error.problems:
-        lines += [f"**{cell(_sentence(problem.cause))}** {cell(problem.fix)}", ""]
-    return "\n".join(lines) + "\n"
-
-
-def remains(
-    plan: Plan,
-    found: Sequence[Result],
-    outcomes: Sequence[Outcome],
-    attempted: Collection[Reference],
-) -> str:
-    """What a failed run leaves behind: the registry's standing, and what was made."""
-    lines = [f"- {cell(line)}" for line in results.standing(plan, outcomes, attempted)]
-    made = [each for each in found if each.tags]
-    return "\n".join([*lines, "", *(_table(plan, made) if made else [])]) + "\n\n"
-
-
-def _table(plan: Plan, found: Sequence[Result]) -> list[str]:
-    head = ["| service | tags | digest | size | image | seconds |", "|---|---|---|--:|---|--:|"]
-    return head + [_row(plan, each) for each in found]
-
-
-def _title(plan: Plan, outcomes: Sequence[Outcome]) -> str:
-    if not outcomes:
-        return "Planned"
-    if plan.command in _TITLES:
-        return _TITLES[plan.command]
-    if not plan.permission.push or plan.command is Command.BUILD:
-        return "Built, not pushed"
-    return "Published"
-
-
-def _row(plan: Plan, found: Result) -> str:
-    built = (step for step in plan.builds if step.service == found.service)
-    names = found.tags or tuple(tag for step in built for tag in step.tags[:1])
-    tags = "<br>".join(_linked(found.service.repository, each, found.tags) for each in names)
-    digest = f"<code>{found.digest.short}</code>" if found.digest else ""
-    columns = (
-        cell(found.service.name),
-        tags,
-        digest,
-        results.size(found.size) if found.size else "",
+    return Summary(
+        join(head, ways, by="; ") if ways else head,
+        facts=_facts(plan),
+        table=Table(
+            ("service", "image", "tags", "digest", "size", "time"),
+            [_row(plan, each) for each in found],
+            frozenset({"size", "time"}),
+        ),
+        notes=[join(code(str(each.reference)), f" stays: {each.note}") for each in kept],
+        todo=[*([plan.permission.fix] if plan.permission.fix else []), *plan.left_out],
+        details=_to_copy(found) | _life(outcomes, names | _makers(plan)),
     )
+
+
+def _row(plan: Plan, found: Result) -> Sequence[str]:
+    service = found.service
+    built = (step for step in plan.builds if step.service == service)
+    tags = found.tags or tuple(tag for step in built for tag in step.tags[:1])
     action = found.action.value if found.action else ""
-    note = f", {cell(found.note)}" if found.note else ""
-    return f"| {' | '.join(columns)} | {action}{note} | {found.seconds:.1f} |"
+    return (
+        link(service.name, service.repository.page if found.tags else None),
+        f"{action}, {found.note}" if found.note else action,
+        join(*(_linked(each) if found.tags else code(each.identifier) for each in tags), by=" "),
+        code(found.digest.short) if found.digest else "",
+        results.size(found.size) if found.size else "",
+        f"{found.seconds:.1f} s" if found.seconds >= 0.05 else "",
+    )
 
 
-def _sentence(text: str) -> str:
-    """Begin with a capital, unless a name or an address comes first."""
-    return text[:1].upper() + text[1:] if _WORD.match(text) else text
+def _moved(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> Summary:
+    """Where promote and rollback have moved which tags."""
+    names = _names(plan, found)
+    fates = _fates(plan, outcomes, names)
+    moved = [each for each in fates if each.was != each.now]
+    ways = _ways(moved) or join(f"{counted(len(moved), 'tag')} of {counted(len(found), 'service')}")
+    done = _DONE[plan.command]
+    head = join(f"{done}: ", ways) if moved else f"Nothing {done.lower()}: each tag stays"
+    marks = {
+        Action.MARKED: "withdrawn: no publish moves a tag to it",
+        Action.UNMARKED: "not withdrawn any more",
+    }
+    marked = {(each.action, each.reference.target) for each in outcomes if each.action in marks}
+    said = [
+        join(code(withdrawn_digits(tag)), f" is {marks[action]}.")
+        for action, tag in sorted(marked)
+        if isinstance(tag, Tag)
+    ]
+    rows = [
+        (
+            each.service.name,
+            _linked(each.reference, str(each.reference)),
+            code(each.was) or "new",
+            code(each.now),
+            each.why,
+        )
+        for each in sorted(fates, key=lambda each: each.was == each.now)
+    ]
+    commands = plan.kubectl if not plan.guessed else _find_in_cluster(moved)
+    edits = deploy.table(plan)
+    return Summary(
+        head,
+        facts=[*_facts(plan), *([join(*said, by=" ")] if said else [])],
+        table=Table(("service", "tag", "was", "is", "why"), rows),
+        todo=[*plan.advice, *([_cluster(plan)] if plan.kubectl else [])],
+        commands=commands if plan.kubectl else (),
+        details={
+            **({f"{counted(len(edits.rows), 'image')} in manifests": edits} if edits.rows else {}),
+            **_to_copy(found),
+            **_life(outcomes, names),
+        },
+    )
 
 
-def _linked(repository: Repository, reference: Reference, there: Sequence[Reference]) -> str:
-    name = f"<code>{cell(reference.identifier)}</code>"
-    tag = reference.target if reference in there else None
-    page = repository.tag_page(tag) if isinstance(tag, Tag) else None
-    return f"[{name}]({page})" if page else name
+def _cluster(plan: Plan) -> str:
+    if plan.guessed:
+        return (
+            "Tell the cluster. This shows what runs there; with the input manifests, "
+            "the commands that change it stand here."
+        )
+    return "Tell the cluster:"
+
+
+def _find_in_cluster(fates: Sequence[_Fate]) -> list[str]:
+    """Commands that show which workloads run the images of services, whatever their names."""
+    repositories = dict.fromkeys(each.reference.repository for each in fates)
+    show = f"kubectl get {_WORKLOADS} --all-namespaces --output wide"
+    return [f"{show} | grep {each}" for each in repositories]
+
+
+def _facts(plan: Plan) -> list[str]:
+    """Whose run it is, with links, and why it may do what it does.
+
+    The commit of a rollback's own run has nothing to do with what is rolled back.
+    """
+    of = join("Commit ", commit_link(plan.commit, plan.run_url)) if plan.command.builds else ""
+    run = link("This run", plan.run_url) if plan.run_url else ""
+    return [join(*filter(None, [of, run, sentence(plan.permission.reason)]), by=" · ")]
+
+
+def _names(plan: Plan, found: Sequence[Result]) -> dict[Digest, str]:
+    """What people call the images of a run, as far as that is known."""
+    names = dict(plan.names)
+    if plan.command.builds:
+        names |= {each.digest: plan.commit.short for each in found if each.digest}
+    for step in plan.reuses:
+        tag = step.reference.target
+        digits = commit_digits(tag) if isinstance(tag, Tag) else ""
+        names.setdefault(step.image.digest, digits or step.image.digest.short)
+    return names
+
+
+def _makers(plan: Plan) -> dict[Digest, str]:
+    """Whose the images are that were carried forward."""
+    images = (step.image for step in plan.carries)
+    return {each.digest: each.revision.short for each in images if each.revision}
+
+
+def _called(names: Names, digest: Digest | None) -> str:
+    return names.get(digest, digest.short) if digest else ""
+
+
+def _fates(plan: Plan, outcomes: Sequence[Outcome], names: Names) -> list[_Fate]:
+    """What became of each tag that was to be moved; the last word on it counts."""
+    before = {
+        step.reference: step.expect if isinstance(step, MoveTag) else step.current
+        for step in plan.steps
+        if isinstance(step, MoveTag | KeepTag)
+    }
+    last = {each.reference: each for each in outcomes if each.reference in before}
+    return [
+        _Fate(
+            each.service,
+            reference,
+            _called(names, before[reference]),
+            _called(names, each.digest),
+            each.note.removeprefix(THERE),
+        )
+        for reference, each in last.items()
+    ]
+
+
+def _ways(fates: Sequence[_Fate]) -> Markup | str:
+    """From where to where tags were moved, if that is told in a few words."""
+    ways: dict[tuple[str, str], dict[str, None]] = {}
+    for each in fates:
+        if each.was and each.was != each.now:
+            ways.setdefault((each.was, each.now), {})[each.reference.identifier] = None
+    if not 0 < len(ways) <= _MOST_WAYS:
+        return ""
+    said = (
+        join(join(*map(code, tags), by=", "), ": ", code(was), " → ", code(now))
+        for (was, now), tags in ways.items()
+    )
+    return join(*said, by="; ")
+
+
+def _linked(reference: Reference, text: str = "") -> Markup:
+    """A tag with its page, called as it is or by a text."""
+    tag = reference.target if isinstance(reference.target, Tag) else None
+    page = reference.repository.tag_page(tag) if tag else None
+    return link(code(text or reference.identifier), page)
+
+
+def _to_copy(found: Sequence[Result]) -> dict[str, Block]:
+    """Whole digests, and what pulls the images."""
+    there = [each for each in found if each.tags]
+    pulls = [f"docker pull {each.tags[0]}" for each in there]
+    runs = [f"docker run --rm -P {each.tags[0]}" for each in there] if len(there) == 1 else []
+    return {
+        "Digests to copy": Block("text", [each.image for each in there]),
+        "Commands to pull": Block("bash", [*pulls, *runs]),
+    }
+
+
+def _life(outcomes: Sequence[Outcome], names: Names) -> dict[str, Block]:
+    """Commit, image and tags as a picture, where a table does not show how they hang together.
+
+    https://mermaid.js.org/syntax/flowchart.html
+    """
+    held: dict[tuple[str, Digest], dict[str, None]] = {}
+    for reference, each in {each.reference: each for each in outcomes}.items():
+        if each.digest and isinstance(reference.target, Tag):
+            held.setdefault((each.service.name, each.digest), {})[reference.identifier] = None
+    commits = dict.fromkeys(_called(names, digest) for _, digest in held)
+    if len(commits) < 2 or len(held) > _MOST_DRAWN:
+        return {}
+    place = {name: number for number, name in enumerate(commits)}
+    lines = ["flowchart LR"]
+    lines += [f"  c{number}([{label(f'commit {name}')}])" for name, number in place.items()]
+    for number, ((service, digest), tags) in enumerate(held.items()):
+        name = label(f"{service} {digest.short}")
+        lines.append(f"  c{place[_called(names, digest)]} --> i{number}[{name}]")
+        lines.append(f"  i{number} --> t{number}>{label(', '.join(tags))}]")
+    return {"Which commit, which image, which tags": Block("mermaid", lines)}
+
+
+def _steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
+    """Each step of a plan as a row: whose, a verb, what, and how or why."""
+    names = _names(plan, ())
+    goals = {step.service: names[step.image.digest] for step in plan.reuses}
+    pushed = {step.service for step in plan.pushes}
+    built = {step.service for step in plan.builds}
+    for step in plan.steps:
+        if not (isinstance(step, PushImage) and step.service in built):
+            goal = goals.get(step.service, plan.commit.short)
+            verb, what, how = _step(step, names, goal, pushed=step.service in pushed)
+            yield step.service.name, verb, what, how
+
+
+def _step(step: Step, names: Names, goal: str, *, pushed: bool) -> tuple[str, str, str]:
+    match step:
+        case BuildImage():
+            verb = "build and push" if pushed else "build"
+            why = f"; {step.why}" if step.why else ""
+            return verb, code(step.tags[0].identifier), f"from {step.service.context}{why}"
+        case PushImage():
+            return "push", code(step.tag.value), "as it was built"
+        case ReuseImage():
+            return "reuse", code(step.reference.identifier), "published already"
+        case CarryImage():
+            since = f" since {step.image.revision.short}" if step.image.revision else ""
+            return "carry", code(step.tag.value), f"unchanged{since}"
+        case CopyImage():
+            return "copy", code(str(step.source)), f"to {step.target}"
+        case EditFile():
+            where = f"{step.container} in {step.resource}"
+            return "edit", code(f"{step.file}:{step.line}"), where
+        case _:
+            return _step_of_tag(step, names, goal)
+
+
+def _step_of_tag(
+    step: MoveTag | KeepTag | DeleteTag | WithdrawImage | UnmarkImage, names: Names, goal: str
+) -> tuple[str, str, str]:
+    match step:
+        case MoveTag() if step.keep:
+            return "keep", _linked(step.reference), step.keep
+        case MoveTag() if step.expect:
+            way = join(code(_called(names, step.expect)), " → ", code(goal))
+            return "move", _linked(step.reference), way
+        case MoveTag():
+            return "set", _linked(step.reference), code(goal)
+        case KeepTag():
+            return "keep", _linked(step.reference), step.reason
+        case DeleteTag():
+            return "delete", _linked(step.reference), step.reason
+        case WithdrawImage() | UnmarkImage():  # pragma: no branch  As mypy proves.
+            verb = "withdraw" if isinstance(step, WithdrawImage) else "unmark"
+            return verb, code(_called(names, step.digest)), f"by the tag {step.tag}"

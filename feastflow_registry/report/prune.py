@@ -7,27 +7,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
+from feastflow_registry.model.references import Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import results, text
-from feastflow_registry.report.markdown import cell
-from feastflow_registry.report.results import RunReport
+from feastflow_registry.report.results import RunReport, Standing
+from feastflow_registry.report.summary import DRY_RUN, Summary, Table, code, counted, join, tag_link
 
 _PER_LINE = 6
 _MOST_REASONS = 8
 _MOST_BYTES = 400_000
-_MOST_ROWS = 1000
 
-Fates = Sequence[tuple[Service, str, bool, str]]
-"""Of every tag: whose it is, its name, whether it stays, and why."""
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a tag: whether it stays, why, and the date that decided."""
+
+    service: Service
+    tag: Tag
+    kept: bool
+    why: str
+    dated: str = ""
+
+
+Fates = Sequence[Fate]
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """The whole plan, as lines; the first one is its head."""
     due = _going(plan)
     going, needed = len(due), sum(each.needed is not None for each in due)
-    head = f"prune: {going} of {_tags(len(plan.steps))} {'goes' if going == 1 else 'go'}"
+    head = f"prune: {going} of {counted(len(plan.steps), 'tag')} {'goes' if going == 1 else 'go'}"
     if needed:
         head += f", {needed} of them only where a tag can be deleted without its image"
     lines = [head]
@@ -50,21 +62,28 @@ def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunRepo
         outputs["plan"] = ""
     if dry_run:
         outputs["reason"] = "a dry run deletes nothing"
-    return RunReport(lines, _markdown(fates, lines), outputs, text.plan_json(plan))
+    return RunReport(lines, _markdown(fates, dry_run=dry_run), outputs, text.plan_json(plan))
 
 
 def remains(plan: Plan, outcomes: Sequence[Outcome]) -> RunReport:
     """Say where a run that was broken off leaves the registry."""
-    deleted = sum(each.action is Action.DELETED for each in outcomes)
-    reached = {each.reference for each in outcomes}
-    left = [each for each in _going(plan) if each.reference not in reached]
-    if not deleted and not left:
+    left = standing(plan, outcomes)
+    deleted, unknown = (len(each) for each in left.states.values())
+    if not deleted and not unknown:
         return RunReport()
-    lines = [f"Deleted before the failure: {_tags(deleted)}. Not known to be: {_tags(len(left))}."]
-    if left:
-        lines.append("What is gone stays gone; the next run goes on from there.")
-    markdown = "".join(f"- {cell(line)}\n" for line in lines) + "\n"
-    return RunReport(lines, markdown, results.outputs(plan, (), pushed=False))
+    known = f"Deleted before the failure: {counted(deleted, 'tag')}."
+    lines = [f"{known} Not known to be: {counted(unknown, 'tag')}."]
+    lines += [left.again] if left.again else []
+    return RunReport(lines, outputs=results.outputs(plan, (), pushed=False))
+
+
+def standing(plan: Plan, outcomes: Sequence[Outcome]) -> Standing:
+    """Which tags are deleted, and of which nobody knows."""
+    deleted = [each.reference for each in outcomes if each.action is Action.DELETED]
+    reached = {each.reference for each in outcomes}
+    left = [each.reference for each in _going(plan) if each.reference not in reached]
+    again = "What is gone stays gone; the next run goes on from there." if left else ""
+    return Standing({"deleted": deleted, "not known to be deleted": left}, again)
 
 
 def _going(plan: Plan) -> list[DeleteTag]:
@@ -73,7 +92,9 @@ def _going(plan: Plan) -> list[DeleteTag]:
 
 def _planned(steps: Iterable[object]) -> Fates:
     return [
-        (each.service, each.reference.identifier, isinstance(each, KeepTag), text.why(each))
+        Fate(each.service, each.tag, False, text.why(each), each.dated)
+        if isinstance(each, DeleteTag)
+        else Fate(each.service, each.tag, True, text.why(each))
         for each in steps
         if isinstance(each, DeleteTag | KeepTag)
     ]
@@ -81,53 +102,55 @@ def _planned(steps: Iterable[object]) -> Fates:
 
 def _done(plan: Plan, outcomes: Sequence[Outcome]) -> Fates:
     """What became of each tag; why it was deleted is what the plan says."""
-    why = {each.reference: each.reason for each in _going(plan)}
-    kept = [each for each in plan.steps if isinstance(each, KeepTag)]
-    done = [
-        (each.service, each.reference.identifier, True, each.note)
-        if each.action is Action.KEPT
-        else (each.service, each.reference.identifier, False, why[each.reference])
-        for each in outcomes
+    last = {each.reference: each for each in outcomes}
+    due = [
+        Fate(step.service, step.tag, True, done.note)
+        if done.action is Action.KEPT
+        else Fate(step.service, step.tag, False, step.reason, step.dated)
+        for step in _going(plan)
+        if (done := last.get(step.reference))
     ]
-    return [*done, *_planned(kept)]
+    kept = [each for each in plan.steps if isinstance(each, KeepTag)]
+    return [*due, *_planned(kept)]
 
 
 def _grouped(fates: Fates) -> Iterator[tuple[str, str, list[str]]]:
     """Tags of one fate and one reason, in the order of the first of each."""
     groups: dict[tuple[bool, str], list[str]] = {}
-    for _, name, kept, why in fates:
-        groups.setdefault((kept, why), []).append(name)
+    for each in fates:
+        groups.setdefault((each.kept, each.why), []).append(each.tag.value)
     for (kept, why), names in groups.items():
         yield "keep" if kept else "delete", why, names
 
 
 def _counted(fates: Fates, *, dry_run: bool) -> list[str]:
     """How many tags go and stay, and why these do."""
-    reasons = Counter(why for _, _, kept, why in fates if kept)
+    reasons = Counter(each.why for each in fates if each.kept)
     stay = reasons.total()
     verb = "Would delete" if dry_run else "Deleted"
-    lines = [f"{verb} {_tags(len(fates) - stay)}, {'keep' if dry_run else 'kept'} {stay}."]
+    lines = [f"{verb} {counted(len(fates) - stay, 'tag')}, {'keep' if dry_run else 'kept'} {stay}."]
     lines += [f"   {count:5} kept: {why}" for why, count in reasons.most_common(_MOST_REASONS)]
     more = stay - sum(count for _, count in reasons.most_common(_MOST_REASONS))
     return lines + ([f"   {more:5} kept: for other reasons, above"] if more else [])
 
 
-def _markdown(fates: Fates, lines: Sequence[str]) -> str:
-    """The job summary: the counts, then each service's tags; cut where it would be too long."""
-    head = [f"### {cell(lines[0])}", "", *(f"- {cell(line.strip())}" for line in lines[1:]), ""]
+def _markdown(fates: Fates, *, dry_run: bool) -> str:
+    """The job summary: every tag that goes or went, and how many stay for which reason."""
     rows = [
-        f"| {cell(service.name)} | <code>{cell(name)}</code> | {cell(why)} |"
-        for service, name, kept, why in fates
-        if not kept
+        (each.service.name, tag_link(each.service.repository, each.tag), each.why, each.dated)
+        for each in fates
+        if not each.kept
     ]
-    if not rows:
-        return "\n".join(head) + "\n"
-    shown = rows[:_MOST_ROWS]
-    if len(rows) > len(shown):
-        shown.append(f"| | and {len(rows) - len(shown)} more | |")
-    table = ["| service | tag | why it goes |", "|---|---|---|", *shown]
-    return "\n".join([*head, *table]) + "\n\n"
-
-
-def _tags(count: int) -> str:
-    return f"{count} {'tag' if count == 1 else 'tags'}"
+    reasons = Counter(each.why for each in fates if each.kept)
+    kept = [(str(count), why) for why, count in reasons.most_common(_MOST_REASONS)]
+    more = reasons.total() - sum(int(count) for count, _ in kept)
+    kept += [(str(more), "other reasons, in the log")] if more else []
+    tags, stay = counted(len(rows), "tag"), reasons.total()
+    done = f"{DRY_RUN}: {tags} would go, {stay} stay" if dry_run else f"Deleted {tags}, kept {stay}"
+    todo = join("To delete them, run this with ", code("dry-run: false"), ".")
+    return Summary(
+        done,
+        table=Table(("service", "tag", "why it goes", "date that decided"), rows),
+        todo=[todo] if dry_run and rows else [],
+        details={"Why the others stay": Table(("tags", "why"), kept, frozenset({"tags"}))},
+    ).markdown()

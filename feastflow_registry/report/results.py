@@ -41,6 +41,7 @@ _ICONS = {
     Action.EDITED: "📝",
 }
 _LONGEST_STATUS = 140
+_WRITTEN, _IN_DOUBT, _NOT_DONE = "written", "in doubt", "not done"
 _MARKING = (Action.MARKED, Action.UNMARKED)
 _OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 
@@ -146,9 +147,31 @@ def outcome_line(outcome: Outcome) -> str:
     return "  ".join(parts)
 
 
-def standing(
-    plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a failed run leaves the registry: tags, by what is known of them; and what to do."""
+
+    states: Mapping[str, Sequence[Reference]] = field(default_factory=dict)
+    again: str = ""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether something was written, or may have been."""
+        return any(tags for state, tags in self.states.items() if state != _NOT_DONE)
+
+    @property
+    def lines(self) -> list[str]:
+        """The same as lines of text; nothing, where nothing was to be written."""
+        if not any(self.states.values()):
+            return []
+        written, doubtful, due = (self.states[each] for each in (_WRITTEN, _IN_DOUBT, _NOT_DONE))
+        lines = [f"Written before the failure: {_listed(written)}."]
+        if doubtful:
+            lines.append(f"In doubt, for it was not read back: {_listed(doubtful)}.")
+        return [*lines, f"Not done: {_listed(due)}.", self.again]
+
+
+def standing(plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]) -> Standing:
     """Where a failed run leaves the registry: proven, in doubt, not done."""
     writing = (Action.PUSHED, Action.CARRIED, Action.MOVED, Action.COPIED, *_MARKING)
     proven = {each.reference for each in outcomes if each.action in writing}
@@ -156,13 +179,8 @@ def standing(
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
     planned = [reference for step in plan.steps if (reference := _written(step))]
     due = [each for each in planned if each not in reached]
-    if not proven and not doubtful and not due:
-        return []
-    lines = [f"Written before the failure: {_listed(sorted(proven))}."]
-    if doubtful:
-        lines.append(f"In doubt, for it was not read back: {_listed(sorted(doubtful))}.")
-    lines.append(f"Not done: {_listed(due)}.")
-    return [*lines, _again(plan)]
+    states = {_WRITTEN: sorted(proven), _IN_DOUBT: sorted(doubtful), _NOT_DONE: due}
+    return Standing(states, _again(plan) if any(states.values()) else "")
 
 
 def _written(step: Step) -> Reference | None:

@@ -8,7 +8,7 @@ https://mermaid.js.org/syntax/xyChart.html
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import islice, pairwise
 
@@ -16,7 +16,17 @@ from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.model.tag_names import frozen_marker, withdrawn_digits
 from feastflow_registry.report import results
-from feastflow_registry.report.markdown import cell
+from feastflow_registry.report.summary import (
+    Block,
+    Summary,
+    Table,
+    code,
+    counted,
+    join,
+    label,
+    link,
+    tag_link,
+)
 from feastflow_registry.tags.catalog import Catalog, Entry, in_order
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -24,11 +34,18 @@ _MOST_BARS = 60
 _MOST_CHARTED = 30
 _MOST_NAMED = 3
 _LONGEST_SUBJECT = 60
-_MOST_BYTES = 900_000
 _STYLE = (
-    '%%{init: {"xyChart": {"width": 1600, "xAxis": {"labelFontSize": 11}}, '
-    '"themeVariables": {"xyChart": {"plotColorPalette": "#1d63ed"}}}}%%'
+    '%%{init: {"xyChart": {"width": 700, "height": 200, "xAxis": {"labelFontSize": 9}}, '
+    '"themeVariables": {"xyChart": {"plotColorPalette": "PALETTE"}}}}%%'
 )
+_COLOURS = {
+    "blue": "#1d63ed",
+    "orange": "#d97706",
+    "green": "#15803d",
+    "violet": "#7c3aed",
+    "red": "#dc2626",
+    "grey": "#6b7280",
+}
 _HEAD = ("TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE", "SUBJECT")
 _RIGHT = _HEAD.index("SIZE")
 
@@ -138,15 +155,15 @@ def _unmarked(tags: Sequence[Tag]) -> dict[Tag, None]:
     return dict.fromkeys(kept)
 
 
-def _sizes(catalog: Catalog, most: int) -> list[Entry]:
+def _sizes(catalog: Catalog) -> list[Entry]:
     """The newest commits whose size and place are known, the oldest of them first."""
     known = [each for each in catalog.commits if each.size and each.moment]
-    return in_order(known[:most])[::-1]
+    return in_order(known[:_MOST_BARS])[::-1]
 
 
 def _chart(catalog: Catalog) -> list[str]:
     """The size over the commits as a sparkline from zero on, and where it doubled."""
-    known = _sizes(catalog, _MOST_BARS)
+    known = _sizes(catalog)
     if len(known) < 2:
         return []
     sizes = [each.size for each in known]
@@ -202,61 +219,82 @@ def _stamp(moment: datetime | None) -> str | None:
 
 
 def markdown(catalogs: Sequence[Catalog]) -> str:
-    """The job summary: a chart and a table of each service, cut to what GitHub shows."""
-    room = _MOST_BYTES // max(1, len(catalogs))
-    return "".join(_section(each, room) for each in catalogs)
+    """The job summary: a table of each service, and a chart where a size changed much."""
+    listed = [each for each in catalogs if each.entries]
+    tables = {_title(each): _table(each) for each in listed}
+    notes = [nothing(each) for each in catalogs if not each.entries]
+    notes += [f"⚠️ {each.service.name}: {jump}" for each in listed for jump in _jumps(_sizes(each))]
+    chart = {"Compressed size of the newest commits": Block("mermaid", _mermaid(listed))}
+    if len(listed) == 1:
+        ((head, table),) = tables.items()
+        return Summary(head, table=table, notes=notes, details=chart).markdown()
+    overview = Table(
+        ("service", "tags", "images", "latest", "size"),
+        [_overview(each) for each in listed],
+        frozenset({"tags", "images", "size"}),
+    )
+    tags = counted(sum(len(each.entries) for each in listed), "tag")
+    head = f"{tags} of {counted(len(listed), 'service')}" if listed else "No tags"
+    return Summary(head, table=overview, notes=notes, details={**tables, **chart}).markdown()
 
 
-def _section(catalog: Catalog, room: int) -> str:
-    if not catalog.entries:
-        return f"### {cell(catalog.service.name)}\n\n{cell(nothing(catalog))}\n\n"
-    jumps = [f"- ⚠️ {cell(line)}" for line in _jumps(_sizes(catalog, _MOST_CHARTED))]
-    chart = [*_mermaid(catalog), *jumps, *([""] if jumps else [])]
-    head = [f"### {cell(catalog.service.name)}", "", f"{cell(_title(catalog))}.", "", *chart]
-    table = ["| tag | digest | size | pushed | commit | note |", "|---|---|--:|---|---|---|"]
-    namesakes = _namesakes(catalog)
-    every = (_row(catalog, each, namesakes) for each in catalog.entries)
-    rows = _cut(every, room, len(catalog.entries))
-    return "\n".join([*head, *table, *rows]) + "\n\n"
-
-
-def _cut(rows: Iterable[str], room: int, count: int) -> list[str]:
-    """As many rows as there is room for, and how many there are beyond."""
-    found: list[str] = []
-    for row in rows:
-        room -= len(row.encode())
-        if room < 0:
-            return [*found, f"| and {count - len(found)} more, in the log | | | | | |"]
-        found.append(row)
-    return found
-
-
-def _row(catalog: Catalog, entry: Entry, namesakes: Namesakes) -> str:
-    page = catalog.service.repository.tag_page(entry.tag)
-    name = f"<code>{cell(entry.tag.value)}</code>"
-    _, digest, size, pushed, digits, authored, note, subject = _columns(entry, namesakes)
-    commit = f"<code>{digits}</code> {cell(subject)}" if digits else ""
+def _overview(catalog: Catalog) -> Sequence[str]:
+    latest, service = catalog.latest, catalog.service
     return (
-        f"| {f'[{name}]({page})' if page else name} | <code>{digest}</code> | {size} "
-        f"| {pushed or authored} | {commit.strip()} | {cell(note)} |"
+        link(service.name, service.repository.page),
+        str(len(catalog.entries)),
+        str(len(catalog.sharing)),
+        code(latest.digits or (latest.digest.short if latest.digest else "")) if latest else "",
+        results.size(latest.size) if latest and latest.size else "",
     )
 
 
-def _mermaid(catalog: Catalog) -> list[str]:
-    """The size over the newest commits as GitHub draws it."""
-    known = _sizes(catalog, _MOST_CHARTED)
-    if len(known) < 2:
-        return []
-    sizes = [each.size / 1e6 for each in known]
-    labels = ", ".join(f'"{each.digits[:7]}"' for each in known)
-    return [
-        "```mermaid",
-        _STYLE,
-        "xychart-beta",
-        f'    title "Compressed size of {len(known)} commits"',
-        f"    x-axis [{labels}]",
-        f'    y-axis "MB" 0 --> {max(sizes) * 1.1:.6f}',
-        f"    bar [{', '.join(f'{size:.6f}' for size in sizes)}]",
-        "```",
-        "",
+def _table(catalog: Catalog) -> Table:
+    namesakes = _namesakes(catalog)
+    rows = [_row(catalog, each, namesakes) for each in catalog.entries]
+    return Table(("tag", "digest", "size", "date", "commit", "note"), rows, frozenset({"size"}))
+
+
+def _row(catalog: Catalog, entry: Entry, namesakes: Namesakes) -> Sequence[str]:
+    _, digest, size, pushed, digits, authored, note, subject = _columns(entry, namesakes)
+    commit = join(code(digits), subject, by=" ") if digits else ""
+    name = tag_link(catalog.service.repository, entry.tag)
+    return name, code(digest), size, pushed or authored, commit, note
+
+
+def _mermaid(catalogs: Sequence[Catalog]) -> list[str]:
+    """The sizes as GitHub draws them: a line for each service whose size changed by a fifth.
+
+    They share the axis of the commits that all of them have.
+    """
+    series = {each.service.name: _by_commit(each) for each in catalogs}
+    series = {name: each for name, each in series.items() if _is_changed(each.values())}
+    series = dict(islice(series.items(), len(_COLOURS)))
+    shared = [
+        digits
+        for digits in next(iter(series.values()), {})
+        if all(digits in each for each in series.values())
     ]
+    if len(shared) < 2:
+        return []
+    sizes = [[each[digits] / 1e6 for digits in shared] for each in series.values()]
+    names = ", ".join(f"{name} {colour}" for name, colour in zip(series, _COLOURS, strict=False))
+    palette = ", ".join(_COLOURS.values())
+    kind = "bar" if len(series) == 1 else "line"
+    return [
+        _STYLE.replace("PALETTE", palette),
+        "xychart-beta",
+        f"    title {label(names if len(series) > 1 else next(iter(series)))}",
+        f"    x-axis [{', '.join(label(each[:7]) for each in shared)}]",
+        f'    y-axis "MB" 0 --> {max(map(max, sizes)) * 1.1:.6f}',
+        *(f"    {kind} [{', '.join(f'{size:.6f}' for size in each)}]" for each in sizes),
+    ]
+
+
+def _by_commit(catalog: Catalog) -> dict[str, int]:
+    return {each.digits: each.size for each in _sizes(catalog)[-_MOST_CHARTED:]}
+
+
+def _is_changed(sizes: Collection[int]) -> bool:
+    """Whether the largest is larger than the smallest by a fifth or more."""
+    return len(sizes) > 1 and 5 * max(sizes) >= 6 * min(sizes)

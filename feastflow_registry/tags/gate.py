@@ -53,7 +53,8 @@ def permit(settings: Settings, run: Run) -> Permission:
         return Permission(True, False, f"{where} (input branches: {settings.main})")
     if run.event not in ALLOWED_EVENTS or run.fork:
         what = "a fork" if run.fork else f"the event {run.event}"
-        return Permission(False, False, f"{what} never pushes")
+        fix = f"A push to {settings.main} publishes, as merging it does."
+        return Permission(False, False, f"{what} never pushes", fix=fix)
     if run.deleted:
         return Permission(False, False, f"{run.ref} was deleted, which publishes nothing")
     if run.ref.kind is RefKind.BRANCH:
@@ -63,12 +64,16 @@ def permit(settings: Settings, run: Run) -> Permission:
             where = f"{where}, which is allowed but not {settings.main}"
             return Permission(True, False, f"{where} (input branches: {settings.main})")
         where = f"{run.ref} is not among the branches that may push"
-        return Permission(False, False, f"{where} (input branches: {some(settings.branches)})")
+        where = f"{where} (input branches: {some(settings.branches)})"
+        fix = f"Merge it into {settings.main}, or name the branch in the input branches."
+        return Permission(False, False, where, fix=fix)
     if run.ref.kind is RefKind.TAG:
         if matches(run.ref.name, settings.git_tags):
             return Permission(True, settings.shared_tags, where)
         where = f"{run.ref} is not among the git tags that may push"
-        return Permission(False, False, f"{where} (input git-tags: {some(settings.git_tags)})")
+        where = f"{where} (input git-tags: {some(settings.git_tags)})"
+        fix = "Name it, or a pattern of it, in the input git-tags."
+        return Permission(False, False, where, fix=fix)
     return Permission(False, False, f"{run.ref} is neither a branch nor a git tag")
 
 
@@ -82,13 +87,13 @@ def grant(settings: Settings, run: Run, *, has_credential: bool) -> Permission:
         return permission
     if run.in_runner and run.actor == DEPENDABOT:
         reason = "Dependabot's runs publish nothing, whatever they are given"
-        warning = f"Nothing is pushed: {reason}. The next run on main publishes."
-        return Permission(False, False, reason, warning)
+        fix = f"The next run on {settings.main} publishes."
+        return Permission(False, False, reason, f"Nothing is pushed: {reason}. {fix}", fix)
     if settings.command.builds:
         check_source(run)
     if has_credential:
         return permission
-    raise missing(settings.registry)
+    raise missing(settings.registry, in_runner=run.in_runner)
 
 
 def check_source(run: Run) -> None:

@@ -23,7 +23,7 @@ from feastflow_registry.model.plan import (
     Snapshot,
     Step,
 )
-from feastflow_registry.model.references import Reference
+from feastflow_registry.model.references import Digest, Reference
 from feastflow_registry.model.run import LAPTOP, RefKind, Run
 from feastflow_registry.model.services import Service, linked
 from feastflow_registry.model.tag_names import INPUTS_LABEL, CommitTags, frozen_marker
@@ -120,10 +120,25 @@ def plan_publish(
             images.append(PushImage(service, own))
         moves += _plan_tags(service, shared, seen, run)
     if settings.command is Command.BUILD:
-        permission = Permission(False, False, "the command build pushes nothing")
+        fix = "The command publish does."
+        permission = Permission(False, False, "the command build pushes nothing", fix=fix)
     left_out = tuple(gate.left_out(settings, run, permission)) if publishes else ()
     steps = (*images, *moves)
-    return Plan(settings.command, run.commit, permission, steps, left_out=left_out)
+    return Plan(
+        settings.command,
+        run.commit,
+        permission,
+        steps,
+        left_out=left_out,
+        names=_names(snapshot),
+        run_url=run.run_url,
+    )
+
+
+def _names(snapshot: Snapshot) -> dict[Digest, str]:
+    """What people call the images that the shared tags hold: their commits."""
+    held = (facts.current for seen in snapshot.values() for facts in seen.facts.values())
+    return {each.digest: each.revision.short for each in held if each and each.revision}
 
 
 def _naming(settings: Settings, run: Run, permission: Permission) -> Permission:

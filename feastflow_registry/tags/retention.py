@@ -69,11 +69,12 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What becomes of one tag, and why."""
+    """What becomes of one tag, and why; ``dated``: the date that decided, if one did."""
 
     entry: Entry
     kept: bool
     reason: str
+    dated: str = ""
 
 
 def judge(catalog: Catalog, retention: Retention) -> tuple[Ruling, ...]:
@@ -82,7 +83,12 @@ def judge(catalog: Catalog, retention: Retention) -> tuple[Ruling, ...]:
     while more := _kept_along(catalog, retention, kept):
         kept |= more
     return tuple(
-        Ruling(each, each.tag in kept, kept.get(each.tag) or _why_it_goes(each, retention))
+        Ruling(
+            each,
+            each.tag in kept,
+            kept.get(each.tag) or _why_it_goes(each, retention),
+            _dated(each, retention),
+        )
         for each in catalog.entries
     )
 
@@ -118,7 +124,7 @@ def steps(
     due.sort(key=lambda each: (each.entry.subject is not None, each.entry.is_marker))
     holders = (needed.get(each.entry.digest) if each.entry.digest else None for each in due)
     deletions = (
-        DeleteTag(service, each.entry.tag, each.entry.digest, each.reason, holder)
+        DeleteTag(service, each.entry.tag, each.entry.digest, each.reason, holder, each.dated)
         for each, holder in zip(due, holders, strict=True)
     )
     kept = (each for each in rulings if each.kept)
@@ -222,6 +228,16 @@ def _why_it_goes(entry: Entry, retention: Retention) -> str:
     age = retention.age(entry)
     days = age.days if age else 0
     return f"{days} {'day' if days == 1 else 'days'} old"
+
+
+def _dated(entry: Entry, retention: Retention) -> str:
+    """The date that a tag's age is counted from, and of what it is."""
+    moment = retention.moment(entry)
+    if entry.subject or moment is None:
+        return ""
+    committed = entry.revision.committed if entry.revision else None
+    what = "pushed" if entry.pushed else "committed" if moment == committed else "made"
+    return f"{what} {moment:%Y-%m-%d}"
 
 
 def patterns(keep: Sequence[KeepItem]) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def test_it_builds_says_why_and_sends_nothing(
     assert outputs["digest"] == outputs["image"] == outputs["tags"] == ""
     assert any(reason in line for line in job.printed), job.readable
     assert any("built" in line for line in job.printed), "it was built all the same"
-    assert job.summary.startswith("### Built, not pushed: commit ")
+    assert job.summary.startswith("### ✅ Built and not pushed: commit ")
     assert reason[1:] in html.unescape(job.summary)
     assert place.proxy.requests == place.realm.requests == ()
     assert place.tags() == {}

@@ -71,7 +71,8 @@ def actions(job: Job) -> dict[str, str]:
 def rows(job: Job) -> dict[str, str]:
     """The rows of the summary's table, by service."""
     return {
-        each[1]: each[0] for each in re.finditer(r"(?m)^\| (?!service)(\w+) \|.*$", job.summary)
+        each[1]: each[0]
+        for each in re.finditer(r"(?m)^\| (?!service|---)\[?(\w+)(?:\]\(\S+\))? \|.*$", job.summary)
     }
 
 

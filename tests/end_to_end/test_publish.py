@@ -65,7 +65,7 @@ def test_three_tags_hold_one_digest_and_a_later_job_is_told(
     assert status.description == f"app:{own} sha256:{short}"
     assert status.target_url.startswith(f"https://github.com/{REPOSITORY}/actions/runs/")
 
-    assert job.summary.startswith(f"### Published: commit {sha[:7]}\n")
+    assert job.summary.startswith(f"### ✅ Published commit <code>{sha[:7]}</code>")
     [row] = [line for line in job.summary.splitlines() if line.startswith("| app |")]
     for part in (own, "sprint3", "latest", short, "built"):
         assert f"<code>{part}</code>" in row or f" {part} " in row

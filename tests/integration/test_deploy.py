@@ -132,7 +132,7 @@ def test_the_runs_own_commit_is_deployed(shop: Shop) -> None:
     assert "📝 k8s/shop.yaml:10  migrate in Deployment/shop\n" in ran.log
     assert f"   {shop.place.repository}:v1 → " in ran.log
     assert "3 images in 2 files changed.\n" in ran.log
-    assert ran.summary.startswith("### Deployed\n")
+    assert ran.summary.startswith("### ✅ 3 images in 2 files changed; no cluster was touched\n")
     assert "| k8s/prod/kustomization.yaml | 3 | app in Kustomization |" in ran.summary
 
     # Again: what is there is what is wanted, and no file is as much as touched.
@@ -152,7 +152,7 @@ def test_a_dry_run_shows_what_a_run_does(shop: Shop, tmp_path: Path) -> None:
     assert shop.read() == files
     assert ran.outputs["changed-files"] == ""
     assert "3 images in 2 files to change: this was a dry run.\n" in ran.log
-    assert ran.summary.startswith("### Planned\n")
+    assert ran.summary.startswith("### ✅ Dry run, nothing is changed: 3 images in 2 files")
     lines = ran.log.splitlines()
     stop = next(each for each in lines if each.startswith("::stop-commands::"))
     word = stop.rpartition("::")[2]

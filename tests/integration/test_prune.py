@@ -198,7 +198,7 @@ class TestPolicies:
         assert methods <= {"GET", "HEAD", "POST"}
         assert "This was a dry run: nothing was deleted." in ran.log
         assert planned(ran.log, "delete")
-        assert "### Would delete" in ran.summary
+        assert "### ✅ Dry run, nothing is changed: " in ran.summary
 
     def test_an_empty_repository(self, shop: Shop) -> None:
         ran = shop.prune().ended()

@@ -87,7 +87,7 @@ def test_a_commit_gets_three_tags_on_one_digest_and_a_second_run_costs_nothing(
     ]
     assert json.loads(ran.outputs["digests"]) == {"app": digest}
     assert json.loads(ran.outputs["images"])["app"]["action"] == "built"
-    assert f"Published: commit {one[:7]}" in ran.summary
+    assert f"### ✅ Published commit <code>{one[:7]}</code>" in ran.summary
     assert digest.partition(":")[2][:12] in ran.summary
     assert f"docker pull {place.repository}:{own}" in ran.summary
 

@@ -151,7 +151,7 @@ def test_a_rollback_asks_so_much_and_no_more(shop: Shop) -> None:
     assert shop.tags[f"withdrawn-{shop.bad[:7]}"] == shop.digest(shop.bad)
     assert ran.outputs["pushed"] == "true"
     assert ran.outputs["image"] == f"{shop.place.repository}@{shop.digest(shop.good)}"
-    assert "### Rolled back" in ran.summary
+    assert "### ✅ Rolled back: " in ran.summary
 
 
 def test_a_promotion_asks_so_much_and_no_more(shop: Shop) -> None:

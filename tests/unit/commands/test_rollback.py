@@ -372,8 +372,8 @@ class TestManifests:
         assert any("deployment/shop web=" in command for command in plan.kubectl)
         assert plan.advice == (
             f"Revert {B.short} on the branch, or what is published next has it again.",
-            "In a cluster:",
         )
+        assert not plan.guessed
         done = list(rollback.carry_out(app, plan))
         assert [each.action.value for each in done[-4:]] == ["moved", "moved", "edited", "edited"]
         for name in self.NAMES:
@@ -414,7 +414,13 @@ class TestManifests:
 
     def test_without_them_the_names_in_a_cluster_are_a_guess(self) -> None:
         plan = rollback.plan(published(A, B).app({"command": "rollback"}))
-        assert plan.advice[-1] == "In a cluster, if it has these names:"
+        assert plan.kubectl
+        assert plan.guessed
+
+    def test_what_people_call_the_images_is_known(self) -> None:
+        world = published(A, B)
+        plan = rollback.plan(world.app({"command": "rollback"}))
+        assert plan.names == {world.own(A): A.short, world.own(B): B.short}
 
 
 def test_latest_that_is_never_moved_does_not_go_back() -> None:

@@ -6,7 +6,7 @@ import pytest
 from corpus import FILES, MANIFESTS, OURS, PINS, containers, load, pinned, resources
 
 from feastflow_registry.kubernetes.image_names import Pin
-from feastflow_registry.kubernetes.kubectl import commands
+from feastflow_registry.kubernetes.kubectl import commands, guesses
 from feastflow_registry.kubernetes.workloads import KubernetesManifest, read
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
@@ -125,3 +125,11 @@ def test_the_corpus_is_set_as_it_is_loaded(name: str) -> None:
     conventions = {f"deployment/{path.rpartition('/')[2]}" for path in unused}
     assert wanted <= pairs
     assert {resource for resource, _ in pairs - wanted} == conventions
+
+
+def test_a_name_is_a_guess_where_no_manifest_tells_it() -> None:
+    assert guesses([FRONTEND], [])
+    assert not guesses([FRONTEND], [manifest("Deployment", "name: a")])
+    assert not guesses([], [])
+    other = Service("other", Repository(HUB, "yourusername/other"))
+    assert guesses([FRONTEND, other], [manifest("Deployment", "name: a")])

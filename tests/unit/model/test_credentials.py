@@ -92,10 +92,19 @@ def test_holds() -> None:
     assert not holds("a test of an app", "test"), "a short password is part of many words"
 
 
-def test_missing_says_what_to_give() -> None:
-    with fails("docker.io", "username and token", "DOCKERHUB_TOKEN", "docker login"):
-        raise missing(HUB)
-    assert missing(HUB).kind is Kind.INPUT
+@pytest.mark.parametrize(
+    ("host", "in_runner", "words"),
+    [
+        ("docker.io", False, ["DOCKERHUB_USERNAME", "docker login", "read and write scope"]),
+        ("docker.io", True, ["the secret DOCKERHUB_TOKEN", "Settings → Secrets and variables"]),
+        ("quay.io", True, ["as a secret", "Settings → Secrets and variables → Actions"]),
+        ("ghcr.io", True, ["${{ github.token }}", "packages: write"]),
+    ],
+)
+def test_missing_says_what_to_give(host: str, in_runner: bool, words: list[str]) -> None:
+    with fails(f"no credentials to push to {host}", *words, kind=Kind.INPUT) as caught:
+        raise missing(RegistryHost.parse(host), in_runner=in_runner)
+    assert ("the input token is empty" in str(caught.value)) is in_runner
 
 
 def test_an_identity_token_is_given_as_docker_keeps_it() -> None:

@@ -13,7 +13,7 @@ from support import token_search
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.secrets import HIDDEN, SHORTEST, Secrets
-from feastflow_registry.report.markdown import cell
+from feastflow_registry.report.summary import cell
 
 TOKENS = ("ab%cd/ef+gh==", "dckr_pat_Ab-9_x+/=z", 'a"b\\c<&>|`*[]~@$d', "pässwört-ü", "9" * 60)
 SECRETS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=SHORTEST, max_size=80)

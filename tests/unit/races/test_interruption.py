@@ -68,7 +68,7 @@ class TestAFailureAtAnyRequest:
         def look(world: World, run: Run, _: Failure) -> None:
             if run.plan is None:
                 return
-            done, *rest, fix = results.standing(run.plan, run.outcomes, run.attempted)
+            done, *rest, fix = results.standing(run.plan, run.outcomes, run.attempted).lines
             assert fix == "What is published stays; the next run does the rest."
             doubt = rest[0] if len(rest) > 1 else ""
             for name in NAMES:
@@ -90,7 +90,7 @@ def test_a_write_without_an_answer_is_in_doubt(by_digest: bool) -> None:
         if not run.plan or run.registry.calls[-1].method not in ("push", "set_tag"):
             return
         subject = run.registry.calls[-1].subject
-        told = results.standing(run.plan, run.outcomes, run.attempted)
+        told = results.standing(run.plan, run.outcomes, run.attempted).lines
         if "@" not in subject:  # A digest alone is no tag that anybody could see.
             assert f"In doubt, for it was not read back: {subject}." in told
 

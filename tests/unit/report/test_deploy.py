@@ -18,7 +18,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.wording import printable
 from feastflow_registry.report import deploy
-from unit.report.test_markdown import HOSTILE, rows
+from unit.report.test_summary import HOSTILE, rows
 
 DIGEST = Digest(f"sha256:{'0123456789abcdef' * 4}")
 OLD, NEW = f"ada/shop@{DIGEST}", f"ada/shop:commit-1234567@{DIGEST}"
@@ -51,8 +51,14 @@ def test_what_was_done_is_counted(edits: list[EditFile], dry_run: bool, said: st
     found = deploy.report(plan(*edits), [] if dry_run else done, dry_run=dry_run)
     assert found.lines[0] == f"✅ shop: {NEW}"
     assert found.lines[-1] == said
-    assert found.markdown.startswith("### Planned\n" if dry_run else "### Deployed\n")
-    assert f"\n{said}\n" in found.markdown
+    head = found.markdown.splitlines()[0]
+    if edits and dry_run:
+        assert head == "### ✅ Dry run, nothing is changed: 2 images in 1 file would be"
+    else:
+        assert head == f"### ✅ {said.removesuffix('.')}; no cluster was touched"
+    assert ("Commit the files" in found.markdown) == bool(edits and not dry_run)
+    assert ("without <code>dry-run: true</code>" in found.markdown) == bool(edits and dry_run)
+    assert f"ada/shop:commit-1234567@{DIGEST}\n```" in found.markdown
     assert ("| file |" in found.markdown) == bool(edits)
     files = "" if dry_run else "\n".join(dict.fromkeys(edit.file for edit in edits))
     assert found.outputs["changed-files"] == files
@@ -65,7 +71,7 @@ def test_each_image_has_its_place_and_both_its_names() -> None:
         "📝 k8s/a.yaml:7  web in Deployment/shop",
         "   ada/shop@sha256:0123456789ab… → ada/shop:commit-1234567@sha256:0123456789ab…",
     ]
-    [row] = rows("\n".join(deploy.table(plan(ONE))))
+    [row] = rows(found.markdown)
     assert row[:3] == ["k8s/a.yaml", "7", "web in Deployment/shop"]
     assert "sha256:0123456789ab…" in row[3]
     assert json.loads(found.json)["changes"] == [
@@ -88,5 +94,5 @@ def test_nothing_that_is_written_there_can_forge_a_line_or_a_cell() -> None:
     who = printable(HOSTILE)  # As it is read from a manifest.
     edit = EditFile(SHOP, TAG, DIGEST, HOSTILE, 1, who, who, HOSTILE * 50, HOSTILE)
     assert all(each.isprintable() for each in deploy.edit_lines(plan(edit)))
-    [row] = rows("\n".join(deploy.table(plan(edit))))
+    [row] = rows(deploy.report(plan(edit), [], dry_run=True).markdown)
     assert len(row) == 5

@@ -8,6 +8,7 @@ from dataclasses import replace
 from support.memory import FakeLog
 from support.runs import HOST, SHOP, A, B, image
 
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import (
     Action,
     Command,
@@ -43,7 +44,8 @@ EDIT = EditFile(SHOP, Tag(f"commit-{A.short}"), GOOD.digest, "k8s/shop.yaml", 7,
 
 def plan(*steps: object, command: Command = Command.ROLLBACK, may: bool = True) -> Plan:
     permission = Permission(may, may, "by hand")
-    return Plan(command, B, permission, steps)  # type: ignore[arg-type]
+    names = {GOOD.digest: A.short, BAD.digest: B.short}
+    return Plan(command, B, permission, steps, names=names)  # type: ignore[arg-type]
 
 
 def done(action: Action, reference: Reference, digest: object, note: str = "") -> Outcome:
@@ -86,7 +88,9 @@ def test_the_bad_image_is_not_what_came_of_it() -> None:
     assert answer.outputs["digest"] == str(GOOD.digest)
     assert answer.outputs["tags"].split() == [f"ada/shop:commit-{A.short}", "ada/shop:latest"]
     assert answer.outputs["pushed"] == "true"
-    assert answer.markdown.startswith("### Rolled back: commit")
+    head = f"<code>latest</code>: <code>{B.short}</code> → <code>{A.short}</code>"
+    assert answer.markdown.startswith(f"### ✅ Rolled back: {head}\n")
+    assert f"<code>{B.short}</code> is withdrawn: no publish moves a tag to it." in answer.markdown
     assert json.loads(answer.json)["steps"] == [
         {
             "step": "reuse",
@@ -159,7 +163,10 @@ def test_a_run_that_was_broken_off_says_what_is_done_and_what_is_not() -> None:
         f"Run it again with to: commit-{A.short}: without, it would go one further back."
     )
     assert remains.outputs["pushed"] == "false"
-    assert "In doubt" in remains.markdown
+    failure = Failure(Kind.UNREACHABLE, "it broke.", "Run again.")
+    assert "### ❌ Rollback failed: 1 tag written, 1 tag in doubt\n" in (
+        journal.failed(failure).markdown
+    )
 
 
 def test_without_a_plan_there_is_nothing_to_say() -> None:
@@ -200,7 +207,7 @@ def test_marks_and_copies_are_named_where_they_are_not_done() -> None:
 def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
     command = "kubectl set image deployment/shop web=ada/shop:2"
     journal = Journal(FakeLog(), RunState())
-    advice = ("Revert it.", "In a cluster:")
+    advice = ("Revert it.",)
     journal.begin(replace(plan(REUSE, MOVE, EDIT), advice=advice, kubectl=(command,)))
     assert "edit   k8s/shop.yaml:7: web in Deployment/shop" in said(journal)
     journal.note(done(Action.MOVED, LATEST, GOOD.digest))
@@ -210,6 +217,7 @@ def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
         "📝 k8s/shop.yaml:7  web in Deployment/shop",
         "   ada/shop:1 → ada/shop:2",
         *advice,
+        "In a cluster:",
         f"  {command}",
     ]
     assert f"```bash\n{command}\n```" in report.markdown

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 from support.memory import FakeLog
 from support.runs import service
 
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan, RunState
 from feastflow_registry.model.references import Tag
 from feastflow_registry.report import prune
 from feastflow_registry.report.journal import Journal
+from feastflow_registry.report.summary import EMPTY
+from unit.report.test_summary import rows
 from unit.tags.test_catalog import ONE, TWO
 from unit.tags.test_delete import going, plan, reference, staying
 
@@ -30,6 +34,11 @@ DONE = [
     for each in STEPS
     if isinstance(each, DeleteTag)
 ]
+
+
+def link(tag: str, repository: str = "shop") -> str:
+    page = f"https://hub.docker.com/r/ada/{repository}/tags?name={tag}"
+    return f"[<code>{tag}</code>]({page})"
 
 
 class TestPlan:
@@ -80,9 +89,11 @@ class TestReport:
             "reason": "400 days old",
         }
         assert len(steps) == 7
-        assert "### Would delete 4 tags, keep 3." in answer.markdown
-        assert "| shop | <code>c</code> | 1 day old |" in answer.markdown
-        assert "it is a &lt;b&gt;" in answer.markdown
+        head = "### ✅ Dry run, nothing is changed: 4 tags would go, 3 stay\n"
+        assert answer.markdown.startswith(head)
+        assert rows(answer.markdown)[2] == ["shop", link("c"), "1 day old"]
+        assert "| 1 | it is a &lt;b&gt; |" in answer.markdown
+        assert "run this with <code>dry-run: false</code>" in answer.markdown
 
     def test_of_what_was_done(self) -> None:
         kept = Outcome(WHOLE.services[0], Action.KEPT, reference("c"), TWO, note="it has changed")
@@ -94,25 +105,40 @@ class TestReport:
             "       1 kept: it is a <b>",
         ]
         assert answer.outputs["reason"] == "push on main"
-        assert "| pricing | <code>a</code> | 400 days old |" in answer.markdown
+        assert answer.markdown.startswith("### ✅ Deleted 3 tags, kept 4\n")
+        assert ["pricing", link("a", "pricing"), "400 days old"] in rows(answer.markdown)
         assert "<code>c</code>" not in answer.markdown
+        assert "dry-run" not in answer.markdown
+
+    def test_the_date_that_decided_has_a_column(self) -> None:
+        dated = replace(going("a", ONE), dated="pushed 2025-01-02")
+        answer = prune.report(plan(dated, going("b", ONE)), [], dry_run=True)
+        assert "| service | tag | why it goes | date that decided |" in answer.markdown
+        assert [row[3] for row in rows(answer.markdown)] == ["pushed 2025-01-02", EMPTY]
 
     def test_where_nothing_goes(self) -> None:
         answer = prune.report(plan(staying("a", ONE)), [], dry_run=False)
         assert answer.lines[0] == "Deleted 0 tags, kept 1."
-        assert "|" not in answer.markdown
+        assert [line for line in answer.markdown.splitlines() if line.startswith("|")] == [
+            "| tags | why |",
+            "| --: | --- |",
+            "| 1 | it is young |",
+        ]
 
     def test_of_many_reasons_the_most_frequent(self) -> None:
         steps = [replace(staying(f"t{n}", ONE), reason=f"reason {n}") for n in range(10)]
         lines = prune.report(plan(*steps), [], dry_run=False).lines
         assert lines[-1] == "       2 kept: for other reasons, above"
         assert len(lines) == 10
+        shown = prune.report(plan(*steps), [], dry_run=False).markdown
+        assert "| 2 | other reasons, in the log |" in shown
 
     def test_thousands_of_tags_fit(self) -> None:
         many: Plan = plan(*(going("x" * 120 + str(number), ONE) for number in range(10_000)))
         answer = prune.report(many, [], dry_run=True)
         assert len(answer.markdown.encode()) < 1024 * 1024
-        assert "| | and 9000 more | |" in answer.markdown
+        (left,) = re.findall(r"\| and (\d+) more, in the log \|", answer.markdown)
+        assert len(rows(answer.markdown)) == 10_001 - int(left)
         assert answer.outputs["plan"] == ""
         assert len(json.loads(answer.json)["steps"]) == 10_000
 
@@ -124,7 +150,16 @@ class TestRemains:
             "Deleted before the failure: 1 tag. Not known to be: 3 tags.",
             "What is gone stays gone; the next run goes on from there.",
         ]
-        assert answer.markdown.startswith("- Deleted before the failure: 1 tag.")
+
+    def test_as_a_summary(self) -> None:
+        journal = Journal(FakeLog(), RunState())
+        journal.begin(WHOLE)
+        journal.note(DONE[0])
+        text = journal.failed(Failure(Kind.REFUSED, "it refuses.", "Ask.")).markdown
+        head = "### ❌ Prune failed: 1 tag deleted, 3 tags not known to be deleted\n"
+        assert text.startswith(head)
+        assert [state for _, state in rows(text)] == ["deleted", *["not known to be deleted"] * 3]
+        assert "- **It refuses.** Ask.\n- What is gone stays gone" in text
 
     def test_when_all_is_done(self) -> None:
         assert prune.remains(WHOLE, DONE).lines == [

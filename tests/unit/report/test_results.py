@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -187,46 +188,50 @@ def test_an_outcome_as_a_line(outcome: Outcome, words: list[str]) -> None:
     assert (" s" in line) == (outcome.seconds >= 0.05)
 
 
+def standing(of: Plan, outcomes: list[Outcome], attempted: Collection[Reference]) -> list[str]:
+    return results.standing(of, outcomes, attempted).lines
+
+
 class TestStanding:
     def test_says_what_was_written_and_what_was_not(self) -> None:
-        assert results.standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED], {OWN}) == [
+        assert standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED], {OWN}) == [
             f"Written before the failure: {OWN}.",
             f"Not done: {LATEST}.",
             "What is published stays; the next run does the rest.",
         ]
 
     def test_what_was_built_only_is_not_written(self) -> None:
-        done, left, _ = results.standing(plan(BUILD, PUSH), [BUILT], ())
+        done, left, _ = standing(plan(BUILD, PUSH), [BUILT], ())
         assert done == "Written before the failure: nothing."
         assert left == f"Not done: {OWN}."
 
     def test_what_was_written_without_an_answer_is_in_doubt(self) -> None:
-        assert results.standing(plan(PUSH, MOVE), [PUSHED], {OWN, LATEST}) == [
+        assert standing(plan(PUSH, MOVE), [PUSHED], {OWN, LATEST}) == [
             f"Written before the failure: {OWN}.",
             f"In doubt, for it was not read back: {LATEST}.",
             "Not done: nothing.",
             "What is published stays; the next run does the rest.",
         ]
         # Also what was in no plan: a tag that another run of this commit had moved.
-        assert str(LATEST) in " ".join(results.standing(plan(REUSE), [], {LATEST}))
+        assert str(LATEST) in " ".join(standing(plan(REUSE), [], {LATEST}))
 
     def test_a_copy_is_named_by_its_digest_beside_the_tags(self) -> None:
         copied = replace(
             PUSHED, action=Action.COPIED, reference=Reference(OWN.repository, REUSE.image.digest)
         )
-        done, *_ = results.standing(plan(PUSH, MOVE), [copied, PUSHED, MOVED], ())
+        done, *_ = standing(plan(PUSH, MOVE), [copied, PUSHED, MOVED], ())
         assert done.startswith(f"Written before the failure: {OWN}, {LATEST}")
         assert str(REUSE.image.digest) in done
 
     def test_what_was_kept_is_neither(self) -> None:
-        assert str(LATEST) not in " ".join(results.standing(plan(PUSH, MOVE), [KEPT], ()))
+        assert str(LATEST) not in " ".join(standing(plan(PUSH, MOVE), [KEPT], ()))
 
     def test_is_silent_where_nothing_was_to_be_written(self) -> None:
-        assert results.standing(plan(BUILD, push=False), [BUILT], ()) == []
-        assert results.standing(plan(REUSE, KEEP), [], ()) == []
+        assert standing(plan(BUILD, push=False), [BUILT], ()) == []
+        assert standing(plan(REUSE, KEEP), [], ()) == []
 
     def test_a_failure_at_the_very_end(self) -> None:
-        done, left, _ = results.standing(plan(PUSH, MOVE), [PUSHED, MOVED], {OWN, LATEST})
+        done, left, _ = standing(plan(PUSH, MOVE), [PUSHED, MOVED], {OWN, LATEST})
         assert str(LATEST) in done
         assert left == "Not done: nothing."
 
@@ -339,13 +344,11 @@ def test_the_matrix_names_what_has_to_be_built() -> None:
 def test_what_a_failed_run_carried_and_did_not() -> None:
     carry = CarryImage(SHOP, OWN_TAG, REUSE.image)
     whole = plan(carry, MOVE)
-    assert results.standing(whole, [replace(PUSHED, action=Action.CARRIED)], [])[:2] == [
+    assert standing(whole, [replace(PUSHED, action=Action.CARRIED)], [])[:2] == [
         "Written before the failure: ada/shop:commit-000000b.",
         "Not done: ada/shop:latest.",
     ]
-    assert results.standing(whole, [], [])[1] == (
-        "Not done: ada/shop:commit-000000b, ada/shop:latest."
-    )
+    assert standing(whole, [], [])[1] == ("Not done: ada/shop:commit-000000b, ada/shop:latest.")
 
 
 def test_a_tag_that_holds_the_image_already_is_kept() -> None:
@@ -353,4 +356,4 @@ def test_a_tag_that_holds_the_image_already_is_kept() -> None:
     assert text.plan_lines(plan(held))[1:] == ["keep   ada/shop:latest: it is there already"]
     (step,) = json.loads(text.plan_json(plan(held)))["steps"]
     assert (step["step"], step["reason"]) == ("keep", "it is there already")
-    assert results.standing(plan(held), [], []) == []
+    assert standing(plan(held), [], []) == []

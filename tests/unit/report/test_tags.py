@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.memory import digest_of
-from support.runs import SHOP, A, B, C, commit
+from support.runs import SHOP, A, B, C, commit, service
 
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Platform
@@ -15,7 +15,9 @@ from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import tags as report
+from feastflow_registry.report.summary import EMPTY
 from feastflow_registry.tags.catalog import Catalog, compile_catalog
+from unit.report.test_summary import rows
 from unit.tags.test_catalog import HISTORY, ONE, START, TWO, listed, own
 
 EVIL = "a | b <script> [x](y) `z`\x1b[2J\u202e ##[add-path]/evil \U0001f355"
@@ -185,43 +187,89 @@ class TestJson:
 
 
 class TestMarkdown:
-    def test_a_table_and_a_chart(self) -> None:
-        lines = report.markdown([sized(1_000_000, 3_000_000)]).split("\n")
-        assert lines[0] == "### shop"
-        assert lines[4:12] == [
-            "```mermaid",
-            lines[5],
+    def test_the_table_first_and_then_a_small_chart(self) -> None:
+        found = report.markdown([sized(1_000_000, 3_000_000)])
+        head, *lines = found.split("\n")
+        assert head == f"### ✅ {report.lines([sized(1_000_000, 3_000_000)])[0]}"
+        assert lines[1] == "| tag | digest | size | date | commit | note |"
+        page = "https://hub.docker.com/r/ada/shop/tags?name=commit-0000100"
+        assert lines[5] == (
+            f"| [<code>commit-0000100</code>]({page}) | <code>{digest_of('0').short}</code> "
+            f"| 1.0 MB | 2026-01-01 00:00 | <code>0000100</code> Change 0 | {EMPTY} |"
+        )
+        assert lines[7].startswith("- ⚠️ shop: commit 0000101 made it 3.0 times as large")
+        chart = found.partition("```mermaid\n")[2].partition("\n```")[0].split("\n")
+        assert chart[1:] == [
             "xychart-beta",
-            '    title "Compressed size of 2 commits"',
+            '    title "shop"',
             '    x-axis ["0000100", "0000101"]',
             '    y-axis "MB" 0 --> 3.300000',
             "    bar [1.000000, 3.000000]",
-            "```",
         ]
-        assert json.loads(lines[5].removeprefix("%%{init: ").removesuffix("}%%"))["xyChart"]
-        assert lines[13].startswith("- ⚠️ commit 0000101 made it 3.0 times as large")
-        assert lines[15] == "| tag | digest | size | pushed | commit | note |"
-        page = "https://hub.docker.com/r/ada/shop/tags?name=commit-0000100"
-        assert lines[-3] == (
-            f"| [<code>commit-0000100</code>]({page}) | <code>{digest_of('0').short}</code> "
-            "| 1.0 MB | 2026-01-01 00:00 | <code>0000100</code> Change 0 |  |"
-        )
+        look = json.loads(chart[0].removeprefix("%%{init: ").removesuffix("}%%"))["xyChart"]
+        assert (look["width"], look["height"]) == (700, 200)
+
+    @pytest.mark.parametrize(
+        ("sizes", "charted"),
+        [((1000, 1199), False), ((1000, 1200), True), ((1200, 1000), True), ((1000,), False)],
+    )
+    def test_a_chart_only_where_the_size_changed_by_a_fifth(
+        self, sizes: tuple[int, ...], charted: bool
+    ) -> None:
+        assert ("mermaid" in report.markdown([sized(*sizes)])) is charted
 
     def test_the_chart_shows_the_newest_thirty(self) -> None:
-        found = report.markdown([sized(*range(1000, 1050))])
-        assert "Compressed size of 30 commits" in found
+        found = report.markdown([sized(*range(1000, 6000, 100))])
+        assert "x-axis [" in found
+        assert found.partition("x-axis ")[2].partition("]")[0].count(",") == 29
         assert '["0000114", ' in found
+
+    def test_one_chart_for_all_services_that_changed(self) -> None:
+        """They share the commits that all of them have."""
+        names = ("one", "two", "same")
+        sizes = ((1000, 2000, 3000), (9000, 5000), (7, 7, 7))
+        each = [sized(*of, service=service(name)) for name, of in zip(names, sizes, strict=True)]
+        found = report.markdown(each)
+        assert found.count("```mermaid") == 1
+        assert 'title "one blue, two orange"' in found
+        assert 'x-axis ["0000100", "0000101"]' in found
+        assert "line [0.001000, 0.002000]\n    line [0.009000, 0.005000]" in found
+
+    def test_services_without_a_commit_in_common_have_no_chart(self) -> None:
+        other = [listed((own(A), ONE), (own(B), TWO))]
+        tags = [replace(e, size=s) for e, s in zip(other[0], (1000, 5000), strict=True)]
+        found = report.markdown([sized(1000, 2000), compile_catalog(service("two"), tags, HISTORY)])
+        assert "mermaid" not in found
+
+    def test_several_services_have_an_overview_first(self) -> None:
+        none = compile_catalog(service("none"), [], {})
+        odd = compile_catalog(service("odd"), listed(("latest", None)), {})
+        plain = compile_catalog(service("plain"), listed(("v1", ONE)), {})
+        alone = compile_catalog(service("alone"), listed(("latest", ONE)), {})
+        found = report.markdown([sized(1000, 2000), none, odd, plain, alone])
+        assert found.startswith("### ✅ 6 tags of 4 services\n\n| service | tags | images |")
+        page = "https://hub.docker.com/r/ada"
+        assert rows(found) == [
+            [f"[shop]({page}/shop)", "3", "2", "<code>0000101</code>", "2.0 kB"],
+            [f"[odd]({page}/odd)", "1", "0", EMPTY, EMPTY],
+            [f"[plain]({page}/plain)", "1", "1", EMPTY, EMPTY],
+            [f"[alone]({page}/alone)", "1", "1", f"<code>{ONE.short}</code>", EMPTY],
+        ]
+        assert found.count("<details>") == 5
+        assert "- ada/none holds no tags" in found
 
     def test_where_there_is_no_page(self) -> None:
         assert "| <code>latest</code> |" in report.markdown([sized(1, service=ELSEWHERE)])
 
     def test_what_is_known_of_a_tag_of_no_commit(self) -> None:
         found = report.markdown([compile_catalog(SHOP, listed(("odd", None)), {})])
-        assert found.endswith("| <code>?</code> |  |  |  |  |\n\n")
+        assert "| tag | digest |\n" in found
+        assert found.endswith("| <code>?</code> |\n\n")
 
     def test_an_empty_repository(self) -> None:
         found = report.markdown([compile_catalog(SHOP, [], {})])
-        assert found == f"### shop\n\n{report.nothing(compile_catalog(SHOP, [], {}))}\n\n"
+        nothing = report.nothing(compile_catalog(SHOP, [], {}))
+        assert found == f"### ✅ No tags\n\n- {nothing}\n\n"
         assert "ada/shop holds no tags" in found
 
     def test_a_hostile_subject_breaks_nothing(self) -> None:
@@ -231,8 +279,8 @@ class TestMarkdown:
         assert "<script>" not in row
 
     def test_it_fits_into_a_summary(self) -> None:
-        one = sized(*[1000] * 2500, subject="|" * 200)
-        found = report.markdown([one, one, one, one])
+        each = [sized(*[1000] * 2500, subject="|" * 200, service=service(name)) for name in "abcd"]
+        found = report.markdown(each)
         assert len(found.encode()) < 1024 * 1024
         rows = found.count("| [<code>commit-")
         (more,) = {int(each) for each in re.findall(r"and (\d+) more, in the log", found)}

@@ -40,7 +40,7 @@ from feastflow_registry.model.plan import (
     RunState,
 )
 from feastflow_registry.model.references import Reference, Tag
-from feastflow_registry.report import markdown, runner, tags
+from feastflow_registry.report import runner, tags
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.report.runner import RunnerLog
@@ -57,13 +57,14 @@ PIECES = (
     *("[a](https://evil.example)", "![a](x)", "https://evil.example", "www.evil.example"),
     *("@octocat", "$x$", "**", "__", "\n# a", "\n- a", "\n> a", "end-w0", "end-w0\nx<<y", " "),
 )
-TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), min_size=1, max_size=6).map("".join)
+SOME = st.sampled_from(PIECES) | st.text(min_size=1, max_size=5)
+TEXTS = st.lists(SOME, min_size=1, max_size=6).map("".join)
 NEW, OLD = image(B), image(A)
 OWN, LATEST = Tag(f"commit-{B.short}"), Tag("latest")
 PUBLISHED = Reference(SHOP.repository, OWN)
 
 
-def told(command: Command, text: str) -> RunReport:
+def told(command: Command, text: str, *, dry_run: bool = False) -> RunReport:
     """The end of a run that met a text everywhere: of what it was to do, and of what it did."""
     move, keep = MoveTag(SHOP, LATEST, Rule.FORWARD, None), KeepTag(SHOP, LATEST, OLD.digest, text)
     outcome = Outcome(SHOP, Action.MOVED, Reference(SHOP.repository, LATEST), NEW.digest)
@@ -91,11 +92,22 @@ def told(command: Command, text: str) -> RunReport:
     }[command]
     journal = Journal(FakeLog(), RunState())
     journal.begin(
-        Plan(command, B, Permission(True, True, f"push on {text}"), steps, advice=(text,))
+        Plan(
+            command,
+            B,
+            Permission(True, not dry_run, f"push on {text}", fix=text),
+            steps,
+            advice=(text,),
+            kubectl=(text,),
+            left_out=(text,),
+            names={OLD.digest: text},
+            run_url="https://github.com/feastflow/shop/actions/runs/1",
+        )
     )
     for each in outcomes:
         journal.note(each)
-    report, left = journal.report(dry_run=False), journal.remains()
+    failure = Failure(Kind.REFUSED, f"the registry says {text}.", f"Ask {text}.")
+    report, left = journal.report(dry_run=dry_run), journal.failed(failure)
     assert isinstance(journal.log, FakeLog)
     lines = [line for _, line in journal.log.lines]
     return replace(
@@ -117,29 +129,36 @@ def listed(text: str) -> RunReport:
 
 
 def failed(text: str) -> RunReport:
-    """A failure, as its summary and its lines."""
+    """A failure before there is a plan, as its summary and its lines."""
     failure = Failure(Kind.REFUSED, f"the registry says {text}.", f"Ask {text}.")
-    return RunReport([str(failure.problems[0])], markdown.failure(failure))
+    report = Journal(FakeLog(), RunState()).failed(failure)
+    return replace(report, lines=[str(failure.problems[0])])
 
 
 TOLD = (Command.PUBLISH, Command.PROMOTE, Command.ROLLBACK, Command.DEPLOY, Command.PRUNE)
 REPORTS: dict[str, Callable[[str], RunReport]] = {
     **{each.value: partial(told, each) for each in TOLD},
+    **{f"{each.value} dry": partial(told, each, dry_run=True) for each in TOLD},
     "tags": listed,
     "failure": failed,
 }
 
 
 def structure(summary: str) -> list[str]:
-    """What GitHub would do something about, line by line: marks, links, tables, HTML."""
-    return [
-        " ".join(
-            re.findall(
-                r"^[#>*+-]|https?://|www\.(?=\w)|[|`*_~$@\\\[\]<>]", re.sub(r"&#?\w+;", "", line)
-            )
+    """What GitHub would do something about, line by line: marks, links, tables, HTML.
+
+    Between fences, only a fence is obeyed.
+    https://spec.commonmark.org/0.31.2/#fenced-code-blocks
+    """
+    found, inside = [], False
+    for line in summary.split("\n"):
+        is_fence = line.lstrip().startswith("```")
+        marks = re.findall(
+            r"^[#>*+-]|https?://|www\.(?=\w)|[|`*_~$@\\\[\]<>]", re.sub(r"&#?\w+;", "", line)
         )
-        for line in summary.split("\n")
-    ]
+        found.append("" if inside and not is_fence else " ".join(marks))
+        inside ^= is_fence
+    return found
 
 
 @pytest.mark.parametrize("name", REPORTS)

@@ -156,6 +156,30 @@ class TestAge:
         assert retention.unpushed(judge(found, rules(last=0))) == set()
 
 
+class TestTheDateThatDecided:
+    def test_a_push(self) -> None:
+        (_, ruling) = judge(OLD, rules())
+        assert ruling.dated == f"pushed {NOW - timedelta(days=400):%Y-%m-%d}"
+        deletion, _ = retention.steps(OLD, judge(OLD, rules()), {})
+        assert isinstance(deletion, DeleteTag)
+        assert deletion.dated == ruling.dated
+
+    @pytest.mark.parametrize(
+        ("made", "what"), [(None, "committed"), (-400, "committed"), (40, "made")]
+    )
+    def test_without_one_the_commit_or_the_image(self, made: int | None, what: str) -> None:
+        catalog = compile_catalog(SHOP, listed((own(A), ONE)), HISTORY)
+        created = {ONE: START + timedelta(days=made)} if made is not None else {}
+        (ruling,) = judge(catalog, rules(created=created, last=0))
+        at = START + timedelta(days=40) if what == "made" else HISTORY[A.short].committed
+        assert ruling.dated == f"{what} {at:%Y-%m-%d}"
+
+    @pytest.mark.parametrize("name", [f"sha256-{ONE.value[7:]}.sig", "commit-1234567"])
+    def test_of_what_has_no_age_of_its_own(self, name: str) -> None:
+        (ruling,) = judge(compile_catalog(SHOP, listed((name, TWO)), HISTORY), rules(last=0))
+        assert ruling.dated == ""
+
+
 class TestMarkers:
     MARKER = f"withdrawn-{A.short}"
 
