@@ -248,10 +248,7 @@ class Engine:
             return [replace(each, attest=(), annotations=()) for each in images]
         if Feature.ANNOTATIONS in CAPABILITIES[self.kind]:
             return images
-        if any(each.annotations for each in images):
-            self.buildx.log.say(
-                f"The images get no annotations: {self.kind} {Feature.ANNOTATIONS.value}."
-            )
+        # Nobody asked for these: named ones are refused, or built by another builder.
         return [replace(each, annotations=()) for each in images]
 
     def _output(self, image: BuildImage, *, push: bool) -> str:

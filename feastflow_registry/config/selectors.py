@@ -144,18 +144,18 @@ def lower_repository(text: str) -> str:
     return f"{lower_ascii(name)}{colon}{tag}"
 
 
-def bare(command: str, given: Sequence[Destination]) -> tuple[Tag, ...]:
-    """The bare tags that a command is about, each once."""
+def bare(command: str, given: Sequence[Destination], what: str = "tags") -> tuple[Tag, ...]:
+    """The bare tags that a command is about, each once; ``what``: how many it may be about."""
     for each in given:
         if each.path:
-            cause = f'input "tag": {command} is about tags of each service, not {each}.'
+            cause = f'input "tag": {command} is about {what} of each service, not {each}.'
             raise Failure(Kind.INPUT, cause, "Give the tag alone, as in tag: production.")
     return tuple(dict.fromkeys(each.tag for each in given if each.tag))
 
 
 def single(command: str, given: Sequence[Destination]) -> Tag | None:
     """The one bare tag that a command is about, or none."""
-    tags = bare(command, given)
+    tags = bare(command, given, "one tag")
     if len(tags) > 1:
         cause = f'input "tag": {command} is about one tag of each service, not {len(tags)}.'
         raise Failure(Kind.INPUT, cause, "Give one tag alone, as in tag: production.")

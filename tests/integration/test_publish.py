@@ -10,6 +10,7 @@ import pytest
 from support.machine import Machine
 from support.registries import OURS, REPOSITORY, Auth, LocalRegistry
 from support.servers.fault_proxy import FaultProxy
+from support.servers.github_api import GitHubApi
 from support.soak import chosen
 
 from integration.conftest import Builder
@@ -167,9 +168,10 @@ def test_a_commit_tag_of_another_commit_is_never_overwritten(
 
 
 def test_an_image_of_another_repository_is_left_alone(
-    machine: Machine, place: LocalRegistry
+    machine: Machine, place: LocalRegistry, api: GitHubApi
 ) -> None:
     machine.call(machine.runner()).ended()
+    api.name = "feastflow/other"
     place.untag(f"commit-{machine.project.head[:7]}")
     before = place.tags()
     machine.project.commit()
