@@ -220,7 +220,7 @@ def test_a_published_image_is_annotated_as_it_is_labelled(
     """Where the builder can; the bytes that a promotion copies and a re-run finds are the same."""
     machine = machines(place, builder)
     named = {"builder": REMOTE} if builder.name == "remote" else {}
-    ran = machine.publish(image="app", labels=f"{OCI}.description=The shop", **named).ended()
+    machine.publish(image="app", labels=f"{OCI}.description=The shop", **named).ended()
     manifest = json.loads(place.crane("manifest", place.at("latest", "feastflow/app")))
     config = json.loads(place.crane("config", place.at("latest", "feastflow/app")))
     labels = config["config"]["Labels"]
