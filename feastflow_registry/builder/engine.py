@@ -162,15 +162,20 @@ class Engine:
                 self.buildx.sleep,
                 services={target: name for name, target in names.items()},
                 needs=log.needs,
+                importing={names[each.service.name] for each in images if each.cache_from},
             )
             sessions.build()
         images_built: dict[str, BuiltImage] = {}
         failures: dict[str, Failure] = {}
-        for name in (each.service.name for each in images):
-            if names[name] in sessions.failures:
-                failures[name] = sessions.failures[names[name]]
-            else:
-                images_built[name] = self._built(sessions.built[names[name]], push)
+        for image in images:
+            name, target = image.service.name, names[image.service.name]
+            if target in sessions.failures:
+                failures[name] = sessions.failures[target]
+                continue
+            use = log.caches[target]
+            use.broken = sessions.broken.get(target, "")
+            cache = use.tell(image.cache_from, image.cache_to)
+            images_built[name] = replace(self._built(sessions.built[target], push), cache=cache)
         return Built(images_built, failures)
 
     def push(self, image: BuiltImage, reference: Reference) -> Digest:

@@ -42,6 +42,7 @@ _ICONS = {
 }
 _LONGEST_STATUS = 140
 _MARKING = (Action.MARKED, Action.UNMARKED)
+_NOTED = (Action.BUILT, Action.CARRIED)
 _OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 
 
@@ -49,7 +50,8 @@ _OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 class Result:
     """What became of one service. ``tags``: those that hold its image now. ``size``: bytes.
 
-    ``note``: since when it is unchanged, if it was carried forward.
+    ``note``: since when it is unchanged, if it was carried forward; or what became of the caches of
+    its build.
     """
 
     service: Service
@@ -111,7 +113,7 @@ def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
         ),
         size=next((each.size for each in reversed(images) if each.size), 0),
         seconds=sum(each.seconds for each in outcomes),
-        note=next((each.note for each in images if each.action is Action.CARRIED), ""),
+        note=next((each.note for each in images if each.action in _NOTED and each.note), ""),
     )
 
 
@@ -217,6 +219,7 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
             "tags": [reference.identifier for reference in each.tags],
             "action": each.action.value if each.action else "",
             "size": each.size,
+            "note": each.note,
         }
         for each in found
     }

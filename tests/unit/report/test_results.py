@@ -272,6 +272,7 @@ class TestOutputs:
                 "tags": ["commit-000000b", "latest"],
                 "action": "built",
                 "size": 2_500_000,
+                "note": "",
             }
         }
         assert outputs == {
