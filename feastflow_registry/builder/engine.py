@@ -31,7 +31,7 @@ from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Log
 from feastflow_registry.model.references import Digest, Reference
-from feastflow_registry.model.services import Service
+from feastflow_registry.model.services import Service, output_parts
 
 _PUSHED = re.compile(r"[Dd]igest\W{1,4}(sha256:[0-9a-f]{64})")
 _FINAL = re.compile(r"\b4(?:00|05|06|11|13|15|22)\b|immutab|too large", re.IGNORECASE)
@@ -149,7 +149,7 @@ class Engine:
 
         On other drivers than the engine's own, what is built is pushed by digest.
         """
-        images = self._adapted(images, push=push)
+        images = [self._with_folders(each) for each in self._adapted(images, push=push)]
         outputs = {each.service.name: self._output(each, push=push) for each in images}
         names = bake.target_names(images)
         definition = bake.definition(images, outputs, names)
@@ -258,6 +258,23 @@ class Engine:
                 f"The images get no annotations: {self.kind} {Feature.ANNOTATIONS.value}."
             )
         return [replace(each, annotations=()) for each in images]
+
+    def _with_folders(self, image: BuildImage) -> BuildImage:
+        """Make the folders of local caches: buildx builds nothing where it cannot."""
+        targets = []
+        for target in image.cache_to:
+            parts = output_parts(target)
+            try:
+                if parts["type"] == "local":
+                    Path(self.buildx.workspace, parts["dest"]).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = f"{parts['dest']}: {error.strerror}"
+                self.buildx.log.warning(
+                    f"The cache of {image.service.name} is not written: {clean(why)}."
+                )
+            else:
+                targets.append(target)
+        return replace(image, cache_to=tuple(targets))
 
     def _output(self, image: BuildImage, *, push: bool) -> str:
         rewritten = "" if image.epoch is None else ",rewrite-timestamp=true"

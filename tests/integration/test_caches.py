@@ -132,6 +132,17 @@ def test_a_cache_that_cannot_be_written_fails_no_build(shop: BuildSetup, status:
     assert str(status) in found
 
 
+def test_a_folder_that_cannot_be_made_fails_no_build(shop: BuildSetup) -> None:
+    (shop.folder / "file").write_text("in the way")
+    targets = ("type=local,dest=file/cache", "type=local,dest=kept/cache,ignore-error=true")
+    engine = shop.engine()
+    built = engine.build([replace(image(shop), cache_from=(), cache_to=targets)], push=True)
+    assert built.images["app"].cache == "written"
+    assert (shop.folder / "kept/cache/index.json").is_file()
+    [said] = [text for kind, text in shop.log.lines if kind == "warning"]
+    assert said == "The cache of app is not written: file/cache: Not a directory."
+
+
 @pytest.mark.parametrize("name", chosen(["classic", "containerd", "remote"]))
 def test_a_whole_run_with_each_cache(
     machines: Callable[[LocalRegistry, Builder], Machine],

@@ -208,6 +208,8 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
         (grammar.tag_template, "{version", ["not a valid image tag"]),
         (grammar.tag_template, "latest", ["reserved"]),
         (grammar.tag_template, "commit-{date}", ["reserved"]),
+        (grammar.milestone, "buildcache", ["reserved"]),
+        (grammar.milestone, "buildcache-linux-arm64", ["reserved"]),
         (grammar.number(7, 40), "6", ["'6' is out of range", "7 to 40"]),
         (grammar.number(7, 40), "41", ["7 to 40"]),
         (grammar.number(7, 40), "9" * 5000, ["7 to 40"]),

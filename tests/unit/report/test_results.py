@@ -260,6 +260,14 @@ class TestClosing:
 
 
 class TestOutputs:
+    @pytest.mark.parametrize("action", [Action.BUILT, Action.CARRIED])
+    def test_a_note_of_the_image(self, action: Action) -> None:
+        noted = replace(BUILT, action=action, note="cache: written")
+        found = results.results(plan(BUILD, PUSH, MOVE), [noted, PUSHED, KEPT])
+        assert [each.note for each in found] == ["cache: written"]
+        outputs = results.outputs(plan(BUILD), found, pushed=True)
+        assert json.loads(outputs["images"])["shop"]["note"] == "cache: written"
+
     def test_of_one_service(self) -> None:
         found = plan(BUILD, PUSH, MOVE)
         outputs = results.outputs(
