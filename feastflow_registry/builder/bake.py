@@ -119,8 +119,8 @@ def _target(image: BuildImage, output: str, names: Mapping[str, str]) -> dict[st
         "annotations": [
             escape(f"{each.level}:{each.key}={each.value}") for each in image.annotations
         ],
-        "cache-from": [escape(image.cache_from)] if image.cache_from else [],
-        "cache-to": [escape(image.cache_to)] if image.cache_to else [],
+        "cache-from": [escape(each) for each in image.cache_from],
+        "cache-to": [escape(each) for each in image.cache_to],
         "attest": [escape(each) for each in image.attest],
         "tags": [] if by_digest else [str(each) for each in image.tags],
         # What the last one says of its image is what buildx reports.

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from feastflow_registry.builder import diagnosis
+from feastflow_registry.builder import cache_use, diagnosis
+from feastflow_registry.builder.cache_use import CacheUse
 from feastflow_registry.builder.diagnosis import Fault, clean
 from feastflow_registry.model.ports import Log
 
@@ -115,13 +116,15 @@ class BuildLog:
     """The log of one build, of as many sessions as it takes.
 
     ``titles``: each target's group, in the order in which they are written; ``caching``: the
-    targets that export a cache after their image; ``needs``: what each target is built from.
+    targets that export a cache after their image; ``needs``: what each target is built from;
+    ``caches``: what became of the caches of each.
     """
 
     log: Log
     titles: Mapping[str, str]
     caching: Collection[str] = ()
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    caches: dict[str, CacheUse] = field(init=False)
     _groups: dict[str, Group] = field(init=False)
     _current: str = ""
     _open: ExitStack = field(default_factory=ExitStack)
@@ -136,6 +139,7 @@ class BuildLog:
 
     def __post_init__(self) -> None:
         self._groups = {target: Group(title) for target, title in self.titles.items()}
+        self.caches = {target: CacheUse() for target in self.titles}
 
     def begin(self, targets: Sequence[str], *, alone: bool) -> None:
         """Start a session; what was shown in an earlier one is not shown again.
@@ -147,6 +151,8 @@ class BuildLog:
         self._alone = targets[0] if alone else ""
         self._steps, self._errors, self._rest, self._closing = {}, [], [], ""
         self._earlier = frozenset(self._told)
+        for target in targets:
+            self.caches[target].begin()
         self._advance()
 
     def read(self, line: str) -> None:
@@ -205,13 +211,17 @@ class BuildLog:
 
     def _vertex(self, vertex: Vertex) -> None:
         target, name = self._place(vertex.name)
+        if vertex.completed and target:
+            error = vertex.error
+            self.caches[target].read(vertex.digest, name, error, cached=vertex.cached)
         step = self._steps.get(vertex.digest)
         if step is None:
             step = self._steps[vertex.digest] = Step(target, "", hidden=True)
             self._own(step, target, name)
         elif target in self.needs.get(step.target, ()) and step.target != self._current:
             self._hand_over(step, target, name)
-        if vertex.error and not diagnosis.is_canceled(vertex.error):
+        about_cache = cache_use.is_about(name)
+        if vertex.error and not about_cache and not diagnosis.is_canceled(vertex.error):
             self._errors.append((target, step, vertex.error))
         # BuildKit may run a step again, and reports it to each target that shares it.
         if target != step.target or not vertex.started or vertex.started == step.ended:
@@ -243,7 +253,9 @@ class BuildLog:
         if vertex.error:
             canceled = diagnosis.is_canceled(vertex.error)
             how = "canceled" if canceled else f"failed: {diagnosis.brief(vertex.error)}"
-            if canceled or not self._alone:
+            if cache_use.is_about(step.name) and not canceled:
+                self._tell(step, f"{step.name} {how}")
+            elif canceled or not self._alone:
                 self._forget(step, how)
             else:
                 self._write(step.target, step, f"{step.tag} {how}")

@@ -80,7 +80,7 @@ def needed(image: BuildImage) -> Iterator[Feature]:
     if image.attest:
         yield Feature.ATTEST
     # An inline cache travels in the image itself, which every builder can write.
-    if image.cache_to and "type=inline" not in image.cache_to.split(","):
+    if any("type=inline" not in each.split(",") for each in image.cache_to):
         yield Feature.CACHE
     # Those of the labels come where they can; who names one means it.
     if image.service.annotations:

@@ -35,6 +35,10 @@ _TORN = re.compile(
     r"snapshot \S+ does not exist|failed to commit \S+ to \S+ during finalize|"
     r"failed to get dead record \S+"
 )
+_UNREAD = re.compile(
+    r"httpReadSeeker: |failed commit on ref \"layer-|failed to extract layer|"
+    r"failed to copy: |unexpected commit (?:digest|size)"
+)
 _PUSHING = "failed to push"
 _STEP_FAILED = "did not complete successfully"
 _CANCELED = "context canceled"
@@ -76,6 +80,12 @@ def is_canceled(error: str) -> bool:
 def is_torn(error: str) -> bool:
     """Whether BuildKit misses something in its own cache, as after a canceled step."""
     return _TORN.search(error) is not None and _STEP_FAILED not in error
+
+
+def is_unread(error: str) -> bool:
+    """Whether BuildKit got no layer, or another one, where it had been told of that layer."""
+    own = _STEP_FAILED in error or _PUSHING in error
+    return _UNREAD.search(error) is not None and not own
 
 
 def is_plain_http(error: str) -> bool:

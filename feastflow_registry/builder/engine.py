@@ -31,7 +31,7 @@ from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Log
 from feastflow_registry.model.references import Digest, Reference
-from feastflow_registry.model.services import Service
+from feastflow_registry.model.services import Service, output_parts
 
 _PUSHED = re.compile(r"[Dd]igest\W{1,4}(sha256:[0-9a-f]{64})")
 _FINAL = re.compile(r"\b4(?:00|05|06|11|13|15|22)\b|immutab|too large", re.IGNORECASE)
@@ -149,7 +149,7 @@ class Engine:
 
         On other drivers than the engine's own, what is built is pushed by digest.
         """
-        images = self._adapted(images, push=push)
+        images = [self._with_folders(each) for each in self._adapted(images, push=push)]
         outputs = {each.service.name: self._output(each, push=push) for each in images}
         names = bake.target_names(images)
         definition = bake.definition(images, outputs, names)
@@ -162,15 +162,20 @@ class Engine:
                 self.buildx.sleep,
                 services={target: name for name, target in names.items()},
                 needs=log.needs,
+                importing={names[each.service.name] for each in images if each.cache_from},
             )
             sessions.build()
         images_built: dict[str, BuiltImage] = {}
         failures: dict[str, Failure] = {}
-        for name in (each.service.name for each in images):
-            if names[name] in sessions.failures:
-                failures[name] = sessions.failures[names[name]]
-            else:
-                images_built[name] = self._built(sessions.built[names[name]], push)
+        for image in images:
+            name, target = image.service.name, names[image.service.name]
+            if target in sessions.failures:
+                failures[name] = sessions.failures[target]
+                continue
+            use = log.caches[target]
+            use.broken = sessions.broken.get(target, "")
+            cache = use.tell(image.cache_from, image.cache_to)
+            images_built[name] = replace(self._built(sessions.built[target], push), cache=cache)
         return Built(images_built, failures)
 
     def push(self, image: BuiltImage, reference: Reference) -> Digest:
@@ -250,6 +255,23 @@ class Engine:
             return images
         # Nobody asked for these: named ones are refused, or built by another builder.
         return [replace(each, annotations=()) for each in images]
+
+    def _with_folders(self, image: BuildImage) -> BuildImage:
+        """Make the folders of local caches: buildx builds nothing where it cannot."""
+        targets = []
+        for target in image.cache_to:
+            parts = output_parts(target)
+            try:
+                if parts["type"] == "local":
+                    Path(self.buildx.workspace, parts["dest"]).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = f"{parts['dest']}: {error.strerror}"
+                self.buildx.log.warning(
+                    f"The cache of {image.service.name} is not written: {clean(why)}."
+                )
+            else:
+                targets.append(target)
+        return replace(image, cache_to=tuple(targets))
 
     def _output(self, image: BuildImage, *, push: bool) -> str:
         rewritten = "" if image.epoch is None else ",rewrite-timestamp=true"

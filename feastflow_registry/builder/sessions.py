@@ -45,7 +45,8 @@ class Sessions:
     """Builds targets. ``needs``: each target, and what it is built from, the farthest first.
 
     ``services``: the service of each target, and of each that others are built from.
-    ``finish``: called with targets of which no session will tell any more.
+    ``finish``: called with targets of which no session will tell any more; ``importing``: the
+    targets that read a cache; ``broken``: those that one broke, each with the error.
     """
 
     run: RunSession
@@ -54,6 +55,8 @@ class Sessions:
     sleep: Callable[[float], None]
     services: Mapping[str, str]
     needs: Mapping[str, Sequence[str]]
+    importing: Collection[str] = ()
+    broken: dict[str, str] = field(default_factory=dict)
     built: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
@@ -104,14 +107,16 @@ class Sessions:
     def _build_alone(self, target: str) -> None:
         """Build a target in a session of its own, again after what may pass.
 
-        A snapshot that is lost stays lost: what is torn twice is built without the cache.
+        A snapshot that is lost stays lost: what is torn twice is built without the cache. So is, at
+        once, what a cache from elsewhere broke.
         """
         fault = Fault("")
         for number in tries(self.sleep):
             torn = diagnosis.is_torn(fault.error)
-            without = torn and number > 1
+            without = (torn and number > 1) or target in self.broken
             if number:
                 who = "the builder" if torn else "a registry"
+                who = "a cache" if target in self.broken else who
                 how = "without" if without else "from"
                 self.log.say(f"{who} failed for a moment, building again {how} the cache")
             ended = self.run([target], alone=True, no_cache=without)
@@ -119,7 +124,9 @@ class Sessions:
                 self.built[target] = ended.built.get(target, {})
                 return
             fault = ended.fault
-            if not (diagnosis.is_torn(fault.error) or diagnosis.is_passing(fault.error)):
+            if target in self.importing and diagnosis.is_unread(fault.error):
+                self.broken.setdefault(target, fault.error)
+            elif not (diagnosis.is_torn(fault.error) or diagnosis.is_passing(fault.error)):
                 break
         diagnosis.refuse(fault.error)
         self.failures[target] = diagnosis.explain(self.services[target], fault)

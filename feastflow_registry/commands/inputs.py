@@ -51,10 +51,6 @@ class Inputs:
     file_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
-_NO_GITHUB_CACHE = (
-    "Nothing is kept by the cache type=gha: a step of a composite action has no token for GitHub's "
-    "cache. Use cache: registry."
-)
 _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
     "namespace": lower_ascii,
     "image": lower_ascii,
@@ -121,7 +117,6 @@ def read(request: Request, workspace: Workspace) -> Inputs:
             *unread,
             *((str(withheld),) if withheld else ()),
             *described.warnings,
-            *([_NO_GITHUB_CACHE] if "type=gha" in options.cache else []),
         ),
         file_secrets=described.file_secrets,
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from posixpath import isabs
 
 from feastflow_registry.commands.request import Request, Workspace
+from feastflow_registry.config import caches, grammar, settings
 from feastflow_registry.config import file as config_file
-from feastflow_registry.config import grammar, settings
 from feastflow_registry.config.command_line import TOKENS
 from feastflow_registry.config.file import Config
-from feastflow_registry.config.settings import Settings, caches, check_options
+from feastflow_registry.config.settings import Settings, check_options
 from feastflow_registry.model import credentials
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -22,6 +21,10 @@ from feastflow_registry.model.wording import some
 from feastflow_registry.tags import gate
 
 LARGEST_FILE = 1024 * 1024
+_NO_GITHUB_CACHE = (
+    "Nothing is kept by the cache type=gha: a step of a composite action has no token for GitHub's "
+    "cache. Use cache: registry."
+)
 _SECRET_LIMIT = 1024 * 1024
 
 
@@ -62,7 +65,9 @@ class ServiceReader:
         if self.settings.command.builds:
             problems += self.workspace.check_files(services, where)
             problems += check_options(services, self.settings, where)
-            problems += self._check_cache(services)
+            problems += caches.check(
+                services, self.settings, where, self._caches_of_files, self.workspace.holds
+            )
             problems += self._read_secrets(services, where, variables, contents)
         chosen: tuple[Service, ...] = ()
         try:
@@ -78,7 +83,13 @@ class ServiceReader:
             tuple(bounded.values()),
             variables,
             tuple(contents),
-            tuple(_left_out(services, bounded)) if self.settings.command.builds else (),
+            (
+                *(source.notices if source else ()),
+                *self._nowhere(services),
+                *_left_out(services, bounded),
+            )
+            if self.settings.command.builds
+            else (),
         )
 
     def _bounded(
@@ -124,19 +135,20 @@ class ServiceReader:
         config_file.refuse_mixed(found, given)
         return found
 
-    def _check_cache(self, services: Iterable[Service]) -> Iterator[Problem]:
-        """Yield where a file, or a link of the checkout, would have layers kept outside of it."""
-        stated = self.config.policy.get("cache") if self.config else None
-        is_input = "cache" in self.request.given
-        place = 'input "cache"' if is_input or not stated else stated.place
-        specs = (caches(self.settings, each, write=True).get("cache_to", "") for each in services)
-        for spec in dict.fromkeys(specs):
-            kind, *parts = spec.split(",")
-            paths = [part.partition("=")[2] for part in parts if part.startswith(("src=", "dest="))]
-            for path in paths if kind == "type=local" else ():
-                if not (is_input and isabs(path)) and not self.workspace.holds(path):
-                    fix = "Give a folder inside it, without a link that leads out of it."
-                    yield Problem(f"{place}: {path[:80]!r} lies outside the repository.", fix)
+    def _nowhere(self, services: Iterable[Service]) -> Iterator[str]:
+        """Say that a cache keeps nothing."""
+        found = [
+            each for service in services for each in caches.of_service(self.settings, service).all
+        ]
+        if any("type=gha" in each.split(",") for each in found):
+            yield _NO_GITHUB_CACHE
+
+    @property
+    def _caches_of_files(self) -> Mapping[str, str]:
+        """The settings of caches that the file gives, each with its place."""
+        policy = self.config.policy if self.config else {}
+        stated = {each: policy[each].place for each in caches.SETTINGS if each in policy}
+        return {each: place for each, place in stated.items() if each not in self.request.given}
 
     def _read_secrets(
         self,

@@ -1,9 +1,10 @@
 """Services from the repository's own Compose or Bake file, as ``docker buildx bake`` prints it.
 
-A target of Bake becomes a service: what makes its image is taken over; where the image goes, its
-caches and its attestations are this program's. Targets that are one build and one image become one
-service. A target is refused that needs what a service has not, as its image would be another one;
-so is a file whose images depend on variables that are not set, or that git does not track.
+A target of Bake becomes a service: what makes its image is taken over, and so are its caches,
+unless a setting names others. Where the image goes and its attestations are this program's. Targets
+that are one build and one image become one service. A target is refused that needs what a service
+has not, as its image would be another one; so is a file whose images depend on variables that are
+not set, or that git does not track.
 https://docs.docker.com/build/bake/reference/
 """
 
@@ -14,7 +15,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ from feastflow_registry.config.compose_files import (
     SECRET_TARGET,
     UNSEEN,
 )
-from feastflow_registry.config.file import Config
+from feastflow_registry.config.file import CachesOfFile, Config
 from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.ports import Printed
@@ -39,7 +40,8 @@ _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
 _REQUIRED = re.compile(r"required variable (\w+) is missing a value")
 _ERROR = re.compile(r"^ERROR: ", re.MULTILINE)
 _TARGET = "target:"
-_OURS = frozenset({"output", "cache-from", "cache-to", "attest", "description", "tags"})
+_CACHES = ("cache-from", "cache-to")
+_OURS = frozenset({"output", *_CACHES, "attest", "description", "tags"})
 _SAME = (
     *("context", "dockerfile", "target", "args", "platforms", "labels", "ssh", "pull"),
     *("network", "ulimits", "entitlements", "annotations"),
@@ -175,11 +177,22 @@ class _Resolver:
             return config
         # A variable that only running containers see does no harm: it changes no service.
         probes = _probes(unset, 1)
-        probed = self._interpret(self._print(files, probes), unset).services
-        if probed != config.services:
-            seen = [variable for variable, probe in probes.items() if probe in str(probed)]
+        probed = self._interpret(self._print(files, probes), unset)
+        if probed.services != config.services:
+            services = str(probed.services)
+            seen = [variable for variable, probe in probes.items() if probe in services]
             raise Failure.of(Kind.INPUT, _unset(self.name, seen or unset))
-        return config
+        same = {each for each, caches in config.caches.items() if probed.caches[each] == caches}
+        return replace(
+            config,
+            caches={each: config.caches[each] for each in same},
+            notices=tuple(
+                f"{config.where(each)}: its caches are left out, as they hold a variable that is "
+                "not set."
+                for each in config.caches
+                if each not in same
+            ),
+        )
 
     def _print(self, files: Mapping[str, bytes], variables: Mapping[str, str]) -> Printed:
         file = posixpath.relpath(self.name, self.folder or ".")
@@ -255,7 +268,21 @@ def from_bake(
     problems += [each.problem for each in complaints]
     if problems:
         raise Failure.of(Kind.INPUT, problems)
-    return Config(document, policy={}, services=models, same=same)
+    caches = {each: _caches(chosen[each]) for each in described}
+    named = {each: found for each, found in caches.items() if any(found)}
+    return Config(document, policy={}, services=models, same=same, caches=named)
+
+
+def _caches(target: Mapping[str, Any]) -> CachesOfFile:
+    """The caches that a target names. ``--print`` writes them as mappings since buildx 0.20."""
+    sources, targets = (target.get(key) or [] for key in _CACHES)
+    return tuple(map(_spec, sources)), tuple(map(_spec, targets))
+
+
+def _spec(entry: object) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    return ",".join(f"{key}={entry[key]}" for key in sorted(entry, key="type".__ne__))
 
 
 def _built(chosen: Mapping[str, Any], services: Sequence[str]) -> Iterator[tuple[str, Any]]:

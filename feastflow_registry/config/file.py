@@ -6,10 +6,12 @@ The policy is settings that an input beats. Services that are described in two p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
+from feastflow_registry.config import grammar
 from feastflow_registry.config.settings import FromFile, Settings, option
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.references import Repository
@@ -34,17 +36,27 @@ OF_ONE_SERVICE = {
 """The inputs that describe one service, and the key of each in a file."""
 
 
+T = TypeVar("T")
+_CACHE_SOURCES = grammar.list_of(grammar.cache_source, tuple)
+_CACHE_TARGETS = grammar.list_of(grammar.cache_target, tuple)
+CachesOfFile = tuple[tuple[str, ...], tuple[str, ...]]
+"""Where layers are looked for and left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """What a file says: settings, and services as they are described.
 
-    ``same``: the other names of a service, by its own.
+    ``same``: the other names of a service, by its own; ``caches``: the caches of services, as they
+    are written; ``notices``: what has to be said of the file.
     """
 
     document: Document
     policy: Mapping[str, FromFile]
     services: Mapping[str, ServiceModel]
     same: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    caches: Mapping[str, CachesOfFile] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -60,15 +72,27 @@ class Config:
         """Give every service its repository and defaults. Raises all that is wrong at once."""
         services: list[Service] = []
         problems: list[Problem] = []
-        for name, model in self.services.items():
+
+        def read(name: str, key: str, make: Callable[[], T]) -> T | None:
             try:
-                service = _service(name, model, settings, settings.namespace or namespace)
-                services.append(replace(service, aliases=self.same.get(name, ())))
+                return make()
             except Failure as failure:
-                where = self.where(name, "image" if model.image else "")
-                problems += [
+                where = self.where(name, key)
+                problems.extend(
                     Problem(f"{where}: {each.cause}", each.fix) for each in failure.problems
-                ]
+                )
+                return None
+
+        for name, model in self.services.items():
+            sources, targets = self.caches.get(name, ((), ()))
+            make = partial(_service, name, model, settings, settings.namespace or namespace)
+            service = read(name, "image" if model.image else "", make)
+            found = read(name, "cache_from", partial(_CACHE_SOURCES, sources))
+            left = read(name, "cache_to", partial(_CACHE_TARGETS, targets))
+            if service:
+                service = replace(service, aliases=self.same.get(name, ()))
+                service = replace(service, cache_sources=found or (), cache_targets=left or ())
+                services.append(service)
         if problems:
             raise Failure.of(Kind.INPUT, problems)
         return tuple(services)

@@ -16,7 +16,7 @@ from feastflow_registry.config.filter_patterns import is_literal, parse_pattern
 from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.references import NO_NAMESPACE, RegistryHost, Repository, Tag
 from feastflow_registry.model.registries import kind_of
-from feastflow_registry.model.services import Secret, SmokeTest
+from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Secret, SmokeTest, output_parts
 from feastflow_registry.model.source import is_name
 from feastflow_registry.model.tag_names import OF_OTHER_TOOLS, OWNED_LABELS, RESERVED
 
@@ -40,6 +40,7 @@ _IMAGE = re.compile(
 )
 """https://pkg.go.dev/github.com/distribution/reference"""
 _SPEC = re.compile(r"type=[a-z0-9]+(?:,[a-z0-9_.-]+=[^,\s\"]*)*")
+_CACHES = ("registry", "inline", "local", "gha", "s3", "azblob")
 _CREDENTIAL = re.compile(r"token|passw|secret|credential|private|(?:^|_)(?:key|pat|auth)(?:_|$)")
 
 
@@ -337,15 +338,58 @@ def smoke_test(text: str) -> SmokeTest:
 
 
 def cache(text: str) -> str:
-    """Where layers are kept between runs: nowhere (empty), ``registry``, or a buildx spec.
+    """Where layers are kept: nowhere (empty), ``registry``, ``inline``, or a buildx spec.
 
     https://docs.docker.com/build/cache/backends/
     """
     if text == "none":
         return ""
-    if text != "registry" and not _SPEC.fullmatch(text):
-        fix = "Use none, registry, or what buildx takes, as in type=local,dest=.cache/{service}."
+    if text in ("registry", "inline"):
+        return text
+    fix = (
+        "Use none, registry, inline, or what buildx takes, as in type=local,dest=.cache/{service}."
+    )
+    if not _SPEC.fullmatch(text):
         raise refusal(text, "is not a cache.", fix)
+    return _checked_cache(text, ("src", "dest"), fix)
+
+
+def cache_source(text: str) -> str:
+    """Where layers are looked for: a buildx spec, or the name of an image.
+
+    https://docs.docker.com/reference/cli/docker/buildx/build/#cache-from
+    """
+    return _cache_spec(text, "src")
+
+
+def cache_target(text: str) -> str:
+    """Where layers are left: a buildx spec, or the name of an image.
+
+    https://docs.docker.com/reference/cli/docker/buildx/build/#cache-to
+    """
+    return _cache_spec(text, "dest")
+
+
+def _cache_spec(text: str, path: str) -> str:
+    fix = f"Write an image, or what buildx takes, as in type=local,{path}=.cache/{{service}}."
+    if _IMAGE.fullmatch(text.replace(SERVICE_PLACEHOLDER, "x")):
+        text = f"type=registry,ref={text}"
+    if not _SPEC.fullmatch(text):
+        raise refusal(text, "is not a cache.", fix)
+    return _checked_cache(text, (path,), fix)
+
+
+def _checked_cache(text: str, paths: tuple[str, ...], fix: str) -> str:
+    """Refuse what no build would begin with. ``paths``: which of them a local one may have."""
+    parts = output_parts(text)
+    if parts["type"] not in _CACHES:
+        raise refusal(parts["type"], "is no type of a cache.", nearest(parts["type"], _CACHES))
+    if parts["type"] == "registry":
+        image = parts.get("ref", "").replace(SERVICE_PLACEHOLDER, "x")
+        if not _IMAGE.fullmatch(image):
+            raise refusal(text, "names no image.", fix)
+    if parts["type"] == "local" and not any(parts.get(each) for each in paths):
+        raise refusal(text, "names no folder.", fix)
     return text
 
 

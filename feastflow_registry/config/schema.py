@@ -38,7 +38,7 @@ T = TypeVar("T")
 POLICY = (
     *("registry", "namespace", "branches", "git_tags", "milestone", "latest", "manifests"),
     *("extra_tags", "shared_tags", "sha_length", "reuse", "builder"),
-    *("buildkit_image", "cache", "attest"),
+    *("buildkit_image", "cache", "cache_from", "cache_to", "attest"),
     *("reproducible", "smoke_test", "check", "services_from"),
 )
 """The settings that a file may hold; those of ``RETENTION`` stand below ``retention``."""

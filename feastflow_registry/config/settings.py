@@ -26,12 +26,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 from feastflow_registry.config import build_options, grammar, image_annotations, selectors
 from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.config.selectors import Destination, Selector
-from feastflow_registry.model import tag_names
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.model.services import (
-    SERVICE_PLACEHOLDER,
     Annotation,
     BuildOptions,
     Secret,
@@ -263,9 +261,24 @@ class Settings(BaseModel):
     )
     cache: Annotated[str, Parsed(grammar.cache)] = Field(
         "",
-        description="Where layers are kept between runs: none, registry or a buildx spec. "
+        description="Where layers are kept between runs: none, registry, inline or a buildx spec. "
         "Default: none.",
         examples=["registry"],
+    )
+    cache_from: Annotated[
+        Words, Parsed(grammar.list_of(grammar.cache_source, grammar.split_lines))
+    ] = Field(
+        (),
+        description="Instead of cache: where layers are looked for, buildx specs, one a line.",
+        examples=[["type=registry,ref=ghcr.io/feastflow/{service}:buildcache"]],
+    )
+    cache_to: Annotated[
+        Words, Parsed(grammar.list_of(grammar.cache_target, grammar.split_lines))
+    ] = Field(
+        (),
+        description="Instead of cache: where runs that may push leave layers, buildx specs, one a "
+        "line.",
+        examples=[["type=registry,ref=ghcr.io/feastflow/{service}:buildcache,mode=max"]],
     )
     attest: Annotated[Words, Parsed(grammar.attest)] = Field(
         (),
@@ -416,15 +429,6 @@ def check_options(
     """Yield what the options of a build forbid its services, and each other."""
     yield from build_options.check(services, settings.command, where)
     yield from image_annotations.check(services, settings.attest, where)
-    if (
-        settings.cache not in ("", "registry")
-        and len(services) > 1
-        and SERVICE_PLACEHOLDER not in settings.cache
-    ):
-        yield Problem(
-            'input "cache": the services would overwrite each other\'s layers.',
-            f"Put {SERVICE_PLACEHOLDER} into it, which becomes the service's name.",
-        )
     if any("mode=max" in each for each in settings.attest):
         for service in services:
             for key, _ in service.args:
@@ -434,21 +438,3 @@ def check_options(
                         f"argument {key} of {service.name}, which looks like a credential.",
                         "Hand it to the build as a secret, or leave mode=max out.",
                     )
-
-
-def caches(settings: Settings, service: Service, *, write: bool) -> Mapping[str, str]:
-    """Where layers are looked for and left: in the repository itself, or where buildx is told.
-
-    https://docs.docker.com/build/cache/backends/
-    """
-    if not settings.cache:
-        return {}
-    spec = settings.cache.replace(SERVICE_PLACEHOLDER, service.name)
-    if spec == "registry":
-        name = f"{service.repository.host}/{service.repository.path}:{tag_names.CACHE_TAG}"
-        spec = f"type=registry,ref={name}"
-        if service.repository.host.insecure:
-            spec += ",registry.insecure=true"
-        return {"cache_from": spec, "cache_to": f"{spec},mode=max" if write else ""}
-    source = spec.replace(",dest=", ",src=") if spec.startswith("type=local,") else spec
-    return {"cache_from": source, "cache_to": spec if write else ""}

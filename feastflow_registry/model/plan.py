@@ -205,8 +205,8 @@ class BuildImage:
     tags: tuple[Reference, ...]
     labels: tuple[tuple[str, str], ...]
     needs: tuple[Service, ...] = ()
-    cache_from: str = ""
-    cache_to: str = ""
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     attest: tuple[str, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     epoch: int | None = None

@@ -25,11 +25,15 @@ from feastflow_registry.model.services import Service
 
 @dataclass(frozen=True, slots=True)
 class BuiltImage:
-    """An image fresh from the builder: in the engine by ID, or on the registry by digest."""
+    """An image fresh from the builder: in the engine by ID, or on the registry by digest.
+
+    ``cache``: what became of the caches of its build; empty, if it has none.
+    """
 
     image_id: str
     digest: Digest | None = None
     size: int = 0
+    cache: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class Service:
     ``watch``: paths whose change makes another image, beyond those that the build names.
     ``check``: a command that judges the image before it is pushed.
     ``outputs``: where a build that is not pushed goes besides the engine, as buildx takes it.
+    ``cache_sources``, ``cache_targets``: the caches that a Compose or Bake file names.
     ``aliases``: the names of other services that run the same image.
     """
 
@@ -98,6 +99,8 @@ class Service:
     options: BuildOptions = BuildOptions()
     annotations: tuple[Annotation, ...] = ()
     outputs: tuple[str, ...] = ()
+    cache_sources: tuple[str, ...] = ()
+    cache_targets: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
     @property
@@ -132,7 +135,7 @@ class Service:
 
 
 def output_parts(text: str) -> Mapping[str, str]:
-    """The parts of an output, ``type=local,dest=out``."""
+    """The parts of an output or a cache, ``type=local,dest=out``."""
     return dict(part.partition("=")[::2] for part in text.split(","))
 
 

@@ -1,12 +1,14 @@
 """Every tag and label that this program owns on a registry: made and read in one place.
 
 ``latest``; ``commit-<sha>``, the image of a commit; ``withdrawn-<sha>``, set by a rollback on a bad
-image; ``frozen-<milestone>``, set when a milestone becomes final; ``buildcache``, layers.
+image; ``frozen-<milestone>``, set when a milestone becomes final; ``buildcache``, layers, and
+``buildcache-<platform>``, those of a build for that platform alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.model.references import Commit, Digest, Tag
@@ -14,7 +16,7 @@ from feastflow_registry.model.references import Commit, Digest, Tag
 LATEST = Tag("latest")
 COMMIT, WITHDRAWN = "commit-", "withdrawn-"
 CACHE_TAG = "buildcache"
-RESERVED = ("latest", "commit-", "withdrawn-", "frozen-", CACHE_TAG)
+RESERVED = ("latest", "commit-", "withdrawn-", "frozen-", CACHE_TAG, f"{CACHE_TAG}-")
 OF_OTHER_TOOLS = re.compile(r"sha(?:256|384|512)-[0-9a-f]{32,}.*")
 """Tags of signatures and attestations, and of lists of what refers to an image.
 
@@ -75,6 +77,17 @@ def is_shared(tag: Tag) -> bool:
     """Whether a tag may hold any commit's image: it is no commit's, no mark, no other tool's."""
     others = (name for name in RESERVED if name != LATEST.value)
     return not tag.value.startswith(tuple(others)) and not OF_OTHER_TOOLS.fullmatch(tag.value)
+
+
+def cache_tag(platforms: Sequence[str]) -> Tag:
+    """The tag of the layers of a build for these platforms; of several, one build leaves one."""
+    parts = (CACHE_TAG, *platforms) if len(platforms) == 1 else (CACHE_TAG,)
+    return Tag("-".join(parts).replace("/", "-"))
+
+
+def is_cache(tag: str) -> bool:
+    """Whether a tag can be one of layers."""
+    return tag == CACHE_TAG or tag.startswith(f"{CACHE_TAG}-")
 
 
 def frozen_marker(tag: Tag) -> Tag:

@@ -43,6 +43,7 @@ _ICONS = {
 _LONGEST_STATUS = 140
 _WRITTEN, _IN_DOUBT, _NOT_DONE = "written", "in doubt", "not done"
 _MARKING = (Action.MARKED, Action.UNMARKED)
+_NOTED = (Action.BUILT, Action.CARRIED)
 _OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 
 
@@ -50,7 +51,8 @@ _OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 class Result:
     """What became of one service. ``tags``: those that hold its image now. ``size``: bytes.
 
-    ``note``: since when it is unchanged, if it was carried forward.
+    ``note``: since when it is unchanged, if it was carried forward; or what became of the caches of
+    its build.
     """
 
     service: Service
@@ -112,7 +114,7 @@ def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
         ),
         size=next((each.size for each in reversed(images) if each.size), 0),
         seconds=sum(each.seconds for each in outcomes),
-        note=next((each.note for each in images if each.action is Action.CARRIED), ""),
+        note=next((each.note for each in images if each.action in _NOTED and each.note), ""),
     )
 
 
@@ -235,6 +237,7 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
             "tags": [reference.identifier for reference in each.tags],
             "action": each.action.value if each.action else "",
             "size": each.size,
+            "note": each.note,
         }
         for each in found
     }

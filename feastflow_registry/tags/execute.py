@@ -8,7 +8,7 @@ every commit tag is proven; running again finishes the job.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TypeVar
 
@@ -85,8 +85,10 @@ class Execution:
         self.built = made.images
         for step in builds:
             if step.service.name in made.images:
-                size = made.images[step.service.name].size
-                yield Outcome(step.service, Action.BUILT, step.tags[0], size=size, seconds=seconds)
+                image = made.images[step.service.name]
+                note = f"cache: {image.cache}" if image.cache else ""
+                built = Outcome(step.service, Action.BUILT, step.tags[0], note=note)
+                yield replace(built, size=image.size, seconds=seconds)
         self._check(builds)
         sound = made.images.keys() - self.failures.keys()
         self.built = {name: image for name, image in made.images.items() if name in sound}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from feastflow_registry.config import image_annotations
-from feastflow_registry.config.settings import Settings, caches
+from feastflow_registry.config import caches, image_annotations
+from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.plan import (
     BuildImage,
     CarryImage,
@@ -30,6 +30,7 @@ from feastflow_registry.model.tag_names import INPUTS_LABEL, CommitTags, frozen_
 from feastflow_registry.tags import gate, rules
 
 _UNSEEN = Seen()
+_ONLY_READ = "Caches are only read: what pushes no image leaves no layers either."
 
 
 def labels(
@@ -73,6 +74,7 @@ def plan_build(
     own = CommitTags(settings.sha_length).of(run.commit)
     tags = (own, *(each.tag for each in shared))
     image_labels = labels(settings, run, service, seen.inputs)
+    found = caches.of_service(settings, service)
     return BuildImage(
         service,
         tuple(Reference(service.repository, tag) for tag in tags),
@@ -83,7 +85,8 @@ def plan_build(
         epoch=int(run.committed.timestamp()) if settings.reproducible else None,
         pull=service.pull or settings.reuse is Reuse.NEVER,
         why=seen.why,
-        **caches(settings, service, write=write),
+        cache_from=found.sources,
+        cache_to=found.targets if write else (),
     )
 
 
@@ -124,6 +127,9 @@ def plan_publish(
         permission = Permission(False, False, "the command build pushes nothing", fix=fix)
     left_out = tuple(gate.left_out(settings, run, permission)) if publishes else ()
     steps = (*images, *moves)
+    building = [step.service for step in steps if isinstance(step, BuildImage)]
+    if not publishes and any(caches.of_service(settings, each).targets for each in building):
+        left_out = (_ONLY_READ,)
     return Plan(
         settings.command,
         run.commit,

@@ -51,7 +51,7 @@ def words(shop: BuildSetup, feature: Feature) -> dict[str, Any]:
     asked: dict[Feature, dict[str, Any]] = {
         Feature.PLATFORMS: {"platforms": TWO},
         Feature.ATTEST: {"attest": (PROVENANCE,)},
-        Feature.CACHE: {"cache_to": f"{cache_of(shop)},mode=max"},
+        Feature.CACHE: {"cache_to": (f"{cache_of(shop)},mode=max",)},
         Feature.ANNOTATIONS: {"annotations": (NAMED,)},
         Feature.REPRODUCIBLE: {"epoch": EPOCH},
     }
@@ -148,7 +148,7 @@ def check_cache(shop: BuildSetup) -> None:
     assert not _is_cached(shop), "the builder remembers nothing of its own"
     shop.forget()
     shop.log.lines.clear()
-    shop.publish(shop.image("app", script(f"echo {shop.word}"), cache_from=cache_of(shop)))
+    shop.publish(shop.image("app", script(f"echo {shop.word}"), cache_from=(cache_of(shop),)))
     assert _is_cached(shop)
 
 
@@ -233,7 +233,7 @@ def test_everything_that_is_missing_is_told_at_once(
         "platforms": TWO,
         "attest": (PROVENANCE,),
         "epoch": EPOCH,
-        "cache_to": cache_of(shop),
+        "cache_to": (cache_of(shop),),
     }
     with pytest.raises(Failure) as caught:
         shop.engine().check_ready([shop.image("app", **asked), shop.image("shop", **asked)])
@@ -246,13 +246,13 @@ def test_every_builder_keeps_a_cache_inside_the_image(
 ) -> None:
     shop = workshops(name)
     step = script(f"echo {shop.word}")
-    image = shop.image("app", step, cache_to="type=inline")
+    image = shop.image("app", step, cache_to=("type=inline",))
     digest = shop.publish(image)
     shop.place.crane("tag", shop.at(image, digest), "inline")
     shop.forget()
     shop.log.lines.clear()
     source = f"type=registry,ref={shop.place.host}/feastflow/app:inline"
-    shop.publish(shop.image("app", step, cache_from=source))
+    shop.publish(shop.image("app", step, cache_from=(source,)))
     assert _is_cached(shop)
 
 

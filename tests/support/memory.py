@@ -207,6 +207,7 @@ class FakeBuilder:
     by_digest: bool = False
     failing: str = ""
     broken: tuple[str, ...] = ()
+    cache: str = ""
     sessions: list[tuple[str, ...]] = field(default_factory=list)
     checked: int = 0
     pushed: list[str] = field(default_factory=list)
@@ -246,9 +247,9 @@ class FakeBuilder:
         published = Published(digest, revision, labels.get(SOURCE, ""), 1000, inputs)
         if self.by_digest and push:
             self.registry.push(Reference(image.service.repository, digest), published)
-            return BuiltImage("", digest, 1000)
+            return BuiltImage("", digest, 1000, self.cache)
         self._images[digest.value] = published
-        return BuiltImage(digest.value, None, 1000)
+        return BuiltImage(digest.value, None, 1000, self.cache)
 
 
 @dataclass

@@ -184,16 +184,16 @@ def test_the_options_of_a_build() -> None:
     found = target(
         build(
             of,
-            cache_from="type=registry,ref=r/a:buildcache",
-            cache_to="type=registry,ref=r/a:buildcache,mode=max",
+            cache_from=("type=registry,ref=r/a:buildcache", "type=local,src=${x}"),
+            cache_to=("type=registry,ref=r/a:buildcache,mode=max", "type=inline"),
             attest=("type=provenance,mode=min", "type=sbom"),
             pull=True,
         )
     )
     assert found["ssh"] == ["default", "git=keys/id"]
     assert (found["pull"], found["no-cache"]) == (True, True)
-    assert found["cache-from"] == ["type=registry,ref=r/a:buildcache"]
-    assert found["cache-to"] == ["type=registry,ref=r/a:buildcache,mode=max"]
+    assert found["cache-from"] == ["type=registry,ref=r/a:buildcache", "type=local,src=$${x}"]
+    assert found["cache-to"] == ["type=registry,ref=r/a:buildcache,mode=max", "type=inline"]
     assert found["attest"] == ["type=provenance,mode=min", "type=sbom"]
 
 

@@ -23,7 +23,7 @@ TWO = ("linux/amd64", "linux/arm64")
 ALL: dict[str, Any] = {
     "platforms": TWO,
     "attest": ("type=sbom",),
-    "cache_to": "type=local,dest=x",
+    "cache_to": ("type=local,dest=x",),
     "epoch": 0,
 }
 
@@ -46,12 +46,13 @@ def test_the_kind_of_a_builder(driver: str, containerd: bool, kind: BuilderKind)
     [
         (image(), []),
         (image(platforms=TWO[:1]), []),
-        (image(cache_to="type=inline"), []),
-        (image(cache_to="mode=max,type=inline"), []),
-        (image(cache_from="type=gha"), []),
+        (image(cache_to=("type=inline",)), []),
+        (image(cache_to=("mode=max,type=inline",)), []),
+        (image(cache_from=("type=gha",)), []),
+        (image(cache_to=("type=inline", "type=local,dest=x")), [Feature.CACHE]),
         (image(platforms=TWO), [Feature.PLATFORMS]),
         (image(attest=("type=sbom",)), [Feature.ATTEST]),
-        (image(cache_to="type=registry,ref=r/type=inline"), [Feature.CACHE]),
+        (image(cache_to=("type=registry,ref=r/type=inline",)), [Feature.CACHE]),
         (image(annotations=(NAMED,)), []),
         (BuildImage(replace(service("menu"), annotations=(NAMED,)), (), ()), [Feature.ANNOTATIONS]),
         (image(epoch=0), [Feature.REPRODUCIBLE]),

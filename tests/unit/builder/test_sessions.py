@@ -15,6 +15,9 @@ from feastflow_registry.model.errors import Failure, Kind
 STEP = 'process "x" did not complete successfully: exit code: 3'
 TORN = "failed to commit x to y during finalize: snapshot x does not exist: not found"
 PUSH = "failed to push r/a: unexpected EOF"
+GONE = "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor: not found"
+CHANGED = 'failed commit on ref "layer-sha256:1": unexpected commit digest sha256:2'
+DOWN = "failed to copy: httpReadSeeker: unexpected status from GET request: 503 Unavailable"
 ALWAYS = 99
 
 
@@ -30,6 +33,7 @@ class Script:
     reported: Sequence[str] = ()
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     mends: bool = False
+    importing: Sequence[str] = ()
     ran: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
@@ -59,6 +63,7 @@ class Script:
             self.slept.append,
             {each: each.upper() for each in "abcdefxy"},
             {target: self.needs.get(target, ()) for target in targets},
+            self.importing,
         )
         sessions.build()
         assert {*sessions.built, *sessions.failures} >= set(targets)
@@ -164,3 +169,36 @@ def test_what_is_no_services_fault_is_raised(error: str, kind: Kind, sessions: i
         script.build("a", "b")
     assert caught.value.kind is kind
     assert len(script.ran) == sessions
+
+
+@pytest.mark.parametrize("error", [GONE, CHANGED, DOWN])
+def test_what_a_cache_broke_is_built_without_it(error: str) -> None:
+    script = Script({"b": (error, ALWAYS)}, reported=["b"], mends=True, importing=["a", "b"])
+    sessions = script.build("a", "b")
+    assert script.ran == ["a b…", "b", "b uncached", "a"]
+    assert (sessions.broken, sessions.failures) == ({"b": error}, {})
+    assert "a cache failed for a moment, building again without the cache" in [
+        text
+        for _, text in sessions.log.lines  # type: ignore[attr-defined]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "runs"),
+    [(GONE, 1), (CHANGED, 1), (DOWN, 4), (f"{STEP}: {GONE}", 1), (f"failed to push: {GONE}", 4)],
+)
+def test_no_cache_is_blamed_where_none_is_read(error: str, runs: int) -> None:
+    script = Script({"a": (error, ALWAYS)}, importing=["b"])
+    if "failed to push" in error:
+        script.importing = ["a"]
+        with pytest.raises(Failure):
+            script.build("a")
+    else:
+        assert not script.build("a").broken
+    assert script.ran == ["a"] * runs
+
+
+def test_what_fails_without_the_cache_too_has_failed() -> None:
+    script = Script({"a": (GONE, ALWAYS)}, importing=["a"])
+    assert "not found" in str(script.build("a").failures["a"])
+    assert script.ran == ["a", *["a uncached"] * 3]

@@ -236,6 +236,14 @@ class TestCache:
             load(folder, cache=f"type=local,{key}=link")
         assert load(folder, cache="type=s3,name=link/src=../x").settings.cache
 
+    def test_a_file_names_none_that_takes_a_credential_elsewhere(self, folder: Path) -> None:
+        (folder / "feastflow.yml").write_text("cache-from: 'type=gha,url=https://x'\n")
+        with fails('feastflow.yml, line 1: "cache-from": no file may choose url of a cache'):
+            load(folder)
+        loaded = load(folder, cache_from="type=gha,url=https://x")
+        assert any("Nothing is kept by the cache type=gha" in each for each in loaded.warnings)
+        assert not load(folder, cache_from="a/b", command="tags").warnings
+
 
 class TestServices:
     def test_one_by_the_inputs_is_named_after_the_repository(self, folder: Path) -> None:

@@ -99,8 +99,8 @@ def test_every_word_of_a_target_that_makes_the_image() -> None:
             "annotations": ["index:a=b"],
             "tags": ["localhost:5000/team/shop-web:1@sha256:0", "other:2"],
             "output": [{"type": "registry"}],
-            "cache-from": [{"type": "gha"}],
-            "cache-to": [{"type": "gha"}],
+            "cache-from": [{"ref": "a/b:1", "type": "registry"}, "a/c"],
+            "cache-to": [{"mode": "max", "type": "gha"}],
             "attest": [{"type": "sbom"}],
             "description": "The shop.",
         },
@@ -129,6 +129,8 @@ def test_every_word_of_a_target_that_makes_the_image() -> None:
                 extra_hosts=(("a", "10.0.0.1,::1"), ("b", "::1")),
                 no_cache_filter=("deps",),
             ),
+            cache_sources=("type=registry,ref=a/b:1", "type=registry,ref=a/c"),
+            cache_targets=("type=gha,mode=max",),
             annotations=(Annotation("index", "a", "b"),),
         ),
         "base": Service("base", Repository(HUB, "ada/base")),
@@ -344,6 +346,7 @@ class TestSame:
         )
         found = built(text)
         assert list(found) == ["my-web", "jobs"]
+        assert [each.cache_sources for each in found.values()] == [("type=gha",), ()]
         assert found["my-web"].aliases == ("my-web-saver",)
         assert found["jobs"].contexts == (("base", "service:my-web"), ("lib", "lib"))
         for name in ("my-web", "my-web-saver"):
@@ -407,6 +410,26 @@ class TestRead:
         source = repository(ONE, printed(text, unset("TAG", "PASSWORD", "TAG")), printed(probed))
         assert compose.read("compose.yaml", source).services["a"].image == "shop"
         assert source.asked[1][3] == {"PASSWORD": "50001", "TAG": "50002"}
+
+    def test_a_cache_with_a_variable_that_is_not_set_is_left_out(self) -> None:
+        two = "services: {a: {build: .}, b: {build: .}}"
+        kept = {"cache-to": ["r/b"], "labels": carried()}
+        first, again = (
+            definition(a={"cache-from": [f"r/a:{tag}"], "labels": carried()}, b=kept)
+            for tag in ("", "50001")
+        )
+        source = repository(two, printed(first, unset("TAG")), printed(again))
+        found = compose.read("compose.yaml", source)
+        services = {each.name: each for each in found.build(settings.parse({}), "ada")}
+        assert services["a"].cache_sources == ()
+        assert services["b"].cache_targets == ("type=registry,ref=r/b",)
+        (said,) = found.notices
+        assert said.startswith("compose.yaml: services.a: its caches are left out")
+
+    @pytest.mark.parametrize("key", ["cache-from", "cache-to"])
+    def test_a_cache_that_is_none(self, key: str) -> None:
+        with fails(f"compose.yaml: services.a.{key.replace('-', '_')}: 'x' is no type of a cache"):
+            built(definition(a={key: ["type=x"]}, b={}))
 
     def test_a_required_variable_of_a_tag_does_no_harm(self) -> None:
         required = "ERROR: required variable {} is missing a value: set it"

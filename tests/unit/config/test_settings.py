@@ -72,6 +72,8 @@ def test_every_input_is_read_from_text() -> None:
         "builder": "ci",
         "buildkit-image": "mirror.example.com/moby/buildkit:v1",
         "cache": "registry",
+        "cache-from": "ada/app:cache",
+        "cache-to": "type=local,dest=.cache",
         "attest": "true",
         "reproducible": "true",
         "smoke-test": "3000/",
@@ -241,15 +243,6 @@ class TestOptions:
             return f"{service}.{key}"
 
         return [str(each) for each in check_options(services, parse(inputs), where)]
-
-    @pytest.mark.parametrize("cache", ["none", "registry", "type=gha,scope={service}"])
-    def test_a_cache_that_services_do_not_share(self, cache: str) -> None:
-        assert self.problems(service("a"), service("b"), cache=cache) == []
-
-    def test_a_cache_that_they_share(self) -> None:
-        assert self.problems(service("a"), cache="type=gha") == []
-        (problem,) = self.problems(service("a"), service("b"), cache="type=gha")
-        assert "overwrite each other's layers. Put {service} into it" in problem
 
     def test_what_options_forbid_each_other(self) -> None:
         one = parse({"network": "host", "annotations": "index:a=b"})

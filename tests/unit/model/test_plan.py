@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.runs import SHOP, SOURCE, A, B, context, image, service
 
-from feastflow_registry.config.settings import caches, parse
+from feastflow_registry.config.settings import parse
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.plan import (
@@ -22,7 +22,7 @@ from feastflow_registry.model.plan import (
     Seen,
     Step,
 )
-from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import INPUTS_LABEL
@@ -296,40 +296,25 @@ class TestHowItIsBuilt:
     def test_attestations(self) -> None:
         assert self.build(attest="true").attest == ("type=provenance,mode=min", "type=sbom")
 
-    def test_the_cache_of_a_registry_of_plain_http(self) -> None:
-        host = RegistryHost("r:5000", insecure=True)
-        service = replace(SHOP, repository=Repository(host, "ada/shop"))
-        plain = "type=registry,ref=r:5000/ada/shop:buildcache,registry.insecure=true"
-        found = caches(parse({"cache": "registry"}), service, write=True)
-        assert found == {"cache_from": plain, "cache_to": f"{plain},mode=max"}
-
-    @pytest.mark.parametrize(
-        ("cache", "read", "write"),
-        [
-            ("none", "", ""),
-            (
-                "registry",
-                "type=registry,ref=docker.io/ada/shop:buildcache",
-                "type=registry,ref=docker.io/ada/shop:buildcache,mode=max",
-            ),
-            (
-                "type=local,dest=.cache/{service}",
-                "type=local,src=.cache/shop",
-                "type=local,dest=.cache/shop",
-            ),
-            ("type=gha,scope={service}", "type=gha,scope=shop", "type=gha,scope=shop"),
-        ],
-    )
-    def test_a_cache_is_written_only_where_images_are(
-        self, cache: str, read: str, write: str
-    ) -> None:
-        found = self.build(cache=cache)
-        assert (found.cache_from, found.cache_to) == (read, write)
+    def test_a_cache_is_written_only_where_images_are(self) -> None:
+        source = "type=registry,ref=docker.io/ada/shop:buildcache"
+        found = self.build(cache="registry")
+        assert found.cache_from == (source,)
+        assert found.cache_to == (f"{source},mode=max,ignore-error=true",)
         for reading in (
-            self.build(event="pull_request", cache=cache),
-            self.build(command="build", cache=cache),
+            self.build(event="pull_request", cache="registry"),
+            self.build(command="build", cache="registry"),
         ):
-            assert (reading.cache_from, reading.cache_to) == (read, "")
+            assert (reading.cache_from, reading.cache_to) == ((source,), ())
+
+    @pytest.mark.parametrize("given", [{"event": "pull_request"}, {"command": "build"}])
+    def test_what_is_not_written_is_said(self, given: dict[str, Any]) -> None:
+        seen = Seen(None, {LATEST: NEW})
+        assert "Caches are only read" in str(plan(seen, cache="registry", **given).left_out)
+        silents: list[dict[str, Any]] = [{}, {"cache_from": "a/b"}, {"cache": "none"}]
+        for silent in silents:
+            assert plan(seen, **silent, **given).left_out == ()
+        assert plan(seen, cache="registry").left_out == ()
 
     def test_what_it_is_built_from(self) -> None:
         base = service("base")

@@ -265,6 +265,14 @@ class TestClosing:
 
 
 class TestOutputs:
+    @pytest.mark.parametrize("action", [Action.BUILT, Action.CARRIED])
+    def test_a_note_of_the_image(self, action: Action) -> None:
+        noted = replace(BUILT, action=action, note="cache: written")
+        found = results.results(plan(BUILD, PUSH, MOVE), [noted, PUSHED, KEPT])
+        assert [each.note for each in found] == ["cache: written"]
+        outputs = results.outputs(plan(BUILD), found, pushed=True)
+        assert json.loads(outputs["images"])["shop"]["note"] == "cache: written"
+
     def test_of_one_service(self) -> None:
         found = plan(BUILD, PUSH, MOVE)
         outputs = results.outputs(
@@ -277,6 +285,7 @@ class TestOutputs:
                 "tags": ["commit-000000b", "latest"],
                 "action": "built",
                 "size": 2_500_000,
+                "note": "",
             }
         }
         assert outputs == {

@@ -39,6 +39,13 @@ def test_a_first_publish(by_digest: bool) -> None:
     assert run.builder.pushed == ([] if by_digest else [OWN])
 
 
+@pytest.mark.parametrize("cache", ["", "written"])
+def test_what_became_of_the_cache_is_noted(cache: str) -> None:
+    run = World().run(B)
+    run.builder.cache = cache
+    assert run.go().outcomes[0].note == (f"cache: {cache}" if cache else "")
+
+
 def test_the_right_to_push_and_the_engine_are_proven_before_the_build() -> None:
     world = World()
     world.store.readonly = True

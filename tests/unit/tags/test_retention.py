@@ -357,7 +357,7 @@ DIGESTS = [digest_of(str(number)) for number in range(5)]
 NAMES = [
     *(own(each) for each in COMMITS),
     *(f"withdrawn-{each.short}" for each in COMMITS[:3]),
-    *("latest", "sprint3", "frozen-sprint3", "buildcache", "commit-odd"),
+    *("latest", "sprint3", "frozen-sprint3", "buildcache", "buildcache-linux-arm64", "commit-odd"),
     *(f"sha256-{str(each)[7:]}.sig" for each in DIGESTS[:3]),
 ]
 

@@ -1,0 +1,214 @@
+"""Where the layers of a build are looked for and left between runs, as buildx takes it.
+
+A cache fails no build that works without it. What an input names is the workflow's own; a file of
+the checkout may name no more of a cache than where its layers are: no address, no credential, no
+plain HTTP. None takes the name of an image.
+https://docs.docker.com/build/cache/backends/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from posixpath import isabs
+from typing import NamedTuple
+
+from feastflow_registry.config.settings import Settings, option
+from feastflow_registry.model import tag_names
+from feastflow_registry.model.errors import Problem
+from feastflow_registry.model.plan import Latest
+from feastflow_registry.model.references import RegistryHost, Tag, split_host
+from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Service, Where, output_parts
+
+_INSECURE = "registry.insecure"
+SETTINGS = ("cache", "cache_from", "cache_to")
+_HOW = frozenset(
+    {
+        *("type", "mode", "ignore-error", "compression", "compression-level"),
+        *("force-compression", "oci-mediatypes", "image-manifest"),
+    }
+)
+_OF_FILES: Mapping[str, frozenset[str]] = {
+    "registry": _HOW | {"ref"},
+    "local": _HOW | {"src", "dest", "tag", "digest"},
+    "inline": _HOW,
+    "gha": _HOW | {"scope"},
+}
+"""What a file may say of each type."""
+
+
+class Caches(NamedTuple):
+    """Where a build looks for layers, and where it leaves them if it may."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Both."""
+        return (*self.sources, *self.targets)
+
+
+def of_service(settings: Settings, service: Service) -> Caches:
+    """The caches of a service: those of its Compose or Bake file, if no setting says otherwise."""
+    sources, targets = service.cache_sources, service.cache_targets
+    if settings.model_fields_set.intersection(SETTINGS):
+        sources, targets = _of_settings(settings, service)
+
+    def written(spec: str) -> str:
+        return _plain(spec.replace(SERVICE_PLACEHOLDER, service.name), settings)
+
+    return Caches(
+        tuple(written(each) for each in sources),
+        tuple(_harmless(written(each)) for each in targets),
+    )
+
+
+def _of_settings(settings: Settings, service: Service) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if settings.cache == "registry":
+        # One build leaves one cache. That of one platform is the better one for it, if both exist.
+        tags = (tag_names.cache_tag(service.platforms), tag_names.cache_tag(()))
+        sources = tuple(dict.fromkeys(_at(service, each) for each in tags))
+        return sources, (f"{sources[0]},mode=max",)
+    if settings.cache == "inline":
+        latest = None if settings.latest is Latest.NEVER else tag_names.LATEST
+        moving = filter(None, (latest, settings.milestone))
+        return tuple(_at(service, each) for each in moving), ("type=inline",)
+    if not settings.cache:
+        return settings.cache_from, settings.cache_to
+    spec = settings.cache
+    if output_parts(spec)["type"] == "local":
+        return (spec.replace(",dest=", ",src="),), (spec.replace(",src=", ",dest="),)
+    return (spec,), (spec,)
+
+
+def _at(service: Service, tag: Tag) -> str:
+    """A cache on the registry; Docker Hub's host is written, as for every other."""
+    return f"type=registry,ref={service.repository.host}/{service.repository.path}:{tag}"
+
+
+def _plain(spec: str, settings: Settings) -> str:
+    """The spec, with plain HTTP where the registry's is allowed."""
+    parts = output_parts(spec)
+    if parts["type"] != "registry" or _INSECURE in parts or not _is_plain(spec, settings):
+        return spec
+    return f"{spec},{_INSECURE}=true"
+
+
+def _is_plain(spec: str, settings: Settings) -> bool:
+    """Whether the workflow says that the registry of a cache is spoken with over plain HTTP."""
+    return any(_repository(spec)[0] == each.name for each in settings.insecure_registries)
+
+
+def _harmless(spec: str) -> str:
+    """A target whose failure is none of the build.
+
+    https://docs.docker.com/build/cache/backends/#command-syntax
+    """
+    parts = output_parts(spec)
+    is_own = parts["type"] == "inline" or "ignore-error" in parts
+    return spec if is_own else f"{spec},ignore-error=true"
+
+
+def _repository(spec: str) -> tuple[str, str, str]:
+    """The registry, the repository and the tag of a cache on a registry."""
+    host, path = split_host(output_parts(spec)["ref"].partition("@")[0])
+    path, _, tag = path.partition(":")
+    name = RegistryHost.parse(host or "docker.io").name
+    return name, path, tag or tag_names.LATEST.value
+
+
+def check(
+    services: Iterable[Service],
+    settings: Settings,
+    where: Where,
+    of_files: Mapping[str, str],
+    holds: Callable[[str], bool],
+) -> Iterator[Problem]:
+    """Yield what is wrong with the caches of services.
+
+    ``of_files``: the settings that a file gives, each with its place; ``holds``: whether a path is
+    inside the repository.
+    """
+    services = tuple(services)
+    for name in SETTINGS[1:] if settings.cache else ():
+        if getattr(settings, name):
+            yield Problem(
+                f"{_place('cache', of_files)}: it says where layers are kept, and so does "
+                f"{option(name)}.",
+                f"Remove one of them, or set cache to none beside {option(name)}.",
+            )
+            return
+    is_set = settings.model_fields_set.intersection(SETTINGS)
+    repositories = {(each.repository.host.name, each.repository.path) for each in services}
+    owners: dict[str, str] = {}
+    told: set[tuple[str, str]] = set()
+    for service in services:
+        caches = of_service(settings, service)
+        for key, specs in (("cache_from", caches.sources), ("cache_to", caches.targets)):
+            setting = "cache" if settings.cache else key
+            place = _place(setting, of_files) if is_set else where(service.name, key)
+            is_input = bool(is_set) and setting not in of_files
+            for spec in specs:
+                found = [
+                    *_outside(spec, holds, is_input=is_input),
+                    *(() if is_input else _of_file(spec, key, settings)),
+                    *(_over_image(spec, repositories) if key == "cache_to" else ()),
+                ]
+                if key == "cache_to" and "type=inline" not in spec.split(","):
+                    found += _shared(owners.setdefault(spec, service.name), service)
+                for problem in found:
+                    if (place, problem.cause) not in told:
+                        told.add((place, problem.cause))
+                        yield Problem(f"{place}: {problem.cause}", problem.fix)
+
+
+def _place(setting: str, of_files: Mapping[str, str]) -> str:
+    return of_files.get(setting) or f'input "{option(setting)}"'
+
+
+def _outside(spec: str, holds: Callable[[str], bool], *, is_input: bool) -> Iterator[Problem]:
+    """A folder that a file, or a link of the checkout, would have layers kept in."""
+    parts = output_parts(spec)
+    if parts["type"] != "local":
+        return
+    for path in dict.fromkeys(parts[each] for each in ("src", "dest") if each in parts):
+        if not (is_input and isabs(path)) and not holds(path):
+            yield Problem(
+                f"{path[:80]!r} lies outside the repository.",
+                "Give a folder inside it, without a link that leads out of it.",
+            )
+
+
+def _of_file(spec: str, key: str, settings: Settings) -> Iterator[Problem]:
+    """What a file would choose that only a workflow may."""
+    parts = output_parts(spec)
+    kind = parts["type"]
+    known = _OF_FILES.get(kind, frozenset())
+    if kind == "registry" and _is_plain(spec, settings):
+        known |= {_INSECURE}
+    if foreign := [f"type={kind}"] if not known else sorted(parts.keys() - known):
+        yield Problem(
+            f"no file may choose {foreign[0][:80]} of a cache.",
+            f"Name this cache in the input {option(key)}.",
+        )
+
+
+def _over_image(spec: str, repositories: Iterable[tuple[str, str]]) -> Iterator[Problem]:
+    """A target that would replace an image of a service."""
+    if output_parts(spec)["type"] != "registry":
+        return
+    host, path, tag = _repository(spec)
+    ours = {(host, path), (host, f"library/{path}")}
+    if ours.intersection(repositories) and not tag_names.is_cache(tag):
+        yield Problem(
+            f"layers would take the name of an image, {path}:{tag}.",
+            f"Call them {tag_names.CACHE_TAG}, or {tag_names.CACHE_TAG}-NAME.",
+        )
+
+
+def _shared(owner: str, service: Service) -> Iterator[Problem]:
+    if owner != service.name:
+        yield Problem(
+            "the services would overwrite each other's layers.",
+            f"Put {SERVICE_PLACEHOLDER} into it, which becomes the service's name.",
+        )
