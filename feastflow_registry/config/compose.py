@@ -15,7 +15,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from feastflow_registry.config.compose_files import (
     SECRET_TARGET,
     UNSEEN,
 )
-from feastflow_registry.config.file import CachesOfFile, Config
+from feastflow_registry.config.file import Config
 from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.ports import Printed
@@ -40,8 +40,7 @@ _UNSET = re.compile(r'The \\?"([^"\\]+)\\?" variable is not set')
 _REQUIRED = re.compile(r"required variable (\w+) is missing a value")
 _ERROR = re.compile(r"^ERROR: ", re.MULTILINE)
 _TARGET = "target:"
-_CACHES = ("cache-from", "cache-to")
-_OURS = frozenset({"output", *_CACHES, "attest", "description", "tags"})
+_OURS = frozenset({"output", "cache-from", "cache-to", "attest", "description", "tags"})
 _SAME = (
     *("context", "dockerfile", "target", "args", "platforms", "labels", "ssh", "pull"),
     *("network", "ulimits", "entitlements", "annotations"),
@@ -182,17 +181,7 @@ class _Resolver:
             services = str(probed.services)
             seen = [variable for variable, probe in probes.items() if probe in services]
             raise Failure.of(Kind.INPUT, _unset(self.name, seen or unset))
-        same = {each for each, caches in config.caches.items() if probed.caches[each] == caches}
-        return replace(
-            config,
-            caches={each: config.caches[each] for each in same},
-            notices=tuple(
-                f"{config.where(each)}: its caches are left out, as they hold a variable that is "
-                "not set."
-                for each in config.caches
-                if each not in same
-            ),
-        )
+        return config.keep_caches_of(probed)
 
     def _print(self, files: Mapping[str, bytes], variables: Mapping[str, str]) -> Printed:
         file = posixpath.relpath(self.name, self.folder or ".")
@@ -268,21 +257,9 @@ def from_bake(
     problems += [each.problem for each in complaints]
     if problems:
         raise Failure.of(Kind.INPUT, problems)
-    caches = {each: _caches(chosen[each]) for each in described}
+    caches = {each: compose_files.caches_of(chosen[each]) for each in described}
     named = {each: found for each, found in caches.items() if any(found)}
     return Config(document, policy={}, services=models, same=same, caches=named)
-
-
-def _caches(target: Mapping[str, Any]) -> CachesOfFile:
-    """The caches that a target names. ``--print`` writes them as mappings since buildx 0.20."""
-    sources, targets = (target.get(key) or [] for key in _CACHES)
-    return tuple(map(_spec, sources)), tuple(map(_spec, targets))
-
-
-def _spec(entry: object) -> str:
-    if not isinstance(entry, dict):
-        return str(entry)
-    return ",".join(f"{key}={entry[key]}" for key in sorted(entry, key="type".__ne__))
 
 
 def _built(chosen: Mapping[str, Any], services: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -15,8 +15,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from feastflow_registry.config import grammar
+from feastflow_registry.config.file import CachesOfFile
 from feastflow_registry.model import yaml_tree
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.yaml_tree import Limits, Node, Shape
@@ -337,3 +339,15 @@ def _written(node: Node) -> str:
     if real.style or (real.value and not _PLAIN.fullmatch(real.value)):
         return tag + json.dumps(real.value)
     return tag + (real.value or "null")
+
+
+def caches_of(target: Mapping[str, Any]) -> CachesOfFile:
+    """The caches that a target of Bake names, which buildx 0.20 began to print as mappings."""
+    sources, targets = (target.get(key) or [] for key in ("cache-from", "cache-to"))
+    return tuple(map(_spec, sources)), tuple(map(_spec, targets))
+
+
+def _spec(entry: object) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    return ",".join(f"{key}={entry[key]}" for key in sorted(entry, key="type".__ne__))

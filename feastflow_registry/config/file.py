@@ -68,6 +68,18 @@ class Config:
         path = ("services", service, key) if key else ("services", service)
         return f"{self.document.place(path)}: {'.'.join(path)}"
 
+    def keep_caches_of(self, other: Config) -> Config:
+        """Leave out the caches that differ in another reading of the file, and say so."""
+        kept = {
+            each: found for each, found in self.caches.items() if other.caches.get(each) == found
+        }
+        notices = tuple(
+            f"{self.where(each)}: its caches are left out, as they hold a variable that is not set."
+            for each in self.caches
+            if each not in kept
+        )
+        return replace(self, caches=kept, notices=notices)
+
     def build(self, settings: Settings, namespace: str) -> tuple[Service, ...]:
         """Give every service its repository and defaults. Raises all that is wrong at once."""
         services: list[Service] = []
