@@ -79,7 +79,7 @@ def one_after_the_other(names: list[str], data: st.DataObject) -> None:
     check(on, commits, names)
 
 
-test_one_after_the_other = settings(max_examples=100)(ORDERS(one_after_the_other))
+test_one_after_the_other = settings(max_examples=40)(ORDERS(one_after_the_other))
 test_ten_thousand_one_after_the_other = soak(
     settings(max_examples=10_000)(ORDERS(one_after_the_other))
 )
@@ -103,7 +103,7 @@ def at_the_same_time(names: list[str], before: list[str], turns: list[tuple[int,
     check(on, commits, commits)
 
 
-test_at_the_same_time = settings(max_examples=60)(TURNS(at_the_same_time))
+test_at_the_same_time = settings(max_examples=40)(TURNS(at_the_same_time))
 test_three_thousand_at_the_same_time = soak(settings(max_examples=3000)(TURNS(at_the_same_time)))
 
 
@@ -130,13 +130,13 @@ def tagged_meanwhile(names: list[str], places: list[int]) -> None:
     check(on, tagged, tagged)
 
 
-test_tagged_meanwhile = settings(max_examples=100)(MEANWHILE(tagged_meanwhile))
+test_tagged_meanwhile = settings(max_examples=40)(MEANWHILE(tagged_meanwhile))
 test_ten_thousand_tagged_meanwhile = soak(
     settings(max_examples=10_000)(MEANWHILE(tagged_meanwhile))
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(names=st.lists(NAMES, min_size=2, max_size=5, unique=True), data=st.data())
 def test_one_that_was_retracted_moved_or_withdrawn_counts_no_more(
     names: list[str], data: st.DataObject

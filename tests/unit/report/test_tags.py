@@ -279,9 +279,9 @@ class TestMarkdown:
         assert "<script>" not in row
 
     def test_it_fits_into_a_summary(self) -> None:
-        each = [sized(*[1000] * 2500, subject="|" * 200, service=service(name)) for name in "abcd"]
+        each = [sized(*[1000] * 1000, subject="|" * 500, service=service(name)) for name in "abcd"]
         found = report.markdown(each)
         assert len(found.encode()) < 1024 * 1024
         rows = found.count("| [<code>commit-")
         (more,) = {int(each) for each in re.findall(r"and (\d+) more, in the log", found)}
-        assert rows + 4 + 4 * more == 4 * 2501
+        assert rows + 4 + 4 * more == 4 * 1001
