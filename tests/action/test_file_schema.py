@@ -59,7 +59,7 @@ BAD = [
     "services: {a: {args: {A=B: x}}}\n",
     "services: {a: {platforms: {a: b}}}\n",
     "services: {a: }\nservices-from: compose.yaml\n",
-    "retention: {keep-days: 0}\n",
+    "retention: {keep-days: -1}\n",
     "- a\n",
 ]
 

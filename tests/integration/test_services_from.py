@@ -139,6 +139,7 @@ def test_a_compose_file(program: Source) -> None:
             extra_hosts=(("cache", "10.0.0.7,::1"),),
             no_cache_filter=("deps",),
         ),
+        cache_sources=("type=registry,ref=feastflow/cache",),
     )
     assert base == Service("base", Repository(hub, "ada/base"))
 

@@ -64,7 +64,7 @@ class Cached:
     digests: ClassVar[dict[str, str]] = {}
     """By commit tag."""
 
-    def __init__(self, buildx: object) -> None:
+    def __init__(self, buildx: object, *_: object) -> None:
         self.buildx = buildx
 
     def check_ready(self, images: Sequence[BuildImage]) -> None:
