@@ -16,7 +16,7 @@ from support.memory import FakeLog
 from support.registries import LocalRegistry
 from support.repositories import MARK, Project
 from support.servers.faults import Fault, Kind
-from support.soak import chosen
+from support.soak import chosen, one_in
 
 from feastflow_registry.model.plan import BuildImage
 from integration.conftest import Builder
@@ -65,14 +65,17 @@ BLOBS, MANIFESTS = f"{LAYERS}/blobs/", f"{LAYERS}/manifests/buildcache"
 
 @pytest.mark.parametrize(
     ("said", "kind", "words"),
-    [
-        ("503", "status", {"path": MANIFESTS, "status": 503}),
-        ("401", "status", {"path": MANIFESTS, "status": 401}),
-        ("429", "status", {"path": MANIFESTS, "status": 429}),
-        ("", "reset_before", {"path": MANIFESTS}),
-        ("EOF", "status", {"path": f"{LAYERS}/manifests/", "status": 200, "body": b"{}"}),
-        ("not found", "status", {"path": BLOBS, "status": 404}),
-    ],
+    one_in(
+        3,
+        [
+            ("503", "status", {"path": MANIFESTS, "status": 503}),
+            ("401", "status", {"path": MANIFESTS, "status": 401}),
+            ("429", "status", {"path": MANIFESTS, "status": 429}),
+            ("", "reset_before", {"path": MANIFESTS}),
+            ("EOF", "status", {"path": f"{LAYERS}/manifests/", "status": 200, "body": b"{}"}),
+            ("not found", "status", {"path": BLOBS, "status": 404}),
+        ],
+    ),
     ids=["503", "401", "429", "reset", "garbage", "no configuration"],
 )
 def test_a_cache_that_cannot_be_read_fails_no_build(
@@ -87,7 +90,7 @@ def test_a_cache_that_cannot_be_read_fails_no_build(
     assert said in found
 
 
-@pytest.mark.parametrize("status", [401, 403, 429, 500])
+@pytest.mark.parametrize("status", chosen([401, 403, 429, 500]))
 def test_a_cache_that_cannot_be_written_fails_no_build(shop: BuildSetup, status: int) -> None:
     writes = Fault(
         "status", method="POST|PUT|PATCH", path=f"/v2/{LAYERS}/", status=status, times=None

@@ -19,6 +19,7 @@ from support.repositories import DOCKERFILE, PAGE
 from support.servers.fault_proxy import FaultProxy
 from support.servers.faults import Fault
 from support.servers.github_api import NUMBER, READ, GitHubApi
+from support.soak import chosen
 
 from feastflow_registry.git import origin
 from feastflow_registry.git.former_names import FormerNames
@@ -161,7 +162,7 @@ REMOTES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
 class TestCase6:
     """CASES.md, case 6: one identity, whatever leads to it; nothing unknown is published."""
 
-    @pytest.mark.parametrize("name", REMOTES)
+    @pytest.mark.parametrize("name", chosen(REMOTES, 3))
     def test_whatever_leads_to_github_is_github(
         self, shop: Shop, ssh: Callable[[str], None], name: str
     ) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.soak import chosen
 
 SIZE = 50_000_000
 LINES = {
@@ -40,7 +41,7 @@ def write(file: Path, kind: str, last: str) -> int:
     return block.count(b"\n") * (SIZE // len(block)) + 2
 
 
-@pytest.mark.parametrize("kind", LINES)
+@pytest.mark.parametrize("kind", chosen(LINES))
 def test_it_is_read_in_little_memory(tmp_path: Path, kind: str) -> None:
     number = write(tmp_path / "deploy" / "values.yaml", kind, "commit-41302b2")
     arguments = [str(tmp_path), "41302b2", str(SIZE // 2)]
