@@ -38,10 +38,13 @@ T = TypeVar("T")
 POLICY = (
     *("registry", "namespace", "branches", "git_tags", "milestone", "latest", "manifests"),
     *("extra_tags", "shared_tags", "sha_length", "reuse", "builder"),
-    *("buildkit_image", "cache", "cache_from", "cache_to", "attest"),
+    *("cache", "cache_from", "cache_to", "attest"),
     *("reproducible", "smoke_test", "check", "services_from"),
 )
-"""The settings that a file may hold; those of ``RETENTION`` stand below ``retention``."""
+"""The settings that a file may hold; those of ``RETENTION`` stand below ``retention``.
+
+Not ``buildkit_image``: it runs as a privileged container, and anybody's pull request has a file.
+"""
 RETENTION = ("keep_days", "keep_last", "keep")
 _REMOTE = re.compile(r"(?:https?|git|ssh|docker-image)://[!-~]+|git@[\w.-]+:[!-~]+")
 _CONTEXT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,255}")

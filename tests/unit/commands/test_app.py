@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -18,6 +18,7 @@ from feastflow_registry.config import settings
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.plan import Permission
 from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.run import LAPTOP
 from feastflow_registry.transport.http import Client
 
 ELSEWHERE = Repository.parse(RegistryHost("registry.example"), "team/shop")
@@ -59,6 +60,28 @@ def test_a_registry_is_connected_to_once_by_one_thread(app: App) -> None:
     assert app.registry_of(ELSEWHERE) is other is not app.registry
     assert app.registry_of(SHOP.repository) is app.registry
     assert cast("Logins", app.workspace).locked == [True]
+
+
+@pytest.mark.parametrize(
+    ("registry", "push", "event", "host_network"),
+    [
+        ("localhost:5000", True, "push", True),
+        ("localhost:5000", False, "pull_request", False),
+        ("localhost:5000", False, "pull_request_target", False),
+        ("localhost:5000", False, LAPTOP, True),
+        ("ghcr.io", True, "push", False),
+    ],
+)
+def test_no_pull_request_is_built_in_the_machines_own_network(
+    app: App, registry: str, push: bool, event: str, host_network: bool
+) -> None:
+    app.inputs = replace(
+        app.inputs,
+        settings=settings.parse({"command": "build", "registry": registry}),
+        run=context(A, event=event),
+        permission=Permission(push, push, ""),
+    )
+    assert app._recipe.host_network == host_network
 
 
 def test_an_engine_is_made_by_one_thread(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
