@@ -229,7 +229,7 @@ class WayBack:
         if isinstance(bad, Commit) and not before:
             return Failure(
                 Kind.INPUT,
-                f"nothing is known from before {bad.short}, of which {names} is.",
+                f"{names} is at commit {bad.short}, and git knows no commit before it.",
                 "Where that is not the first commit, fetch the history (`git fetch`, in a shallow "
                 "clone with --unshallow); or name a commit in the input to.",
             )

@@ -109,7 +109,10 @@ def test_what_was_published_since_can_be_taken_back() -> None:
 
 
 def test_the_first_commit_has_nothing_before_it() -> None:
-    with fails(f"nothing is known from before {A.short}", "name a commit in the input to"):
+    with fails(
+        f"shop is at commit {A.short}, and git knows no commit before it",
+        "name a commit in the input to",
+    ):
         roll_back(published(A))
 
 
