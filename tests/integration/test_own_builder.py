@@ -218,7 +218,9 @@ def test_a_run_that_was_killed_while_the_image_came(bare: Bare) -> None:
     running.kill()
     bare.place.proxy.clear()
     bare.publish()
-    assert len(bare.names) == len(bare.containers) == 1
+    assert len(bare.names) == 1
+    # The buildx of the killed run may go on for a moment, and leave a container that never ran.
+    assert list(bare.containers.values()).count("running") == 1
 
 
 @soak
