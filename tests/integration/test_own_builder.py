@@ -268,7 +268,7 @@ def test_two_runs_make_one(bare: Bare) -> None:
     environs = [bare.runner(image=f"feastflow/{each}") for each in ("one", "two")]
     for each in [bare.machine.start(environ) for environ in environs]:
         each.end().ended()
-    assert len(bare.names) == len(bare.containers) == 1
+    assert len(bare.names) == list(bare.containers.values()).count("running") == 1
 
 
 @pytest.mark.parametrize("what", chosen(["container", "driver", "image"]))
