@@ -28,18 +28,30 @@ def names(paths: list[Path]) -> list[str]:
 
 
 WORKFLOWS = names(OUR_WORKFLOWS + CALLERS)
+DEPENDABOT = ".github/dependabot.yml"
+FORMS = [".github/ISSUE_TEMPLATE/fault.yml", ".github/ISSUE_TEMPLATE/wish.yml"]
 CHECKS = {
     "ruff": ["ruff", "check"],
     "ruff format": ["ruff", "format", "--check"],
     "mypy": ["mypy"],
     "import contracts": ["lint-imports", "--no-cache"],
     "actionlint": ["actionlint", "-shellcheck=", "-pyflakes=", *WORKFLOWS],
-    "zizmor": ["zizmor", "--offline", "--no-progress", "--pedantic", "action.yml", *WORKFLOWS],
+    "zizmor": ["zizmor", "--offline", "--no-progress", "--pedantic", "action.yml", DEPENDABOT, *WORKFLOWS],
     "schema of action.yml": [
         *("check-jsonschema", "--builtin-schema", "vendor.github-actions", "action.yml")
     ],
     "schema of the workflows": [
         *("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
+    ],
+    "schema of Dependabot": [
+        *("check-jsonschema", "--builtin-schema", "vendor.dependabot", DEPENDABOT)
+    ],
+    "schema of the issue forms": [
+        *("check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *FORMS)
+    ],
+    "schema of the choice of issues": [
+        *("check-jsonschema", "--builtin-schema", "vendor.github-issue-config"),
+        ".github/ISSUE_TEMPLATE/config.yml",
     ],
     "schema of feastflow.yml": [
         *("check-jsonschema", "--schemafile", "feastflow.schema.json", *names(CONFIGURATIONS))
