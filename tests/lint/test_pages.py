@@ -326,7 +326,7 @@ def test_the_changelog_says_what_is_not_released_yet() -> None:
     assert re.search(r"(?m)^## \[Unreleased\]\n\n### \w+\n- \S", text)
 
 
-@pytest.mark.parametrize(("page", "least"), [("SECURITY.md", 20), ("tests/cases.md", 18)])
+@pytest.mark.parametrize(("page", "least"), [("docs/security.md", 20), ("tests/cases.md", 18)])
 def test_every_row_has_a_test(page: str, least: int) -> None:
     """A path in the last column; one without a folder, or a file, is in that of the one before."""
     rows = [line for line in (ROOT / page).read_text().splitlines() if "`" in line]
