@@ -68,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     environ = dict(os.environ)
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
+    cache_token = environ.get(f"{PREFIX}CACHE_TOKEN", "")
     given = merge(words.given, environ)
     hidden: dict[str, str] = {}
     for name, value in tuple(environ.items()):
@@ -80,9 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError:
         print("The current folder is gone. Change to another one, then run again.", file=sys.stderr)
         return Kind.INPUT
-    request = Request(environ, given, folder, token, github_token, hidden)
+    request = Request(environ, given, folder, token, github_token, hidden, cache_token)
     stream = sys.stderr if words.json else sys.stdout
-    http.secrets.learn([token, github_token])
+    http.secrets.learn([token, github_token, cache_token])
     if words.problem:
         _log(request, sys.stderr, http.secrets).fail(words.problem.cause, words.problem.fix)
         return Kind.INPUT
@@ -123,7 +124,7 @@ def _obey_signals(stop: Event) -> None:
 
 def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
     """Run what is asked for; the exit code is the failure's kind."""
-    http.secrets.learn([request.token, request.github_token])
+    http.secrets.learn([request.token, request.github_token, request.cache_token])
     log = _log(request, stream, http.secrets)
     state = RunState()
     journal = Journal(log, state)
@@ -175,7 +176,8 @@ def _run(
     checked = inputs.read(request, workspace)
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
     _mask(log, [line for line in secret_lines if len(line) >= SHORTEST])
-    http.secrets.learn([*checked.variables.values(), *checked.file_secrets])
+    given = (*checked.variables.values(), *checked.file_secrets, *checked.cache_service.values())
+    http.secrets.learn(given)
     for notice in checked.notices:
         log.notice(notice)
     for warning in checked.warnings:

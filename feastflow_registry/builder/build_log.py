@@ -270,7 +270,7 @@ class BuildLog:
             self.finish([step.target])
 
     def _is_last(self, step: Step) -> bool:
-        last = "exporting cache" if step.target in self.caching else "exporting to "
+        last = cache_use.EXPORTS if step.target in self.caching else "exporting to "
         return bool(step.target) and step.name.startswith(last)
 
     def _forget(self, step: Step, how: str) -> None:

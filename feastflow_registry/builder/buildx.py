@@ -59,7 +59,7 @@ class Buildx:
     ``other_config``: gives a folder for what buildx keeps, where its own cannot be written.
 
     ``variables``: the values of secrets, by the user's names for them. Only a build session gets
-    them, under names that replace none of its own.
+    them, under names that replace none of its own; and ``cache_service``, which buildx reads.
     """
 
     workspace: Path
@@ -71,6 +71,7 @@ class Buildx:
     credential: Credential | None
     other_config: Callable[[], Path]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cache_service: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def release(self) -> str:
@@ -195,7 +196,7 @@ class Buildx:
     def _session(self, command: Sequence[str], definition: str, log: BuildLog) -> int:
         """Run one session, pass its output on, and return its exit code."""
         secrets = {secret_variable(name): value for name, value in self.variables.items()}
-        environ = {**secrets, **self._environ, **_SESSION}
+        environ = {**secrets, **self._environ, **self.cache_service, **_SESSION}
         # For some contexts, buildx forwards an agent to a build that asks for none.
         if not any(target.get("ssh") for target in json.loads(definition)["target"].values()):
             environ.pop("SSH_AUTH_SOCK", None)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from feastflow_registry.builder.diagnosis import clean
 
 _IMPORT = "importing cache manifest from "
-_EXPORT = "exporting cache to "
+EXPORTS = ("exporting cache to ", "exporting to GitHub Actions Cache")
 _STEP = re.compile(r"\[(?:\S+ )*\d+/\d+\] (?!FROM )")
 _MISSING = re.compile(r"failed to configure \w+ cache importer: .*: not found$")
 _NOISE = re.compile(r"^(?:failed to configure \w+ cache importer|error writing \w+ blob): ")
@@ -43,7 +43,7 @@ class CacheUse:
         """Take a step that is completed."""
         if name.startswith(_IMPORT):
             self.sources[name.removeprefix(_IMPORT)] = error
-        elif name.startswith(_EXPORT):
+        elif name.startswith(EXPORTS):
             self.targets[digest] = error
         elif _STEP.match(name) and not error:
             self.steps.setdefault(name, cached)
@@ -82,7 +82,7 @@ class CacheUse:
 
 def is_about(name: str) -> bool:
     """Whether a step reads or writes a cache, so that its failure is none of the build."""
-    return name.startswith((_IMPORT, _EXPORT))
+    return name.startswith((_IMPORT, *EXPORTS))
 
 
 def _reason(error: str) -> str:

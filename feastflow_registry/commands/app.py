@@ -259,6 +259,7 @@ class App:
             credential=self.credential if self.publishes else None,
             other_config=lambda: self.workspace.git.folder() / "feastflow-buildx",
             variables=self.inputs.variables,
+            cache_service=self.inputs.cache_service,
         )
 
     @cached_property

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from feastflow_registry.commands.request import Request, Workspace
 from feastflow_registry.commands.service_inputs import LARGEST_FILE, ServiceReader, may_push
+from feastflow_registry.config import caches, grammar, settings
 from feastflow_registry.config import file as config_file
-from feastflow_registry.config import grammar, settings
 from feastflow_registry.config.command_line import github_api
 from feastflow_registry.config.file import Config
 from feastflow_registry.config.filter_patterns import is_literal
@@ -34,8 +34,9 @@ class Inputs:
     """The inputs of one run, checked.
 
     ``services``: those to work on; ``all_services``: also those that they may be built from;
-    ``variables`` and ``file_secrets``: the values of the build secrets; ``github_api``: the address
-    of GitHub's REST API; ``notices`` and ``warnings``: what has to be said aloud.
+    ``variables`` and ``file_secrets``: the values of the build secrets; ``cache_service``: how
+    builds reach GitHub's cache; ``github_api``: the address of GitHub's REST API; ``notices`` and
+    ``warnings``: what has to be said aloud.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Inputs:
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     file_secrets: tuple[str, ...] = field(default=(), repr=False)
+    cache_service: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
@@ -91,14 +93,19 @@ def read(request: Request, workspace: Workspace) -> Inputs:
             unread = (str(failure),)
     forms = (request.token, *(credential.forms(readable.registry) if credential else ()))
     problems.collect(partial(_refuse_token, texts, forms))
+    service = problems.collect(partial(caches.read_service, request.cache_token)) or {}
     described = None
     if file and paths:
-        reader = ServiceReader(request, workspace, config, paths, current, credential, forms)
+        reader = ServiceReader(
+            request, workspace, config, paths, current, credential, forms, service
+        )
         described = problems.collect(reader.read)
     problems.check()
     assert options
     assert current
     assert described
+    if not described.cache_service:
+        options = caches.without_github(options)
     permission = gate.grant(options, current, has_credential=credential is not None)
     withheld = _withhold(request, workspace, config, options, current) if credential else None
     if withheld and permission.push and options.command.writes and not options.dry_run:
@@ -119,6 +126,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
             *described.warnings,
         ),
         file_secrets=described.file_secrets,
+        cache_service=described.cache_service,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from feastflow_registry.commands.request import Request, Workspace
 from feastflow_registry.config import caches, grammar, settings
@@ -21,10 +22,7 @@ from feastflow_registry.model.wording import some
 from feastflow_registry.tags import gate
 
 LARGEST_FILE = 1024 * 1024
-_NO_GITHUB_CACHE = (
-    "Nothing is kept by the cache type=gha: a step of a composite action has no token for GitHub's "
-    "cache. Use cache: registry."
-)
+_NO_GITHUB_CACHE = "GitHub's cache is neither read nor written: "
 _SECRET_LIMIT = 1024 * 1024
 
 
@@ -32,13 +30,15 @@ _SECRET_LIMIT = 1024 * 1024
 class Described:
     """The services to work on, those that they may be built from, and the secrets of them all.
 
-    ``warnings``: what has to be said aloud.
+    ``cache_service``: how builds reach GitHub's cache, empty if they do not; ``warnings``: what has
+    to be said aloud.
     """
 
     services: tuple[Service, ...]
     all_services: tuple[Service, ...]
     variables: Mapping[str, str]
     file_secrets: tuple[str, ...]
+    cache_service: Mapping[str, str]
     warnings: tuple[str, ...]
 
 
@@ -53,6 +53,7 @@ class ServiceReader:
     run: Run | None
     credential: Credential | None
     forms: Iterable[str]
+    cache_service: Mapping[str, str]
 
     def read(self) -> Described:
         """Read and check them. Raises all that is wrong with them at once."""
@@ -83,6 +84,7 @@ class ServiceReader:
             tuple(bounded.values()),
             variables,
             tuple(contents),
+            self._given_cache,
             (
                 *(source.notices if source else ()),
                 *self._nowhere(services),
@@ -101,6 +103,8 @@ class ServiceReader:
         check = service.check if self._runs_own_code else self.request.given.get("check", "")
         if source and not self._runs_own_code:
             service = service.without_powers()
+        if not self._given_cache:
+            service = caches.without_github_of(service)
         return replace(service, secrets=tuple(secrets), ssh=ssh, check=check)
 
     @property
@@ -136,12 +140,27 @@ class ServiceReader:
         return found
 
     def _nowhere(self, services: Iterable[Service]) -> Iterator[str]:
-        """Say that a cache keeps nothing."""
-        found = [
-            each for service in services for each in caches.of_service(self.settings, service).all
-        ]
-        if any("type=gha" in each.split(",") for each in found):
-            yield _NO_GITHUB_CACHE
+        """Say why GitHub's cache is not used though it is named."""
+        found = (caches.of_service(self.settings, service).all for service in services)
+        if self._given_cache or not any(map(caches.is_github, chain.from_iterable(found))):
+            return
+        if not self._in_runner:
+            yield f"{_NO_GITHUB_CACHE}only a job of GitHub Actions has it."
+        elif not self._runs_own_code:
+            yield f"{_NO_GITHUB_CACHE}a Dockerfile of somebody else's code could take its token."
+        else:
+            yield (
+                f"{_NO_GITHUB_CACHE}the input cache-token is empty. Give it the output token of a "
+                "step that uses feastflow/registry-action/cache."
+            )
+
+    @property
+    def _given_cache(self) -> Mapping[str, str]:
+        """How builds may reach GitHub's cache. BuildKit tells the frontend that a Dockerfile names.
+
+        https://github.com/moby/buildkit/blob/v0.26.0/client/solve.go (``cache-imports``)
+        """
+        return self.cache_service if self._runs_own_code else {}
 
     @property
     def _caches_of_files(self) -> Mapping[str, str]:

@@ -8,19 +8,28 @@ https://docs.docker.com/build/cache/backends/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from posixpath import isabs
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from feastflow_registry.config.settings import Settings, option
 from feastflow_registry.model import tag_names
-from feastflow_registry.model.errors import Problem
+from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import Latest
 from feastflow_registry.model.references import RegistryHost, Tag, split_host
 from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Service, Where, output_parts
 
 _INSECURE = "registry.insecure"
 SETTINGS = ("cache", "cache_from", "cache_to")
+_TOKEN, *_REST = (
+    *("ACTIONS_RUNTIME_TOKEN", "ACTIONS_RESULTS_URL"),
+    *("ACTIONS_CACHE_URL", "ACTIONS_CACHE_SERVICE_V2"),
+)
+_PATIENCE = "timeout=1m"
+"""How long BuildKit tries again where GitHub answers 429; by itself, 10 minutes a request."""
 _HOW = frozenset(
     {
         *("type", "mode", "ignore-error", "compression", "compression-level"),
@@ -31,7 +40,7 @@ _OF_FILES: Mapping[str, frozenset[str]] = {
     "registry": _HOW | {"ref"},
     "local": _HOW | {"src", "dest", "tag", "digest"},
     "inline": _HOW,
-    "gha": _HOW | {"scope"},
+    "gha": _HOW | {"scope", "timeout"},
 }
 """What a file may say of each type."""
 
@@ -55,7 +64,8 @@ def of_service(settings: Settings, service: Service) -> Caches:
         sources, targets = _of_settings(settings, service)
 
     def written(spec: str) -> str:
-        return _plain(spec.replace(SERVICE_PLACEHOLDER, service.name), settings)
+        named = spec.replace(SERVICE_PLACEHOLDER, service.name)
+        return _own_scope(_plain(named, settings), service)
 
     return Caches(
         tuple(written(each) for each in sources),
@@ -69,6 +79,11 @@ def _of_settings(settings: Settings, service: Service) -> tuple[tuple[str, ...],
         tags = (tag_names.cache_tag(service.platforms), tag_names.cache_tag(()))
         sources = tuple(dict.fromkeys(_at(service, each) for each in tags))
         return sources, (f"{sources[0]},mode=max",)
+    if settings.cache == "gha":
+        tags = (tag_names.cache_tag(service.platforms), tag_names.cache_tag(()))
+        scopes = [f"{service.name}{each.value.removeprefix(str(tags[1]))}" for each in tags]
+        sources = tuple(dict.fromkeys(f"type=gha,scope={each}" for each in scopes))
+        return sources, (f"{sources[0]},mode=max",)
     if settings.cache == "inline":
         latest = None if settings.latest is Latest.NEVER else tag_names.LATEST
         moving = filter(None, (latest, settings.milestone))
@@ -79,6 +94,52 @@ def _of_settings(settings: Settings, service: Service) -> tuple[tuple[str, ...],
     if output_parts(spec)["type"] == "local":
         return (spec.replace(",dest=", ",src="),), (spec.replace(",src=", ",dest="),)
     return (spec,), (spec,)
+
+
+def read_service(text: str) -> Mapping[str, str]:
+    """How GitHub's cache is reached: variables for buildx, out of the input ``cache-token``.
+
+    Empty, if that is. Raises an input failure where it is not what ``cache/index.js`` gives.
+    https://github.com/docker/buildx/blob/v0.29.1/build/opt.go
+    """
+    if not text:
+        return {}
+    found: Any = None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text)
+    if not isinstance(found, dict) or not isinstance(found.get(_TOKEN), str):
+        raise Failure(
+            Kind.INPUT,
+            'input "cache-token": this is not what gives access to GitHub\'s cache.',
+            "Take the output token of a step that uses feastflow/registry-action/cache.",
+        )
+    return {name: str(found[name]) for name in (_TOKEN, *_REST) if found.get(name)}
+
+
+def is_github(spec: str) -> bool:
+    """Whether a cache is GitHub's, and has no token of its own."""
+    return spec == "gha" or ("type=gha" in spec.split(",") and "token" not in output_parts(spec))
+
+
+def without_github(settings: Settings) -> Settings:
+    """The settings of a run that does not reach GitHub's cache."""
+    left: dict[str, Any] = {}
+    if is_github(settings.cache):
+        left["cache"] = ""
+    for name in SETTINGS[1:]:  # What is not set stays so: then those of Compose files count.
+        if any(map(is_github, getattr(settings, name))):
+            left[name] = _others(getattr(settings, name))
+    return settings.model_copy(update=left)
+
+
+def without_github_of(service: Service) -> Service:
+    """The same service, of whose file's caches none is GitHub's."""
+    sources, targets = _others(service.cache_sources), _others(service.cache_targets)
+    return replace(service, cache_sources=sources, cache_targets=targets)
+
+
+def _others(specs: Iterable[str]) -> tuple[str, ...]:
+    return tuple(each for each in specs if not is_github(each))
 
 
 def _at(service: Service, tag: Tag) -> str:
@@ -92,6 +153,15 @@ def _plain(spec: str, settings: Settings) -> str:
     if parts["type"] != "registry" or _INSECURE in parts or not _is_plain(spec, settings):
         return spec
     return f"{spec},{_INSECURE}=true"
+
+
+def _own_scope(spec: str, service: Service) -> str:
+    """The spec, with the service's own part of GitHub's cache where it names none."""
+    if not is_github(spec):
+        return spec
+    parts = output_parts(spec)
+    scope = () if "scope" in parts else (f"scope={service.name}",)
+    return ",".join((spec, *scope, *(() if "timeout" in parts else (_PATIENCE,))))
 
 
 def _is_plain(spec: str, settings: Settings) -> bool:

@@ -338,16 +338,17 @@ def smoke_test(text: str) -> SmokeTest:
 
 
 def cache(text: str) -> str:
-    """Where layers are kept: nowhere (empty), ``registry``, ``inline``, or a buildx spec.
+    """Where layers are kept: nowhere (empty), ``registry``, ``inline``, ``gha``, or a buildx spec.
 
     https://docs.docker.com/build/cache/backends/
     """
     if text == "none":
         return ""
-    if text in ("registry", "inline"):
+    if text in ("registry", "inline", "gha"):
         return text
     fix = (
-        "Use none, registry, inline, or what buildx takes, as in type=local,dest=.cache/{service}."
+        "Use none, registry, inline, gha, or what buildx takes, as in "
+        "type=local,dest=.cache/{service}."
     )
     if not _SPEC.fullmatch(text):
         raise refusal(text, "is not a cache.", fix)

@@ -261,8 +261,8 @@ class Settings(BaseModel):
     )
     cache: Annotated[str, Parsed(grammar.cache)] = Field(
         "",
-        description="Where layers are kept between runs: none, registry, inline or a buildx spec. "
-        "Default: none.",
+        description="Where layers are kept between runs: none, registry, inline, gha or a buildx "
+        "spec. Default: none.",
         examples=["registry"],
     )
     cache_from: Annotated[

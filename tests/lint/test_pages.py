@@ -147,7 +147,7 @@ def _given(node: Any) -> list[dict[str, Any]]:
         return [each for one in node for each in _given(one)]
     if not isinstance(node, dict):
         return []
-    if str(node.get("uses", "")).startswith("feastflow/registry-action"):
+    if str(node.get("uses", "")).startswith("feastflow/registry-action@"):
         return [node["with"]]
     return [each for one in node.values() for each in _given(one)]
 

@@ -44,6 +44,7 @@ def ship(folder: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     package = "feastflow_registry"
     shutil.copytree(ROOT / package, folder / package, ignore=ignored)
+    shutil.copytree(ROOT / "cache", folder / "cache")
     return folder
 
 

@@ -51,6 +51,7 @@ class BuildSetup:
     log: FakeLog = field(default_factory=FakeLog)
     word: str = field(default_factory=lambda: secrets.token_hex(8))
     variables: Mapping[str, str] = field(default_factory=dict)
+    cache_service: Mapping[str, str] = field(default_factory=dict)
     _ages: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def engine(self, log: FakeLog | None = None) -> Engine:
@@ -71,6 +72,7 @@ class BuildSetup:
                 credential,
                 lambda: self.folder / "spare",
                 self.variables,
+                self.cache_service,
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import indent
 
 SHIPPED = Path(__file__).resolve().parents[2] / "workflows" / "registry-ci.yml"
 LAST_INPUT = "          milestone: sprint3\n"
@@ -32,6 +33,17 @@ def caller(registry: str, **inputs: str) -> str:
     lines = {"registry": registry, **{name.replace("_", "-"): v for name, v in inputs.items()}}
     more = "".join(f"          {name}: {value}\n" for name, value in lines.items())
     return text.replace(LAST_INPUT, LAST_INPUT + more)
+
+
+def with_github_cache(text: str) -> str:
+    """Have layers kept in GitHub's cache, as docs/caches.md says."""
+    page = (SHIPPED.parents[1] / "docs/caches.md").read_text()
+    [before] = re.findall(r"(?m)^- id: cache\n  uses: .*\n", page)
+    [given] = re.findall(r"(?m)^    cache: gha\n    cache-token: .*\n", page)
+    step = "      # To pin it as well"
+    assert text.count(step) == text.count(LAST_INPUT) == 1
+    text = text.replace(step, f"{indent(before, ' ' * 6)}{step}")
+    return text.replace(LAST_INPUT, LAST_INPUT + indent(given, " " * 6))
 
 
 def matrix_caller(registry: str) -> str:

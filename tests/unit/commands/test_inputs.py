@@ -137,7 +137,8 @@ class FakeWorkspace:
     ) -> Printed:
         context = "elsewhere" if ".env" in files else "."
         labels = {f"{CARRIED}{DEFAULT_PLATFORM}": ""}
-        target = {"context": context, "tags": ["org/web"], "labels": labels}
+        target: dict[str, Any] = {"context": context, "tags": ["org/web"], "labels": labels}
+        target["cache-from"] = [{"type": "gha"}, {"type": "registry", "ref": "a/b"}]
         bake = {"group": {"default": {"targets": ["web"]}}, "target": {"web": target}}
         return Printed(0, json.dumps(bake), "", "/copy")
 
@@ -172,11 +173,13 @@ def load(
     kept: Credential | None = None,
     hidden: Mapping[str, str] | None = None,
     workspace: FakeWorkspace | None = None,
+    cache_token: str = "",
     **given: str,
 ) -> Inputs:
     """Read the inputs of a run, by hand unless an environment says otherwise."""
     seen = {"GITHUB_EVENT_PATH": str(folder / "event.json"), **(environ or {})}
-    request = Request(seen, {"username": "ada", **given}, folder, token, "", hidden or {})
+    given = {"username": "ada", **given}
+    request = Request(seen, given, folder, token, "", hidden or {}, cache_token)
     return read(request, workspace or FakeWorkspace(folder, kept))
 
 
@@ -240,9 +243,35 @@ class TestCache:
         (folder / "feastflow.yml").write_text("cache-from: 'type=gha,url=https://x'\n")
         with fails('feastflow.yml, line 1: "cache-from": no file may choose url of a cache'):
             load(folder)
-        loaded = load(folder, cache_from="type=gha,url=https://x")
-        assert any("Nothing is kept by the cache type=gha" in each for each in loaded.warnings)
-        assert not load(folder, cache_from="a/b", command="tags").warnings
+        assert load(folder, cache_from="type=gha,url=https://x").settings
+        assert not load(folder, cache_from="type=gha", command="tags").warnings
+
+    SERVICE = json.dumps({"ACTIONS_RUNTIME_TOKEN": "t" * 20, "ACTIONS_RESULTS_URL": "https://x/"})
+
+    @pytest.mark.parametrize(
+        ("environ", "cache_token", "why"),
+        [
+            ({}, "", "only a job of GitHub Actions has it"),
+            (RUNNER, "", "the input cache-token is empty"),
+            (RUNNER, SERVICE, ""),
+            ({**RUNNER, "GITHUB_EVENT_NAME": "pull_request"}, SERVICE, ""),
+            ({**RUNNER, "GITHUB_EVENT_NAME": "pull_request_target"}, SERVICE, "could take its"),
+        ],
+    )
+    def test_githubs_is_for_a_job_of_ones_own_code(
+        self, folder: Path, environ: Mapping[str, str], cache_token: str, why: str
+    ) -> None:
+        loaded = load(folder, environ, cache="gha", cache_token=cache_token)
+        said = [each for each in loaded.warnings if "GitHub's cache is neither read" in each]
+        assert len(said) == bool(why)
+        assert why in "".join(said)
+        assert loaded.settings.cache == ("" if why else "gha")
+        assert loaded.cache_service == ({} if why else json.loads(cache_token))
+
+    def test_what_a_compose_file_says_of_githubs_is_left_out_without_it(self, folder: Path) -> None:
+        (folder / "compose.yaml").write_text("services: {web: {build: ., image: org/web}}\n")
+        loaded = load(folder, RUNNER, services_from="compose.yaml")
+        assert loaded.services[0].cache_sources == ("type=registry,ref=a/b",)
 
 
 class TestServices:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.failures import fails
 from support.runs import SHOP, service
 
 from feastflow_registry.config import caches
@@ -48,13 +50,23 @@ class TestWhatABuildHas:
             ),
             (
                 {"cache": "type=gha,scope={service}"},
-                ["type=gha,scope=shop"],
-                ["type=gha,scope=shop"],
+                ["type=gha,scope=shop,timeout=1m"],
+                ["type=gha,scope=shop,timeout=1m"],
+            ),
+            (
+                {"cache": "type=gha,timeout=5m"},
+                ["type=gha,timeout=5m,scope=shop"],
+                ["type=gha,timeout=5m,scope=shop"],
+            ),
+            (
+                {"cache": "gha"},
+                ["type=gha,scope=shop,timeout=1m"],
+                ["type=gha,scope=shop,mode=max,timeout=1m"],
             ),
             ({"cache_from": "a/{service}:x"}, ["type=registry,ref=a/shop:x"], []),
             (
                 {"cache_from": "a/b\ntype=gha", "cache_to": "type=inline\ntype=local,dest=x"},
-                ["type=registry,ref=a/b", "type=gha"],
+                ["type=registry,ref=a/b", "type=gha,scope=shop,timeout=1m"],
                 ["type=inline", "type=local,dest=x"],
             ),
         ],
@@ -66,6 +78,13 @@ class TestWhatABuildHas:
         assert list(found.sources) == sources
         harmless = [each if each == "type=inline" else f"{each},{NEVER_FAILS}" for each in targets]
         assert list(found.targets) == harmless
+
+    def test_at_github_by_the_platform(self) -> None:
+        arm = replace(SHOP, platforms=("linux/arm/v7",))
+        scopes = ["scope=shop-linux-arm-v7", "scope=shop"]
+        found = caches.of_service(parse({"cache": "gha"}), arm)
+        assert [each.split(",")[1] for each in found.sources] == scopes
+        assert [each.split(",")[1] for each in found.targets] == scopes[:1]
 
     @pytest.mark.parametrize(
         ("platforms", "tags"),
@@ -124,13 +143,13 @@ class TestWhatIsWrong:
         )
         return [str(each) for each in found]
 
-    @pytest.mark.parametrize("cache", ["none", "registry", "inline", "type=gha,scope={service}"])
+    @pytest.mark.parametrize("cache", ["none", "registry", "inline", "gha", "type=gha"])
     def test_what_services_do_not_share(self, cache: str) -> None:
         assert self.problems(service("a"), service("b"), cache=cache) == []
 
     @pytest.mark.parametrize("name", ["cache", "cache_to"])
     def test_what_they_share(self, name: str) -> None:
-        given = {name: "type=gha"}
+        given = {name: "type=gha,scope=x"}
         assert self.problems(service("a"), **given) == []
         (problem,) = self.problems(service("a"), service("b"), service("c"), **given)
         assert problem.startswith(f'input "{name.replace("_", "-")}": the services would overwrite')
@@ -211,3 +230,41 @@ class TestWhatIsWrong:
             assert len(found) == (path != "x")
             assert all(each.startswith(f"shop.{key}: '{path}' lies outside") for each in found)
             assert len(self.problems(**{key: spec})) == (path == "../x")
+
+
+class TestGitHub:
+    """What is needed to reach GitHub's cache, and what is left of a run that does not."""
+
+    def test_how_it_is_reached(self) -> None:
+        given = {"ACTIONS_RUNTIME_TOKEN": "t", "ACTIONS_RESULTS_URL": "https://x/", "PATH": "/evil"}
+        assert caches.read_service(json.dumps(given)) == {
+            "ACTIONS_RUNTIME_TOKEN": "t",
+            "ACTIONS_RESULTS_URL": "https://x/",
+        }
+        assert caches.read_service("") == {}
+
+    @pytest.mark.parametrize(
+        "text",
+        ["x", "[]", "{}", "null", '{"ACTIONS_RUNTIME_TOKEN": 1}', "[" * 100_000, "eyJ0eXAi.e30.x"],
+    )
+    def test_what_is_none(self, text: str) -> None:
+        with fails('input "cache-token"', "a step that uses feastflow/registry-action/cache"):
+            caches.read_service(text)
+
+    def test_without_it(self) -> None:
+        mine = "type=gha,token=mine,url=https://x"
+        specs = {"cache_from": f"type=gha\na/b\n{mine}", "cache_to": "type=gha,mode=max"}
+        left = caches.without_github(parse(specs))
+        assert left.cache_from == ("type=registry,ref=a/b", mine)
+        assert left.cache_to == ()
+        for each in ("gha", "type=gha,scope=x"):
+            assert caches.without_github(parse({"cache": each})).cache == ""
+        assert caches.without_github(parse({"cache": "inline"})).cache == "inline"
+
+    def test_without_it_the_other_caches_of_a_compose_file_still_count(self) -> None:
+        specs = ("type=gha", "type=registry,ref=a/b")
+        shop = replace(SHOP, cache_sources=specs, cache_targets=specs)
+        left = caches.without_github_of(shop)
+        assert left.cache_sources == left.cache_targets == specs[1:]
+        settings = caches.without_github(parse({}))
+        assert caches.of_service(settings, left).sources == specs[1:]

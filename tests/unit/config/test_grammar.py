@@ -136,7 +136,7 @@ def test_a_name_that_looks_like_a_credentials(key: str, looks: bool) -> None:
         (grammar.smoke_test, "65536/", ["is not a port"]),
         (grammar.smoke_test, "3000/a b", ["is not a port"]),
         (grammar.smoke_test, "http://localhost:3000/", ["is not a port"]),
-        (grammar.cache, "gha", ["'gha' is not a cache", "type=local"]),
+        (grammar.cache, "ghcr", ["'ghcr' is not a cache", "type=local"]),
         (grammar.cache, 'type=registry,"x', ["is not a cache"]),
         (grammar.cache, "type=local", ["names no folder", ".cache/{service}"]),
         (grammar.cache, "type=registry,ref=", ["names no image"]),
