@@ -31,7 +31,7 @@ from feastflow_registry.commands.app import App
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.request import Request
 from feastflow_registry.commands.workspace import LocalWorkspace
-from feastflow_registry.config import command_line, settings
+from feastflow_registry.config import command_line, manual, settings
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.git import checkouts
 from feastflow_registry.model import credentials
@@ -80,9 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError:
         print("The current folder is gone. Change to another one, then run again.", file=sys.stderr)
         return Kind.INPUT
-    request = Request(environ, given, folder, token, github_token, hidden)
+    request = Request(environ, given, folder, token, github_token, hidden, words.digest)
     stream = sys.stderr if words.json else sys.stdout
     http.secrets.learn([token, github_token])
+    if words.shell and not words.problem:
+        print(_completion(words.shell))
+        return 0
     if words.problem:
         _log(request, sys.stderr, http.secrets).fail(words.problem.cause, words.problem.fix)
         return Kind.INPUT
@@ -238,7 +241,6 @@ def _wire(
     log: RunnerLog | TerminalLog,
     state: RunState,
 ) -> App:
-    on_screen = isinstance(log, TerminalLog) and log.stream.isatty()
     return App(
         inputs=checked,
         workspace=workspace,
@@ -249,7 +251,8 @@ def _wire(
         random_word=secrets.token_hex,
         github_token=request.github_token,
         hub_url=request.environ.get("FEASTFLOW_HUB_URL", ""),
-        width=shutil.get_terminal_size().columns if on_screen else 0,
+        width=log.width if isinstance(log, TerminalLog) else 0,
+        whole_digests=request.whole_digests,
         state=state,
     )
 
@@ -257,8 +260,11 @@ def _wire(
 def _log(request: Request, stream: TextIO, known: Secrets) -> RunnerLog | TerminalLog:
     if request.in_runner:
         return RunnerLog(stream, secrets.token_hex, known.hide)
-    colour = stream.isatty() and not request.environ.get("NO_COLOR")
-    return TerminalLog(stream, known.hide, colour=colour)
+    on_screen = stream.isatty()
+    live = on_screen and request.environ.get("TERM") != "dumb"
+    colour = live and not request.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size().columns if on_screen else 0
+    return TerminalLog(stream, known.hide, colour, width, live)
 
 
 def _mask(log: RunnerLog | TerminalLog, secret_forms: Sequence[str]) -> None:
@@ -368,6 +374,14 @@ def _version() -> str:
     with suppress(metadata.PackageNotFoundError):
         return metadata.version("feastflow-registry")
     return "(run from source)"
+
+
+def _completion(shell: str) -> str:
+    """What completes words in a shell: ``dev/completions`` has written it."""
+    from importlib.resources import files
+
+    file = files("feastflow_registry.config") / "completions" / f"{manual.PROGRAM}.{shell}"
+    return file.read_text(encoding="utf-8")
 
 
 def shield() -> None:

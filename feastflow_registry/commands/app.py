@@ -71,7 +71,8 @@ class App:
 
     ``state``: what it has done so far; ``machine``: this machine's architecture; ``random_word``:
     a fresh one each time; ``hub_url``: where Docker Hub's API is, if not at its own address;
-    ``width``: the columns of the terminal, if there is one.
+    ``width``: the columns of the terminal, if there is one; ``whole_digests``: whether a list shows
+    them so.
     """
 
     inputs: Inputs
@@ -84,6 +85,7 @@ class App:
     github_token: str = field(default="", repr=False)
     hub_url: str = ""
     width: int = 0
+    whole_digests: bool = False
     state: RunState = field(default_factory=RunState)
     _clients: dict[RegistryHost, RegistryClient] = field(default_factory=dict)
     _making: Lock = field(default_factory=Lock)
@@ -213,7 +215,8 @@ class App:
         """What brings images from our registry to a repository."""
         from feastflow_registry.registry.copy import ImageCopier
 
-        return ImageCopier(self._client(self.settings.registry), self._client(target.host))
+        source, to = self._client(self.settings.registry), self._client(target.host)
+        return ImageCopier(source, to, self.log.working)
 
     @cached_property
     def deletion(self) -> Deletion:

@@ -225,6 +225,10 @@ class Digest:
         """The first twelve digits, as Docker shows them."""
         return self.value.partition(":")[2][:12]
 
+    def begins(self, start: str) -> bool:
+        """Whether its digits begin so; the algorithm may stand before them."""
+        return self.value.startswith(start) or self.value.partition(":")[2].startswith(start)
+
     def __str__(self) -> str:
         return self.value
 

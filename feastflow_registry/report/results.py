@@ -24,6 +24,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.wording import size
 from feastflow_registry.report import text
 
 _ICONS = {
@@ -122,16 +123,6 @@ def changed_files(outcomes: Iterable[Outcome]) -> str:
     """The manifests that were written, one a line."""
     edited = (each.note for each in outcomes if each.action is Action.EDITED)
     return "\n".join(dict.fromkeys(edited))
-
-
-def size(count: int) -> str:
-    """Bytes as people read them, in the decimal units that Docker shows."""
-    number = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
 
 
 def outcome_line(outcome: Outcome) -> str:

@@ -8,10 +8,12 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import TextIO
+
+from feastflow_registry.model.ports import Tell, unseen
 
 _SUMMARY_LIMIT = 1024 * 1024 - 4096
 _MOST_ANNOTATIONS = 9
@@ -69,6 +71,10 @@ class RunnerLog:
                 yield
             finally:
                 self._command("endgroup", "")
+
+    def working(self, text: str) -> AbstractContextManager[Tell]:
+        """Say nothing: whoever reads a log reads it afterwards."""
+        return unseen(text)
 
     def notice(self, text: str) -> None:
         """Annotate the run with something that may surprise."""

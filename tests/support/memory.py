@@ -495,6 +495,7 @@ class FakeLog:
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     depth: int = 0
+    awaited: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         self.lines.append(("say", text))
@@ -510,6 +511,11 @@ class FakeLog:
 
     def quote(self, line: str) -> None:
         self.lines.append(("quote", line))
+
+    @contextmanager
+    def working(self, text: str) -> Iterator[Callable[[str], None]]:
+        self.awaited.append(text)
+        yield self.awaited.append
 
     def notice(self, text: str) -> None:
         self.lines.append(("notice", text))

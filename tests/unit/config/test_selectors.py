@@ -118,13 +118,13 @@ def test_where_nothing_goes(text: str, words: str) -> None:
 )
 def test_what_is_kept_of_a_repository(text: str, found: list[str]) -> None:
     item = kept(text)
-    assert list(map(str, item.targets(service().repository))) == found
+    assert list(map(str, item.targets(service().repository, ()))) == found
     assert bool(item.pattern) is (text in ("v*", "sha-*", "!commit-abc", "production"))
 
 
 def test_what_is_kept_of_docker_hubs_own() -> None:
     own = Repository.parse(RegistryHost("docker.io"), "nginx")
-    assert kept("docker.io/library/nginx:v1").targets(own) == [Tag("v1")]
+    assert kept("docker.io/library/nginx:v1").targets(own, ()) == [Tag("v1")]
 
 
 @pytest.mark.parametrize(
