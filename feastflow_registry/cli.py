@@ -39,9 +39,9 @@ from feastflow_registry.model.errors import Failure, Kind, exhausted
 from feastflow_registry.model.plan import Command, RunState
 from feastflow_registry.model.references import Commit
 from feastflow_registry.model.secrets import SHORTEST, Secrets
-from feastflow_registry.report import runner
+from feastflow_registry.report import data, runner
 from feastflow_registry.report.journal import Journal
-from feastflow_registry.report.results import RunReport
+from feastflow_registry.report.results import RunReport, Standing
 from feastflow_registry.report.runner import RunnerLog
 from feastflow_registry.report.terminal import TerminalLog
 from feastflow_registry.transport import certificates
@@ -88,6 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if words.problem:
         _log(request, sys.stderr, http.secrets).fail(words.problem.cause, words.problem.fix)
+        if words.json:
+            bad = Failure.of(Kind.INPUT, [words.problem])
+            _print(data.failed(given.get("command", Command.PUBLISH), bad, Standing()))
         return Kind.INPUT
     code = run(request, http, stream, as_json=words.json)
     if http.stop.is_set():
@@ -130,12 +133,15 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
     log = _log(request, stream, http.secrets)
     state = RunState()
     journal = Journal(log, state)
+    document = ""
     try:
         _mask(log, [request.token])
         report = _run(request, http, log, journal, state)
         handed_over = _hand_over(report, request, log, http.secrets)
-        if as_json and report.json:
-            _print(http.secrets.hide(report.json))
+        document = report.json
+        if as_json:
+            _print(http.secrets.hide(document))
+        _end(report)
     except (KeyboardInterrupt, SystemExit) as stop:
         http.stop.set()
         log.seize()
@@ -152,13 +158,21 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
             _report_defect(log)
             return 1
         try:
-            return _close_failed(failure, journal, request, log, http.secrets)
+            told = _close_failed(failure, journal, request, log, http.secrets)
+            if as_json and not document:
+                _print(http.secrets.hide(told))
         except OSError:  # It is what we write to that has no room.
             with suppress(OSError):
                 print(f"feastflow-registry: {failure}", file=sys.stderr, flush=True)
             _write_no_more()
-            return failure.kind
+        return failure.kind
     return 0 if handed_over else Kind.BUILD
+
+
+def _end(report: RunReport) -> None:
+    """Raise what a command ends with that has done all that it was to do."""
+    if report.failure:
+        raise report.failure
 
 
 def _run(
@@ -171,8 +185,7 @@ def _run(
     if request.given.get("command") == Command.INIT:
         from feastflow_registry.commands import init
 
-        init.run(workspace, log)
-        return RunReport()
+        return init.run(workspace, log)
     http.trust(certificates.find(request.environ))
     http.tell = log.say
     checked = inputs.read(request, workspace)
@@ -287,15 +300,15 @@ def _close_failed(
     request: Request,
     log: RunnerLog | TerminalLog,
     known: Secrets,
-) -> int:
-    """Say what failed, what to do, and where that leaves the registry."""
+) -> str:
+    """Say what failed, what to do, and where that leaves the registry; the same as JSON."""
     for problem in failure.problems:
         log.fail(problem.cause, problem.fix)
-    report = journal.failed(failure)
+    report = journal.failed(failure, request.given.get("command", Command.PUBLISH))
     lines = () if failure.kind is Kind.INPUT else report.lines
     outputs = {**report.outputs, "pushed": "false", "reason": failure.problems[0].cause}
     _hand_over(replace(report, lines=lines, outputs=outputs), request, log, known)
-    return failure.kind
+    return report.json
 
 
 def _hand_over(

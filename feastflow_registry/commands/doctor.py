@@ -7,6 +7,7 @@ delete.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from feastflow_registry.model.references import Digest, Reference, RegistryHost,
 from feastflow_registry.model.registries import GENERIC, kind_of
 from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.model.wording import some
+from feastflow_registry.report import data
 from feastflow_registry.report.columns import INDENT, wrap
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.tags import gate
@@ -78,17 +80,29 @@ class Finding:
 
 
 def run(app: App) -> RunReport:
-    """Print what is found; fail as the first thing that is wrong would fail a publish."""
+    """Print what is found; end as the first thing that is wrong would end a publish."""
     findings = []
     with app.log.working("looking for what would make a publish fail"):
         for finding in examine(Examination(app).checks()):
             findings.append(finding)
             for line in finding.lines(app.width):
                 app.log.say(line)
-    failure = verdict(findings)
-    if failure:
-        raise failure
-    return RunReport()
+    return RunReport(json=document(findings), failure=verdict(findings))
+
+
+def document(findings: Sequence[Finding]) -> str:
+    """All that was found, for other programs."""
+    found = [
+        {
+            "name": each.name,
+            "about": list(each.about),
+            "verdict": "wrong" if each.kind else "advice" if each.problems else "good",
+            "detail": each.detail,
+            "problems": data.problems(each.problems),
+        }
+        for each in findings
+    ]
+    return json.dumps({"command": "doctor", "findings": found})
 
 
 @dataclass(slots=True)

@@ -95,16 +95,19 @@ def _tagging(step: Step) -> tuple[str, str, str]:
 
 
 def plan_json(plan: Plan) -> str:
-    """The whole plan as JSON: ``{command, commit, push, reason, steps: [{step, …}]}``."""
-    return json.dumps(
-        {
-            "command": plan.command.value,
-            "commit": plan.commit.sha,
-            "push": plan.permission.push,
-            "reason": plan.permission.reason,
-            "steps": [_step(step) for step in plan.steps],
-        }
-    )
+    """The whole plan as JSON."""
+    return json.dumps(plan_data(plan))
+
+
+def plan_data(plan: Plan) -> Mapping[str, object]:
+    """The whole plan for other programs: ``{command, commit, push, reason, steps: […]}``."""
+    return {
+        "command": plan.command.value,
+        "commit": plan.commit.sha,
+        "push": plan.permission.push,
+        "reason": plan.permission.reason,
+        "steps": [_step(step) for step in plan.steps],
+    }
 
 
 def why(step: DeleteTag | KeepTag) -> str:

@@ -117,12 +117,13 @@ def test_rows_fit_a_terminal() -> None:
 
 def test_what_is_worth_least_is_left_out_first() -> None:
     catalog = sized(1000, 2000, subject="Show the prices of all that is on the menu")
-    heads = {width: report.lines([catalog], width)[1].split() for width in (40, 60, 80, 120)}
+    heads = {width: report.lines([catalog], width)[1].split() for width in (40, 60, 80, 120, 160)}
     assert heads == {
         40: ["TAG", "DIGEST", "COMMIT"],
         60: ["TAG", "DIGEST", "COMMIT", "NOTE"],
         80: ["TAG", "DIGEST", "PUSHED", "COMMIT", "NOTE"],
-        120: ["TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE", "SUBJECT"],
+        120: ["TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE"],
+        160: ["TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE", "SUBJECT"],
     }
 
 
