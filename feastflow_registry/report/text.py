@@ -23,7 +23,7 @@ from feastflow_registry.model.plan import (
     WithdrawImage,
 )
 
-_NAMES: Mapping[type[Step], str] = {
+STEPS: Mapping[type[Step], str] = {
     BuildImage: "build",
     CarryImage: "carry",
     CopyImage: "copy",
@@ -119,7 +119,7 @@ def why(step: DeleteTag | KeepTag) -> str:
 
 def _step(step: Step) -> Mapping[str, object]:
     """One step as JSON, without the user's name: GitHub drops job outputs that hold a secret."""
-    said = {"step": _NAMES[type(step)], "service": step.service.name}
+    said = {"step": STEPS[type(step)], "service": step.service.name}
     match step:
         case BuildImage():
             tags = [each.identifier for each in step.tags]
