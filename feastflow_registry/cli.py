@@ -303,7 +303,7 @@ def _close_failed(
 ) -> str:
     """Say what failed, what to do, and where that leaves the registry; the same as JSON."""
     for problem in failure.problems:
-        log.fail(problem.cause, problem.fix)
+        log.fail(problem.cause, problem.fix, problem.help)
     report = journal.failed(failure, request.given.get("command", Command.PUBLISH))
     lines = () if failure.kind is Kind.INPUT else report.lines
     outputs = {**report.outputs, "pushed": "false", "reason": failure.problems[0].cause}

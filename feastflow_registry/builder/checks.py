@@ -161,7 +161,7 @@ class Checks:
             [problem, *_] = failure.problems
             if service.smoke_test:
                 cause = f"the smoke test of {service.name} cannot begin: {problem.cause}"
-                raise Failure(failure.kind, cause, problem.fix) from None
+                raise Failure(failure.kind, cause, problem.fix, problem.see) from None
             self.log.say(f"the check of {service.name} finds no copy here: {problem.cause}")
         try:
             yield name

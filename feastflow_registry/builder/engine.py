@@ -66,6 +66,7 @@ class Engine:
                 f"Cannot connect to the Docker daemon at {address}.",
                 "Start Docker Desktop, or on Linux `sudo systemctl start docker`; "
                 "check DOCKER_HOST and that your user is in the group docker.",
+                see="docker-daemon",
             ) from None
         if any(part.get("Name") == "Podman Engine" for part in parts):
             raise no_podman()

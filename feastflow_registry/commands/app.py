@@ -125,11 +125,14 @@ class App:
         if not self.permission.shared and not self.settings.dry_run:
             where = f"from {self.settings.main} or an allowed git tag"
             if self.run.event == LAPTOP:
-                where = f"where `git switch --detach origin/{self.settings.main}` leads"
+                main = self.settings.main
+                where = f"once the commit is pushed to {main} (`git push origin {main}`), or at the"
+                where += f" commit that is there (`git switch --detach origin/{main}`)"
             raise Failure(
                 Kind.INPUT,
                 f"{self.settings.command} may not write here: {self.permission.reason}.",
                 f"Run it {where}; a dry run shows the plan.",
+                see="may-not-write",
             )
 
     def plan(self, steps: Sequence[Step]) -> Plan:

@@ -333,6 +333,7 @@ def visibility(known: HubRepository | None) -> str | Problem:
         return Problem(
             "images pushed but not visible: the repository is private.",
             "Docker Hub → repository → Settings → Make public (if appropriate).",
+            see="not-visible",
         )
     return "public"
 
@@ -346,11 +347,14 @@ def movable(known: HubRepository | None, tags: Sequence[Tag]) -> str | Problem:
                 Kind.CONFLICT,
                 f"{tag} can never move: the rule {rule[:100]!r} makes it immutable.",
                 _MUTABLE.format(tag),
+                see="immutable",
             )
     for tag, (each, rule) in judged.items():
         if each is Verdict.MAYBE:
             why = f"the rule {rule[:100]!r}" if rule else "the setting"
-            return Problem(f"{tag} may be immutable by {why}.", _MUTABLE.format(tag))
+            return Problem(
+                f"{tag} may be immutable by {why}.", _MUTABLE.format(tag), see="immutable"
+            )
     return f"{', '.join(map(str, tags)) or 'no shared tag'} may move"
 
 
@@ -361,7 +365,9 @@ def prunable(known: HubRepository, tag: Tag) -> Problem | None:
         return None
     why = f"the rule {rule[:100]!r}" if rule else "the setting"
     return Problem(
-        f"prune cannot delete {tag}, which {each.value}, by {why}.", _MUTABLE.format(tag)
+        f"prune cannot delete {tag}, which {each.value}, by {why}.",
+        _MUTABLE.format(tag),
+        see="immutable",
     )
 
 

@@ -268,8 +268,8 @@ class Log(Protocol):
     def warning(self, text: str) -> None:
         """Point out something that is probably not wanted."""
 
-    def fail(self, cause: str, fix: str) -> None:
-        """Say what failed, and what to do."""
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        """Say what failed, what to do, and at which address more is said of it."""
 
 
 @dataclass(frozen=True, slots=True)

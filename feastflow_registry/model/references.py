@@ -133,6 +133,7 @@ class Repository:
                 Kind.INPUT,
                 f"repository name {_shown(path)} must be lowercase.",
                 f"Write it as {_shown(path.lower())}.",
+                see="lowercase",
             )
         if len(path) > _LONGEST_REPOSITORY or _PATH.fullmatch(path) is None:
             raise Failure(

@@ -45,9 +45,9 @@ def failed(command: str, failure: Failure, standing: Standing) -> str:
     )
 
 
-def problems(found: Sequence[Problem]) -> list[Mapping[str, str]]:
-    """What is wrong, each with what to do."""
-    return [{"cause": each.cause, "fix": each.fix} for each in found]
+def problems(found: Sequence[Problem]) -> list[Mapping[str, str | None]]:
+    """What is wrong, each with what to do, and where more is said of it."""
+    return [{"cause": each.cause, "fix": each.fix, "help": each.help or None} for each in found]
 
 
 def _outcome(outcome: Outcome) -> Mapping[str, object]:

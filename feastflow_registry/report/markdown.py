@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.model import wording
-from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.errors import Failure, Problem
 from feastflow_registry.model.plan import (
     Action,
     BuildImage,
@@ -103,12 +103,18 @@ def failed(plan: Plan | None, failure: Failure, standing: Standing) -> str:
         f"{plan.command.value.capitalize() if plan else 'This run'} failed: {where}",
         table=Table(("tag", "state"), rows),
         todo=[
-            *(join(bold(sentence(each.cause)), each.fix, by=" ") for each in failure.problems),
+            *map(_problem, failure.problems),
             *([standing.again] if standing.again else []),
         ],
         facts=_facts(plan) if plan else (),
         failed=True,
     ).markdown()
+
+
+def _problem(problem: Problem) -> Markup:
+    """What is wrong, what to do, and where more is said of it."""
+    more = [link("More", problem.help)] if problem.help else []
+    return join(bold(sentence(problem.cause)), problem.fix, *more, by=" ")
 
 
 def _published(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> Summary:

@@ -84,9 +84,9 @@ class RunnerLog:
         """Annotate the run with something that is probably not wanted."""
         self._annotate("warning", text)
 
-    def fail(self, cause: str, fix: str) -> None:
-        """Annotate the run with what failed, and what to do."""
-        self._annotate("error", f"{cause}\n{fix}")
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        """Annotate the run with what failed, what to do, and where more is said of it."""
+        self._annotate("error", "\n".join(filter(None, (cause, fix, more))))
 
     def seize(self) -> None:
         """Write on, whatever other threads are in the middle of: the run was interrupted."""

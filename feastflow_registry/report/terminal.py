@@ -71,11 +71,13 @@ class TerminalLog:
         """Point out something that is probably not wanted."""
         self._say("yellow", f"⚠  {self._line(text)}")
 
-    def fail(self, cause: str, fix: str) -> None:
-        """Say what failed, and what to do."""
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        """Say what failed, what to do, and at which address more is said of it."""
         with self._writing:
             self._say("red", f"✗  {self._line(cause)}")
             self._say("", f"   {self._line(fix)}")
+            if more:
+                self._write(self._paint("dim", f"   {self._line(more)}"))
 
     def seize(self) -> None:
         """Write on, whatever other threads are in the middle of: the run was interrupted."""

@@ -161,7 +161,9 @@ class Chooser:
             fix = f"Publish it, or choose one that is: {some(offered)}."
         if not offered:
             fix = "No commit is published there yet: publish first."
-        return Failure(Kind.INPUT, f"{repository} has no image of commit {digits[:12]}.", fix)
+        return Failure(
+            Kind.INPUT, f"{repository} has no image of commit {digits[:12]}.", fix, see="no-image"
+        )
 
     def _before(self, commit: Commit, published: Sequence[str]) -> Iterator[str]:
         """The published ones of a commit's first parents, nearest first."""

@@ -523,5 +523,5 @@ class FakeLog:
     def warning(self, text: str) -> None:
         self.lines.append(("warning", text))
 
-    def fail(self, cause: str, fix: str) -> None:
-        self.lines.append(("fail", f"{cause} {fix}"))
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        self.lines.append(("fail", " ".join(filter(None, (cause, fix, more)))))

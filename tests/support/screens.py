@@ -57,7 +57,7 @@ class _Screen:
     def fail(self, failure: Failure) -> None:
         """Say why a run failed."""
         for problem in failure.problems:
-            self.log.fail(problem.cause, problem.fix)
+            self.log.fail(problem.cause, problem.fix, problem.help)
 
 
 def show(run: Run, width: int) -> Shown:
