@@ -14,6 +14,7 @@ from unittest.mock import patch
 from feastflow_registry import commands
 from feastflow_registry.commands import deploy, doctor, rollback, tags
 from feastflow_registry.config import manual
+from feastflow_registry.model import parallel
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.plan import Command
 from feastflow_registry.report.journal import Journal
@@ -178,8 +179,11 @@ def _columns(width: int) -> Iterator[None]:
 
 
 def screens() -> dict[str, str]:
-    """Everything that is kept, by the name of its file."""
-    shown = {
-        f"{name}-{width}": make(width).text for name, make in SCREENS.items() for width in WIDTHS
-    }
+    """Everything that is kept, by the name of its file; made by one thread, always the same."""
+    with patch.object(parallel, "AT_ONCE", 1):
+        shown = {
+            f"{name}-{width}": make(width).text
+            for name, make in SCREENS.items()
+            for width in WIDTHS
+        }
     return {**dict(helps()), **shown}
