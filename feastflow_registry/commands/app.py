@@ -71,7 +71,8 @@ class App:
 
     ``state``: what it has done so far; ``machine``: this machine's architecture; ``random_word``:
     a fresh one each time; ``hub_url``: where Docker Hub's API is, if not at its own address;
-    ``width``: the columns of the terminal, if there is one.
+    ``width``: the columns of the terminal, if there is one; ``whole_digests``: whether a list shows
+    them so.
     """
 
     inputs: Inputs
@@ -84,6 +85,7 @@ class App:
     github_token: str = field(default="", repr=False)
     hub_url: str = ""
     width: int = 0
+    whole_digests: bool = False
     state: RunState = field(default_factory=RunState)
     _clients: dict[RegistryHost, RegistryClient] = field(default_factory=dict)
     _making: Lock = field(default_factory=Lock)
@@ -123,11 +125,14 @@ class App:
         if not self.permission.shared and not self.settings.dry_run:
             where = f"from {self.settings.main} or an allowed git tag"
             if self.run.event == LAPTOP:
-                where = f"where `git switch --detach origin/{self.settings.main}` leads"
+                main = self.settings.main
+                where = f"once the commit is pushed to {main} (`git push origin {main}`), or at the"
+                where += f" commit that is there (`git switch --detach origin/{main}`)"
             raise Failure(
                 Kind.INPUT,
                 f"{self.settings.command} may not write here: {self.permission.reason}.",
                 f"Run it {where}; a dry run shows the plan.",
+                see="may-not-write",
             )
 
     def plan(self, steps: Sequence[Step]) -> Plan:
@@ -213,7 +218,8 @@ class App:
         """What brings images from our registry to a repository."""
         from feastflow_registry.registry.copy import ImageCopier
 
-        return ImageCopier(self._client(self.settings.registry), self._client(target.host))
+        source, to = self._client(self.settings.registry), self._client(target.host)
+        return ImageCopier(source, to, self.log.working)
 
     @cached_property
     def deletion(self) -> Deletion:

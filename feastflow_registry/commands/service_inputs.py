@@ -191,7 +191,7 @@ class ServiceReader:
                 problem = self._forbid(secret, value)
                 if problem:
                     place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
-                    yield Problem(f"{place} {problem.cause}", problem.fix)
+                    yield Problem(f"{place} {problem.cause}", problem.fix, problem.see)
                 elif secret.variable and self._is_trusted:
                     variables[secret.variable] = value
 
@@ -215,6 +215,7 @@ class ServiceReader:
             return Problem(
                 f"names the variable {variable}, which the workflow does not offer.",
                 f"Set the input secret-variables to {variable}.",
+                see="secret-variables",
             )
         if not value:
             return Problem(

@@ -71,7 +71,7 @@ def _number(least: int, most: int) -> Parsed:
 def refused(problem: Problem) -> PydanticCustomError:
     """A problem in pydantic's own form."""
     return PydanticCustomError(
-        "refused", "{cause} {fix}", {"cause": problem.cause, "fix": problem.fix}
+        "refused", "{cause} {fix}", {"cause": problem.cause, "fix": problem.fix, "see": problem.see}
     )
 
 
@@ -416,7 +416,7 @@ def _problem(error: ErrorDetails, places: Mapping[str, str]) -> Problem:
     context = error.get("ctx", {})
     if error["type"] == "refused":
         place = places.get(name, f'input "{option(name)}"')
-        return Problem(f"{place}: {context['cause']}", context["fix"])
+        return Problem(f"{place}: {context['cause']}", context["fix"], context["see"])
     known = [option(each) for each in INPUTS]
     return Problem(
         f'"{option(name)}" is not an input of this action.', nearest(option(name), known)

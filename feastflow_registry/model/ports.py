@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -236,6 +236,17 @@ class Ledger(Protocol):
         """Recall them; empty, if another commit or none was built."""
 
 
+Tell = Callable[[str], None]
+Working = Callable[[str], AbstractContextManager[Tell]]
+"""Shows what is waited for meanwhile; what it gives says it anew."""
+
+
+@contextmanager
+def unseen(_: str) -> Iterator[Tell]:
+    """Show nothing: nobody looks on."""
+    yield lambda _: None
+
+
 class Log(Protocol):
     """Where a person reads along. Untrusted text goes to ``quote`` alone."""
 
@@ -248,14 +259,17 @@ class Log(Protocol):
     def quote(self, line: str) -> None:
         """Write one line of somebody else's."""
 
+    def working(self, text: str) -> AbstractContextManager[Tell]:
+        """Show what is waited for, where somebody looks on (``Working``), for several threads."""
+
     def notice(self, text: str) -> None:
         """Point out something that is right but may surprise."""
 
     def warning(self, text: str) -> None:
         """Point out something that is probably not wanted."""
 
-    def fail(self, cause: str, fix: str) -> None:
-        """Say what failed, and what to do."""
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        """Say what failed, what to do, and at which address more is said of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -375,6 +375,7 @@ class RegistryClient:
                 f"{host} refused {what}, for a rule makes it immutable{reason}.",
                 "Leave the tag out of the repository's rules of immutability: "
                 "latest and milestones move.",
+                see="immutable",
             )
         if write and response.status == 409:
             return Failure(
@@ -393,7 +394,7 @@ class RegistryClient:
         if response.status in (401, 403, 500):  # A 500 that is an answer tells of a 401 inside.
             need, may = ("read and write", "push to") if write else ("read", "pull from")
             fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
-            return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix)
+            return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix, see="denied")
         return misbehaving(f"{redact(response.url)} answered {response.status}{reason}")
 
     def _user(self) -> str:

@@ -24,6 +24,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.wording import size
 from feastflow_registry.report import text
 
 _ICONS = {
@@ -71,12 +72,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a command hands over in the end: to whoever reads along, the runner, other programs."""
+    """What a command hands over in the end: to whoever reads along, the runner, other programs.
+
+    ``failure``: what it ends with, though it has done all that it was to do.
+    """
 
     lines: Sequence[str] = ()
     markdown: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
     json: str = ""
+    failure: Failure | None = None
 
 
 def results(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Result, ...]:
@@ -122,16 +127,6 @@ def changed_files(outcomes: Iterable[Outcome]) -> str:
     """The manifests that were written, one a line."""
     edited = (each.note for each in outcomes if each.action is Action.EDITED)
     return "\n".join(dict.fromkeys(edited))
-
-
-def size(count: int) -> str:
-    """Bytes as people read them, in the decimal units that Docker shows."""
-    number = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -227,10 +222,9 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
     return lines
 
 
-def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, str]:
-    """The outputs of the step. Those meant for other jobs hold no user name."""
-    digests = {each.service.name: str(each.digest) for each in found if each.digest}
-    images = {
+def images(found: Sequence[Result]) -> Mapping[str, Mapping[str, object]]:
+    """What became of each service, by its name, for other programs."""
+    return {
         each.service.name: {
             "repository": str(each.service.repository),
             "digest": str(each.digest or ""),
@@ -241,6 +235,11 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         }
         for each in found
     }
+
+
+def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, str]:
+    """The outputs of the step. Those meant for other jobs hold no user name."""
+    digests = {each.service.name: str(each.digest) for each in found if each.digest}
     single = found[0] if len(found) == 1 else None
     return {
         "pushed": "true" if pushed else "false",
@@ -251,7 +250,7 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         "matrix": json.dumps({"service": [each.service.name for each in plan.builds]}),
         "image": single.image if single else "",
         "tags": "\n".join(str(tag) for each in found for tag in each.tags),
-        "images": json.dumps(images),
+        "images": json.dumps(images(found)),
         "changed-files": "",
     }
 

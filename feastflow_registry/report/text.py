@@ -23,7 +23,7 @@ from feastflow_registry.model.plan import (
     WithdrawImage,
 )
 
-_NAMES: Mapping[type[Step], str] = {
+STEPS: Mapping[type[Step], str] = {
     BuildImage: "build",
     CarryImage: "carry",
     CopyImage: "copy",
@@ -95,16 +95,19 @@ def _tagging(step: Step) -> tuple[str, str, str]:
 
 
 def plan_json(plan: Plan) -> str:
-    """The whole plan as JSON: ``{command, commit, push, reason, steps: [{step, …}]}``."""
-    return json.dumps(
-        {
-            "command": plan.command.value,
-            "commit": plan.commit.sha,
-            "push": plan.permission.push,
-            "reason": plan.permission.reason,
-            "steps": [_step(step) for step in plan.steps],
-        }
-    )
+    """The whole plan as JSON."""
+    return json.dumps(plan_data(plan))
+
+
+def plan_data(plan: Plan) -> Mapping[str, object]:
+    """The whole plan for other programs: ``{command, commit, push, reason, steps: […]}``."""
+    return {
+        "command": plan.command.value,
+        "commit": plan.commit.sha,
+        "push": plan.permission.push,
+        "reason": plan.permission.reason,
+        "steps": [_step(step) for step in plan.steps],
+    }
 
 
 def why(step: DeleteTag | KeepTag) -> str:
@@ -116,7 +119,7 @@ def why(step: DeleteTag | KeepTag) -> str:
 
 def _step(step: Step) -> Mapping[str, object]:
     """One step as JSON, without the user's name: GitHub drops job outputs that hold a secret."""
-    said = {"step": _NAMES[type(step)], "service": step.service.name}
+    said = {"step": STEPS[type(step)], "service": step.service.name}
     match step:
         case BuildImage():
             tags = [each.identifier for each in step.tags]

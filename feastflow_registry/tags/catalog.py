@@ -18,6 +18,7 @@ from functools import partial
 from itertools import islice
 from operator import itemgetter
 
+from feastflow_registry.config.selectors import Selector
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Platform
 from feastflow_registry.model.marks import NOTHING
@@ -93,6 +94,13 @@ class Catalog:
         """The commit tags, newest first."""
         return tuple(each for each in self.entries if each.is_commit)
 
+    def holding(self, wanted: Selector) -> Catalog:
+        """Only the tags that hold an image that is meant. Digits may mean several."""
+        meant = {each.digest for each in self.entries if each.digest and _is_meant(each, wanted)}
+        entries = tuple(each for each in self.entries if each.digest in meant)
+        sharing = {digest: tags for digest, tags in self.sharing.items() if digest in meant}
+        return Catalog(self.service, entries, sharing)
+
     def unsized(self, most: int) -> tuple[Digest, ...]:
         """Of the newest images, those whose size is not known."""
         sizes: dict[Digest, int] = {}
@@ -108,6 +116,17 @@ class Catalog:
             for each in self.entries
         )
         return replace(self, entries=tuple(known))
+
+
+def _is_meant(entry: Entry, wanted: Selector) -> bool:
+    """Whether a tag, its commit or its image is what somebody names."""
+    assert entry.digest
+    own = commit_digits(entry.tag)
+    if wanted.commit and own and (own.startswith(wanted.commit) or wanted.commit.startswith(own)):
+        return True
+    if wanted.start and entry.digest.begins(wanted.start):
+        return True
+    return entry.digest == wanted.digest or entry.tag.value in (str(wanted.tag), wanted.commit)
 
 
 def _named_digits(tag: Tag) -> str:

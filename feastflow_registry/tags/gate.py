@@ -106,6 +106,7 @@ def check_source(run: Run) -> None:
         Kind.INPUT,
         f"{where}, and no host that others know: no image can be labelled as this repository's.",
         "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName.",
+        see="unknown-host",
     )
 
 

@@ -368,6 +368,7 @@ class Transfer:
                 f"{step.reference} was moved by another run since the plan was made: it holds "
                 f"{current.short if current else 'nothing'} now.",
                 "Look at what is there (`feastflow-registry tags`) before you run again.",
+                see="moved-meanwhile",
             )
         return tagger.set(step, digest, current, "")
 

@@ -247,7 +247,7 @@ def patterns(keep: Sequence[KeepItem]) -> tuple[str, ...]:
 
 def reaches(item: KeepItem, catalog: Catalog) -> bool:
     """Whether an item of ``keep`` names any tag that is there; what only takes out always does."""
-    targets = item.targets(catalog.service.repository)
+    targets = item.targets(catalog.service.repository, catalog.sharing)
     return item.pattern.startswith("!") or any(
         each.tag.value == item.text
         or matches(each.tag.value, [item.pattern])

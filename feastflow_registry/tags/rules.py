@@ -32,9 +32,9 @@ class Decision:
     conflict: Failure | None = None
 
     @classmethod
-    def refuse(cls, cause: str, fix: str) -> Decision:
+    def refuse(cls, cause: str, fix: str, see: str = "") -> Decision:
         """Leave the tag, against what was asked for."""
-        return cls(False, cause.removesuffix("."), Failure(Kind.CONFLICT, cause, fix))
+        return cls(False, cause.removesuffix("."), Failure(Kind.CONFLICT, cause, fix, see))
 
 
 def is_ours(image: Published, commit: Commit, source: Source) -> bool:
@@ -139,16 +139,16 @@ def _forward(
         if rule is Rule.RELEASE:
             fix = "If it may be replaced, delete that tag on the registry, then run again."
         if current.source:  # Nothing is published among another repository's images.
-            raise Failure(Kind.CONFLICT, cause, f"{_claim(current)}{fix}")
-        return Decision.refuse(cause, fix)
+            raise Failure(Kind.CONFLICT, cause, f"{_claim(current)}{fix}", see="another-repository")
+        return Decision.refuse(cause, fix, see="another-repository")
     if rule is Rule.BRANCH:
         return Decision(True)
     force = "run once with latest: force" if is_latest else "choose another name"
-    return Decision.refuse(
-        f"{reference} holds {_named(current)}, and {commit.short} {facts.relation.value} it.",
-        f"If history was rewritten on purpose, {force}; "
-        "if it could not be read, give the job contents: read and a github-token.",
-    )
+    cause = f"{reference} holds {_named(current)}, and {commit.short} {facts.relation.value} it."
+    if facts.relation is Relation.UNKNOWN:
+        fix = f"Let it read the history (contents: read and a github-token), or else {force}."
+        return Decision.refuse(cause, fix, see="not-compared")
+    return Decision.refuse(cause, f"If history was rewritten on purpose, {force}.", see="diverged")
 
 
 def _named(image: Published) -> str:
@@ -179,4 +179,4 @@ def check_commit_image(
         holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"
         fix = f"{_claim(image)}{fix}"
     cause = f"{repository}:{tag} holds {holder}, not {commit.sha[:12]} of this repository."
-    raise Failure(Kind.CONFLICT, cause, fix)
+    raise Failure(Kind.CONFLICT, cause, fix, see="another-repository")

@@ -495,6 +495,7 @@ class FakeLog:
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     depth: int = 0
+    awaited: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         self.lines.append(("say", text))
@@ -511,11 +512,16 @@ class FakeLog:
     def quote(self, line: str) -> None:
         self.lines.append(("quote", line))
 
+    @contextmanager
+    def working(self, text: str) -> Iterator[Callable[[str], None]]:
+        self.awaited.append(text)
+        yield self.awaited.append
+
     def notice(self, text: str) -> None:
         self.lines.append(("notice", text))
 
     def warning(self, text: str) -> None:
         self.lines.append(("warning", text))
 
-    def fail(self, cause: str, fix: str) -> None:
-        self.lines.append(("fail", f"{cause} {fix}"))
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        self.lines.append(("fail", " ".join(filter(None, (cause, fix, more)))))

@@ -331,7 +331,7 @@ class TestKeep:
         ],
     )
     def test_what_an_item_names(self, item: str, found: set[Tag | Digest]) -> None:
-        assert set(kept(item).targets(SHOP.repository)) == found
+        assert set(kept(item).targets(SHOP.repository, ())) == found
 
     def test_which_items_are_patterns(self) -> None:
         texts = [str(ONE), f"a@{ONE}", "ada/shop:v1", "v*", "!v2", "sprint3", "0123abc"]
