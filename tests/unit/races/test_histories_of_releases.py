@@ -21,6 +21,7 @@ from support.runs import Run, World, commit, image
 from support.soak import soak
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.marks import is_in_force
 from feastflow_registry.model.references import Commit, Digest, Tag
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.tags import survey
@@ -73,6 +74,16 @@ class Story:
 
     def withdraw(self, name: str) -> None:
         self.on.put(image(COMMITS[name]), self.mark(COMMITS[name]))
+
+    def rollback(self, name: str) -> None:
+        """Say that a release is bad."""
+        sha = COMMITS[name].sha
+        self.on.start("rollback", latest="release", **{"from": sha}).failure()
+
+    def unmark(self, name: str) -> None:
+        """Go to a release all the same."""
+        sha = COMMITS[name].sha
+        self.on.start("rollback", latest="release", to=sha, unmark="true").failure()
 
     def damage(self, name: str) -> None:
         self.on.store.corrupt.add(image(COMMITS[name]).digest)
@@ -143,7 +154,7 @@ class Story:
                 continue
             if found in self.on.store.corrupt and at:
                 return held
-            if at and found == image(at).digest and not self.on.at(self.mark(at)):
+            if at and found == image(at).digest and not is_in_force(self.on.at(self.mark(at))):
                 return held if tag in self.locked else found
         return held
 
@@ -171,6 +182,10 @@ def histories(
     failure = run.failure()
     is_taken = held[own] not in (None, image(COMMITS[own]).digest)
     assert not failure or is_taken or UNKNOWN in held.values() or story.locked, failure
+    if not meanwhile:
+        names = {each.identifier for each, _ in on.store.writes[begun:]}
+        assert names <= {own, f"commit-{COMMITS[own].short}", *story.tags(own)}
+        assert held[own] in (None, on.at(own))
     for tag in sorted(story.tags(own)):
         written = [d for each, d in on.store.writes[begun:] if each.identifier == tag]
         if held[tag] == UNKNOWN:
@@ -222,13 +237,15 @@ GUARDS: Mapping[str, tuple[str, ...]] = {
     "a late list of git tags": ("delay own", "v1.9.0"),
     "a late list of the registry": ("publish v1.10.0, hide v1.10.0", "v1.9.0"),
     "the rest is in the list": ("tag v2.0.0, tag v1.10.0, publish v1.9.1", "v1.9.0"),
-    "and so is its own": ("tag v2.0.0, tag v1.10.0", "v1.9.0"),
+    "but its own need not be": ("tag v2.0.0, tag v1.10.0, hide own", "v1.9.0"),
     "pre-releases are of no line": ("publish v2.0.0-rc.1", "v2.0.0"),
     "nor latest": ("publish v2.0.0-rc.1", "v1.9.0"),
+    "and do not move it": ("publish v1.9.0, lose v1.9.0", "v2.0.0-rc.1"),
     "numbers are numbers": ("publish v1.10.0", "v1.9.0"),
     "of two of one version": ("publish v2.0.0", "2.0.0"),
     "the name decides": ("publish 2.0.0", "v2.0.0"),
     "the name of a git tag is that one's": ("tag 2.0.0", "v2.0.0"),
+    "and is given once": ("publish v2.0.0", "2.0.0"),
     "the last look": ("", "v1.9.0", "publish v1.9.1", "5"),
     "at what is released by then": ("publish v1.9.1", "v1.9.0", "retract v1.9.1", "1"),
     "and withdrawn, be it its own": ("publish v1.9.0", "v1.9.1", "withdraw own", "5"),
@@ -261,9 +278,10 @@ def events(*words: str) -> st.SearchStrategy[str]:
 PUBLISHED = ["publish"] * 4
 BEFORE = events(
     *PUBLISHED,
-    *("tag", "retract", "move", "withdraw", "damage", "delay", "hide", "lose", "replace", "lock"),
+    *("rollback", "unmark", "tag", "retract", "move", "withdraw", "damage", "delay", "hide"),
+    *("lose", "replace", "lock"),
 )
-MEANWHILE = events(*PUBLISHED, "tag", "retract", "move", "withdraw")
+MEANWHILE = events(*PUBLISHED, "rollback", "unmark", "tag", "retract", "move", "withdraw")
 HISTORIES = given(
     before=st.lists(BEFORE, max_size=7),
     own=st.sampled_from(NAMES),
