@@ -107,8 +107,9 @@ test_at_the_same_time = settings(max_examples=40)(TURNS(at_the_same_time))
 test_three_thousand_at_the_same_time = soak(settings(max_examples=3000)(TURNS(at_the_same_time)))
 
 
+# Of two git tags of one version, that is another's name which was there first: `test_histories`.
 MEANWHILE = given(
-    names=st.lists(NAMES, min_size=2, max_size=4, unique=True),
+    names=st.lists(NAMES, min_size=2, max_size=4, unique_by=lambda name: name.removeprefix("v")),
     places=st.lists(st.integers(0, 60), min_size=3, max_size=3),
 )
 
