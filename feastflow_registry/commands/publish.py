@@ -49,10 +49,8 @@ def plan(app: App) -> Plan:
 def _lines(app: App, shared: Sequence[SharedTag]) -> Mapping[Tag, Line]:
     """The releases that tags are for, by the git tags that the remote has now."""
     due = [each.tag for each in shared if each.rule is Rule.RELEASE]
-    own = app.run.ref.name
-    names = set(app.history.git_tag_names()) if due else set[str]()
-    if due and own not in names and app.history.git_tag(own):
-        names.add(own)  # A list may be late.
+    # A list may be late: whether the run's own is there is asked again where it counts.
+    names = {app.run.ref.name, *app.history.git_tag_names()} if due else set[str]()
     return {tag: gate.line(app.settings, app.run, tag, names) for tag in due}
 
 
