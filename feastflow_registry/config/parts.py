@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from feastflow_registry.config.image_annotations import MANIFEST
 from feastflow_registry.config.platforms import RUNNERS, Matrix
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.errors import Problem
@@ -36,9 +37,9 @@ def of_service(settings: Settings, service: Service) -> Sequence[str]:
 
 
 def narrowed(service: Service, part: str) -> Service:
-    """A service as the job of one of its platforms builds it."""
-    others = [f"[{each}]" for each in service.platforms if each != part]
-    annotations = (each for each in service.annotations if not each.level.endswith(tuple(others)))
+    """A service as the job of one of its platforms builds it, which makes no index."""
+    levels = ("", MANIFEST, f"{MANIFEST}[{part}]")
+    annotations = (each for each in service.annotations if each.level in levels)
     return replace(service, platforms=(part,), annotations=tuple(annotations))
 
 

@@ -1,6 +1,6 @@
 """An image of several platforms whose parts are pushed one by one, and put together afterwards.
 
-The index has the form, the order and the attestations that BuildKit gives one that it builds whole:
+The index is byte for byte what BuildKit makes of the same manifests when it builds them at once:
 first the platforms, as they were asked for, then what tells about each of them.
 https://github.com/opencontainers/image-spec/blob/main/image-index.md
 https://docs.docker.com/build/metadata/attestations/attestation-storage/
@@ -24,6 +24,8 @@ from feastflow_registry.model.images import (
 from feastflow_registry.model.references import Digest
 
 Descriptor = Mapping[str, object]
+_ESCAPED = str.maketrans({each: f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"})
+"""As BuildKit's encoder writes them: https://pkg.go.dev/encoding/json#HTMLEscape"""
 _LISTED = ("mediaType", "digest", "size", "annotations", "platform")
 
 
@@ -89,7 +91,7 @@ def put_together(
         ],
         "annotations": dict(sorted(annotations)),
     }
-    data = json.dumps(content, indent=2, ensure_ascii=False).encode()
+    data = json.dumps(content, indent=2, ensure_ascii=False).translate(_ESCAPED).encode()
     first = parts[0][1].image
     digest = Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
     largest = max(part.image.size for _, part in parts)

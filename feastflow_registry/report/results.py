@@ -271,11 +271,16 @@ def _matrix(plan: Plan) -> Mapping[str, object]:
     missing += [(each.service, each.service.platforms) for each in plan.builds]
     return {
         "include": [
-            {"service": service.name, "platform": each, "runner": plan.runners[each]}
+            {"service": service.name, "platform": each, "runner": _runs_on(plan.runners[each])}
             for service, platforms in missing
             for each in platforms
         ]
     }
+
+
+def _runs_on(labels: Sequence[str]) -> str | Sequence[str]:
+    """The labels of a runner as ``runs-on`` takes them."""
+    return labels if len(labels) > 1 else labels[0]
 
 
 def statuses(found: Sequence[Result], tag: Tag, run_url: str) -> tuple[Status, ...]:

@@ -130,5 +130,5 @@ def test_a_job_builds_one_platform_with_what_is_said_of_it() -> None:
     annotations = tuple(Annotation(each, "key", each) for each in levels)
     found = parts.narrowed(replace(SHOP, annotations=annotations), "linux/arm64")
     assert found.platforms == ("linux/arm64",)
-    assert [each.level for each in found.annotations] == [*levels[:3], levels[4]]
+    assert [each.level for each in found.annotations] == ["", "manifest", levels[4]]
     assert replace(found, platforms=BOTH, annotations=()) == SHOP

@@ -20,7 +20,7 @@ from feastflow_registry.report import results
 
 NAMES = ("shop", "menu")
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
-RUNNERS = "linux/arm/v7=my-arm"
+RUNNERS = "linux/arm/v7=self-hosted,arm"
 JOBS = tuple(itertools.product(NAMES, PLATFORMS))
 Job = tuple[str, str]
 LAST: Job = ("", "")
@@ -106,10 +106,11 @@ def whole() -> Sequence[Digest | None]:
 def test_the_plan_names_a_runner_for_each_platform() -> None:
     run = Workflow().last(dry_run="true")
     found = json.loads(results.outputs(publish.plan(run.app), (), pushed=False)["matrix"])
-    labels = dict(zip(PLATFORMS, (["ubuntu-24.04"], ["ubuntu-24.04-arm"], ["my-arm"]), strict=True))
+    labels = ("ubuntu-24.04", "ubuntu-24.04-arm", ["self-hosted", "arm"])
+    runners = dict(zip(PLATFORMS, labels, strict=True))
     assert found == {
         "include": [
-            {"service": name, "platform": platform, "runner": labels[platform]}
+            {"service": name, "platform": platform, "runner": runners[platform]}
             for name, platform in JOBS
         ]
     }
