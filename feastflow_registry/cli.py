@@ -36,8 +36,9 @@ from feastflow_registry.config.command_line import PREFIX, child_environ, find_f
 from feastflow_registry.git import checkouts
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind, exhausted
-from feastflow_registry.model.plan import Command, RunState
+from feastflow_registry.model.plan import Command
 from feastflow_registry.model.references import Commit
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.secrets import SHORTEST, Secrets
 from feastflow_registry.report import data, runner
 from feastflow_registry.report.journal import Journal

@@ -87,6 +87,8 @@ def needed(image: BuildImage) -> Iterator[Feature]:
         yield Feature.ANNOTATIONS
     if image.epoch is not None:
         yield Feature.REPRODUCIBLE
+    if image.is_part:  # Then it is what the builder of all platforms would make.
+        yield Feature.BY_DIGEST
 
 
 def check(images: Sequence[BuildImage], kind: BuilderKind) -> Iterator[Problem]:

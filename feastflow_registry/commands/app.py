@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from feastflow_registry.builder.ledger import FileLedger
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.workspace import LocalWorkspace
-from feastflow_registry.config import stages
+from feastflow_registry.config import parts, stages
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git.former_names import FormerNames
 from feastflow_registry.git.github import GitHubApi, GitHubHistory, GitHubStatuses
 from feastflow_registry.git.layered import LayeredHistory
-from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.credentials import Access, Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Revision, Tree
-from feastflow_registry.model.plan import Access, Command, Permission, Plan, RunState, Step
+from feastflow_registry.model.plan import Command, Permission, Plan, Step
 from feastflow_registry.model.ports import (
     Builder,
     Checker,
@@ -40,6 +40,7 @@ from feastflow_registry.model.ports import (
 )
 from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.model.run import LAPTOP, Run
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import CommitTags
@@ -394,7 +395,10 @@ class App:
         return self.workspace.git.tree()
 
     def _fingerprint(self, service: Service) -> Fingerprint:
-        """What a service is made from. Where it names no platform, this machine's is the one."""
+        """What a service is made from. Where it names no platform, this machine's is the one.
+
+        The machines that build its platforms apart give their parts the same digest.
+        """
         known = {each.name: each for each in self.inputs.all_services}
         with self._making:
             tree = self._tree
@@ -404,4 +408,6 @@ class App:
             "machine": self.machine,
             "builder": self.settings.builder,
         }
+        if parts.builds_apart(self.settings):
+            options |= {"machine": "that of each platform", "builder": ""}
         return fingerprint(service, known, tree, options)

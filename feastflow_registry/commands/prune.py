@@ -85,7 +85,7 @@ def _find(
 
 def _digits(catalog: Catalog) -> Iterator[str]:
     """The digits that a file may name what is there by: those of commits and of digests."""
-    yield from (each.digits for each in catalog.commits)
+    yield from (each.digits for each in catalog.entries if each.is_commit or each.is_part)
     yield from (_hexadecimal(each) for each in catalog.sharing)
 
 
@@ -98,7 +98,8 @@ def _named(app: App, catalog: Catalog, places: Places) -> Names:
     repository = catalog.service.repository
     items = (each.targets(repository, catalog.sharing) for each in app.settings.keep)
     targets = chain.from_iterable(items)
-    used: list[tuple[Tag | Digest, str]] = [(each.tag, each.digits) for each in catalog.commits]
+    of_commits = (each for each in catalog.entries if each.is_commit or each.is_part)
+    used: list[tuple[Tag | Digest, str]] = [(each.tag, each.digits) for each in of_commits]
     used += [(each, _hexadecimal(each)) for each in catalog.sharing]
     in_files = {each: places.known[digits] for each, digits in used if digits in places.known}
     return {**dict.fromkeys(targets, retention.KEEP), **in_files}

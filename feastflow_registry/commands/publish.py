@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from feastflow_registry.commands.app import App
+from feastflow_registry.config import parts
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.parallel import together
 from feastflow_registry.model.plan import (
@@ -40,7 +42,8 @@ def plan(app: App) -> Plan:
         shared = gate.shared_tags(settings, run, app.permission)
         lines = _lines(app, shared)
         shared = tuple(replace(each, line=lines.get(each.tag)) for each in shared)
-        snapshot = app.surveyor.survey(run.commit, app.services, shared, settings.reuse)
+        platforms = partial(parts.of_service, settings)
+        snapshot = app.surveyor.survey(run.commit, app.services, shared, settings.reuse, platforms)
     return plan_publish(
         settings, run, app.permission, app.services, snapshot, app.inputs.all_services
     )
@@ -73,6 +76,7 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
             plan, tagger, app.settings.main, others, lambda: _lines(app, shared)
         ),
         built=built,
+        untagging=app.untagging,
     )
     outcomes: list[Outcome] = []
     for outcome in execution.run():

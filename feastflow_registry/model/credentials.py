@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
+from enum import Enum
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost
@@ -24,6 +25,14 @@ _NO_NAMES = frozenset(
         "x-access-token",
     }
 )
+
+
+class Access(Enum):
+    """What a run asks a registry for."""
+
+    READ = "read"
+    WRITE = "read and write"
+    DELETE = "read, write and delete"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from feastflow_registry.model.images import (
     Published,
     PullLimit,
 )
+from feastflow_registry.model.parts import Index, Part
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
@@ -64,6 +65,12 @@ class Registry(Protocol):
 
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         """Read an image by digest and recompute the digest from its bytes."""
+
+    def part(self, repository: Repository, digest: Digest) -> Part:
+        """Read one platform of an image, as it was pushed by itself."""
+
+    def put_index(self, reference: Reference, index: Index) -> None:
+        """Write an index of images that are there, under a tag."""
 
     def size(self, repository: Repository, digest: Digest) -> int:
         """The bytes of an image, of an index those of its largest platform; 0 if it is no image.

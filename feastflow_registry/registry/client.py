@@ -28,6 +28,7 @@ from feastflow_registry.model.images import (
     read_origin,
 )
 from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parts import Index, Part, read_part
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.registries import RegistryKind
 from feastflow_registry.registry.auth import Authenticator
@@ -167,6 +168,22 @@ class RegistryClient:
             if not indexes:
                 return tuple(descendants.values())
         raise malformed("lists manifests without end")
+
+    def part(self, repository: Repository, digest: Digest) -> Part:
+        """Read one platform of an image that was pushed by itself."""
+        held = self.manifest(repository, digest)
+        images = self.platforms(repository, digest)
+        if len(images) != 1:
+            raise malformed(f"is an index of {len(images)} platforms, and no part of one")
+        part = read_part(digest, held, images[0], self.config(repository, images[0].config))
+        self.images[repository, digest] = part.image
+        return part
+
+    def put_index(self, reference: Reference, index: Index) -> None:
+        """Write an index under a tag: all that it lists is on the registry, and was read."""
+        key = reference.repository, index.image.digest
+        self.manifests[key], self.images[key] = index
+        self.set_tag(reference, index.image.digest)
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
         """Write the manifest's own bytes under a tag: no layer is sent, the digest stays."""

@@ -16,6 +16,7 @@ from feastflow_registry.model.plan import (
     CopyImage,
     DeleteTag,
     EditFile,
+    JoinParts,
     KeepTag,
     MoveTag,
     Outcome,
@@ -29,7 +30,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
-from feastflow_registry.report import deploy
+from feastflow_registry.report import deploy, text
 from feastflow_registry.report.results import Result, Standing
 from feastflow_registry.report.summary import (
     DRY_RUN,
@@ -343,6 +344,8 @@ def _step(step: Step, names: Names, goal: str, *, pushed: bool) -> tuple[str, st
             return verb, code(step.tags[0].identifier), f"from {step.service.context}{why}"
         case PushImage():
             return "push", code(step.tag.value), "as it was built"
+        case JoinParts():
+            return "join", code(step.tag.value), f"from {', '.join(text.platforms(step))}"
         case ReuseImage():
             return "reuse", code(step.reference.identifier), "published already"
         case CarryImage():

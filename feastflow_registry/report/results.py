@@ -12,6 +12,7 @@ from feastflow_registry.model.plan import (
     CarryImage,
     Command,
     CopyImage,
+    JoinParts,
     MoveTag,
     Outcome,
     Plan,
@@ -33,6 +34,7 @@ _ICONS = {
     Action.CARRIED: "⏩",
     Action.ADOPTED: "♻️ ",
     Action.PUSHED: "📤",
+    Action.JOINED: "🧩",
     Action.MOVED: "🏷️ ",
     Action.KEPT: "⏸️ ",
     Action.COPIED: "📦",
@@ -44,7 +46,7 @@ _ICONS = {
 _LONGEST_STATUS = 140
 _WRITTEN, _IN_DOUBT, _NOT_DONE = "written", "in doubt", "not done"
 _MARKING = (Action.MARKED, Action.UNMARKED)
-_NOTED = (Action.BUILT, Action.CARRIED)
+_NOTED = (Action.BUILT, Action.CARRIED, Action.JOINED)
 _OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 
 
@@ -170,7 +172,7 @@ class Standing:
 
 def standing(plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]) -> Standing:
     """Where a failed run leaves the registry: proven, in doubt, not done."""
-    writing = (Action.PUSHED, Action.CARRIED, Action.MOVED, Action.COPIED, *_MARKING)
+    writing = (Action.PUSHED, Action.JOINED, Action.CARRIED, Action.MOVED, Action.COPIED, *_MARKING)
     proven = {each.reference for each in outcomes if each.action in writing}
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
@@ -185,7 +187,9 @@ def _written(step: Step) -> Reference | None:
     match step:
         case MoveTag() if step.keep:
             return None
-        case CarryImage() | PushImage() | WithdrawImage() | UnmarkImage() | MoveTag():
+        case CarryImage() | PushImage() | JoinParts() | MoveTag():
+            return step.reference
+        case WithdrawImage() | UnmarkImage():
             return step.reference
         case CopyImage():
             return Reference(step.target, step.source.target)
@@ -247,12 +251,35 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         "digest": str(single.digest or "") if single else "",
         "digests": json.dumps(digests),
         "plan": text.plan_json(plan),
-        "matrix": json.dumps({"service": [each.service.name for each in plan.builds]}),
+        "matrix": json.dumps(_matrix(plan)),
         "image": single.image if single else "",
         "tags": "\n".join(str(tag) for each in found for tag in each.tags),
         "images": json.dumps(images(found)),
         "changed-files": "",
     }
+
+
+def _matrix(plan: Plan) -> Mapping[str, object]:
+    """What has to be built, for a later job each: a service, or one of its platforms.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstrategymatrixinclude
+    """
+    if not plan.runners:
+        return {"service": [each.service.name for each in plan.builds]}
+    missing = [(each.service, each.missing) for each in plan.joins]
+    missing += [(each.service, each.service.platforms) for each in plan.builds]
+    return {
+        "include": [
+            {"service": service.name, "platform": each, "runner": _runs_on(plan.runners[each])}
+            for service, platforms in missing
+            for each in platforms
+        ]
+    }
+
+
+def _runs_on(labels: Sequence[str]) -> str | Sequence[str]:
+    """The labels of a runner as ``runs-on`` takes them."""
+    return labels if len(labels) > 1 else labels[0]
 
 
 def statuses(found: Sequence[Result], tag: Tag, run_url: str) -> tuple[Status, ...]:

@@ -122,7 +122,8 @@ def _subject(entry: Entry) -> str:
 
 def _notes(entry: Entry, namesakes: Namesakes) -> list[str]:
     """What is worth knowing of a tag; the tags that share its image come last."""
-    notes = ["withdrawn"] if entry.withdrawn else []
+    notes = ["part of an image"] if entry.is_part else []
+    notes += ["withdrawn"] if entry.withdrawn else []
     notes += ["mark taken off"] if entry.digest == NOTHING else []
     notes += ["final"] if entry.frozen else []
     notes += [f"carried from {entry.made_by}"] if entry.made_by else []
@@ -204,6 +205,7 @@ def _entry(entry: Entry) -> Mapping[str, object]:
         "withdrawn": entry.withdrawn,
         "carried_from": entry.made_by or None,
         "final": entry.frozen,
+        "part": entry.is_part,
     }
 
 

@@ -30,6 +30,8 @@ from feastflow_registry.model.tag_names import (
     LATEST,
     commit_digits,
     frozen_marker,
+    named_digits,
+    part_digits,
     subject,
     withdrawn_digits,
 )
@@ -41,7 +43,8 @@ _MOST_SIZES = 100
 class Entry:
     """A tag. ``size``: compressed bytes, or 0; ``digits``: the first ones of its commit.
 
-    ``made_by``: the commit that an image was carried forward from; ``frozen``: never moved again.
+    ``made_by``: the commit that an image was carried forward from; ``frozen``: never moved again;
+    ``joined``: of a part, whether its image is there.
     """
 
     tag: Tag
@@ -54,11 +57,17 @@ class Entry:
     made_by: str = ""
     withdrawn: bool = False
     frozen: bool = False
+    joined: bool = False
 
     @property
     def is_commit(self) -> bool:
         """Whether this is a commit's own tag."""
         return bool(commit_digits(self.tag))
+
+    @property
+    def is_part(self) -> bool:
+        """Whether this is one platform of a commit's image, and no image by itself."""
+        return bool(part_digits(self.tag))
 
     @property
     def is_marker(self) -> bool:
@@ -129,14 +138,9 @@ def _is_meant(entry: Entry, wanted: Selector) -> bool:
     return entry.digest == wanted.digest or entry.tag.value in (str(wanted.tag), wanted.commit)
 
 
-def _named_digits(tag: Tag) -> str:
-    """The digits of the commit that a tag's name tells, whether it is its own or its marker."""
-    return commit_digits(tag) or withdrawn_digits(tag)
-
-
 def abbreviations(listed: Iterable[ListedTag]) -> frozenset[str]:
     """The commits that tags name, as far as they name them."""
-    return frozenset(digits for each in listed if (digits := _named_digits(each.name)))
+    return frozenset(digits for each in listed if (digits := named_digits(each.name)))
 
 
 def complete(wanted: Collection[str], history: Iterable[Revision]) -> dict[str, Revision]:
@@ -161,6 +165,7 @@ def compile_catalog(
     marks = [each for each in entries.values() if each.is_marker and each.digest != NOTHING]
     bad = {each.digits for each in marks}
     marked = {each.digest for each in marks if each.digest}
+    whole = {each.digits for each in entries.values() if each.is_commit}
     commits: dict[Digest, list[Entry]] = {}
     for each in sorted(entries.values(), key=_newest_first):
         if each.is_commit and each.digest:
@@ -177,6 +182,7 @@ def compile_catalog(
             made_by=maker.digits if maker and maker.tag != tag else "",
             withdrawn=each.digest in marked or (each.is_commit and each.digits in bad),
             frozen=frozen_marker(tag) in entries,
+            joined=each.is_part and each.digits in whole,
         )
     ordered = sorted(entries.values(), key=_newest_first)
     sharing: dict[Digest, list[Tag]] = {}
@@ -188,7 +194,7 @@ def compile_catalog(
 
 
 def _enter(listed: ListedTag, known: Mapping[str, Revision]) -> Entry:
-    digits = _named_digits(listed.name)
+    digits = named_digits(listed.name)
     return Entry(
         listed.name,
         listed.digest,

@@ -14,7 +14,7 @@ from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.model.tag_names import commit_digits
+from feastflow_registry.model.tag_names import commit_digits, part_digits
 from feastflow_registry.model.wording import some
 from feastflow_registry.tags.rules import check_commit_image
 from feastflow_registry.tags.survey import Surveyor
@@ -115,6 +115,9 @@ class Chooser:
         return Chosen(repository, image, commit, tag)
 
     def _by_tag(self, repository: Repository, tag: Tag) -> Chosen:
+        if digits := part_digits(tag):
+            cause = f"{Reference(repository, tag)} holds one platform alone, a part of an image."
+            raise Failure(Kind.INPUT, cause, f"Name the image itself: {digits}.")
         digest = self.surveyor.registry.resolve(Reference(repository, tag))
         if digest is None:
             names = [each.value for each in self.surveyor.registry.tags(repository)]

@@ -198,6 +198,7 @@ class TestJson:
             "withdrawn": False,
             "carried_from": "000000a",
             "final": False,
+            "part": False,
         }
         empty = {"size", "pushed", "digest", "commit", "subject", "authored", "carried_from"}
         assert {key for key, value in service["tags"][2].items() if value is None} == empty
