@@ -223,7 +223,8 @@ class Engine:
         self, reference: Reference, lines: list[Callable[[], None]]
     ) -> tuple[Digest | None, str]:
         """Push once; the digest, or the error that the engine reports."""
-        credential = self.buildx.credential
+        host = reference.repository.host
+        credential = self.buildx.credentials.get(host)
         error = "the engine reported neither success nor failure"
         try:
             for event in self.client.api.push(
@@ -231,7 +232,7 @@ class Engine:
                 tag=reference.identifier,
                 stream=True,
                 decode=True,
-                auth_config=credential and credential.engine_auth(reference.repository.host),
+                auth_config=credential and credential.engine_auth(host),
             ):
                 # The classic store reports the digest apart, the containerd store in words.
                 found = _PUSHED.search(str(event.get("aux") or event.get("status", "")))

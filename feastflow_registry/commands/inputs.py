@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from feastflow_registry.commands.request import Request, Workspace
 from feastflow_registry.commands.service_inputs import LARGEST_FILE, ServiceReader, may_push
 from feastflow_registry.config import file as config_file
-from feastflow_registry.config import grammar, settings
+from feastflow_registry.config import grammar, places, settings
 from feastflow_registry.config.command_line import github_api
 from feastflow_registry.config.file import Config
 from feastflow_registry.config.filter_patterns import is_literal
@@ -21,6 +22,7 @@ from feastflow_registry.model import credentials, run
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problems
 from feastflow_registry.model.plan import Permission
+from feastflow_registry.model.references import RegistryHost
 from feastflow_registry.model.run import RefKind, Run
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.wording import lower_ascii
@@ -33,7 +35,9 @@ _PAYLOAD_LIMIT = 32 * 1024 * 1024
 class Inputs:
     """The inputs of one run, checked.
 
-    ``services``: those to work on; ``all_services``: also those that they may be built from;
+    ``services``: those to work on, each on the first registry; ``also``: the same on the others;
+    ``also_credentials``: what these know us by; ``all_services``: also those that services may be
+    built from;
     ``variables`` and ``file_secrets``: the values of the build secrets; ``github_api``: the address
     of GitHub's REST API; ``notices`` and ``warnings``: what has to be said aloud.
     """
@@ -49,6 +53,8 @@ class Inputs:
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     file_secrets: tuple[str, ...] = field(default=(), repr=False)
+    also: tuple[Service, ...] = ()
+    also_credentials: Mapping[RegistryHost, Credential] = field(default_factory=dict)
 
 
 _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
@@ -56,6 +62,7 @@ _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
     "image": lower_ascii,
     "tag": lower_repository,
     "keep": lower_repository,
+    "also": lower_repository,
 }
 """The inputs that name repositories, and how each item is written in lower case."""
 
@@ -63,9 +70,10 @@ _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
 def read(request: Request, workspace: Workspace) -> Inputs:
     """Read and check everything. Raises one input failure with all that is wrong."""
     texts = {f'input "{option(name)}"': value for name, value in request.given.items()}
-    # Alone, and before any other problem, which would show the value.
-    _refuse_token(texts, [request.token])
     problems = Problems()
+    others = problems.collect(partial(credentials.read_several, request.also_credentials)) or {}
+    # Alone, and before any other problem that would show the value.
+    _refuse_token(texts, [request.token, *(each.token for each in others.values())])
     lowered, notices = _lower(request.given)
     request = replace(request, given=lowered)
     file = problems.collect(partial(_read_file, request, workspace, texts))
@@ -89,26 +97,37 @@ def read(request: Request, workspace: Workspace) -> Inputs:
             credential = workspace.login(readable.registry, readable.username)
         except Failure as failure:  # Not every run needs it, and who does is told then.
             unread = (str(failure),)
-    forms = (request.token, *(credential.forms(readable.registry) if credential else ()))
+    if options:
+        problems.found += credentials.unnamed(others, places.hosts(options))
+    forms = (
+        request.token,
+        *(credential.forms(readable.registry) if credential else ()),
+        *chain.from_iterable(each.forms(host) for host, each in others.items()),
+    )
     problems.collect(partial(_refuse_token, texts, forms))
     described = None
     if file and paths:
         reader = ServiceReader(request, workspace, config, paths, current, credential, forms)
         described = problems.collect(reader.read)
+    if described and options:
+        problems.found += places.check(described.all_services, options)
     problems.check()
     assert options
     assert current
     assert described
     permission = gate.grant(options, current, has_credential=credential is not None)
+    if permission.push and options.command.writes and not options.dry_run:
+        others = _log_in(others, options, workspace, current)
     withheld = _withhold(request, workspace, config, options, current) if credential else None
     if withheld and permission.push and options.command.writes and not options.dry_run:
         raise withheld
+    first, also = places.of(described.services, options)
     return Inputs(
         settings=options,
         run=current,
         permission=permission,
         credential=None if withheld else credential,
-        services=described.services,
+        services=first,
         all_services=described.all_services,
         variables=described.variables,
         github_api=github_api(request.environ),
@@ -119,7 +138,22 @@ def read(request: Request, workspace: Workspace) -> Inputs:
             *described.warnings,
         ),
         file_secrets=described.file_secrets,
+        also=also,
+        also_credentials=others,
     )
+
+
+def _log_in(
+    given: Mapping[RegistryHost, Credential], options: Settings, workspace: Workspace, current: Run
+) -> Mapping[RegistryHost, Credential]:
+    """What the other registries know us by: given, or kept by ``docker login``."""
+    found: dict[RegistryHost, Credential] = {}
+    for host in places.hosts(options):
+        credential = given.get(host) or workspace.login(host, "")
+        if credential is None:
+            raise credentials.missing(host, in_runner=current.in_runner, is_first=False)
+        found[host] = credential
+    return found
 
 
 def _lower(given: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[str, ...]]:

@@ -29,6 +29,7 @@ class Request:
     token: str = field(default="", repr=False)
     github_token: str = field(default="", repr=False)
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
+    also_credentials: str = field(default="", repr=False)
 
     @property
     def in_runner(self) -> bool:

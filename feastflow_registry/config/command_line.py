@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 PREFIX = "FEASTFLOW_"
-TOKENS = (f"{PREFIX}TOKEN", f"{PREFIX}GITHUB_TOKEN", "DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
+ALSO_CREDENTIALS = f"{PREFIX}ALSO_CREDENTIALS"
+TOKENS = (
+    *(f"{PREFIX}TOKEN", f"{PREFIX}GITHUB_TOKEN", ALSO_CREDENTIALS),
+    *("DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN"),
+)
 _CHILD_SEES = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|XDG_\w+|SSH_AUTH_SOCK|"
     r"SSL_CERT_(?:FILE|DIR)|GIT_SSL_CAINFO|CURL_CA_BUNDLE|(?:https?|no|all)_proxy|"
@@ -45,7 +49,7 @@ _MEANINGS = {
     Command.INIT: "write a first feastflow.yml",
     Command.DOCTOR: "look for what would make a publish fail",
 }
-_SECRETS = ("--token", "--password", "--github-token")
+_SECRETS = ("--token", "--password", "--github-token", "--also-credentials")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ pydantic never prints a value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
@@ -28,7 +28,7 @@ from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
-from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.model.references import HUB, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import (
     Annotation,
     BuildOptions,
@@ -82,7 +82,6 @@ class FromFile(NamedTuple):
     place: str
 
 
-_HUB = RegistryHost("docker.io")
 Pairs = tuple[tuple[str, str], ...]
 Words = tuple[str, ...]
 
@@ -106,11 +105,25 @@ class Settings(BaseModel):
         examples=["registry:5000"],
     )
     registry: Annotated[RegistryHost, Parsed(RegistryHost.parse)] = Field(
-        _HUB,
+        HUB,
         description="The registry, as host[:port]. Over TLS, but on this machine and where "
         "insecure-registries says otherwise. "
         "Default: docker.io.",
         examples=["docker.io", "ghcr.io"],
+    )
+    also: Annotated[tuple[Destination, ...], Parsed(grammar.list_of(selectors.place))] = Field(
+        (),
+        description="More registries that each image goes to, as the same bytes: repositories, "
+        "with {service} in them where there are several services.",
+        examples=[["ghcr.io/feastflow/{service}"]],
+    )
+    registries: Annotated[tuple[RegistryHost, ...], Parsed(grammar.list_of(RegistryHost.parse))] = (
+        Field(
+            (),
+            description="The registries that tags, promote, rollback, deploy and prune work on, of "
+            "registry and also. Default: all.",
+            examples=[["ghcr.io"]],
+        )
     )
     namespace: Annotated[str, Parsed(grammar.namespace)] = Field(
         "",
@@ -345,6 +358,14 @@ class Settings(BaseModel):
     def _reached(cls, host: RegistryHost, info: ValidationInfo) -> RegistryHost:
         """The registry, and whether it is one of those that are spoken with over plain HTTP."""
         return host.as_in(info.data.get("insecure_registries", ()))
+
+    @field_validator("also")
+    @classmethod
+    def _also_reached(
+        cls, also: tuple[Destination, ...], info: ValidationInfo
+    ) -> tuple[Destination, ...]:
+        named = info.data.get("insecure_registries", ())
+        return tuple(replace(each, host=each.host and each.host.as_in(named)) for each in also)
 
     @property
     def main(self) -> str:

@@ -6,13 +6,20 @@ What is only known later (a digest not built yet) is left open and filled in by 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.references import (
+    Commit,
+    Digest,
+    Reference,
+    RegistryHost,
+    Repository,
+    Tag,
+)
 from feastflow_registry.model.services import Annotation, Service
 
 
@@ -126,14 +133,6 @@ class Permission:
     fix: str = ""
 
 
-class Access(Enum):
-    """What a run asks a registry for."""
-
-    READ = "read"
-    WRITE = "read and write"
-    DELETE = "read, write and delete"
-
-
 @dataclass(frozen=True, slots=True)
 class SharedTag:
     """A tag that this commit deserves, and the rule that it moves by, and for which releases."""
@@ -158,8 +157,8 @@ class Seen:
     why: str = ""
 
 
-Snapshot = Mapping[str, Seen]
-"""By the service's name."""
+Snapshot = Mapping[Service, Seen]
+"""By the service, with its repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +216,16 @@ class BuildImage:
 @dataclass(frozen=True, slots=True)
 class PushImage(_Tagged):
     """Push what was built under its commit tag, and read it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorImage(_Tagged):
+    """Give the commit's image of another registry its commit tag here, too: it is copied.
+
+    ``source``: where it comes from; if that fails, from the first registry that has it.
+    """
+
+    source: Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +323,7 @@ Step = (
     | CarryImage
     | BuildImage
     | PushImage
+    | MirrorImage
     | MoveTag
     | KeepTag
     | CopyImage
@@ -322,6 +332,10 @@ Step = (
     | DeleteTag
     | EditFile
 )
+
+
+Imaging = PushImage | CarryImage | ReuseImage | MirrorImage
+"""The steps that settle what a service's own tag holds on one registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,8 +365,18 @@ class Plan:
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """Every service of the plan, once, in order."""
+        """Every service of the plan, once, in order; on each registry it is one of its own."""
         return tuple(dict.fromkeys(step.service for step in self.steps))
+
+    @property
+    def hosts(self) -> tuple[RegistryHost, ...]:
+        """Every registry of the plan, once, in order."""
+        return tuple(dict.fromkeys(each.repository.host for each in self.services))
+
+    def on(self, host: RegistryHost) -> Plan:
+        """What there is to do on one registry."""
+        steps = tuple(step for step in self.steps if step.service.repository.host == host)
+        return replace(self, steps=steps)
 
     @property
     def builds(self) -> tuple[BuildImage, ...]:
@@ -370,9 +394,14 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, CarryImage))
 
     @property
-    def images(self) -> tuple[PushImage | CarryImage | ReuseImage, ...]:
+    def mirrors(self) -> tuple[MirrorImage, ...]:
+        """The images that are copied from another registry of this run."""
+        return tuple(step for step in self.steps if isinstance(step, MirrorImage))
+
+    @property
+    def images(self) -> tuple[Imaging, ...]:
         """What each service's commit tag is or will be."""
-        kinds = (PushImage, CarryImage, ReuseImage)
+        kinds = (PushImage, CarryImage, ReuseImage, MirrorImage)
         return tuple(step for step in self.steps if isinstance(step, kinds))
 
     @property
@@ -419,25 +448,3 @@ class Outcome:
     size: int = 0
     seconds: float = 0.0
     note: str = ""
-
-
-@dataclass(slots=True)
-class RunState:
-    """What one run has done so far, for whoever has to say where it stands.
-
-    ``attempted``: the tags that were written, whether or not the answer arrived;
-    ``proven``: the image of each service, which is on the registry;
-    ``current``: what each shared tag held when this run looked last;
-    ``given``: tags, each with an image that this run wrote;
-    ``declined``: tags, each with an image that it was decided not to get;
-    ``conflicts``: what keeps a tag from what was asked for;
-    ``stopped``: whether the run was interrupted, after which no write begins.
-    """
-
-    attempted: set[Reference] = field(default_factory=set)
-    proven: dict[Service, Digest] = field(default_factory=dict)
-    current: dict[Reference, Digest] = field(default_factory=dict)
-    given: set[tuple[Reference, Digest]] = field(default_factory=set)
-    declined: set[tuple[Reference, Digest]] = field(default_factory=set)
-    conflicts: dict[Reference, Failure] = field(default_factory=dict)
-    stopped: bool = False

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.plan import Command, Outcome, Plan, RunState
+from feastflow_registry.model.plan import Command, Outcome, Plan
 from feastflow_registry.model.ports import Log
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import deploy, markdown, prune, results, text
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.tags.rules import THERE

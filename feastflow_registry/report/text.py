@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
 
@@ -13,7 +13,9 @@ from feastflow_registry.model.plan import (
     CopyImage,
     DeleteTag,
     EditFile,
+    Imaging,
     KeepTag,
+    MirrorImage,
     MoveTag,
     Plan,
     PushImage,
@@ -22,6 +24,7 @@ from feastflow_registry.model.plan import (
     UnmarkImage,
     WithdrawImage,
 )
+from feastflow_registry.model.services import Service
 
 _NAMES: Mapping[type[Step], str] = {
     BuildImage: "build",
@@ -31,6 +34,7 @@ _NAMES: Mapping[type[Step], str] = {
     EditFile: "edit",
     WithdrawImage: "mark",
     KeepTag: "keep",
+    MirrorImage: "copy",
     MoveTag: "tag",
     PushImage: "push",
     ReuseImage: "reuse",
@@ -38,7 +42,16 @@ _NAMES: Mapping[type[Step], str] = {
 }
 
 
-def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
+def called(services: Iterable[Service]) -> dict[Service, str]:
+    """What services are called: by their names, and by their registries if there are several."""
+    hosts = {each: each.repository.host for each in services}
+    several = len({*hosts.values()}) > 1
+    return {
+        each: f"{each.name} on {host}" if several else each.name for each, host in hosts.items()
+    }
+
+
+def describe(step: Imaging | BuildImage) -> str:
     """What becomes of one service's image, as a line."""
     match step:
         case ReuseImage():
@@ -49,6 +62,8 @@ def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
         case BuildImage():
             why = f" ({step.why})" if step.why else ""
             return f"build  {step.tags[0]} from {step.service.context}{why}"
+        case MirrorImage():
+            return f"copy   {step.source} to {step.reference}"
         case PushImage():  # pragma: no branch  There is no other, as mypy proves.
             return f"push   {step.reference}"
 
@@ -95,14 +110,22 @@ def _tagging(step: Step) -> tuple[str, str, str]:
 
 
 def plan_json(plan: Plan) -> str:
-    """The whole plan as JSON: ``{command, commit, push, reason, steps: [{step, …}]}``."""
+    """The whole plan as JSON: ``{command, commit, push, reason, steps: [{step, …}]}``.
+
+    Where there are several registries, each step names its own.
+    """
+    are_several = len(plan.hosts) > 1
+
+    def where(step: Step) -> Mapping[str, str]:
+        return {"registry": str(step.service.repository.host)} if are_several else {}
+
     return json.dumps(
         {
             "command": plan.command.value,
             "commit": plan.commit.sha,
             "push": plan.permission.push,
             "reason": plan.permission.reason,
-            "steps": [_step(step) for step in plan.steps],
+            "steps": [{**_step(step), **where(step)} for step in plan.steps],
         }
     )
 
@@ -121,7 +144,7 @@ def _step(step: Step) -> Mapping[str, object]:
         case BuildImage():
             tags = [each.identifier for each in step.tags]
             return {**said, "tags": tags, **({"why": step.why} if step.why else {})}
-        case PushImage():
+        case PushImage() | MirrorImage():
             return {**said, "tag": step.reference.identifier}
         case ReuseImage() | CarryImage():
             tag, digest = step.reference.identifier, str(step.image.digest)

@@ -11,6 +11,7 @@ from feastflow_registry.model.plan import (
     BuildImage,
     CarryImage,
     Command,
+    MirrorImage,
     MoveTag,
     Permission,
     Plan,
@@ -100,28 +101,35 @@ def plan_publish(
 ) -> Plan:
     """Plan ``publish``, ``build`` or ``push`` of services, which may be built from others.
 
-    A tag that may not be moved keeps no other, and no image, from being published.
+    A service that goes to several registries is one of the ``services`` for each of them. It is
+    built at most once. A tag that may not be moved keeps no other, and no image, from being
+    published.
     """
     own = CommitTags(settings.sha_length).of(run.commit)
-    known = {each.name: each for each in (*services, *others)}
+    known = {each.name: each for each in (*reversed(services), *others)}
     shared = gate.shared_tags(settings, run, _naming(settings, run, permission))
     publishes = permission.push and settings.command is not Command.BUILD
     images: list[Step] = []
     moves: list[Step] = []
     for service in services:
-        seen = snapshot.get(service.name, Seen())
+        seen = snapshot.get(service, Seen())
         build = plan_build(settings, run, service, known, shared, seen, write=publishes)
         if not publishes:
             images += [] if settings.command is Command.PUSH else [build]
             continue
-        if seen.image and settings.reuse is not Reuse.NEVER:
+        origin = _origin(service, services, snapshot)
+        is_made_anew = settings.reuse is Reuse.NEVER and origin == service
+        if seen.image and not is_made_anew:
             images.append(ReuseImage(service, build.tags[0], seen.image))
+        elif origin != service:
+            images.append(MirrorImage(service, own, Reference(origin.repository, own)))
         elif seen.unchanged and settings.command is Command.PUBLISH:
             images.append(CarryImage(service, own, seen.unchanged))
         else:
             images += [build] if settings.command is Command.PUBLISH else []
             images.append(PushImage(service, own))
-        moves += _plan_tags(service, shared, seen, run)
+        is_bad = _is_withdrawn(snapshot.get(origin, Seen()))
+        moves += _plan_tags(service, shared, _withdrawn(seen) if is_bad else seen, run)
     if settings.command is Command.BUILD:
         fix = "The command publish does."
         permission = Permission(False, False, "the command build pushes nothing", fix=fix)
@@ -139,6 +147,23 @@ def plan_publish(
         names=_names(snapshot),
         run_url=run.run_url,
     )
+
+
+def _origin(service: Service, services: Sequence[Service], snapshot: Snapshot) -> Service:
+    """A service on the registry that has its image already, else on the first one."""
+    same = [each for each in services if each.name == service.name]
+    there = (each for each in same if snapshot.get(each, _UNSEEN).image)
+    return next(there, same[0])
+
+
+def _is_withdrawn(seen: Seen) -> bool:
+    return any(each.withdrawn for each in seen.facts.values())
+
+
+def _withdrawn(seen: Seen) -> Seen:
+    """What was withdrawn on the registry that an image comes from is withdrawn everywhere."""
+    facts = {tag: replace(each, withdrawn=True) for tag, each in seen.facts.items()}
+    return replace(seen, facts=facts)
 
 
 def _names(snapshot: Snapshot) -> dict[Digest, str]:

@@ -71,8 +71,7 @@ class Surveyor:
         def see(service: Service) -> Seen:
             return self._see(commit, service, shared, reuse)
 
-        names = [each.name for each in services]
-        return dict(zip(names, spread(see, services), strict=True))
+        return dict(zip(services, spread(see, services), strict=True))
 
     def _see(
         self, commit: Commit, service: Service, shared: Sequence[SharedTag], reuse: Reuse

@@ -15,8 +15,8 @@ from feastflow_registry.model.credentials import missing
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag
-from feastflow_registry.model.plan import RunState
 from feastflow_registry.model.references import Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import tags
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.tags.catalog import Catalog, compile_catalog

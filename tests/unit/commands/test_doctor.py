@@ -238,8 +238,8 @@ class TestExamination:
             "✓ prune of ada/shop: the registry deletes by tag",
         ]
         assert app.client.counts == {"resolve": 1, "check_push": 1}
-        assert app.deletion.asked == [f"ada/shop@sha256:{'0' * 64}", "ada/shop:doctor-word"]
-        app.deletion.by_tag = False
+        assert app.deletes.asked == [f"ada/shop@sha256:{'0' * 64}", "ada/shop:doctor-word"]
+        app.deletes.by_tag = False
         assert "deletes by digest" in found(app)[-1]
 
     def test_other_names_of_the_repository(self) -> None:
@@ -264,7 +264,7 @@ class TestExamination:
             "✓ tags of ada/shop: latest, sprint3 may move",
             "✓ prune of ada/shop: the token may delete",
         ]
-        assert app.deletion.asked == []
+        assert app.deletes.asked == []
         assert [each.path for each in app.docker_hub.checked] == ["ada/shop"]
 
     def test_a_repository_that_is_not_there_yet_has_nothing_to_delete(self) -> None:
@@ -290,7 +290,7 @@ class TestExamination:
         why = "not tried, as this run pushes nothing"
         assert f"✓ push to ada/shop: {why}" in lines
         assert lines[-1] == f"✓ prune of ada/shop: {why}"
-        assert app.deletion.asked == []
+        assert app.deletes.asked == []
 
     def test_a_branch_that_moves_no_shared_tag_is_told_with_its_input(self) -> None:
         given = {"command": "doctor", "branches": "main,topic"}

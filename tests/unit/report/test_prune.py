@@ -9,8 +9,9 @@ from support.memory import FakeLog
 from support.runs import service
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan, RunState
+from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan
 from feastflow_registry.model.references import Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import prune
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.summary import EMPTY
