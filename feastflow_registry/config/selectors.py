@@ -134,7 +134,7 @@ def destination(text: str) -> Destination:
 
 def place(text: str) -> Destination:
     """Read an item of ``also``: a repository, on Docker Hub where it names no registry."""
-    host, path, tag = (None, "", None) if "@" in text else _split(text)
+    host, path, tag = (None, "", None) if "@" in text or "/" not in text else _split(text)
     if not path or tag:
         fix = "Write registry/path/{service}: each image has the same tags everywhere."
         raise refusal(text, "is no repository alone.", fix)

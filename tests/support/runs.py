@@ -113,6 +113,8 @@ class FakeApp(App):
     checkout: FakeWorktree = field(init=False)
     docker_hub: FakeHub | None = None
     challenges: dict[str, str | Failure] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    """The registries that nobody has a credential for."""
     skew: float = 0.0
     certificates: str = ""
     reached: int = 0
@@ -153,6 +155,9 @@ class FakeApp(App):
     @cached_property
     def deletes(self) -> FakeDeletion:
         return FakeDeletion(self.world.store)
+
+    def credential_of(self, host: RegistryHost) -> Credential | None:
+        return None if host.name in self.unknown else self.credential
 
     def deletion(self, host: RegistryHost) -> FakeDeletion:
         return self.deletes
@@ -340,7 +345,13 @@ class World:
         run = run or context(D)
         registry = registry or FakeRegistry(self.store)
         parsed = settings.parse(inputs)
-        first, also = places.of(select(self.services, parsed.services), parsed)
+        services = select(self.services, parsed.services)
+        repositories = (Repository(parsed.registry, each.repository.path) for each in services)
+        placed = [
+            replace(each, repository=repository)
+            for each, repository in zip(services, repositories, strict=True)
+        ]
+        first, also = places.of(placed, parsed)
         permission = gate.grant(parsed, run, has_credential=True)
         return FakeApp(
             inputs=Inputs(parsed, run, permission, USER, first, self.services, {}, "", also=also),

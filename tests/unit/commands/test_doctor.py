@@ -223,7 +223,7 @@ class TestExamination:
         assert found(app) == [
             "✓ engine: Docker in memory",
             "✓ builder: buildx in memory",
-            "✓ names: ada/shop, after the user ada",
+            "✓ names: reg.example.com/ada/shop, after the user ada",
             f"✓ git: commit {A.short}, nothing modified, history whole",
             f"✓ repository: {SOURCE}",
             "✓ main branch: main; no default branch is known",
@@ -234,11 +234,12 @@ class TestExamination:
             ),
             "✓ clock: within 1 s of the registry's",
             "✓ credentials: accepted by reg.example.com as ada",
-            "✓ push to ada/shop: granted",
-            "✓ prune of ada/shop: the registry deletes by tag",
+            "✓ push to reg.example.com/ada/shop: granted",
+            "✓ prune of reg.example.com/ada/shop: the registry deletes by tag",
         ]
         assert app.client.counts == {"resolve": 1, "check_push": 1}
-        assert app.deletes.asked == [f"ada/shop@sha256:{'0' * 64}", "ada/shop:doctor-word"]
+        shop = "reg.example.com/ada/shop"
+        assert app.deletes.asked == [f"{shop}@sha256:{'0' * 64}", f"{shop}:doctor-word"]
         app.deletes.by_tag = False
         assert "deletes by digest" in found(app)[-1]
 
@@ -337,6 +338,35 @@ class TestExamination:
         lines = found(app)
         assert line in lines
         assert ("name trunk first in the input branches" in "\n".join(lines)) == (default != "main")
+
+    def test_each_registry_is_asked_for_itself(self) -> None:
+        app = prepare(also="reg.example.com/team/{service}, down.example.com/team/{service}")
+        app.docker_hub = FakeHub(repository())
+        app.challenges["down.example.com"] = REFUSED
+        with fails("a publish would fail: registry", kind=Kind.UNREACHABLE):
+            doctor.run(app)
+        lines = [line for _, line in app.log.lines]
+        assert "✓ names: ada/shop, after the user ada; also reg.example.com/team/shop, " in lines[2]
+        assert [line for line in lines if "registry: " in line][2] == "✗ registry: nobody answers."
+        assert [each for each in lines if each[0] == "✓"][-8:] == [
+            "✓ credentials: accepted by docker.io as ada",
+            "✓ credentials: accepted by reg.example.com as ada",
+            "✓ pulls: not limited, or the registry does not say",
+            "✓ push to ada/shop, reg.example.com/team/shop: granted",
+            "✓ visibility of ada/shop: public",
+            "✓ tags of ada/shop: latest may move",
+            "✓ prune of ada/shop: the token may delete",
+            "✓ prune of reg.example.com/team/shop: the registry deletes by tag",
+        ]
+
+    def test_a_registry_without_a_credential(self) -> None:
+        app = prepare(also="reg.example.com/team/{service}")
+        app.unknown = ("reg.example.com",)
+        with fails("a publish would fail: credentials, push to reg.example.com/team/shop"):
+            doctor.run(app)
+        lines = "\n".join(line for _, line in app.log.lines)
+        assert "docker login reg.example.com" in lines
+        assert "prune of reg.example.com/team/shop: not tried" in lines
 
     def test_what_is_known_of_a_registry(self) -> None:
         app = prepare(registry=ECR, namespace="team")

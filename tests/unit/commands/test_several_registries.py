@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 from support.failures import fails
 from support.memory import Call, Hook
-from support.runs import A, B, C, Run, World, at_call, commit, down, failing, image, refusing
+from support.runs import (
+    A,
+    B,
+    C,
+    Run,
+    World,
+    at_call,
+    commit,
+    context,
+    down,
+    failing,
+    image,
+    refusing,
+)
 from support.soak import one_in
 
+from feastflow_registry.commands import deploy, rollback, tags
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import Along
 from feastflow_registry.model.plan import Action, CopyImage, MirrorImage
 from feastflow_registry.model.references import Commit, Digest, RegistryHost, Repository, Tag
-from feastflow_registry.report import results, text
+from feastflow_registry.report import markdown, results, text
 
 HUB, GHCR, QUAY = "ada", "ghcr.io", "quay.io"
 TWO = {"also": "ghcr.io/team/{service}"}
@@ -44,8 +60,8 @@ def start(world: World, of: Commit, **options: object) -> Run:
 
 def holds(world: World, of: Commit, hosts: Iterable[str] = (HUB, GHCR), name: str = "shop") -> bool:
     """Whether these registries have a commit's one image, under its tag and as latest."""
-    tags = (f"commit-{of.short}", "latest")
-    found = {at(world, host, tag, name) for host in hosts for tag in tags}
+    names = (f"commit-{of.short}", "latest")
+    found = {at(world, host, tag, name) for host in hosts for tag in names}
     return len(found) == 1 and None not in found
 
 
@@ -72,9 +88,9 @@ class TestPublish:
     def test_every_commit_tag_comes_before_every_shared_one(self) -> None:
         world = World(names=("shop", "menu"))
         start(world, B, milestone="sprint3", **THREE).go()
-        tags = [str(reference.target) for reference, _ in world.store.writes]
-        assert tags[:6] == [OWN] * 6
-        assert OWN not in tags[6:]
+        written = [reference.identifier for reference, _ in world.store.writes]
+        assert written[:6] == [OWN] * 6
+        assert OWN not in written[6:]
 
     def test_a_second_run_writes_nothing(self) -> None:
         world = World()
@@ -161,6 +177,25 @@ class TestPublish:
             start(world, B, before=before_first("resolve", lose, f"ada/shop:{OWN}", 1), **TWO).go()
         assert holds(world, B, [GHCR]) is False
 
+    def test_the_last_lines_tell_each_registry(self) -> None:
+        world = World(names=("shop", "menu"))
+        run = start(world, B, **TWO).go()
+        assert run.plan
+        lines = results.closing(run.plan, results.results(run.plan, run.outcomes))
+        assert lines[:3] == [
+            f"✅ shop: ada/shop@{at(world, HUB, OWN)}",
+            f"   {OWN}, latest",
+            f"   ghcr.io/team/shop: {OWN}, latest",
+        ]
+
+    def test_the_summary_tells_each_registry(self) -> None:
+        run = start(World(), B, **TWO).go()
+        assert run.plan
+        summary = markdown.success(run.plan, results.results(run.plan, run.outcomes), run.outcomes)
+        assert f"<code>ghcr.io/team/shop:{OWN}</code>" in summary
+        dry = markdown.planned(run.plan)
+        assert f"| shop on ghcr.io | copy | <code>ghcr.io/team/shop:{OWN}</code> |" in dry
+
     def test_the_outputs_tell_each_registry(self) -> None:
         world = World()
         run = start(world, B, **TWO).go()
@@ -169,6 +204,16 @@ class TestPublish:
         assert [str(each) for each in found.tags] == [
             *(f"ada/shop:{OWN}", "ada/shop:latest"),
             *(f"ghcr.io/team/shop:{OWN}", "ghcr.io/team/shop:latest"),
+        ]
+        outputs = results.outputs(run.plan, [found], pushed=True)
+        assert json.loads(outputs["images"])["shop"]["tags"] == [OWN, "latest"]
+        assert json.loads(outputs["images"])["shop"]["also"] == {
+            "ghcr.io/team/shop": [OWN, "latest"]
+        }
+        steps = json.loads(outputs["plan"])["steps"]
+        assert [(each["step"], each["registry"]) for each in steps] == [
+            *(("build", "docker.io"), ("push", "docker.io"), ("copy", "ghcr.io")),
+            *(("tag", "docker.io"), ("tag", "ghcr.io")),
         ]
         lines = text.plan_lines(run.plan)
         assert f"copy   ada/shop:{OWN} to ghcr.io/team/shop:{OWN}" in lines
@@ -529,3 +574,45 @@ def test_prune_of_the_others_goes_on() -> None:
         run.go()
     assert at(world, GHCR, f"commit-{A.short}") is None
     assert at(world, HUB, f"commit-{A.short}") is not None
+
+
+def test_tags_lists_each_registry() -> None:
+    world = World()
+    world.publish(A, **TWO)
+    report = tags.run(world.app({"command": "tags", **TWO}))
+    titles = [line.partition(":")[0] for line in report.lines if "2 tags on 1 image" in line]
+    assert titles == ["ada/shop", "ghcr.io/team/shop"]
+    assert [each["repository"] for each in json.loads(report.json)["services"]] == titles
+    assert "2 tags of 1 service" not in report.markdown
+    assert "4 tags of 1 service" in report.markdown
+    assert "| ghcr.io/team/shop | 2 |" in report.markdown
+
+
+class TestManifests:
+    """They say which registry a cluster pulls from."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: shop}\nspec:\n  containers:\n"
+        pod += "  - name: shop\n    image: ghcr.io/team/shop:old\n"
+        (tmp_path / "pod.yaml").write_text(pod)
+        return tmp_path
+
+    def test_deploy_names_the_image_of_that_registry(self, folder: Path) -> None:
+        world = World()
+        world.publish(B, **TWO)
+        given = {"command": "deploy", "manifests": "pod.yaml", **TWO}
+        app = world.app(given, run=context(B), folder=folder)
+        for _ in deploy.carry_out(app, deploy.plan(app)):
+            pass
+        digest = at(world, GHCR, OWN)
+        assert f"image: ghcr.io/team/shop:{OWN}@{digest}" in (folder / "pod.yaml").read_text()
+
+    def test_a_rollback_tells_the_cluster_of_that_one_alone(self, folder: Path) -> None:
+        world = World()
+        for each in (A, B):
+            world.publish(each, **TWO)
+        given = {"command": "rollback", "manifests": "pod.yaml", **TWO}
+        app = world.app(given, run=context(B), folder=folder)
+        [line] = [each for each in rollback.plan(app).kubectl if " set image " in each]
+        assert f"ghcr.io/team/shop:commit-{A.short}@" in line
