@@ -114,7 +114,7 @@ class Examination:
 
     app: App
     repositories: dict[Repository, HubRepository | None] = field(default_factory=dict)
-    reached: list[RegistryHost] = field(default_factory=list)
+    reached: set[RegistryHost] = field(default_factory=set)
 
     def checks(self) -> Iterator[Sequence[Check]]:
         """Yield every question; those that are asked side by side come together."""
@@ -126,19 +126,22 @@ class Examination:
         yield [Check("repository", self._check_source)]
         yield [Check("main branch", self._check_branch, needed=False)]
         yield [Check("this run", self._describe_run)]
-        yield [Check("registry", partial(self._check_registry, each)) for each in app.by_registry]
-        if not self.reached:
+        several = len(app.by_registry) > 1
+        yield [
+            Check("registry", partial(self._check_registry, each), str(each) if several else "")
+            for each in app.by_registry
+        ]
+        reached = [host for host in app.by_registry if host in self.reached]
+        if not reached:
             return
         yield [Check("clock", self._check_clock, needed=False)]
-        yield [
-            Check("credentials", partial(self._check_credentials, each)) for each in self.reached
-        ]
-        hubs = {host: hub for host in self.reached if (hub := app.hub(host))}
+        yield [Check("credentials", partial(self._check_credentials, each)) for each in reached]
+        hubs = {host: hub for host in reached if (hub := app.hub(host))}
         yield [Check("pulls", partial(self._check_pulls, host), needed=False) for host in hubs]
-        yield self._of_each("push to", self._check_scope, self.reached)
+        yield self._of_each("push to", self._check_scope, reached)
         for host, hub in hubs.items():
             yield from self._hub_checks(host, hub)
-        others = [host for host in self.reached if host not in hubs]
+        others = [host for host in reached if host not in hubs]
         yield self._of_each("prune of", self._check_deletion, others, needed=False)
         promoted = {each.host for each in app.settings.tag if each.host} - {*app.by_registry}
         yield [
@@ -219,7 +222,7 @@ class Examination:
 
     def _check_registry(self, host: RegistryHost) -> str:
         found = self._describe(host)
-        self.reached.append(host)
+        self.reached.add(host)
         return found
 
     def _describe(self, host: RegistryHost) -> str:

@@ -341,13 +341,13 @@ class TestExamination:
 
     def test_each_registry_is_asked_for_itself(self) -> None:
         app = prepare(also="reg.example.com/team/{service}, down.example.com/team/{service}")
-        app.docker_hub = FakeHub(repository())
+        app.docker_hub = FakeHub(repository("v[0-9]+"))
         app.challenges["down.example.com"] = REFUSED
-        with fails("a publish would fail: registry", kind=Kind.UNREACHABLE):
+        with fails("a publish would fail: registry down.example.com.", kind=Kind.UNREACHABLE):
             doctor.run(app)
         lines = [line for _, line in app.log.lines]
         assert "✓ names: ada/shop, after the user ada; also reg.example.com/team/shop, " in lines[2]
-        assert [line for line in lines if "registry: " in line][2] == "✗ registry: nobody answers."
+        assert "✗ registry down.example.com: nobody answers." in lines
         assert [each for each in lines if each[0] == "✓"][-8:] == [
             "✓ credentials: accepted by docker.io as ada",
             "✓ credentials: accepted by reg.example.com as ada",

@@ -13,10 +13,10 @@ from support.runs import (
     A,
     B,
     C,
+    D,
     Run,
     World,
     at_call,
-    commit,
     context,
     down,
     failing,
@@ -455,14 +455,25 @@ class TestRollback:
                 found = [commit_at(place, each, "latest") for each in (HUB, GHCR)]
                 assert found == [B, B], (host, number)
 
+    def test_from_what_one_has_missed(self, world: World) -> None:
+        start(world, D, before=down(GHCR), **TWO).failure()
+        world.start("rollback", D, **{"from": D.sha, **TWO}).go()
+        assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [C, C]
+
+    def test_to_what_one_has_not(self, world: World) -> None:
+        world.store.tagged.pop((place(GHCR), Tag(f"commit-{A.short}")))
+        with fails(
+            "ghcr.io/team/shop has no image", "name them in the input registries: docker.io"
+        ):
+            world.start("rollback", C, to=A.sha, **TWO).go()
+
     def test_names_one(self, world: World) -> None:
         world.start("rollback", C, registries="ghcr.io", **TWO).go()
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [C, B]
 
     def test_one_that_missed_the_last_commit_stays(self, world: World) -> None:
-        behind = World(store=world.store)
-        start(world, commit(0xD), before=down(GHCR), **TWO).failure()
-        run = behind.start("rollback", commit(0xD), **TWO).go()
+        start(world, D, before=down(GHCR), **TWO).failure()
+        run = world.start("rollback", D, **TWO).go()
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [C, C]
         assert run.app.log.lines == []
 
