@@ -7,23 +7,22 @@ pydantic never prints a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, NamedTuple
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    StrictInt,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import ErrorDetails
 
 from feastflow_registry.config import build_options, grammar, image_annotations, selectors
+from feastflow_registry.config.parsed import Parsed, number
 from feastflow_registry.config.platforms import parse_platform
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
@@ -37,42 +36,6 @@ from feastflow_registry.model.services import (
     SmokeTest,
     Where,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """Read a value with a parser, and let pydantic collect what that refuses.
-
-    ``form``: what a file has to give, as a JSON Schema shows it.
-    """
-
-    parse: Callable[[Any], object]
-    form: Any = str
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            self._validate, json_schema_input_schema=handler.generate_schema(self.form)
-        )
-
-    def _validate(self, value: object) -> object:
-        try:
-            return self.parse(value)
-        except Failure as failure:
-            raise refused(failure.problems[0]) from None
-
-
-def _number(least: int, most: int) -> Parsed:
-    """A number within bounds."""
-    return Parsed(grammar.number(least, most), Annotated[StrictInt, Field(ge=least, le=most)])
-
-
-def refused(problem: Problem) -> PydanticCustomError:
-    """A problem in pydantic's own form."""
-    return PydanticCustomError(
-        "refused", "{cause} {fix}", {"cause": problem.cause, "fix": problem.fix}
-    )
 
 
 class FromFile(NamedTuple):
@@ -253,7 +216,7 @@ class Settings(BaseModel):
     shared_tags: Annotated[bool, Parsed(grammar.flag)] = Field(
         True, description="Whether tags other than the commit tag move at all. Default: true."
     )
-    sha_length: Annotated[int, _number(7, 40)] = Field(
+    sha_length: Annotated[int, number(7, 40)] = Field(
         7, description="How many digits of the commit its tag has. Default: 7."
     )
     reuse: Annotated[Reuse, Parsed(grammar.choice(Reuse), Reuse)] = Field(
@@ -336,10 +299,10 @@ class Settings(BaseModel):
         "whose images prune keeps: names, patterns, folders.",
         examples=[["k8s/**"]],
     )
-    keep_days: Annotated[int, _number(0, 99_999)] = Field(
+    keep_days: Annotated[int, number(0, 99_999)] = Field(
         90, description="Days for which prune keeps every commit tag; 0 to try it. Default: 90."
     )
-    keep_last: Annotated[int, _number(1, 99_999)] = Field(
+    keep_last: Annotated[int, number(1, 99_999)] = Field(
         10, description="How many commit tags prune keeps anyway, per service. Default: 10."
     )
     keep: Annotated[tuple[selectors.KeepItem, ...], Parsed(grammar.list_of(selectors.kept))] = (
