@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench import jobs, planning, promote, prune, publish, services, start, table, tags
+from bench import jobs, mirror, planning, promote, prune, publish, services, start, table, tags
 from bench.machine import BenchError, Machine
 from bench.measure import Alternative, Result, alternate
 
@@ -23,7 +23,8 @@ WARM = ("six-one-cached", "six-none", "six-again")
 JOBS = ("job-first", "job-next", "job-again")
 START, PLAN = "start", "plan"
 PROMOTE, TAGS, PRUNE = "promote", "tags", "prune"
-SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, START, PLAN, PROMOTE, TAGS, PRUNE, *JOBS)
+SECOND = "second"
+SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, START, PLAN, SECOND, PROMOTE, TAGS, PRUNE, *JOBS)
 DELAYS = (0, 80)
 """Milliseconds that every request is made to take longer."""
 ROUNDS = 5
@@ -39,6 +40,7 @@ _ABOUT = {
     "six-one-cached": "{}, one of them new, the others cached",
     "six-none": "{}, none of them new, all cached",
     "six-again": "{}, published already",
+    "second": "{}, published, on a second registry",
     "start": "importing the program, Python itself not counted",
     "plan": "a dry run in memory: no start-up, no network, no engine",
 }
@@ -112,6 +114,9 @@ def _afterwards(
     machine: Machine, wanted: Sequence[str], options: argparse.Namespace
 ) -> Iterator[Result]:
     """What is done with images that are published."""
+    if SECOND in wanted:
+        with mirror.registries(machine, options.megabytes, options.layers) as alternatives:
+            yield from _results({SECOND: lambda: alternatives}, [SECOND], options)
     if PROMOTE in wanted:
         size, layers = options.megabytes, options.layers
         with promote.promotions(machine, size, layers) as promotions:
@@ -157,7 +162,7 @@ def _results(plans: Plans, names: Sequence[str], options: argparse.Namespace) ->
 
 def _about(name: str, options: argparse.Namespace) -> str:
     size = f"{options.megabytes} MB in {options.layers} layers"
-    if name not in (*ONE_IMAGE, *JOBS):
+    if name not in (*ONE_IMAGE, *JOBS, SECOND):
         size = f"{services.SERVICES} services of {options.service_megabytes} MB"
     whole = "a whole job under act, " if name in JOBS else ""
     return whole + _ABOUT[name.removeprefix("job-")].format(size)

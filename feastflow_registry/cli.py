@@ -32,7 +32,14 @@ from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.request import Request
 from feastflow_registry.commands.workspace import LocalWorkspace
 from feastflow_registry.config import command_line, manual, settings
-from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
+from feastflow_registry.config.command_line import (
+    ALSO_CREDENTIALS,
+    PREFIX,
+    TOKENS,
+    child_environ,
+    find_folder,
+    merge,
+)
 from feastflow_registry.git import checkouts
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind, exhausted
@@ -70,10 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     token = environ.get(f"{PREFIX}TOKEN") or environ.get("DOCKERHUB_TOKEN", "")
     github_token = environ.get(f"{PREFIX}GITHUB_TOKEN", "")
     cache_token = environ.get(f"{PREFIX}CACHE_TOKEN", "")
+    others = environ.get(ALSO_CREDENTIALS, "")
+    tokens = [token, *credentials.secrets_of(others)]
     given = merge(words.given, environ)
     hidden: dict[str, str] = {}
     for name, value in tuple(environ.items()):
-        if name.endswith("_TOKEN") or credentials.holds(value, token):
+        is_secret = any(credentials.holds(value, each) for each in tokens)
+        if name in TOKENS or name.endswith("_TOKEN") or is_secret:
             erase(name)
             hidden[name] = environ.pop(name)
             del os.environ[name]
@@ -83,10 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("The current folder is gone. Change to another one, then run again.", file=sys.stderr)
         return Kind.INPUT
     request = Request(
-        environ, given, folder, token, github_token, hidden, cache_token, words.digest
+        environ, given, folder, token, github_token, hidden, cache_token, words.digest, others
     )
     stream = sys.stderr if words.json else sys.stdout
-    http.secrets.learn([token, github_token, cache_token])
+    http.secrets.learn([*tokens, github_token, cache_token])
     if words.shell and not words.problem:
         print(_completion(words.shell))
         return 0
@@ -133,7 +143,8 @@ def _obey_signals(stop: Event) -> None:
 
 def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
     """Run what is asked for; the exit code is the failure's kind."""
-    http.secrets.learn([request.token, request.github_token, request.cache_token])
+    others = credentials.secrets_of(request.also_credentials)
+    http.secrets.learn([request.token, request.github_token, request.cache_token, *others])
     log = _log(request, stream, http.secrets)
     state = RunState()
     journal = Journal(log, state)
@@ -201,10 +212,10 @@ def _run(
         log.notice(notice)
     for warning in checked.warnings:
         log.warning(warning)
-    if checked.credential:
-        http.secrets.learn_header(checked.credential.basic)
-        forms = checked.credential.forms(checked.settings.registry)
-        _mask(log, [form for form in forms if form != request.token])
+    own = {checked.settings.registry: checked.credential} if checked.credential else {}
+    for host, credential in {**checked.also_credentials, **own}.items():
+        http.secrets.learn_header(credential.basic)
+        _mask(log, [form for form in credential.forms(host) if form != request.token])
     return _carry_out(_wire(checked, request, workspace, http, log, state), journal)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from feastflow_registry.builder.bake import entitlements, secret_variable
 from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.sessions import Ended
-from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.credentials import Credential, docker_config
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Log
@@ -57,7 +57,7 @@ class About:
 
 @dataclass
 class Buildx:
-    """One builder. ``environ``: what children see; ``credential``: for ``host`` alone.
+    """One builder. ``environ``: what children see; ``credentials``: each for its registry alone.
 
     ``other_config``: gives a folder for what buildx keeps, where its own cannot be written.
 
@@ -70,8 +70,7 @@ class Buildx:
     log: Log
     sleep: Callable[[float], None]
     builder: str
-    host: RegistryHost
-    credential: Credential | None
+    credentials: Mapping[RegistryHost, Credential]
     other_config: Callable[[], Path]
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     cache_service: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -157,7 +156,7 @@ class Buildx:
                     f"Update buildx to {since[0]}.{since[1]} or newer.",
                     see="old-buildx",
                 )
-        pushes = self.credential and self.driver not in ("docker", "")
+        pushes = self.credentials and self.driver not in ("docker", "")
         if pushes and version < _TAKES_CREDENTIALS:
             raise Failure(
                 Kind.BUILD,
@@ -207,8 +206,8 @@ class Buildx:
         # For some contexts, buildx forwards an agent to a build that asks for none.
         if not any(target.get("ssh") for target in json.loads(definition)["target"].values()):
             environ.pop("SSH_AUTH_SOCK", None)
-        if self.credential:
-            environ["DOCKER_AUTH_CONFIG"] = self.credential.docker_config(self.host)
+        if self.credentials:
+            environ["DOCKER_AUTH_CONFIG"] = docker_config(self.credentials)
         with subprocess.Popen(
             command,
             cwd=self.workspace,

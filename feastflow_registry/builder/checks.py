@@ -26,7 +26,7 @@ from feastflow_registry.builder.tries import tries
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import BuiltImage, Log
-from feastflow_registry.model.references import Reference
+from feastflow_registry.model.references import Reference, RegistryHost
 from feastflow_registry.model.services import Service, SmokeTest
 
 _FINAL = re.compile(r"no match(?:ing manifest)? for|does not match the specified|pull rate limit")
@@ -48,7 +48,7 @@ class Checks:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     random_word: Callable[[], str]
-    credential: Credential | None = None
+    credentials: Mapping[RegistryHost, Credential] = field(default_factory=dict)
     patience: float = 60.0
     limit: float = 1800.0
     hostname: str = ""
@@ -196,7 +196,9 @@ class Checks:
         self, client: docker.DockerClient, reference: Reference, platform: str | None
     ) -> str:
         """Pull once; the error that the engine reports, or an empty text."""
-        auth = self.credential.engine_auth(reference.repository.host) if self.credential else None
+        host = reference.repository.host
+        credential = self.credentials.get(host)
+        auth = credential.engine_auth(host) if credential else None
         try:
             for event in client.api.pull(
                 str(reference.repository),

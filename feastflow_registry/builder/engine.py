@@ -233,7 +233,8 @@ class Engine:
     ) -> tuple[Digest | None, str]:
         """Push once; the digest, or the error that the engine reports."""
         layers: dict[str, Mapping[str, int]] = {}
-        credential = self.buildx.credential
+        host = reference.repository.host
+        credential = self.buildx.credentials.get(host)
         error = "the engine reported neither success nor failure"
         try:
             for event in self.client.api.push(
@@ -241,7 +242,7 @@ class Engine:
                 tag=reference.identifier,
                 stream=True,
                 decode=True,
-                auth_config=credential and credential.engine_auth(reference.repository.host),
+                auth_config=credential and credential.engine_auth(host),
             ):
                 # The classic store reports the digest apart, the containerd store in words.
                 found = _PUSHED.search(str(event.get("aux") or event.get("status", "")))

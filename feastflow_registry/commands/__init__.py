@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from feastflow_registry.model.parallel import one_after_another, results
 from feastflow_registry.model.plan import Outcome, Plan
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport
@@ -34,13 +35,18 @@ def run(command: Command, app: App, journal: Journal) -> RunReport:
     with app.log.working(f"{app.settings.command}: looking at {app.settings.registry}"):
         plan = command.plan(app)
     journal.begin(plan)
-    if not app.settings.dry_run:
-        try:
-            with app.log.working(f"{plan.command}: carrying out the plan"):
-                for outcome in command.carry_out(app, plan):
-                    journal.note(outcome)
-        finally:
-            # Threads of an interrupted run go on until they ask.
-            app.state.stopped = True
-        journal.pushed = app.publishes
+    try:
+        with app.log.working(f"{plan.command}: carrying out the plan"):
+            for outcome in carry_out(command, app, plan):
+                journal.note(outcome)
+    finally:
+        # Threads of an interrupted run go on until they ask.
+        app.state.stopped = True
+    journal.pushed = app.publishes and not app.settings.dry_run
     return journal.report(dry_run=app.settings.dry_run)
+
+
+def carry_out(command: Command, app: App, plan: Plan) -> Iterator[Outcome]:
+    """Carry a plan out, unless this is a dry run; raises in the end what left registries out."""
+    done = () if app.settings.dry_run else command.carry_out(app, plan)
+    return one_after_another(done, results(app.state.missed.values()))

@@ -6,7 +6,7 @@ Every port is made when it is first needed. No command knows an adapter.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
@@ -38,13 +38,14 @@ from feastflow_registry.model.ports import (
     Statuses,
     Worktree,
 )
-from feastflow_registry.model.references import RegistryHost, Repository
+from feastflow_registry.model.references import HUB, RegistryHost, Repository
 from feastflow_registry.model.run import LAPTOP, Run
 from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.registry.by_host import RegistriesByHost
 from feastflow_registry.registry.client import RegistryClient
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.fingerprint import Fingerprint, fingerprint
@@ -112,9 +113,33 @@ class App:
         return self.inputs.credential
 
     @property
+    def credentials(self) -> Mapping[RegistryHost, Credential]:
+        """What the registries that are pushed to know us by."""
+        own = {self.settings.registry: self.credential} if self.credential else {}
+        return {**own, **self.inputs.also_credentials}
+
+    @property
     def services(self) -> tuple[Service, ...]:
-        """The services to work on."""
+        """The services to work on, each on the first registry."""
         return self.inputs.services
+
+    @property
+    def everywhere(self) -> tuple[Service, ...]:
+        """The services to work on, on every registry; the first one comes first.
+
+        A part of an image goes to the first alone: the others get the whole one.
+        """
+        also = () if self.settings.part else self.inputs.also
+        return (*self.inputs.services, *also)
+
+    @property
+    def by_registry(self) -> Mapping[RegistryHost, tuple[Service, ...]]:
+        """The same, registry by registry."""
+        found: dict[RegistryHost, tuple[Service, ...]] = {}
+        for each in self.everywhere:
+            host = each.repository.host
+            found[host] = (*found.get(host, ()), each)
+        return found
 
     @property
     def publishes(self) -> bool:
@@ -179,12 +204,8 @@ class App:
 
     @cached_property
     def registry(self) -> Registry:
-        """The registry of the services."""
-        return self._client(self.settings.registry)
-
-    def registry_of(self, repository: Repository) -> Registry:
-        """The registry of a repository: ours, or another one that images are promoted to."""
-        return self._client(repository.host)
+        """The registries of all repositories that a run is about."""
+        return RegistriesByHost(self._client, lambda: list(self._clients.values()))
 
     def _client(self, host: RegistryHost) -> RegistryClient:
         with self._making:  # Several threads may ask, and a run has one token.
@@ -194,17 +215,12 @@ class App:
             return self._clients[host]
 
     def _connect(self, host: RegistryHost, access: Access) -> RegistryClient:
-        """A registry with a token for the repositories of this run that are on it.
-
-        Another registry than ours is known by what ``docker login`` has kept.
-        """
+        """A registry with a token for the repositories of this run that are on it."""
         given = self.settings.tag if self.settings.command is Command.PROMOTE else ()
         promoted = [to.repository(each) for to in given if to.path for each in self.services]
-        own = [each.repository for each in self.services]
+        own = [each.repository for each in self.everywhere]
         repositories = [each for each in (*own, *promoted) if each.host == host]
-        credential = self.credential
-        if host != self.settings.registry:
-            credential = self.workspace.login(host, "")
+        credential = self.credential_of(host)
         auth = Authenticator(
             self.http,
             host.as_in(self.settings.insecure_registries),
@@ -215,42 +231,53 @@ class App:
         )
         return RegistryClient(self.http, auth)
 
-    def copier(self, target: Repository) -> Copier:
-        """What brings images from our registry to a repository."""
+    def credential_of(self, host: RegistryHost) -> Credential | None:
+        """What a registry knows us by. Where nothing was given, what ``docker login`` has kept."""
+        if host in self.credentials or host == self.settings.registry:
+            return self.credentials.get(host)
+        return self.workspace.login(host, "")
+
+    def copier(self, source: Repository, target: Repository) -> Copier:
+        """What brings images from one repository to another."""
         from feastflow_registry.registry.copy import ImageCopier
 
-        source, to = self._client(self.settings.registry), self._client(target.host)
-        return ImageCopier(source, to, self.log.working)
+        clients = self._client(source.host), self._client(target.host)
+        return ImageCopier(*clients, self.log.working)
 
-    @cached_property
-    def deletion(self) -> Deletion:
-        """What deletes tags and images on our registry."""
-        return self._deletion(self._client(self.settings.registry))
+    def deletion(self, host: RegistryHost) -> Deletion:
+        """What deletes tags and images on a registry."""
+        return self._deletion(self._client(host))
 
-    def try_deletion(self) -> Deletion:
+    def try_deletion(self, host: RegistryHost) -> Deletion:
         """The same with a token of its own: to publish, nobody needs the right to delete."""
-        return self._deletion(self._connect(self.settings.registry, Access.DELETE))
+        return self._deletion(self._connect(host, Access.DELETE))
 
-    def untagging(self) -> Listing | Deletion:
+    def untagging(self, repository: Repository) -> Listing | Deletion:
         """What deletes a tag alone, where the registry and the credential allow it."""
-        return self.hub or self.try_deletion()
+        return self.hub(repository.host) or self.try_deletion(repository.host)
 
     def _deletion(self, client: RegistryClient) -> Deletion:
         from feastflow_registry.registry.delete import RegistryDeletion
 
         return RegistryDeletion(client)
 
+    def hub(self, host: RegistryHost) -> DockerHub | None:
+        """Docker Hub's own API, if that is the registry."""
+        return self._hub if host == self._hub_host else None
+
+    @property
+    def _hub_host(self) -> RegistryHost:
+        return self.settings.registry if self.hub_url else HUB
+
     @cached_property
-    def hub(self) -> DockerHub | None:
-        """Docker Hub's own API, if that is the registry in use."""
-        if not self.settings.registry.is_docker_hub and not self.hub_url:
-            return None
+    def _hub(self) -> DockerHub:
         from feastflow_registry.registry import docker_hub
 
         # Who lists or deletes thousands of tags waits where it is told to; doctor answers soon.
         patient = self.settings.command in (Command.TAGS, Command.PRUNE)
         http = replace(self.http, deadline=docker_hub.DEADLINE) if patient else self.http
-        return docker_hub.HubClient(http, self.credential, self.hub_url or docker_hub.HUB)
+        credential = self.credential_of(self._hub_host)
+        return docker_hub.HubClient(http, credential, self.hub_url or docker_hub.HUB)
 
     @cached_property
     def _buildx(self) -> Buildx:
@@ -262,8 +289,7 @@ class App:
             log=self.log,
             sleep=self.http.sleep,
             builder=self.settings.builder,
-            host=self.settings.registry,
-            credential=self.credential if self.publishes else None,
+            credentials=self.credentials if self.publishes else {},
             other_config=lambda: self.workspace.git.folder() / "feastflow-buildx",
             variables=self.inputs.variables,
             cache_service=self.inputs.cache_service,
@@ -285,7 +311,7 @@ class App:
         from feastflow_registry.builder.own_builder import PINNED_IMAGE, Recipe
 
         settings = self.settings
-        hosts = {settings.registry, *settings.insecure_registries}
+        hosts = {settings.registry, *self.by_registry, *settings.insecure_registries}
         is_own = self.permission.push or not self.run.in_runner
         return Recipe(
             image=settings.buildkit_image or PINNED_IMAGE,
@@ -321,7 +347,7 @@ class App:
             clock=self.http.clock,
             sleep=self.http.sleep,
             random_word=self.random_word,
-            credential=self.credential if self.publishes else None,
+            credentials=self.credentials if self.publishes else {},
             hostname=self.hostname,
         )
 
@@ -377,7 +403,7 @@ class App:
 
     @cached_property
     def surveyor(self) -> Surveyor:
-        """What looks at our registry."""
+        """What looks at what the registries hold."""
         return Surveyor(
             self.registry,
             self.history,
@@ -385,10 +411,6 @@ class App:
             CommitTags(self.settings.sha_length),
             self._fingerprint,
         )
-
-    def surveyor_of(self, repository: Repository) -> Surveyor:
-        """What looks at the registry of a repository."""
-        return replace(self.surveyor, registry=self.registry_of(repository))
 
     @cached_property
     def _tree(self) -> Tree:

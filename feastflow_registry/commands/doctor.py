@@ -109,12 +109,12 @@ def document(findings: Sequence[Finding]) -> str:
 class Examination:
     """The checks of one run. ``repositories``: what Docker Hub has said of each.
 
-    ``is_reached``: whether the registry has answered; else nothing more is asked of it.
+    ``reached``: the registries that have answered; of the others nothing more is asked.
     """
 
     app: App
     repositories: dict[Repository, HubRepository | None] = field(default_factory=dict)
-    is_reached: bool = False
+    reached: set[RegistryHost] = field(default_factory=set)
 
     def checks(self) -> Iterator[Sequence[Check]]:
         """Yield every question; those that are asked side by side come together."""
@@ -126,32 +126,43 @@ class Examination:
         yield [Check("repository", self._check_source)]
         yield [Check("main branch", self._check_branch, needed=False)]
         yield [Check("this run", self._describe_run)]
-        yield [Check("registry", self._check_registry)]
-        if not self.is_reached:
+        several = len(app.by_registry) > 1
+        yield [
+            Check("registry", partial(self._check_registry, each), str(each) if several else "")
+            for each in app.by_registry
+        ]
+        reached = [host for host in app.by_registry if host in self.reached]
+        if not reached:
             return
         yield [Check("clock", self._check_clock, needed=False)]
-        yield [Check("credentials", self._check_credentials)]
-        if app.hub:
-            yield [Check("pulls", self._check_pulls, needed=False)]
-        yield self._of_each("push to", self._check_scope)
-        if app.hub:
-            yield from self._hub_checks(app.hub)
-        else:
-            yield self._of_each("prune of", self._check_deletion, needed=False)
-        others = {each.host for each in app.settings.tag if each.host} - {app.settings.registry}
+        yield [Check("credentials", partial(self._check_credentials, each)) for each in reached]
+        hubs = {host: hub for host in reached if (hub := app.hub(host))}
+        yield [Check("pulls", partial(self._check_pulls, host), needed=False) for host in hubs]
+        yield self._of_each("push to", self._check_scope, reached)
+        for host, hub in hubs.items():
+            yield from self._hub_checks(host, hub)
+        others = [host for host in reached if host not in hubs]
+        yield self._of_each("prune of", self._check_deletion, others, needed=False)
+        promoted = {each.host for each in app.settings.tag if each.host} - {*app.by_registry}
         yield [
             Check("promotion to", partial(self._describe, each), str(each), needed=False)
-            for each in sorted(others)
+            for each in sorted(promoted)
         ]
 
     def _of_each(
-        self, name: str, ask: Callable[[Repository], str | Problem], *, needed: bool = True
+        self,
+        name: str,
+        ask: Callable[[Repository], str | Problem],
+        hosts: Iterable[RegistryHost],
+        *,
+        needed: bool = True,
     ) -> list[Check]:
-        """The same question of each repository."""
-        repositories = [each.repository for each in self.app.services]
+        """The same question of each repository on some registries."""
+        services = [each for host in hosts for each in self.app.by_registry[host]]
+        repositories = [each.repository for each in services]
         return [Check(name, partial(ask, each), str(each), needed) for each in repositories]
 
-    def _hub_checks(self, hub: DockerHub) -> Iterator[list[Check]]:
+    def _hub_checks(self, host: RegistryHost, hub: DockerHub) -> Iterator[list[Check]]:
         """What Docker Hub's own API tells of each repository. The first question asks it, once."""
 
         def look(repository: Repository) -> str | Problem:
@@ -161,12 +172,13 @@ class Examination:
         def judge(repository: Repository) -> str | Problem:
             return movable(self.repositories.get(repository), self._shared_tags())
 
-        yield self._of_each("visibility of", look, needed=False)
+        yield self._of_each("visibility of", look, [host], needed=False)
         # The others could not be asked.
         asked = {str(each) for each in self.repositories}
-        tags = self._of_each("tags of", judge)
+        tags = self._of_each("tags of", judge, [host])
         yield [each for each in tags if each.about in asked]
-        prune = self._of_each("prune of", partial(self._check_hub_deletion, hub), needed=False)
+        deletes = partial(self._check_hub_deletion, hub)
+        prune = self._of_each("prune of", deletes, [host], needed=False)
         yield [each for each in prune if each.about in asked]
 
     def _name_repositories(self) -> str:
@@ -174,7 +186,9 @@ class Examination:
         names = some([str(each.repository) for each in self.app.services], _MOST)
         user = settings.username or (credential.username if credential else "")
         whose = f"the user {user}" if user else "the owner of the repository"
-        return f"{names}, " + ("as namespace says" if settings.namespace else f"after {whose}")
+        said = f"{names}, " + ("as namespace says" if settings.namespace else f"after {whose}")
+        also = some([str(each.repository) for each in self.app.inputs.also], _MOST)
+        return f"{said}; also {also}" if also else said
 
     def _check_git(self) -> str:
         app = self.app
@@ -206,9 +220,9 @@ class Examination:
             what = "pushes commit tags alone"
         return f"{what}: {permission.reason}"
 
-    def _check_registry(self) -> str:
-        found = self._describe(self.app.settings.registry)
-        self.is_reached = True
+    def _check_registry(self, host: RegistryHost) -> str:
+        found = self._describe(host)
+        self.reached.add(host)
         return found
 
     def _describe(self, host: RegistryHost) -> str:
@@ -229,22 +243,25 @@ class Examination:
         self.app.now()  # It raises what would keep prune from judging ages.
         return f"within {math.ceil(abs(self.app.skew) or 1)} s of the registry's"
 
-    def _check_credentials(self) -> str:
-        host, credential = self.app.settings.registry, self.app.credential
+    def _check_credentials(self, host: RegistryHost) -> str:
+        credential = self.app.credential_of(host)
         if not credential:
-            raise credentials.missing(host, in_runner=self.app.run.in_runner)
-        repository = self.app.services[0].repository
+            raise self._missing(host)
+        repository = self.app.by_registry[host][0].repository
         self.app.registry.resolve(Reference(repository, self._commit_tag()))
         return f"accepted by {host} as {credential.username}"
 
     def _check_scope(self, repository: Repository) -> str:
-        if not self.app.credential:
-            host, run = self.app.settings.registry, self.app.run
-            raise credentials.missing(host, in_runner=run.in_runner)
+        if not self.app.credential_of(repository.host):
+            raise self._missing(repository.host)
         if not self.app.permission.push:
             return _UNTRIED
         self.app.registry.check_push(repository)
         return "granted"
+
+    def _missing(self, host: RegistryHost) -> Failure:
+        is_first = host == self.app.settings.registry
+        return credentials.missing(host, in_runner=self.app.run.in_runner, is_first=is_first)
 
     def _describe_builder(self) -> str:
         app = self.app
@@ -254,26 +271,30 @@ class Examination:
         ]
         return app.builder.describe_builder(images)
 
-    def _check_pulls(self) -> str | Problem:
-        repository = self.app.services[0].repository
+    def _check_pulls(self, host: RegistryHost) -> str | Problem:
+        repository = self.app.by_registry[host][0].repository
         return pulls(self.app.registry.pull_limit(Reference(repository, LATEST)))
 
     def _check_hub_deletion(self, hub: DockerHub, repository: Repository) -> str | Problem:
         facts = self.repositories.get(repository)
         if facts is None:
             return "nothing to delete"
-        if not self.app.credential or not self.app.permission.push:
+        if not self._may_try(repository):
             return _UNTRIED
         hub.check_delete(repository, self._absent_tag())
         return prunable(facts, self._commit_tag()) or "the token may delete"
 
     def _check_deletion(self, repository: Repository) -> str:
-        if not self.app.credential or not self.app.permission.push:
+        if not self._may_try(repository):
             return _UNTRIED
-        deletion = self.app.try_deletion()
+        deletion = self.app.try_deletion(repository.host)
         deletion.delete_manifest(repository, _NOWHERE)
         by_tag = deletion.delete_tag(repository, self._absent_tag()) is not Deleted.UNSUPPORTED
         return f"the registry deletes by {'tag' if by_tag else 'digest'}"
+
+    def _may_try(self, repository: Repository) -> bool:
+        has_credential = self.app.credential_of(repository.host) is not None
+        return has_credential and self.app.permission.push
 
     def _absent_tag(self) -> Tag:
         return Tag.parse(f"doctor-{self.app.random_word()[:12]}")

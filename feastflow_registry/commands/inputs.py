@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from feastflow_registry.commands.request import Request, Workspace
 from feastflow_registry.commands.service_inputs import LARGEST_FILE, ServiceReader, may_push
-from feastflow_registry.config import caches, grammar, settings
+from feastflow_registry.config import caches, grammar, places, settings
 from feastflow_registry.config import file as config_file
 from feastflow_registry.config.command_line import github_api
 from feastflow_registry.config.file import Config
@@ -21,6 +22,7 @@ from feastflow_registry.model import credentials, run
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problems
 from feastflow_registry.model.plan import Permission
+from feastflow_registry.model.references import RegistryHost
 from feastflow_registry.model.run import RefKind, Run
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.wording import lower_ascii
@@ -33,10 +35,11 @@ _PAYLOAD_LIMIT = 32 * 1024 * 1024
 class Inputs:
     """The inputs of one run, checked.
 
-    ``services``: those to work on; ``all_services``: also those that they may be built from;
-    ``variables`` and ``file_secrets``: the values of the build secrets; ``cache_service``: how
-    builds reach GitHub's cache; ``github_api``: the address of GitHub's REST API; ``notices`` and
-    ``warnings``: what has to be said aloud.
+    ``services``: those to work on, each on the first registry; ``also``: the same on the others;
+    ``also_credentials``: what these know us by; ``all_services``: also those that services may be
+    built from; ``variables`` and ``file_secrets``: the values of the build secrets;
+    ``cache_service``: how builds reach GitHub's cache; ``github_api``: the address of GitHub's REST
+    API; ``notices`` and ``warnings``: what has to be said aloud.
     """
 
     settings: Settings
@@ -51,6 +54,8 @@ class Inputs:
     warnings: tuple[str, ...] = ()
     file_secrets: tuple[str, ...] = field(default=(), repr=False)
     cache_service: Mapping[str, str] = field(default_factory=dict, repr=False)
+    also: tuple[Service, ...] = ()
+    also_credentials: Mapping[RegistryHost, Credential] = field(default_factory=dict)
 
 
 _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
@@ -58,6 +63,7 @@ _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
     "image": lower_ascii,
     "tag": lower_repository,
     "keep": lower_repository,
+    "also": lower_repository,
 }
 """The inputs that name repositories, and how each item is written in lower case."""
 
@@ -65,9 +71,10 @@ _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
 def read(request: Request, workspace: Workspace) -> Inputs:
     """Read and check everything. Raises one input failure with all that is wrong."""
     texts = {f'input "{option(name)}"': value for name, value in request.given.items()}
-    # Alone, and before any other problem, which would show the value.
-    _refuse_token(texts, [request.token])
     problems = Problems()
+    others = problems.collect(partial(credentials.read_several, request.also_credentials)) or {}
+    # Alone, and before any other problem that would show the value.
+    _refuse_token(texts, [request.token, *(each.token for each in others.values())])
     lowered, notices = _lower(request.given)
     request = replace(request, given=lowered)
     file = problems.collect(partial(_read_file, request, workspace, texts))
@@ -87,11 +94,14 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         options = options.model_copy(update={"branches": (main,)})
     unread: tuple[str, ...] = ()
     if current and not credential and not request.token:
-        try:
-            credential = workspace.login(readable.registry, readable.username)
-        except Failure as failure:  # Not every run needs it, and who does is told then.
-            unread = (str(failure),)
-    forms = (request.token, *(credential.forms(readable.registry) if credential else ()))
+        credential, unread = _kept(workspace, readable)
+    if options:
+        problems.found += credentials.unnamed(others, places.hosts(options))
+    forms = (
+        request.token,
+        *(credential.forms(readable.registry) if credential else ()),
+        *chain.from_iterable(each.forms(host) for host, each in others.items()),
+    )
     problems.collect(partial(_refuse_token, texts, forms))
     service = problems.collect(partial(caches.read_service, request.cache_token)) or {}
     described = None
@@ -100,6 +110,8 @@ def read(request: Request, workspace: Workspace) -> Inputs:
             request, workspace, config, paths, current, credential, forms, service
         )
         described = problems.collect(reader.read)
+    if described and options:
+        problems.found += places.check(described.all_services, options)
     problems.check()
     assert options
     assert current
@@ -107,15 +119,18 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     if not described.cache_service:
         options = caches.without_github(options)
     permission = gate.grant(options, current, has_credential=credential is not None)
+    if permission.push and options.command.writes and not options.dry_run:
+        others = _log_in(others, options, workspace, current)
     withheld = _withhold(request, workspace, config, options, current) if credential else None
     if withheld and permission.push and options.command.writes and not options.dry_run:
         raise withheld
+    first, also = places.of(described.services, options)
     return Inputs(
         settings=options,
         run=current,
         permission=permission,
         credential=None if withheld else credential,
-        services=described.services,
+        services=first,
         all_services=described.all_services,
         variables=described.variables,
         github_api=github_api(request.environ),
@@ -127,7 +142,30 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         ),
         file_secrets=described.file_secrets,
         cache_service=described.cache_service,
+        also=also,
+        also_credentials=others,
     )
+
+
+def _log_in(
+    given: Mapping[RegistryHost, Credential], options: Settings, workspace: Workspace, current: Run
+) -> Mapping[RegistryHost, Credential]:
+    """What the other registries know us by: given, or kept by ``docker login``."""
+    found: dict[RegistryHost, Credential] = {}
+    for host in places.hosts(options):
+        credential = given.get(host) or workspace.login(host, "")
+        if credential is None:
+            raise credentials.missing(host, in_runner=current.in_runner, is_first=False)
+        found[host] = credential
+    return found
+
+
+def _kept(workspace: Workspace, options: Settings) -> tuple[Credential | None, tuple[str, ...]]:
+    """What ``docker login`` has kept; why it could not be read is told to who needs it."""
+    try:
+        return workspace.login(options.registry, options.username), ()
+    except Failure as failure:
+        return None, (str(failure),)
 
 
 def _lower(given: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[str, ...]]:

@@ -46,7 +46,7 @@ def read(app: App) -> Manifests:
             f'input "manifests": {app.settings.command} needs to know which files to edit.',
             "Name files, patterns or folders, as in manifests: k8s/**.",
         )
-    repositories = [each.repository for each in app.services]
+    repositories = [each.repository for each in app.everywhere]
     files: dict[Path, ManifestFile] = {}
     manifests: list[tuple[ManifestFile, KubernetesManifest]] = []
 
@@ -128,11 +128,15 @@ def _steps(edits: Sequence[Edit], pins: Mapping[Service, Pin]) -> tuple[EditFile
 
 
 def _match(app: App, manifests: Sequence[KubernetesManifest]) -> tuple[Service, ...]:
-    """The services whose images are there. Refuses none at all, and one that was asked for."""
-    known = [s for s in app.services if any(each.holds(s.repository) for each in manifests)]
+    """The services whose images are there. Refuses none at all, and one that was asked for.
+
+    Of several registries, the manifests say which they take an image from.
+    """
+    known = [s for s in app.everywhere if any(each.holds(s.repository) for each in manifests)]
+    named = {service.name for service in known}
     problems: list[Problem] = []
     for service in app.services:
-        if service not in known:
+        if service.name not in named:
             problem = workloads.unmatched(manifests, service.repository)
             if known and not app.settings.services:
                 app.log.notice(f"{service.name} is not deployed: {problem.cause}")

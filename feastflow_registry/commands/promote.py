@@ -6,10 +6,11 @@ and an image that was withdrawn, unless ``latest: force`` says so for ``latest``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from feastflow_registry.commands import registries
 from feastflow_registry.commands.app import App
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model.errors import Failure, Kind
@@ -20,6 +21,7 @@ from feastflow_registry.model.plan import (
     Facts,
     KeepTag,
     Latest,
+    MirrorImage,
     MoveTag,
     Outcome,
     Plan,
@@ -34,8 +36,6 @@ from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, commit_digits
 from feastflow_registry.tags import gate, rules
 from feastflow_registry.tags.choose import Chooser, Chosen
-from feastflow_registry.tags.converge import Transferred
-from feastflow_registry.tags.move import Transfer
 
 
 def plan(app: App) -> Plan:
@@ -44,19 +44,22 @@ def plan(app: App) -> Plan:
     app.check_may_write()
     wanted = app.settings.to or Selector(commit=app.run.commit.sha)
     chooser = Chooser(app.surveyor)
+    everywhere = registries.answering(app)
 
     def look(service: Service) -> list[Promotion]:
         chosen = chooser.choose(service.repository, wanted)
         withdrawn = chooser.is_withdrawn(chosen)
 
-        def look_at(destination: Destination) -> Promotion:
-            return _look_at(app, service, chosen, destination, withdrawn=withdrawn)
+        def look_at(goal: tuple[Destination, Service]) -> Promotion:
+            return _look_at(app, *goal, chosen, withdrawn=withdrawn)
 
         # What the first one holds is most likely what the others hold, and is read once.
-        first, *others = app.settings.tag
-        return [look_at(first), *together(look_at, others)]
+        given = app.settings.tag
+        goals = [(each, to) for each in given for to in _targets(service, each, everywhere)]
+        return [look_at(goals[0]), *together(look_at, goals[1:])]
 
-    promotions = tuple(chain(*together(look, app.services)))
+    sources = {each.name: each for each in reversed(everywhere)}
+    promotions = tuple(chain(*together(look, [*sources.values()][::-1])))
     # Several tags of one repository have its image in common.
     plan = app.plan(tuple(dict.fromkeys(chain(*together(plan_promotion, promotions)))))
     held = (each.facts.current for each in promotions)
@@ -66,8 +69,7 @@ def plan(app: App) -> Plan:
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Copy the images that are not there yet, then set the tags."""
-    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier, app.untagging)
-    return Transferred(transfer, app.settings.main).run()
+    return registries.transferred(app, plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class Promotion:
     """One image, and one tag that it is to get.
 
     ``service``: with the repository that it goes to; ``commit``: whose the image is taken for;
-    ``facts``: what the tag holds now; ``follows``: whether publishing moves the tag to the newest
+    ``facts``: what the tag holds now; ``own``: the commit tag that the image has to get before, on
+    another registry of this run; ``follows``: whether publishing moves the tag to the newest
     commit; ``newer``: a newer one than this that is published.
     """
 
@@ -85,6 +88,7 @@ class Promotion:
     tag: Tag
     rule: Rule
     facts: Facts
+    own: Tag | None = None
     follows: bool = False
     newer: Commit | None = None
 
@@ -118,11 +122,19 @@ def _check_destinations(app: App) -> None:
             )
 
 
+def _targets(
+    service: Service, destination: Destination, everywhere: Sequence[Service]
+) -> list[Service]:
+    """The service in each repository that a destination means: a tag alone, on every registry."""
+    if destination.path:
+        return [replace(service, repository=destination.repository(service))]
+    return [each for each in everywhere if each.name == service.name]
+
+
 def _look_at(
-    app: App, service: Service, chosen: Chosen, destination: Destination, *, withdrawn: bool
+    app: App, destination: Destination, target: Service, chosen: Chosen, *, withdrawn: bool
 ) -> Promotion:
     """Gather what decides whether an image may have a tag."""
-    target = replace(service, repository=destination.repository(service))
     tag = destination.tag or chosen.tag
     if tag is None or (destination.tag is None and not commit_digits(tag)):
         raise Failure(
@@ -133,7 +145,7 @@ def _look_at(
     rule = Rule.COMMIT if tag == chosen.tag else Rule.MILESTONE
     if tag == LATEST:
         rule = Rule.FORCE if app.settings.latest is Latest.FORCE else Rule.FORWARD
-    surveyor, commit = app.surveyor_of(target.repository), chosen.commit or app.run.commit
+    surveyor, commit = app.surveyor, chosen.commit or app.run.commit
     if rule is Rule.COMMIT:
         held = surveyor.registry.resolve(Reference(target.repository, tag))
         facts = Facts(Published(held, None, "") if held else None)
@@ -141,13 +153,17 @@ def _look_at(
         facts = surveyor.look(target.repository, commit, SharedTag(tag, rule), chosen.digest)
         facts = replace(facts, withdrawn=withdrawn)
     follows = rule in rules.ADVANCING and tag in gate.following(app.settings)
-    if not follows or chosen.commit is None or target.repository != chosen.repository:
-        return Promotion(target, chosen, commit, tag, rule, facts)
+    is_foreign = bool(destination.path) and target.repository != chosen.repository
+    own = None
+    if not is_foreign and target.repository != chosen.repository and chosen.tag:
+        held = surveyor.registry.resolve(Reference(target.repository, chosen.tag))
+        own = chosen.tag if held is None and commit_digits(chosen.tag) else None
+    if not follows or chosen.commit is None or is_foreign:
+        return Promotion(target, chosen, commit, tag, rule, facts, own)
     newer = list(app.history.newer(commit, app.settings.main))
     found = surveyor.newest(target.repository, commit, newer)
-    return Promotion(
-        target, chosen, commit, tag, rule, facts, follows=True, newer=found[0] if found else None
-    )
+    newest = found[0] if found else None
+    return Promotion(target, chosen, commit, tag, rule, facts, own, follows=True, newer=newest)
 
 
 def plan_promotion(promotion: Promotion) -> tuple[Step, ...]:
@@ -157,7 +173,9 @@ def plan_promotion(promotion: Promotion) -> tuple[Step, ...]:
     steps: list[Step] = [ReuseImage(service, source, chosen.image)]
     if service.repository != chosen.repository:
         digest = Reference(chosen.repository, chosen.digest)
-        steps.append(CopyImage(service, digest, service.repository))
+        copy = CopyImage(service, digest, service.repository)
+        own = promotion.own
+        steps.append(MirrorImage(service, own, source) if own else copy)
     return (*steps, _decide(promotion))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 
+from feastflow_registry.commands import registries
 from feastflow_registry.commands.app import App
 from feastflow_registry.kubernetes import files as manifest_files
 from feastflow_registry.kubernetes import usage
@@ -14,9 +16,10 @@ from feastflow_registry.kubernetes.files import ShownFile
 from feastflow_registry.kubernetes.usage import Places
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import ImmutableTags, Names
-from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parallel import one_after_another, spread
 from feastflow_registry.model.plan import DeleteTag, KeepTag, Outcome, Plan
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.services import Service
 from feastflow_registry.report import tags
 from feastflow_registry.tags import choose, retention
 from feastflow_registry.tags.catalog import Catalog, Cataloguer
@@ -28,22 +31,36 @@ def plan(app: App) -> Plan:
     """List everything, look up all that the deletion hangs on, and decide about every tag."""
     app.check_may_write()
     files = manifest_files.every(app.workspace.folder, app.settings.manifests)
-    unclear = usage.unclear(files, [each.repository for each in app.services])
-    cataloguer = Cataloguer(app.registry, app.hub, app.revisions)
-    catalogs = cataloguer.read(app.services, sizes=False)
+    unclear = usage.unclear(files, [each.repository for each in app.everywhere])
+    catalogs = tuple(chain.from_iterable(registries.of_each(app, partial(_read, app))))
     _check_keep(app, catalogs)
     places = _find(app, files, catalogs, unclear)
     steps: list[DeleteTag | KeepTag] = []
     for catalog in catalogs:
         if not catalog.entries:
             app.log.warning(tags.nothing(catalog))
-        steps += _decide(app, cataloguer, catalog, places)
+        steps += _decide(app, catalog, places)
     return app.plan(steps)
+
+
+def _read(app: App, services: Sequence[Service]) -> Sequence[Catalog]:
+    """List what one registry has of some services."""
+    return _cataloguer(app, services[0].repository).read(services, sizes=False)
+
+
+def _cataloguer(app: App, repository: Repository) -> Cataloguer:
+    return Cataloguer(app.registry, app.hub(repository.host), app.revisions)
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Delete what is planned, and nothing that came to be needed meanwhile."""
-    return Deleter(app.registry, app.hub or app.deletion, app.deletion).run(plan)
+    deletions = {host: app.deletion(host) for host in plan.hosts}
+    return one_after_another(
+        *(
+            Deleter(app.registry, app.hub(host) or images, images).run(plan.on(host))
+            for host, images in deletions.items()
+        )
+    )
 
 
 def _check_keep(app: App, catalogs: Sequence[Catalog]) -> None:
@@ -105,12 +122,11 @@ def _named(app: App, catalog: Catalog, places: Places) -> Names:
     return {**dict.fromkeys(targets, retention.KEEP), **in_files}
 
 
-def _decide(
-    app: App, cataloguer: Cataloguer, catalog: Catalog, places: Places
-) -> Sequence[DeleteTag | KeepTag]:
+def _decide(app: App, catalog: Catalog, places: Places) -> Sequence[DeleteTag | KeepTag]:
     """Decide; where that hangs on what only images tell, those are read, and no others."""
     repository = catalog.service.repository
-    about = app.hub.about(repository) if app.hub and catalog.entries else None
+    hub, cataloguer = app.hub(repository.host), _cataloguer(app, repository)
+    about = hub.about(repository) if hub and catalog.entries else None
     rules = Retention(
         now=datetime.fromtimestamp(app.now(), UTC),
         days=app.settings.keep_days,
@@ -129,13 +145,13 @@ def _decide(
         return retention.steps(catalog, rulings, {})
     untagged = _untagged(app, catalog, rules.named, places.digests)
     # Docker Hub deletes a tag and never what an image lists; something may be about that, though.
-    is_alone = app.hub and not any(each.subject for each in catalog.entries)
+    is_alone = hub and not any(each.subject for each in catalog.entries)
     asked = retention.going(rulings) if is_alone else catalog.sharing
-    parts = _parts(app, repository, asked) if untagged or not app.hub else {}
+    parts = _parts(app, repository, asked) if untagged or not hub else {}
     rules = replace(rules, named={**untagged, **rules.named}, parts=parts)
     rules = replace(rules, absent=_absent(app, catalog, rules))
     rulings = retention.judge(catalog, rules)
-    needed = {} if app.hub else retention.needs(rulings, rules)
+    needed = {} if hub else retention.needs(rulings, rules)
     return retention.steps(catalog, rulings, needed)
 
 
@@ -143,11 +159,12 @@ def _parts(
     app: App, repository: Repository, digests: Iterable[Digest]
 ) -> Mapping[Digest, frozenset[Digest]]:
     """All that images list. What cannot be read as an image, time and again, lists nothing."""
+    deletion = app.deletion(repository.host)
 
     def children(digest: Digest) -> frozenset[Digest]:
         for _ in range(2):
             try:
-                return app.deletion.children(repository, digest)
+                return deletion.children(repository, digest)
             except Failure as failure:
                 if failure.kind is not Kind.UNVERIFIED:
                     raise

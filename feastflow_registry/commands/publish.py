@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from feastflow_registry.commands import registries
 from feastflow_registry.commands.app import App
 from feastflow_registry.config import parts
 from feastflow_registry.model.errors import Failure, Kind
@@ -15,18 +16,22 @@ from feastflow_registry.model.plan import (
     Line,
     Outcome,
     Plan,
+    Reuse,
     Rule,
+    Seen,
     SharedTag,
     Snapshot,
 )
 from feastflow_registry.model.ports import BuiltImage, Status
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import RefKind
+from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.report import results
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.execute import Execution
+from feastflow_registry.tags.mirror import Mirror
 from feastflow_registry.tags.move import Tagger
 from feastflow_registry.tags.planner import plan_publish
 
@@ -42,11 +47,26 @@ def plan(app: App) -> Plan:
         shared = gate.shared_tags(settings, run, app.permission)
         lines = _lines(app, shared)
         shared = tuple(replace(each, line=lines.get(each.tag)) for each in shared)
-        platforms = partial(parts.of_service, settings)
-        snapshot = app.surveyor.survey(run.commit, app.services, shared, settings.reuse, platforms)
-    return plan_publish(
-        settings, run, app.permission, app.services, snapshot, app.inputs.all_services
-    )
+        snapshot = _survey(app, shared)
+    services = tuple(snapshot) or app.services
+    return plan_publish(settings, run, app.permission, services, snapshot, app.inputs.all_services)
+
+
+def _survey(app: App, shared: Sequence[SharedTag]) -> Snapshot:
+    """Look at every registry. What is not on the first that answers is copied there from it."""
+    found: dict[Service, Seen] = {}
+
+    def look(services: Sequence[Service]) -> None:
+        surveyor, commit = app.surveyor, app.run.commit
+        if found:
+            found.update(surveyor.survey(commit, services, shared, Reuse.COMMIT))
+        else:
+            platforms = partial(parts.of_service, app.settings)
+            reuse = app.settings.reuse
+            found.update(surveyor.survey(commit, services, shared, reuse, platforms))
+
+    registries.of_each(app, look)
+    return found
 
 
 def _lines(app: App, shared: Sequence[SharedTag]) -> Mapping[Tag, Line]:
@@ -66,15 +86,20 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     tagger = Tagger(app.surveyor, plan.commit, app.clock, app.state, branch)
     others = gate.repointable(app.settings, app.permission)
     shared = gate.shared_tags(app.settings, app.run, app.permission)
+    mirror = Mirror(tagger, app.copier)
+
+    def converge(part: Plan) -> Convergence:
+        return Convergence(
+            part, tagger, mirror, app.settings.main, others, lambda: _lines(app, shared)
+        )
+
     execution = Execution(
         plan=plan,
         builder=lambda: app.builder,
         checker=app.checker,
         worktree=app.worktree,
-        tagger=tagger,
-        convergence=Convergence(
-            plan, tagger, app.settings.main, others, lambda: _lines(app, shared)
-        ),
+        mirror=mirror,
+        convergence=converge,
         built=built,
         untagging=app.untagging,
     )

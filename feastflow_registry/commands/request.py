@@ -32,6 +32,7 @@ class Request:
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
     cache_token: str = field(default="", repr=False)
     whole_digests: bool = False
+    also_credentials: str = field(default="", repr=False)
 
     @property
     def in_runner(self) -> bool:

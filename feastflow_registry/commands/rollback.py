@@ -7,11 +7,11 @@ case. What else still holds the bad image is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from feastflow_registry.commands import manifests
+from feastflow_registry.commands import manifests, registries
 from feastflow_registry.commands.app import App
 from feastflow_registry.commands.manifests import Manifests
 from feastflow_registry.config import selectors
@@ -37,8 +37,6 @@ from feastflow_registry.model.tag_names import LATEST, is_shared, withdrawn_digi
 from feastflow_registry.model.wording import some
 from feastflow_registry.tags import gate, way_back
 from feastflow_registry.tags.choose import Chooser, Chosen
-from feastflow_registry.tags.converge import Transferred
-from feastflow_registry.tags.move import Transfer
 from feastflow_registry.tags.trails import Commits, Held, Releases, TagLists, Trail, order
 from feastflow_registry.tags.way_back import Return, WayBack, called
 
@@ -53,7 +51,7 @@ def plan(app: App) -> Plan:
     app.check_may_write()
     files = manifests.read(app) if app.settings.manifests else Manifests((), ())
     lists = TagLists(app.surveyor)
-    returns = _look(app, tags, lists)
+    returns = _look(app, registries.answering(app), tags, lists)
     back = way_back.steps(returns, app.surveyor.commit_tags)
     unmarking = _unmark(app, returns) if app.settings.unmark else ()
     holders = _holders(app, tags, returns, lists)
@@ -65,7 +63,7 @@ def plan(app: App) -> Plan:
     }
     edits = manifests.plan_edits(app, files, pins)
     moved = {step.service for step in steps if isinstance(step, MoveTag) and not step.keep}
-    moving = {service: pin for service, pin in pins.items() if service in moved}
+    moving = _used({service: pin for service, pin in pins.items() if service in moved}, files)
     commands = kubectl.commands(moving, files.manifests)
     return replace(
         app.plan((*steps, *edits)),
@@ -76,10 +74,18 @@ def plan(app: App) -> Plan:
     )
 
 
+def _used(pins: Mapping[Service, Pin], files: Manifests) -> Mapping[Service, Pin]:
+    """Of several registries, the images that manifests use, or else those of the first one."""
+    first: dict[str, Service] = {}
+    for service in (*files.services, *pins):
+        first.setdefault(service.name, service)
+    used = {*files.services, *first.values()}
+    return {service: pin for service, pin in pins.items() if service in used}
+
+
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Mark what is bad, then move the tags, then point the manifests at what they hold."""
-    transfer = Transfer(plan, app.surveyor_of, app.clock, app.state, app.copier, app.untagging)
-    yield from Transferred(transfer, app.settings.main, partial(_releases, app)).run()
+    yield from registries.transferred(app, plan, partial(_releases, app))
     try:
         yield from manifests.write(app, plan)
     except Failure as failure:
@@ -117,17 +123,20 @@ def _check(app: App, tags: Sequence[Tag]) -> None:
         )
 
 
-def _look(app: App, tags: Sequence[Tag], lists: TagLists) -> list[Return]:
+def _look(
+    app: App, services: Sequence[Service], tags: Sequence[Tag], lists: TagLists
+) -> list[Return]:
     """Look at what each tag holds of each service, and at what it can go back to."""
     ways = _ways(app, tags, lists)
-    every = together(lambda way: way.held(app.services), ways)
+    every = together(lambda way: way.held(services), ways)
     for way, held in zip(ways, every, strict=True):
-        for service in app.services:
+        for service in services:
             if service not in held:
-                app.log.notice(f"{service.name} has no tag {way.tag}: it is left out.")
+                where = f" on {service.repository.host}" if service not in app.services else ""
+                app.log.notice(f"{service.name} has no tag {way.tag}{where}: it is left out.")
     pairs = list(zip(ways, every, strict=True))
     if app.settings.from_:
-        returns = _away_from(app, pairs, app.settings.from_)
+        returns = _away_from(app, services, pairs, app.settings.from_)
     elif app.settings.to:
         to = app.settings.to
         returns = [each for way, held in pairs for each in way.to(held, to)]
@@ -190,10 +199,15 @@ def _back(app: App, pairs: Sequence[tuple[WayBack, Held]]) -> list[Return]:
     return found
 
 
-def _away_from(app: App, pairs: Sequence[tuple[WayBack, Held]], wanted: Selector) -> list[Return]:
+def _away_from(
+    app: App,
+    services: Sequence[Service],
+    pairs: Sequence[tuple[WayBack, Held]],
+    wanted: Selector,
+) -> list[Return]:
     """Take back the tags that hold a bad image. Refuses what none of them ever held."""
     choose = partial(_choose, app, wanted)
-    chosen = list(zip(app.services, attempt(choose, app.services), strict=True))
+    chosen = list(zip(services, attempt(choose, services), strict=True))
     bad = {service: each for service, each in chosen if isinstance(each, Chosen)}
     failures = [each for _, each in chosen if isinstance(each, Failure)]
     if not bad or any(each.kind is not Kind.INPUT for each in failures):

@@ -16,9 +16,12 @@ _WHAT_IS_THERE = "`feastflow-registry tags` lists what is there; prune may have 
 
 
 def run(app: App) -> RunReport:
-    """List every tag of every service, or those that hold one image."""
-    with app.log.working(f"reading what {app.settings.registry} holds"):
-        catalogs = Cataloguer(app.registry, app.hub, app.revisions).read(app.services)
+    """List every tag of every service, registry by registry, or those that hold one image."""
+    catalogs: Sequence[Catalog] = ()
+    for host, services in app.by_registry.items():
+        with app.log.working(f"reading what {host} holds"):
+            cataloguer = Cataloguer(app.registry, app.hub(host), app.revisions)
+            catalogs = (*catalogs, *cataloguer.read(services))
     for catalog in catalogs:
         if not catalog.entries:
             app.log.warning(tags.nothing(catalog))

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 PREFIX = "FEASTFLOW_"
-TOKENS = (f"{PREFIX}TOKEN", f"{PREFIX}GITHUB_TOKEN", "DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
+ALSO_CREDENTIALS = f"{PREFIX}ALSO_CREDENTIALS"
+TOKENS = (
+    *(f"{PREFIX}TOKEN", f"{PREFIX}GITHUB_TOKEN", ALSO_CREDENTIALS),
+    *("DOCKERHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN"),
+)
 _CHILD_SEES = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|XDG_\w+|SSH_AUTH_SOCK|"
     r"SSL_CERT_(?:FILE|DIR)|GIT_SSL_CAINFO|CURL_CA_BUNDLE|(?:https?|no|all)_proxy|"
@@ -35,7 +39,7 @@ _ANY_OWNER = {
     "GIT_CONFIG_VALUE_0": "*",
 }
 """https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory"""
-_SECRETS = ("--token", "--password", "--github-token")
+_SECRETS = ("--token", "--password", "--github-token", "--also-credentials")
 
 
 _NO_SHELL = Problem(

@@ -14,7 +14,13 @@ from typing import TypeVar
 
 from feastflow_registry.config.filter_patterns import is_literal, parse_pattern
 from feastflow_registry.model.errors import Failure, Kind, nearest
-from feastflow_registry.model.references import NO_NAMESPACE, RegistryHost, Repository, Tag
+from feastflow_registry.model.references import (
+    HUB,
+    NO_NAMESPACE,
+    RegistryHost,
+    Repository,
+    Tag,
+)
 from feastflow_registry.model.registries import kind_of
 from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Secret, SmokeTest, output_parts
 from feastflow_registry.model.source import is_name
@@ -266,7 +272,7 @@ def namespace(text: str) -> str:
 
 def repository_path(text: str) -> str:
     """A repository's path or a part of it."""
-    return Repository.parse(RegistryHost("docker.io"), text).path
+    return Repository.parse(HUB, text).path
 
 
 def tag_template(text: str) -> str:

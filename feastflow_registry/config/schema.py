@@ -26,8 +26,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from feastflow_registry.config import build_options, grammar, image_annotations
 from feastflow_registry.config.grammar import refusal
+from feastflow_registry.config.parsed import Parsed
 from feastflow_registry.config.platforms import parse_platform
-from feastflow_registry.config.settings import Parsed, Settings, option
+from feastflow_registry.config.settings import Settings, option
 from feastflow_registry.config.strict_yaml import Date, Document, Finding, KeyPath
 from feastflow_registry.model.errors import Failure, Problem, nearest
 from feastflow_registry.model.references import split_host

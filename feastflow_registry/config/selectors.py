@@ -14,14 +14,20 @@ from dataclasses import dataclass
 from feastflow_registry.config.filter_patterns import parse_pattern
 from feastflow_registry.config.grammar import refusal, unreserved
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag, split_host
+from feastflow_registry.model.references import (
+    HUB,
+    Digest,
+    RegistryHost,
+    Repository,
+    Tag,
+    split_host,
+)
 from feastflow_registry.model.services import SERVICE_PLACEHOLDER, Service
 from feastflow_registry.model.tag_names import COMMIT, LATEST
 from feastflow_registry.model.wording import lower_ascii
 
 _COMMIT = re.compile(rf"(?:{COMMIT})?([0-9a-f]{{4,64}})")
 _OF_GIT = re.compile(r"^HEAD$|[~^@{}]")
-_HUB = RegistryHost("docker.io")
 _OFFICIAL = "library/"
 _DIGESTS = ("sha256:", "sha512:")
 _FEWEST = 7
@@ -133,17 +139,27 @@ def selector(text: str) -> Selector:
 def destination(text: str) -> Destination:
     """Read ``tag``, which must be free to be moved."""
     if "/" not in text:
-        place = Destination(Tag.parse(text))
+        found = Destination(Tag.parse(text))
     elif "@" in text:
         cause = "names a digest, which cannot be moved."
         raise refusal(text, cause, "Give the digest as the input to.")
     else:
         host, path, tag = _split(text)
-        Repository.parse(host or _HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
-        place = Destination(tag, path, host)
-    if place.tag and place.tag != LATEST:
-        unreserved(place.tag)
-    return place
+        Repository.parse(host or HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
+        found = Destination(tag, path, host)
+    if found.tag and found.tag != LATEST:
+        unreserved(found.tag)
+    return found
+
+
+def place(text: str) -> Destination:
+    """Read an item of ``also``: a repository, on Docker Hub where it names no registry."""
+    host, path, tag = (None, "", None) if "@" in text or "/" not in text else _split(text)
+    if not path or tag:
+        fix = "Write registry/path/{service}: each image has the same tags everywhere."
+        raise refusal(text, "is no repository alone.", fix)
+    Repository.parse(host or HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
+    return Destination(None, path, host or HUB)
 
 
 def _split(text: str) -> tuple[RegistryHost | None, str, Tag | None]:
@@ -197,7 +213,7 @@ def kept(text: str) -> KeepItem:
         parse_pattern(text.removeprefix("!"))
         return KeepItem(text, pattern=text)
     host, path, tag = _split(name if at else text)
-    Repository.parse(host or _HUB, path)
+    Repository.parse(host or HUB, path)
     if not tag and not at:
         fix = "Write repository:tag, repository@sha256:…, or a pattern of tags."
         raise refusal(text, "names no tag and no digest.", fix)

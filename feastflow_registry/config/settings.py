@@ -7,28 +7,27 @@ pydantic never prints a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, NamedTuple
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    StrictInt,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import ErrorDetails
 
 from feastflow_registry.config import build_options, grammar, image_annotations, selectors
+from feastflow_registry.config.parsed import Parsed, number
 from feastflow_registry.config.platforms import Matrix, parse_platform, parse_runners
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
-from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.model.references import HUB, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import (
     Annotation,
     BuildOptions,
@@ -38,42 +37,6 @@ from feastflow_registry.model.services import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """Read a value with a parser, and let pydantic collect what that refuses.
-
-    ``form``: what a file has to give, as a JSON Schema shows it.
-    """
-
-    parse: Callable[[Any], object]
-    form: Any = str
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            self._validate, json_schema_input_schema=handler.generate_schema(self.form)
-        )
-
-    def _validate(self, value: object) -> object:
-        try:
-            return self.parse(value)
-        except Failure as failure:
-            raise refused(failure.problems[0]) from None
-
-
-def _number(least: int, most: int) -> Parsed:
-    """A number within bounds."""
-    return Parsed(grammar.number(least, most), Annotated[StrictInt, Field(ge=least, le=most)])
-
-
-def refused(problem: Problem) -> PydanticCustomError:
-    """A problem in pydantic's own form."""
-    return PydanticCustomError(
-        "refused", "{cause} {fix}", {"cause": problem.cause, "fix": problem.fix, "see": problem.see}
-    )
-
-
 class FromFile(NamedTuple):
     """A setting as YAML reads it from a file (text, boolean, number, list), and where it stands."""
 
@@ -81,7 +44,6 @@ class FromFile(NamedTuple):
     place: str
 
 
-_HUB = RegistryHost("docker.io")
 Pairs = tuple[tuple[str, str], ...]
 Words = tuple[str, ...]
 
@@ -105,11 +67,25 @@ class Settings(BaseModel):
         examples=["registry:5000"],
     )
     registry: Annotated[RegistryHost, Parsed(RegistryHost.parse)] = Field(
-        _HUB,
+        HUB,
         description="The registry, as host[:port]. Over TLS, but on this machine and where "
         "insecure-registries says otherwise. "
         "Default: docker.io.",
         examples=["docker.io", "ghcr.io"],
+    )
+    also: Annotated[tuple[Destination, ...], Parsed(grammar.list_of(selectors.place))] = Field(
+        (),
+        description="More registries that each image goes to, as the same bytes: repositories, "
+        "with {service} in them where there are several services.",
+        examples=[["ghcr.io/feastflow/{service}"]],
+    )
+    registries: Annotated[tuple[RegistryHost, ...], Parsed(grammar.list_of(RegistryHost.parse))] = (
+        Field(
+            (),
+            description="The registries that tags, promote, rollback, deploy and prune work on, of "
+            "registry and also. Default: all.",
+            examples=[["ghcr.io"]],
+        )
     )
     namespace: Annotated[str, Parsed(grammar.namespace)] = Field(
         "",
@@ -239,7 +215,7 @@ class Settings(BaseModel):
     shared_tags: Annotated[bool, Parsed(grammar.flag)] = Field(
         True, description="Whether tags other than the commit tag move at all. Default: true."
     )
-    sha_length: Annotated[int, _number(7, 40)] = Field(
+    sha_length: Annotated[int, number(7, 40)] = Field(
         7, description="How many digits of the commit its tag has. Default: 7."
     )
     matrix: Annotated[Matrix, Parsed(grammar.choice(Matrix), Matrix)] = Field(
@@ -339,10 +315,10 @@ class Settings(BaseModel):
         "whose images prune keeps: names, patterns, folders.",
         examples=[["k8s/**"]],
     )
-    keep_days: Annotated[int, _number(0, 99_999)] = Field(
+    keep_days: Annotated[int, number(0, 99_999)] = Field(
         90, description="Days for which prune keeps every commit tag; 0 to try it. Default: 90."
     )
-    keep_last: Annotated[int, _number(1, 99_999)] = Field(
+    keep_last: Annotated[int, number(1, 99_999)] = Field(
         10, description="How many commit tags prune keeps anyway, per service. Default: 10."
     )
     keep: Annotated[tuple[selectors.KeepItem, ...], Parsed(grammar.list_of(selectors.kept))] = (
@@ -361,6 +337,14 @@ class Settings(BaseModel):
     def _reached(cls, host: RegistryHost, info: ValidationInfo) -> RegistryHost:
         """The registry, and whether it is one of those that are spoken with over plain HTTP."""
         return host.as_in(info.data.get("insecure_registries", ()))
+
+    @field_validator("also")
+    @classmethod
+    def _also_reached(
+        cls, also: tuple[Destination, ...], info: ValidationInfo
+    ) -> tuple[Destination, ...]:
+        named = info.data.get("insecure_registries", ())
+        return tuple(replace(each, host=each.host and each.host.as_in(named)) for each in also)
 
     @property
     def main(self) -> str:

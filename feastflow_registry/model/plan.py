@@ -6,14 +6,21 @@ What is only known later (a digest not built yet) is left open and filled in by 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.parts import Part
-from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.references import (
+    Commit,
+    Digest,
+    Reference,
+    RegistryHost,
+    Repository,
+    Tag,
+)
 from feastflow_registry.model.services import Annotation, Service
 
 
@@ -154,8 +161,8 @@ class Seen:
     parts: Mapping[str, Part] = field(default_factory=dict)
 
 
-Snapshot = Mapping[str, Seen]
-"""By the service's name."""
+Snapshot = Mapping[Service, Seen]
+"""By the service, with its repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +234,16 @@ class JoinParts(_Tagged):
     def missing(self) -> tuple[str, ...]:
         """The platforms that nobody has pushed yet."""
         return tuple(platform for platform, part in self.parts if part is None)
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorImage(_Tagged):
+    """Give the commit's image of another registry its commit tag here, too: it is copied.
+
+    ``source``: where it comes from; if that fails, from the first registry that has it.
+    """
+
+    source: Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +342,7 @@ Step = (
     | BuildImage
     | PushImage
     | JoinParts
+    | MirrorImage
     | MoveTag
     | KeepTag
     | CopyImage
@@ -333,8 +351,8 @@ Step = (
     | DeleteTag
     | EditFile
 )
-Imaging = PushImage | CarryImage | ReuseImage | JoinParts
-"""The steps that settle what a service's own tag holds."""
+Imaging = PushImage | CarryImage | ReuseImage | JoinParts | MirrorImage
+"""The steps that settle what a service's own tag holds on one registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,8 +384,18 @@ class Plan:
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """Every service of the plan, once, in order."""
+        """Every service of the plan, once, in order; on each registry it is one of its own."""
         return tuple(dict.fromkeys(step.service for step in self.steps))
+
+    @property
+    def hosts(self) -> tuple[RegistryHost, ...]:
+        """Every registry of the plan, once, in order."""
+        return tuple(dict.fromkeys(each.repository.host for each in self.services))
+
+    def on(self, host: RegistryHost) -> Plan:
+        """What there is to do on one registry."""
+        steps = tuple(step for step in self.steps if step.service.repository.host == host)
+        return replace(self, steps=steps)
 
     @property
     def builds(self) -> tuple[BuildImage, ...]:
@@ -395,9 +423,14 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, DeleteTag))
 
     @property
+    def mirrors(self) -> tuple[MirrorImage, ...]:
+        """The images that are copied from another registry of this run."""
+        return tuple(step for step in self.steps if isinstance(step, MirrorImage))
+
+    @property
     def images(self) -> tuple[Imaging, ...]:
         """What each service's own tag is or will be."""
-        kinds = (PushImage, CarryImage, ReuseImage, JoinParts)
+        kinds = (PushImage, CarryImage, ReuseImage, JoinParts, MirrorImage)
         return tuple(step for step in self.steps if isinstance(step, kinds))
 
     @property

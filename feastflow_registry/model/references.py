@@ -118,6 +118,10 @@ class RegistryHost:
         return self.name
 
 
+HUB = RegistryHost("docker.io")
+"""Docker Hub, where a name without a registry leads."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Repository:
     """A repository on a registry: ``docker.io/feastflow/feastflow-frontend``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.references import Digest, Reference
+from feastflow_registry.model.references import Digest, Reference, RegistryHost
 from feastflow_registry.model.services import Service
 
 
@@ -19,6 +19,8 @@ class RunState:
     ``given``: tags, each with an image that this run wrote;
     ``declined``: tags, each with an image that it was decided not to get;
     ``conflicts``: what keeps a tag from what was asked for;
+    ``origins``: where the image of a service, by its name, is copied from: a tag or a digest;
+    ``missed``: registries that were left out of the plan, as they did not answer, or refused;
     ``stopped``: whether the run was interrupted, after which no write begins.
     """
 
@@ -28,4 +30,6 @@ class RunState:
     given: set[tuple[Reference, Digest]] = field(default_factory=set)
     declined: set[tuple[Reference, Digest]] = field(default_factory=set)
     conflicts: dict[Reference, Failure] = field(default_factory=dict)
+    origins: dict[str, Reference] = field(default_factory=dict)
+    missed: dict[RegistryHost, Failure] = field(default_factory=dict)
     stopped: bool = False

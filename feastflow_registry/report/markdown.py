@@ -18,6 +18,7 @@ from feastflow_registry.model.plan import (
     EditFile,
     JoinParts,
     KeepTag,
+    MirrorImage,
     MoveTag,
     Outcome,
     Plan,
@@ -145,11 +146,17 @@ def _row(plan: Plan, found: Result) -> Sequence[str]:
     service = found.service
     built = (step for step in plan.builds if step.service == service)
     tags = found.tags or tuple(tag for step in built for tag in step.tags[:1])
+    shown = [
+        _linked(each, "" if each.repository == service.repository else str(each))
+        if found.tags
+        else code(each.identifier)
+        for each in tags
+    ]
     action = found.action.value if found.action else ""
     return (
         link(service.name, service.repository.page if found.tags else None),
         f"{action}, {found.note}" if found.note else action,
-        join(*(_linked(each) if found.tags else code(each.identifier) for each in tags), by=" "),
+        join(*shown, by=" "),
         code(found.digest.short) if found.digest else "",
         wording.size(found.size) if found.size else "",
         f"{found.seconds:.1f} s" if found.seconds >= 0.05 else "",
@@ -329,11 +336,12 @@ def _steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     goals = {step.service: names[step.image.digest] for step in plan.reuses}
     pushed = {step.service for step in plan.pushes}
     built = {step.service for step in plan.builds}
+    called = text.called(plan.services)
     for step in plan.steps:
         if not (isinstance(step, PushImage) and step.service in built):
             goal = goals.get(step.service, plan.commit.short)
             verb, what, how = _step(step, names, goal, pushed=step.service in pushed)
-            yield step.service.name, verb, what, how
+            yield called[step.service], verb, what, how
 
 
 def _step(step: Step, names: Names, goal: str, *, pushed: bool) -> tuple[str, str, str]:
@@ -353,6 +361,8 @@ def _step(step: Step, names: Names, goal: str, *, pushed: bool) -> tuple[str, st
             return "carry", code(step.tag.value), f"unchanged{since}"
         case CopyImage():
             return "copy", code(str(step.source)), f"to {step.target}"
+        case MirrorImage():
+            return "copy", _linked(step.reference, str(step.reference)), f"from {step.source}"
         case EditFile():
             where = f"{step.container} in {step.resource}"
             return "edit", code(f"{step.file}:{step.line}"), where

@@ -138,8 +138,9 @@ def _counted(fates: Fates, *, dry_run: bool) -> list[str]:
 
 def _markdown(fates: Fates, *, dry_run: bool) -> str:
     """The job summary: every tag that goes or went, and how many stay for which reason."""
+    called = text.called(each.service for each in fates)
     rows = [
-        (each.service.name, tag_link(each.service.repository, each.tag), each.why, each.dated)
+        (called[each.service], tag_link(each.service.repository, each.tag), each.why, each.dated)
         for each in fates
         if not each.kept
     ]

@@ -13,6 +13,7 @@ from feastflow_registry.model.plan import (
     Command,
     CopyImage,
     JoinParts,
+    MirrorImage,
     MoveTag,
     Outcome,
     Plan,
@@ -23,7 +24,7 @@ from feastflow_registry.model.plan import (
     WithdrawImage,
 )
 from feastflow_registry.model.ports import Status
-from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.wording import size
 from feastflow_registry.report import text
@@ -67,6 +68,14 @@ class Result:
     note: str = ""
 
     @property
+    def names(self) -> dict[Repository, list[str]]:
+        """The same tags without their repositories, by these; its own comes first."""
+        found: dict[Repository, list[str]] = {self.service.repository: []}
+        for each in self.tags:
+            found.setdefault(each.repository, []).append(each.identifier)
+        return found
+
+    @property
     def image(self) -> str:
         """The image by digest, which never changes its meaning."""
         return str(Reference(self.service.repository, self.digest)) if self.digest else ""
@@ -102,6 +111,8 @@ def results(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Result, ...]:
 
 def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
     images = [each for each in outcomes if each.action not in _OF_TAGS]
+    # Where registries differ, the first one counts.
+    images.sort(key=lambda each: each.service == services[0])
     digest = next((each.digest for each in reversed(images) if each.digest), None)
     last = {each.reference: each.digest for each in outcomes}
     kinds = {each.action for each in images}
@@ -110,15 +121,14 @@ def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
         action = Action.REUSED
     elif Action.CARRIED in kinds:
         action = Action.CARRIED
-    ours = {each.repository for each in services}
+    ours = [each.repository for each in services]
     holding = [each for each, found in last.items() if digest and found == digest]
+    tags = [each for each in holding if each.repository in ours and isinstance(each.target, Tag)]
     return Result(
         service=services[0],
         action=action,
         digest=digest,
-        tags=tuple(
-            each for each in holding if each.repository in ours and isinstance(each.target, Tag)
-        ),
+        tags=tuple(sorted(tags, key=lambda each: ours.index(each.repository))),
         size=next((each.size for each in reversed(images) if each.size), 0),
         seconds=sum(each.seconds for each in outcomes),
         note=next((each.note for each in images if each.action in _NOTED and each.note), ""),
@@ -187,7 +197,7 @@ def _written(step: Step) -> Reference | None:
     match step:
         case MoveTag() if step.keep:
             return None
-        case CarryImage() | PushImage() | JoinParts() | MoveTag():
+        case CarryImage() | PushImage() | JoinParts() | MirrorImage() | MoveTag():
             return step.reference
         case WithdrawImage() | UnmarkImage():
             return step.reference
@@ -216,8 +226,7 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
     for each in found:
         if each.tags:
             lines.append(f"✅ {each.service.name}: {each.image}")
-            names = ", ".join(tag.identifier for tag in each.tags)
-            lines += [f"   {tag}" for tag in each.tags] if len(found) == 1 else [f"   {names}"]
+            lines += [f"   {line}" for line in _tag_lines(each, alone=len(found) == 1)]
             if each.service.repository.page:
                 lines.append(f"🌐 {each.service.repository.page}")
         elif each.action is Action.BUILT:
@@ -226,16 +235,26 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
     return lines
 
 
+def _tag_lines(found: Result, *, alone: bool) -> list[str]:
+    """The tags of a service: as they are pulled, or on a line for each registry."""
+    if alone:
+        return [str(tag) for tag in found.tags]
+    named = {repository: ", ".join(tags) for repository, tags in found.names.items() if tags}
+    own = found.service.repository
+    return [tags if each == own else f"{each}: {tags}" for each, tags in named.items()]
+
+
 def images(found: Sequence[Result]) -> Mapping[str, Mapping[str, object]]:
     """What became of each service, by its name, for other programs."""
     return {
         each.service.name: {
             "repository": str(each.service.repository),
             "digest": str(each.digest or ""),
-            "tags": [reference.identifier for reference in each.tags],
+            "tags": each.names[each.service.repository],
             "action": each.action.value if each.action else "",
             "size": each.size,
             "note": each.note,
+            "also": {str(other): tags for other, tags in [*each.names.items()][1:]},
         }
         for each in found
     }

@@ -223,20 +223,24 @@ def markdown(catalogs: Sequence[Catalog]) -> str:
     if len(listed) == 1:
         ((head, table),) = tables.items()
         return Summary(head, table=table, notes=notes, details=chart).markdown()
+    several = len({each.service.repository.host for each in listed}) > 1
     overview = Table(
         ("service", "tags", "images", "latest", "size"),
-        [_overview(each) for each in listed],
+        [_overview(each, several=several) for each in listed],
         frozenset({"tags", "images", "size"}),
     )
     tags = counted(sum(len(each.entries) for each in listed), "tag")
-    head = f"{tags} of {counted(len(listed), 'service')}" if listed else "No tags"
+    names = {each.service.name for each in listed}
+    head = f"{tags} of {counted(len(names), 'service')}" if listed else "No tags"
     return Summary(head, table=overview, notes=notes, details={**tables, **chart}).markdown()
 
 
-def _overview(catalog: Catalog) -> Sequence[str]:
+def _overview(catalog: Catalog, *, several: bool) -> Sequence[str]:
+    """A row; ``several``: whether the services are on several registries."""
     latest, service = catalog.latest, catalog.service
+    name = str(service.repository) if several else service.name
     return (
-        link(service.name, service.repository.page),
+        link(name, service.repository.page),
         str(len(catalog.entries)),
         str(len(catalog.sharing)),
         code(latest.digits or (latest.digest.short if latest.digest else "")) if latest else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
 
@@ -16,6 +16,7 @@ from feastflow_registry.model.plan import (
     Imaging,
     JoinParts,
     KeepTag,
+    MirrorImage,
     MoveTag,
     Plan,
     PushImage,
@@ -24,6 +25,7 @@ from feastflow_registry.model.plan import (
     UnmarkImage,
     WithdrawImage,
 )
+from feastflow_registry.model.services import Service
 
 STEPS: Mapping[type[Step], str] = {
     BuildImage: "build",
@@ -34,11 +36,21 @@ STEPS: Mapping[type[Step], str] = {
     JoinParts: "join",
     WithdrawImage: "mark",
     KeepTag: "keep",
+    MirrorImage: "copy",
     MoveTag: "tag",
     PushImage: "push",
     ReuseImage: "reuse",
     UnmarkImage: "unmark",
 }
+
+
+def called(services: Iterable[Service]) -> dict[Service, str]:
+    """What services are called: by their names, and by their registries if there are several."""
+    hosts = {each: each.repository.host for each in services}
+    several = len({*hosts.values()}) > 1
+    return {
+        each: f"{each.name} on {host}" if several else each.name for each, host in hosts.items()
+    }
 
 
 def describe(step: Imaging | BuildImage) -> str:
@@ -54,6 +66,8 @@ def describe(step: Imaging | BuildImage) -> str:
             return f"build  {step.tags[0]} from {step.service.context}{why}"
         case JoinParts():
             return f"join   {step.reference} from {', '.join(platforms(step))}"
+        case MirrorImage():
+            return f"copy   {step.source} to {step.reference}"
         case PushImage():  # pragma: no branch  There is no other, as mypy proves.
             return f"push   {step.reference}"
 
@@ -110,19 +124,27 @@ def plan_json(plan: Plan) -> str:
 
 
 def plan_data(plan: Plan) -> Mapping[str, object]:
-    """The whole plan for other programs: ``{command, commit, push, reason, steps: […]}``."""
+    """The whole plan for other programs: ``{command, commit, push, reason, steps: […]}``.
+
+    Where there are several registries, each step names its own.
+    """
+    are_several = len(plan.hosts) > 1
+
+    def where(step: Step) -> Mapping[str, str]:
+        return {"registry": str(step.service.repository.host)} if are_several else {}
+
     return {
         "command": plan.command.value,
         "commit": plan.commit.sha,
         "push": plan.permission.push,
         "reason": plan.permission.reason,
-        "steps": [_step(step) for step in plan.steps],
+        "steps": [{**_step(step), **where(step)} for step in plan.steps],
     }
 
 
-def _parts(step: PushImage | JoinParts) -> Mapping[str, object]:
+def _parts(step: PushImage | JoinParts | MirrorImage) -> Mapping[str, object]:
     """The digests that an image is put together from, by platform; null for what is missing."""
-    if isinstance(step, PushImage):
+    if not isinstance(step, JoinParts):
         return {}
     found = ((each, str(part.image.digest) if part else None) for each, part in step.parts)
     return {"parts": dict(found)}
@@ -142,7 +164,7 @@ def _step(step: Step) -> Mapping[str, object]:
         case BuildImage():
             tags = [each.identifier for each in step.tags]
             return {**said, "tags": tags, **({"why": step.why} if step.why else {})}
-        case PushImage() | JoinParts():
+        case PushImage() | JoinParts() | MirrorImage():
             return {**said, "tag": step.reference.identifier, **_parts(step)}
         case ReuseImage() | CarryImage():
             tag, digest = step.reference.identifier, str(step.image.digest)

@@ -22,6 +22,7 @@ from feastflow_registry.model.plan import (
     Command,
     Imaging,
     Line,
+    MirrorImage,
     MoveTag,
     Outcome,
     Plan,
@@ -33,7 +34,9 @@ from feastflow_registry.model.references import Commit, Digest, Reference, Repos
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
-from feastflow_registry.tags.move import Tagger, Transfer, unverified
+from feastflow_registry.tags.mirror import Mirror
+from feastflow_registry.tags.move import Tagger, unverified
+from feastflow_registry.tags.transfer import Transfer
 
 _ROUNDS = 5
 
@@ -49,6 +52,7 @@ class Convergence:
 
     plan: Plan
     tagger: Tagger
+    mirror: Mirror
     main: str = ""
     others: tuple[Tag, ...] = ()
     lines: Callable[[], Mapping[Tag, Line]] = dict
@@ -77,10 +81,17 @@ class Convergence:
             and (not isinstance(step, ReuseImage) or step.service in moving)
         ]
         before = dict(self.tagger.state.proven)
-        proven = spread(lambda step: self.tagger.prove(step.service, step.reference), due)
+        proven = spread(self._prove, due)
         for step, (digest, size) in zip(due, proven, strict=True):
             if digest != before[step.service]:
                 yield from self._adopt(step, digest, size)
+
+    def _prove(self, step: Imaging) -> tuple[Digest, int]:
+        """What a commit tag holds by now; a copy follows what it is copied from."""
+        is_copy = self.tagger.state.origins.get(step.service.name) != step.reference
+        if isinstance(step, MirrorImage) and is_copy:
+            self.mirror.copy(step)
+        return self.tagger.prove(step.service, step.reference)
 
     def _adopt(self, own: Imaging, digest: Digest, size: int) -> Iterator[Outcome]:
         self.tagger.state.proven[own.service] = digest
@@ -99,9 +110,8 @@ class Convergence:
         """
         state, surveyor = self.tagger.state, self.tagger.surveyor
         planned = {step.reference for step in self._considered()}
-        for own in self.plan.images:
-            if isinstance(own, ReuseImage):
-                continue
+        written = [each for each in self.plan.images if not isinstance(each, ReuseImage)]
+        for own in written:
             repository, digest = own.service.repository, state.proven[own.service]
             moved = {each for each in planned if (each, digest) not in state.declined}
             for tag in self.others:
@@ -112,7 +122,10 @@ class Convergence:
                 image = surveyor.read(repository, current)
                 if image is None or not rules.is_ours(image, self.plan.commit, surveyor.source):
                     continue
-                if self._resolve(Reference(repository, frozen_marker(tag))):
+                is_final = self._resolve(Reference(repository, frozen_marker(tag)))
+                if is_final and isinstance(own, MirrorImage):
+                    continue  # A copy is what the other registry holds.
+                if is_final:
                     # A final tag is never moved: the commit tag takes its digest instead.
                     self.tagger.write(own.reference, current)
                     yield from self._adopt(own, current, image.size)
@@ -235,9 +248,7 @@ class Transferred:
             # What was written once stays, whatever comes.
             moves = [each for each in self.transfer.plan.moves if each.rule is not Rule.COMMIT]
             written = [each for each in moves if each.reference in state.current]
-            hosts = {each.repository.host: each.repository for each in self.transfer.plan.services}
-            for repository in hosts.values():
-                self.transfer.surveyor(repository).registry.catch_up()
+            self.transfer.surveyor.registry.catch_up()
             meanwhile = self._look(written)
             for outcomes in results(attempt(partial(self._settle, meanwhile), written)):
                 for outcome in outcomes:
@@ -250,7 +261,8 @@ class Transferred:
     def _look(self, steps: Sequence[MoveTag]) -> _Meanwhile:
         """Ask what several tags have in common, once."""
         bases = {step.since.commit for step in steps if step.since.commit}
-        newer = {each: tuple(self.transfer.history.newer(each, self.main)) for each in bases}
+        history = self.transfer.surveyor.history
+        newer = {each: tuple(history.newer(each, self.main)) for each in bases}
         lines = {step.tag: self.releases(step.tag) for step in steps if step.since.release}
         images = {image for step in steps if (image := self._given(step))}
         withdrawn = zip(images, spread(self._is_withdrawn, images), strict=True)
@@ -268,7 +280,7 @@ class Transferred:
         marked = {each.digest for each in steps if isinstance(each, WithdrawImage)}
         if given in marked:
             own = step.service.repository
-            return own, self.transfer.surveyor(own).registry.inspect(own, given)
+            return own, self.transfer.surveyor.registry.inspect(own, given)
         if (step.reference, given) not in self.transfer.state.given:
             return None
         reuses = self.transfer.plan.reuses
@@ -276,11 +288,11 @@ class Transferred:
         if source and given == source.image.digest:
             return None if step.since.withdrawn else (source.reference.repository, source.image)
         repository = step.service.repository
-        return repository, self.transfer.surveyor(repository).registry.inspect(repository, given)
+        return repository, self.transfer.surveyor.registry.inspect(repository, given)
 
     def _is_withdrawn(self, source: tuple[Repository, Published]) -> bool:
         repository, image = source
-        return self.transfer.surveyor(repository).is_withdrawn(repository, image.revision, image)
+        return self.transfer.surveyor.is_withdrawn(repository, image.revision, image)
 
     def _settle(self, meanwhile: _Meanwhile, step: MoveTag) -> list[Outcome]:
         """Move one tag on, or back, if what happened meanwhile asks for it."""
@@ -303,7 +315,7 @@ class Transferred:
     def _newer(self, step: MoveTag, meanwhile: _Meanwhile) -> tuple[Commit, Digest, MoveTag] | None:
         """What was published meanwhile and takes the tag over: its commit, its image, its rule."""
         since, repository = step.since, step.service.repository
-        surveyor = self.transfer.surveyor(repository)
+        surveyor = self.transfer.surveyor
         if since.commit:
             unknown = [each for each in meanwhile.newer[since.commit] if each not in since.known]
             newest = surveyor.newest(repository, since.commit, unknown)
@@ -313,7 +325,7 @@ class Transferred:
             higher = _above(meanwhile.lines[step.tag], since.release)
             line = Line("", tuple(each for each in higher if each not in since.releases))
             found = surveyor.highest(repository, self.transfer.plan.commit, line, None)
-            commit = self.transfer.history.git_tag(found.name) if found else None
+            commit = surveyor.history.git_tag(found.name) if found else None
             if found and found.digest and commit:
                 return commit, found.digest, replace(step, rule=Rule.RELEASE, line=line)
         return None
@@ -321,7 +333,7 @@ class Transferred:
     def _before(self, step: MoveTag, withdrawn: Commit, meanwhile: _Meanwhile) -> Digest | None:
         """What a tag holds instead of an image that a rollback has withdrawn meanwhile."""
         repository = step.service.repository
-        surveyor = self.transfer.surveyor(repository)
+        surveyor = self.transfer.surveyor
         is_rollback = self.transfer.plan.command is Command.ROLLBACK
         if step.since.release:
             names = meanwhile.lines[step.tag]

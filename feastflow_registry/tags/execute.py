@@ -1,8 +1,8 @@
 """Runs a publish through the ports, in phases, and yields what was done and proven.
 
-Build ▸ check ▸ push commit tags ▸ prove them ▸ move shared tags ▸ prove them ▸ converge. A service
-that fails keeps no other from being published, but no shared tag of any service moves before
-every commit tag is proven; running again finishes the job.
+Build ▸ check ▸ push commit tags ▸ copy them to other registries ▸ prove them ▸ move shared tags ▸
+prove them ▸ converge. A service that fails keeps no other from being published, but no shared tag
+of a registry moves before every commit tag is proven there; running again finishes the job.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from feastflow_registry.model.plan import (
     DeleteTag,
     Imaging,
     JoinParts,
+    MirrorImage,
     MoveTag,
     Outcome,
     Plan,
     PushImage,
+    ReuseImage,
 )
 from feastflow_registry.model.ports import (
     Builder,
@@ -38,13 +40,15 @@ from feastflow_registry.model.ports import (
     Registry,
     Worktree,
 )
-from feastflow_registry.model.references import Digest, Reference
+from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.converge import Convergence
+from feastflow_registry.tags.mirror import Mirror
 from feastflow_registry.tags.move import Tagger
 
 _PUBLISHED = "it was published already, and a commit tag stays"
-StepT = TypeVar("StepT", BuildImage, PushImage)
+StepT = TypeVar("StepT")
+ImageT = TypeVar("ImageT", bound=Imaging)
 
 
 @dataclass(slots=True)
@@ -53,30 +57,42 @@ class Execution:
 
     ``builder`` and ``checker`` are reached for only when something is built or pushed.
     ``built``: images by service, made earlier for ``push`` or by this run, and sound;
-    ``failures``: what kept a service from being published, by its name;
-    ``untagging``: what deletes a tag alone, where a registry does that.
+    ``failures``: what kept a service from being published on a registry;
+    ``untagging``: what deletes a tag alone on the registry of a repository, where that is done.
     """
 
     plan: Plan
     builder: Callable[[], Builder]
     checker: Callable[[], Checker]
     worktree: Worktree
-    tagger: Tagger
-    convergence: Convergence
-    untagging: Callable[[], Listing | Deletion]
+    mirror: Mirror
+    convergence: Callable[[Plan], Convergence]
+    untagging: Callable[[Repository], Listing | Deletion]
     built: Mapping[str, BuiltImage] = field(default_factory=dict)
-    failures: dict[str, Failure] = field(default_factory=dict)
+    failures: dict[Service, Failure] = field(default_factory=dict)
 
     def run(self) -> Iterator[Outcome]:
         """Carry out every step; raises what failed, after yielding what was done."""
         yield from self._build()
         yield from self._push()
-        yield from self._move()
-        yield from one_after_another(self.convergence.run(), self._take_away(), self._tell())
+        lacking = {each.repository.host for each in self.failures}
+        whole = [self.plan.on(host) for host in self.plan.hosts if host not in lacking]
+        yield from one_after_another(*map(self._finish, whole), self._take_away(), self._tell())
+
+    def _finish(self, plan: Plan) -> Iterator[Outcome]:
+        """Move the shared tags of one registry, which has every commit tag."""
+        yield from self._move(plan)
+        yield from self.convergence(plan).run()
 
     def _tell(self) -> Iterator[Outcome]:
-        """Raise what has kept tags from moving, as it is in the end."""
-        yield from results(self.tagger.state.conflicts.values())
+        """Raise what has kept images and tags from their places, as it is in the end."""
+        failures = dict.fromkeys(self.failures.values())
+        yield from results([*failures, *self.tagger.state.conflicts.values()])
+
+    @property
+    def tagger(self) -> Tagger:
+        """What gives tags their images."""
+        return self.mirror.tagger
 
     @property
     def _registry(self) -> Registry:
@@ -87,27 +103,45 @@ class Execution:
         if not builds:
             return
         self.builder().check_ready(builds)
-        self._fail(
-            self.plan.pushes, lambda step: self._registry.check_push(step.service.repository)
-        )
-        builds = tuple(step for step in builds if step.service.name not in self.failures)
+        names = {step.service.name for step in builds}
+        places = (*self.plan.pushes, *self.plan.mirrors)
+        for place, failure in _failed(
+            lambda step: self._registry.check_push(step.service.repository),
+            [each for each in places if each.service.name in names],
+        ):
+            self.failures[place.service] = failure
+        builds = tuple(placed for step in builds if (placed := self._placed(step)))
         if not builds:
             return
         started = self.tagger.clock()
         made = self.builder().build(builds, push=bool(self.plan.pushes))
         # Of several, no one took the session's whole time.
         seconds = self.tagger.clock() - started if len(builds) == 1 else 0.0
-        self.failures |= made.failures
+        for name, failure in made.failures.items():
+            self._give_up(name, failure)
         self.built = made.images
         for step in builds:
             if step.service.name in made.images:
                 image = made.images[step.service.name]
+                if image.digest:
+                    origin = Reference(step.service.repository, image.digest)
+                    self.tagger.state.origins[step.service.name] = origin
                 note = f"cache: {image.cache}" if image.cache else ""
                 built = Outcome(step.service, Action.BUILT, step.tags[0], note=note)
                 yield replace(built, size=image.size, seconds=seconds)
         self._check(builds)
-        sound = made.images.keys() - self.failures.keys()
+        sound = {step.service.name for step in builds if step.service not in self.failures}
         self.built = {name: image for name, image in made.images.items() if name in sound}
+
+    def _placed(self, step: BuildImage) -> BuildImage | None:
+        """The same build, for the first registry that takes the image; nothing, if none does."""
+        name = step.service.name
+        places = (each.service for each in self.plan.images if each.service.name == name)
+        for place in (step.service, *places):
+            if place not in self.failures:
+                tags = tuple(Reference(place.repository, each.target) for each in step.tags)
+                return replace(step, service=place, tags=tags)
+        return None
 
     def _check(self, builds: Sequence[BuildImage]) -> None:
         """Judge what was built, side by side; an interrupt ends what still runs."""
@@ -122,42 +156,70 @@ class Execution:
             checker.check(step.service, image, step.tags[0], alone=len(due) == 1)
 
         try:
-            self._fail(due, judge)
+            for step, failure in _failed(judge, due):
+                self._give_up(step.service.name, failure)
         except BaseException:
             checker.end()
             raise
 
-    def _fail(self, steps: Sequence[StepT], work: Callable[[StepT], None]) -> None:
-        """Work on several steps at once, and remember the service of each that fails."""
-        for step, result in zip(steps, attempt(work, steps), strict=True):
-            if isinstance(result, Failure):
-                self.failures[step.service.name] = result
+    def _give_up(self, name: str, failure: Failure) -> None:
+        """Publish a service nowhere."""
+        for each in self.plan.services:
+            if each.name == name:
+                self.failures.setdefault(each, failure)
 
     def _push(self) -> Iterator[Outcome]:
         if self.plan.pushes or self.plan.carries:
             self.worktree.ensure(self.plan.commit, by_content=True)
-        due = [step for step in self.plan.images if step.service.name not in self.failures]
-        failed = list(self.failures.values())
-        for result in attempt(self._publish, due):
+        due: dict[str, list[Imaging]] = {}
+        for step in self.plan.images:
+            if step.service not in self.failures:
+                due.setdefault(step.service.name, []).append(step)
+        yield from chain.from_iterable(spread(self._publish_everywhere, due.values()))
+
+    def _publish_everywhere(self, steps: Sequence[Imaging]) -> list[Outcome]:
+        """Give one service its commit tag, on one registry first, from which it is copied."""
+        copies = [each for each in steps if isinstance(each, MirrorImage)]
+        here = [each for each in steps if each not in copies]
+        done = self._attempt(self._publish, here)
+        if here and not done and isinstance(here[0], JoinParts):  # Its parts are nowhere else.
+            self._give_up(here[0].service.name, self.failures[here[0].service])
+            return done
+        while copies and not done:
+            done = self._attempt(self._take_over, [copies.pop(0)])
+        if done:
+            self.tagger.state.origins[done[0].service.name] = done[0].reference
+        return done + self._attempt(self.mirror.copy, copies)
+
+    def _attempt(self, work: Callable[[ImageT], Outcome], steps: Sequence[ImageT]) -> list[Outcome]:
+        """What was done; why the rest was not is told in the end."""
+        done: list[Outcome] = []
+        for step, result in zip(steps, attempt(work, steps), strict=True):
             if isinstance(result, Failure):
-                failed.append(result)
+                self.failures[step.service] = result
             else:
-                yield result
-        if failed:
-            raise Failure.join(failed)
+                done.append(result)
+        return done
 
     def _publish(self, step: Imaging) -> Outcome:
-        """Give one service its commit tag."""
-        if isinstance(step, PushImage):
-            return self._push_image(step)
+        """Give one service its commit tag, with an image that is here or on its own registry."""
         if isinstance(step, CarryImage):
+            origin = Reference(step.service.repository, step.image.digest)
+            self.tagger.state.origins[step.service.name] = origin
             return self._carry_image(step)
+        if isinstance(step, ReuseImage):
+            digest = self.tagger.state.proven[step.service] = step.image.digest
+            return Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
         if isinstance(step, JoinParts):
             return self._join_parts(step)
-        digest = self.tagger.state.proven[step.service] = step.image.digest
-        return Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
+        return self._push_image(step)
 
-    def _push_image(self, step: PushImage) -> Outcome:
+    def _take_over(self, step: MirrorImage) -> Outcome:
+        """Publish where the image was to be copied to, as the registry that was first fails."""
+        there = step.service.name in self.tagger.state.origins
+        return self.mirror.copy(step) if there else self._push_image(step)
+
+    def _push_image(self, step: PushImage | MirrorImage) -> Outcome:
         tagger = self.tagger
         started = tagger.clock()
         pushed = None
@@ -226,10 +288,10 @@ class Execution:
 
     def _take_away(self) -> Iterator[Outcome]:
         """Take away the tags of parts, as long as that leaves what they hold where it is."""
-        due = self.plan.deletions
+        due = [each for each in self.plan.deletions if each.service not in self.failures]
         if not due:
             return
-        untag = partial(self._untag, self.untagging())
+        untag = partial(self._untag, self.untagging(due[0].service.repository))
         first = untag(due[0])
         yield first
         if first.action is Action.DELETED:
@@ -253,13 +315,14 @@ class Execution:
             why = failure.problems[0].cause
         return Outcome(step.service, Action.KEPT, step.reference, note=why)
 
-    def _move(self) -> Iterator[Outcome]:
-        yield from chain.from_iterable(spread(self._move_tags, self.plan.services))
+    def _move(self, plan: Plan) -> Iterator[Outcome]:
+        yield from chain.from_iterable(spread(self._move_tags, plan.services))
 
     def _move_tags(self, service: Service) -> list[Outcome]:
         """Move one service's shared tags in their order."""
-        # A snapshot that no build or upload has aged needs no second look.
-        writes = self.plan.pushes or self.plan.carries or self.plan.joins
+        # A snapshot that no build, upload or copy has aged needs no second look.
+        plan = self.plan
+        writes = plan.pushes or plan.carries or plan.joins or plan.mirrors
 
         def look(step: MoveTag) -> Digest | None:
             return self._registry.resolve(step.reference) if writes else step.expect
@@ -267,3 +330,12 @@ class Execution:
         return self.tagger.move_all(
             (each for each in self.plan.moves if each.service == service), look
         )
+
+
+def _failed(
+    work: Callable[[StepT], None], steps: Sequence[StepT]
+) -> Iterator[tuple[StepT, Failure]]:
+    """Work on several steps at once; yield those that fail."""
+    for step, result in zip(steps, attempt(work, steps), strict=True):
+        if isinstance(result, Failure):
+            yield step, result

@@ -1,35 +1,23 @@
 """Giving one tag its image: what it holds now decides, and every write is read back.
 
-A tag that changed since the plan was made is decided afresh by the same pure rule. ``Transfer``
-carries out the plans that move no layers (promote and rollback).
+A tag that changed since the plan was made is decided afresh by the same pure rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.images import Deleted
-from feastflow_registry.model.marks import is_in_force
-from feastflow_registry.model.parallel import attempt, results
 from feastflow_registry.model.plan import (
     Action,
-    CopyImage,
-    KeepTag,
     MoveTag,
     Outcome,
-    Plan,
-    ReuseImage,
     Rule,
     SharedTag,
-    Step,
-    UnmarkImage,
-    WithdrawImage,
 )
-from feastflow_registry.model.ports import Copier, Deletion, History, Listing
+from feastflow_registry.model.ports import Copier, Registry
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
@@ -260,122 +248,24 @@ class Tagger:
         return f"commit {commit.short} is newer" if commit != self.commit else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """Carries out a plan that moves no layers: copies first, then marks, then tags.
+def bring(
+    copier: Copier, registry: Registry, source: Reference, target: Repository
+) -> tuple[int, str]:
+    """Bring an image, named by digest, to a repository, with what refers to it.
 
-    A tag that no longer holds what the plan saw is left alone, as is every step that would follow.
-    ``surveyor``: one for the registry that a repository is on; ``copier``: what brings an image to
-    a repository, asked for only where something is copied; ``untagging``: what deletes a tag alone,
-    where a registry does that.
+    How many bytes were sent, and what there is to say of it.
     """
-
-    plan: Plan
-    surveyor: Callable[[Repository], Surveyor]
-    clock: Callable[[], float]
-    state: RunState
-    copier: Callable[[Repository], Copier]
-    untagging: Callable[[], Listing | Deletion]
-
-    @property
-    def history(self) -> History:
-        """The commits, which are the same for every repository of images."""
-        return self.surveyor(self.plan.services[0].repository).history
-
-    def run(self) -> Iterator[Outcome]:
-        """Carry out every step; raises what failed, after yielding what was done."""
-        phases: tuple[tuple[type[Step], Callable[..., Outcome]], ...] = (
-            (ReuseImage, self._reuse),
-            (CopyImage, self._copy),
-            (UnmarkImage, self._unmark),
-            (WithdrawImage, self._withdraw),
-            (KeepTag, self._keep),
-            (MoveTag, self._move),
-        )
-        for kind, work in phases:
-            steps = [step for step in self.plan.steps if isinstance(step, kind)]
-            yield from results(attempt(work, steps))
-
-    def tagger(self, service: Service) -> Tagger:
-        """What gives a service's tags the image that was chosen, which is some commit's."""
-        images = (step.image for step in self.plan.of(service) if isinstance(step, ReuseImage))
-        commit = next((each.revision for each in images), None) or self.plan.commit
-        return Tagger(self.surveyor(service.repository), commit, self.clock, self.state)
-
-    def _reuse(self, step: ReuseImage) -> Outcome:
-        """Take up the image that a service is to have."""
-        digest = self.state.proven[step.service] = step.image.digest
-        return Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
-
-    def _copy(self, step: CopyImage) -> Outcome:
-        digest = self.state.proven[step.service]
-        started = self.clock()
-        copier = self.copier(step.target)
-        moved = copier.copy(step.source.repository, digest, step.target)
-        reference = Reference(step.target, digest)
-        registry = self.surveyor(step.target).registry
-        registry.expect(reference, digest)
-        registry.inspect(step.target, digest)
-        along = copier.bring_along(step.source.repository, digest, step.target)
-        seconds = self.clock() - started
-        size = moved + along.size
-        notes = [] if size else ["all of it was there"]
-        notes += [f"with {along.number} that refer to it"] if along.number else []
-        notes += [f"left: {each}" for each in along.left]
-        note = "; ".join(notes)
-        return Outcome(step.service, Action.COPIED, reference, digest, size, seconds, note)
-
-    def _withdraw(self, step: WithdrawImage) -> Outcome:
-        tagger = self.tagger(step.service)
-        registry = tagger.surveyor.registry
-        if registry.resolve(step.reference) != step.digest:
-            tagger.write(step.reference, step.digest)
-            read = registry.resolve(step.reference)
-            if read != step.digest:
-                raise not_seen(step.reference, read, None)
-        return Outcome(step.service, Action.MARKED, step.reference, step.digest)
-
-    def _unmark(self, step: UnmarkImage) -> Outcome:
-        """Take a mark off: it holds nothing from then on, and is deleted where a tag can be.
-
-        In this order it is safe where a registry deletes the image that a tag holds.
-        """
-        repository = step.service.repository
-        registry = self.surveyor(repository).registry
-        self.tagger(step.service).begin(step.reference)
-        self.copier(repository).clear(step.reference)
-        deleted = Deleted.UNSUPPORTED
-        with suppress(Failure):  # Not every credential may delete, and none has to.
-            deleted = self.untagging().delete_tag(repository, step.tag)
-        if deleted is not Deleted.UNSUPPORTED:
-            registry.expect(step.reference, None)
-        read = registry.resolve(step.reference)
-        if is_in_force(read):
-            raise not_seen(step.reference, read, read)
-        note = "it holds nothing now" if read else "it is deleted"
-        return Outcome(step.service, Action.UNMARKED, step.reference, step.digest, note=note)
-
-    def _keep(self, step: KeepTag) -> Outcome:
-        return Outcome(step.service, Action.KEPT, step.reference, step.current, note=step.reason)
-
-    def _move(self, step: MoveTag) -> Outcome:
-        tagger = self.tagger(step.service)
-        current = tagger.surveyor.registry.resolve(step.reference)
-        if step.keep:
-            if current:
-                self.state.current[step.reference] = current
-            note = step.keep if current == step.expect else "another run has moved it meanwhile"
-            return Outcome(step.service, Action.KEPT, step.reference, current, note=note)
-        digest = self.state.proven[step.service]
-        if current not in (step.expect, digest):
-            raise Failure(
-                Kind.CONFLICT,
-                f"{step.reference} was moved by another run since the plan was made: it holds "
-                f"{current.short if current else 'nothing'} now.",
-                "Look at what is there (`feastflow-registry tags`) before you run again.",
-                see="moved-meanwhile",
-            )
-        return tagger.set(step, digest, current, "")
+    digest = source.target
+    assert isinstance(digest, Digest)
+    moved = copier.copy(source.repository, digest, target)
+    registry.expect(Reference(target, digest), digest)
+    registry.inspect(target, digest)
+    along = copier.bring_along(source.repository, digest, target)
+    size = moved + along.size
+    notes = [] if size else ["all of it was there"]
+    notes += [f"with {along.number} that refer to it"] if along.number else []
+    notes += [f"left: {each}" for each in along.left]
+    return size, "; ".join(notes)
 
 
 def _also(commit: Commit) -> str:

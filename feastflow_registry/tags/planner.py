@@ -13,6 +13,7 @@ from feastflow_registry.model.plan import (
     Command,
     DeleteTag,
     JoinParts,
+    MirrorImage,
     MoveTag,
     Permission,
     Plan,
@@ -111,24 +112,33 @@ def plan_publish(
 ) -> Plan:
     """Plan ``publish``, ``build`` or ``push`` of services, which may be built from others.
 
-    A tag that may not be moved keeps no other, and no image, from being published.
+    A service that goes to several registries is one of the ``services`` for each of them. It is
+    built at most once. A tag that may not be moved keeps no other, and no image, from being
+    published.
     """
     tags = CommitTags(settings.sha_length)
     own = tags.of(run.commit)
-    known = {each.name: each for each in (*services, *others)}
+    known = {each.name: each for each in (*reversed(services), *others)}
     shared = gate.shared_tags(settings, run, _naming(settings, run, permission))
     publishes = permission.push and settings.command is not Command.BUILD
     images: list[Step] = []
     moves: list[Step] = []
     deletions: list[Step] = []
     for service in services:
-        seen = snapshot.get(service.name, Seen())
+        seen = snapshot.get(service, Seen())
         build = plan_build(settings, run, service, known, shared, seen, write=publishes)
         if not publishes:
             images += [] if settings.command is Command.PUSH else [build]
             continue
-        images += _plan_image(settings, build, seen, own)
-        moves += _plan_tags(service, shared, seen, run)
+        origin = _origin(service, services, snapshot)
+        if origin == service:
+            images += _plan_image(settings, build, seen, own)
+        elif seen.image:
+            images.append(ReuseImage(service, Reference(service.repository, own), seen.image))
+        else:
+            images.append(MirrorImage(service, own, Reference(origin.repository, own)))
+        is_bad = _is_withdrawn(snapshot.get(origin, Seen()))
+        moves += _plan_tags(service, shared, _withdrawn(seen) if is_bad else seen, run)
         if parts.joins(settings):
             deletions += [
                 DeleteTag(service, tags.part(run.commit, platform), digest, _PUT_TOGETHER, own)
@@ -171,6 +181,23 @@ def _plan_image(settings: Settings, build: BuildImage, seen: Seen, own: Tag) -> 
         return [JoinParts(service, own, found, tuple((each.key, each.value) for each in told))]
     push = PushImage(service, Tag(target.identifier))
     return [build, push] if settings.command is Command.PUBLISH else [push]
+
+
+def _origin(service: Service, services: Sequence[Service], snapshot: Snapshot) -> Service:
+    """A service on the registry that has its image already, else on the first one."""
+    same = [each for each in services if each.name == service.name]
+    there = (each for each in same if snapshot.get(each, _UNSEEN).image)
+    return next(there, same[0])
+
+
+def _is_withdrawn(seen: Seen) -> bool:
+    return any(each.withdrawn for each in seen.facts.values())
+
+
+def _withdrawn(seen: Seen) -> Seen:
+    """What was withdrawn on the registry that an image comes from is withdrawn everywhere."""
+    facts = {tag: replace(each, withdrawn=True) for tag, each in seen.facts.items()}
+    return replace(seen, facts=facts)
 
 
 def _names(snapshot: Snapshot) -> dict[Digest, str]:

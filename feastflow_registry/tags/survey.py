@@ -83,8 +83,7 @@ class Surveyor:
             found = {} if seen.image else self._parts(service.repository, commit, held)
             return replace(seen, parts=found)
 
-        names = [each.name for each in services]
-        return dict(zip(names, spread(see, services), strict=True))
+        return dict(zip(services, spread(see, services), strict=True))
 
     def _see(
         self, commit: Commit, service: Service, shared: Sequence[SharedTag], reuse: Reuse

@@ -114,8 +114,13 @@ class WayBack:
         failures = [each for _, each in chosen if isinstance(each, Failure)]
         good = {service: each for service, each in chosen if isinstance(each, Chosen)}
         if failures and good and failures[0].kind is Kind.INPUT:
-            names = ", ".join(service.name for service in good)
-            fix = f"To move those that have it, name them in the input services: {names}."
+            lacking = {service.name for service in held if service not in good}
+            where = "services"
+            names = dict.fromkeys(service.name for service in good)
+            if lacking & names.keys():
+                where = "registries"
+                names = dict.fromkeys(str(service.repository.host) for service in good)
+            fix = f"To move those that have it, name them in the input {where}: {', '.join(names)}."
             causes = (problem.cause for each in failures for problem in each.problems)
             raise Failure.of(Kind.INPUT, [Problem(cause, fix) for cause in causes])
         if failures:

@@ -34,7 +34,9 @@ _PATIENCE = 300.0
 _TIMEOUT = (10.0, 20.0)
 _UPLOAD_FACTOR = 5  # Times the timeout, for a server that stores a whole layer.
 _LEAST_SPEED = 10_000  # Bytes a second: a large layer may take longer than the deadline.
-_CHUNK = 65536
+_CHUNK = 1024 * 1024
+"""As much as may be taken at once of what has arrived: each time costs a thread that ends it."""
+_BODY_LIMIT = 65536
 _INNER_REFUSAL = re.compile(
     rb"(?i)\b401\b\W{0,9}unauthorized|unauthorized\W{0,9}401\b|status\W{1,4}401\b"
 )
@@ -119,7 +121,7 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | Stream | None = None,
-        limit: int = _CHUNK,
+        limit: int = _BODY_LIMIT,
         sink: Sink | None = None,
         deadline: float | None = None,
     ) -> Response:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 INSTALL, RUN = STEPS
-SECRETS = {"token", "github-token", "cache-token"}
+SECRETS = {"token", "also-credentials", "github-token", "cache-token"}
 FIELDS = {option(name): field for name, field in INPUTS.items()}
 UNSAID = {
     "config",
@@ -36,6 +36,7 @@ UNSAID = {
     "namespace",
     "builder",
     "buildkit-image",
+    "registries",
 }
 LITERAL = [
     name

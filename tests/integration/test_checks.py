@@ -142,7 +142,9 @@ def test_a_pull_that_is_denied_is_not_tried_again(make: MakeImages, place: Local
     image = images.build()
     slept: list[float] = []
     wrong = Credential(USER, "dckr_pat_of_somebody_else")
-    failure = images.judge(images.service(path="/"), image, sleep=slept.append, credential=wrong)
+    wrong_login = {images.repository.host: wrong}
+    service = images.service(path="/")
+    failure = images.judge(service, image, sleep=slept.append, credentials=wrong_login)
     assert failure
     assert failure.kind is Kind.REFUSED
     assert slept == []

@@ -191,9 +191,7 @@ def test_an_agent_is_forwarded_to_a_build_that_asks_for_one(
         read = staticmethod(lines.append)
 
     environ = {"SSH_AUTH_SOCK": "/run/agent", "HOME": str(workspace)}
-    buildx = Buildx(
-        workspace, environ, FakeLog(), lambda _: None, "", HOST, None, lambda: workspace
-    )
+    buildx = Buildx(workspace, environ, FakeLog(), lambda _: None, "", {}, lambda: workspace)
     program = [sys.executable, "-c", "import os; print('\\n'.join(os.environ))"]
     definition = json.dumps({"target": {"app": {"context": "x@h:p", "ssh": ssh}}})
     buildx._session(program, definition, cast("BuildLog", Log()))

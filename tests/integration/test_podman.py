@@ -16,7 +16,6 @@ from support.servers.serving import Call, Server
 from feastflow_registry.builder.buildx import Buildx
 from feastflow_registry.builder.engine import Engine
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.references import RegistryHost
 
 # https://docs.podman.io/en/latest/_static/api.html#tag/system-(compat)/operation/SystemVersion
 PODMAN = [{"Name": "Podman Engine", "Version": "5.6.2"}, {"Name": "Conmon"}]
@@ -50,8 +49,7 @@ def api() -> Iterator[EngineApi]:
 
 
 def engine(environ: dict[str, str]) -> Engine:
-    host = RegistryHost("r.example.com")
-    return Engine(Buildx(Path(), environ, FakeLog(), lambda _: None, "", host, None, Path))
+    return Engine(Buildx(Path(), environ, FakeLog(), lambda _: None, "", {}, Path))
 
 
 def test_podman_behind_the_engine_s_address(api: EngineApi) -> None:

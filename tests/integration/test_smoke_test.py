@@ -109,9 +109,8 @@ def test_what_was_pulled_is_removed_unless_it_was_there(make: MakeImages) -> Non
 
     assert images.judge(images.service(path="/"), image) is None
     assert not there()
-    auth = images.checks().credential
-    assert auth
-    given = auth.engine_auth(images.repository.host)
+    host = images.repository.host
+    given = images.checks().credentials[host].engine_auth(host)
     images.client.images.pull(str(images.repository), str(image.digest), auth_config=given)
     assert images.judge(images.service(path="/"), image) is None
     assert there()

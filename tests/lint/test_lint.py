@@ -117,7 +117,9 @@ def test_the_import_contract_names_every_breach(tmp_path: Path) -> None:
         assert f"{breaking} -> {last}" in said, said
 
 
-SHARED = frozenset({"app", "inputs", "manifests", "request", "service_inputs", "workspace"})
+SHARED = frozenset(
+    {"app", "inputs", "manifests", "registries", "request", "service_inputs", "workspace"}
+)
 """What several commands are made of; every other file in that folder is a command."""
 
 

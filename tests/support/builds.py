@@ -18,7 +18,7 @@ from integration.conftest import REMOTE, Builder
 
 from feastflow_registry.builder.buildx import Buildx
 from feastflow_registry.builder.engine import Engine
-from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.credentials import Credential, docker_config
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import BuiltImage
 from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
@@ -68,8 +68,7 @@ class BuildSetup:
                 log,
                 _pause,
                 builder,
-                host,
-                credential,
+                {host: credential},
                 lambda: self.folder / "spare",
                 self.variables,
                 self.cache_service,
@@ -111,9 +110,7 @@ class BuildSetup:
     def buildx(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Plain buildx, logged in by the variable that it knows."""
         engine = self.engine()
-        credential = engine.buildx.credential
-        assert credential
-        config = credential.docker_config(engine.buildx.host)
+        config = docker_config(engine.buildx.credentials)
         builder = {"BUILDX_BUILDER": REMOTE} if self.builder.name == "remote" else {}
         environ = {**self.builder.variables, "DOCKER_AUTH_CONFIG": config, **builder}
         environ["BUILDX_NO_DEFAULT_ATTESTATIONS"] = "1"

@@ -166,8 +166,10 @@ class Machine:
         seen = dict(environ)
         token = seen.pop("FEASTFLOW_TOKEN", "")
         github_token = seen.pop("FEASTFLOW_GITHUB_TOKEN", "")
+        others = seen.pop("FEASTFLOW_ALSO_CREDENTIALS", "")
         folder = find_folder(seen, self.project.folder)
-        request = Request(seen, merge({}, seen), folder, token, github_token)
+        given = merge({}, seen)
+        request = Request(seen, given, folder, token, github_token, also_credentials=others)
         slept: list[float] = []
 
         def wait(seconds: float) -> None:

@@ -103,7 +103,7 @@ class FakeRegistry:
     _read: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
 
     def resolve(self, reference: Reference) -> Digest | None:
-        with self._request("resolve", reference):
+        with self.request("resolve", reference):
             if isinstance(reference.target, Tag):
                 return self.store.tagged.get((reference.repository, reference.target))
             known = (reference.repository, reference.target) in self.store.images
@@ -116,27 +116,27 @@ class FakeRegistry:
         """So there is nothing to wait for."""
 
     def confirm(self, reference: Reference, digest: Digest) -> None:
-        with self._request("confirm", reference):
+        with self.request("confirm", reference):
             assert isinstance(reference.target, Tag)
             if self.store.tagged.get((reference.repository, reference.target)) != digest:
                 raise Failure(Kind.UNVERIFIED, f"{reference} holds another image.", "Run again.")
 
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         if (repository, digest) not in self._read:
-            with self._request("inspect", Reference(repository, digest)):
+            with self.request("inspect", Reference(repository, digest)):
                 self._read[repository, digest] = self._published(repository, digest)
         return self._read[repository, digest]
 
     def part(self, repository: Repository, digest: Digest) -> Part:
-        with self._request("part", Reference(repository, digest)):
+        with self.request("part", Reference(repository, digest)):
             image = self._read[repository, digest] = self._published(repository, digest)
             os, _, architecture = self.store.platforms[digest].partition("/")
             system = {"os": os, "architecture": architecture.partition("/")[0]}
             return Part(image, system, {"digest": str(digest)})
 
     def put_index(self, reference: Reference, index: Index) -> None:
-        with self._request("put_index", reference):
-            self._check_writable(reference.repository)
+        with self.request("put_index", reference):
+            self.check_writable(reference.repository)
             for each in index.manifest.content["manifests"]:  # type: ignore[attr-defined]
                 assert (reference.repository, Digest(each["digest"])) in self.store.images
             self.store.images[reference.repository, index.image.digest] = index.image
@@ -144,20 +144,20 @@ class FakeRegistry:
             self.store.write(reference, index.image.digest)
 
     def size(self, repository: Repository, digest: Digest) -> int:
-        with self._request("size", Reference(repository, digest)):
+        with self.request("size", Reference(repository, digest)):
             image = self.store.images.get((repository, digest))
             return image.size if image and digest not in self.store.corrupt else 0
 
     def created(self, repository: Repository, digest: Digest) -> datetime | None:
-        with self._request("created", Reference(repository, digest)):
+        with self.request("created", Reference(repository, digest)):
             whole = digest not in self.store.corrupt
             return self.store.created.get(digest) if whole else None
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
-        with self._request("set_tag", reference):
+        with self.request("set_tag", reference):
             if (reference.repository, digest) not in self._read:
                 self._published(reference.repository, digest)
-            self._check_writable(reference.repository)
+            self.check_writable(reference.repository)
             if isinstance(reference.target, Tag):
                 self.store.write(reference, digest)
             else:
@@ -165,7 +165,7 @@ class FakeRegistry:
                 self.store.images[reference.repository, digest] = image
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
-        with self._request("tags", repository):
+        with self.request("tags", repository):
             held = {tag for each, tag in self.store.tagged if each == repository}
             tags = sorted(held | self.store.ghosts)
             return tuple(tag for tag in tags if tag.value not in self.store.unlisted)
@@ -174,13 +174,13 @@ class FakeRegistry:
         """Nobody counts pulls in memory."""
 
     def check_push(self, repository: Repository) -> None:
-        with self._request("check_push", repository):
-            self._check_writable(repository)
+        with self.request("check_push", repository):
+            self.check_writable(repository)
 
     def push(self, reference: Reference, image: Published) -> None:
         """What an engine does when it pushes an image with or without a tag."""
-        with self._request("push", reference):
-            self._check_writable(reference.repository)
+        with self.request("push", reference):
+            self.check_writable(reference.repository)
             self.store.images[reference.repository, image.digest] = image
             if isinstance(reference.target, Tag):
                 self.store.write(reference, image.digest)
@@ -201,7 +201,7 @@ class FakeRegistry:
         return [call.subject for call in self.calls if call.method == method]
 
     @contextmanager
-    def _request(self, method: str, subject: Reference | Repository) -> Iterator[None]:
+    def request(self, method: str, subject: Reference | Repository) -> Iterator[None]:
         call = Call(len(self.calls), method, str(subject))
         self.calls.append(call)
         self.before(call)
@@ -216,7 +216,7 @@ class FakeRegistry:
             raise Failure(Kind.UNVERIFIED, f"{digest} is not its bytes' digest.", "Look at it.")
         return image
 
-    def _check_writable(self, repository: Repository) -> None:
+    def check_writable(self, repository: Repository) -> None:
         if self.store.readonly:
             raise Failure(Kind.REFUSED, f"denied pushing to {repository}.", "Give it push scope.")
 
@@ -304,15 +304,19 @@ class FakeChecker:
 
 @dataclass
 class FakeCopier:
-    """Copies between the repositories of one store.
+    """Copies between the repositories of one store, by the requests of a run's client.
 
     `lost`: whether nothing arrives; `along`: what goes along with every image.
     """
 
-    store: Store
+    client: FakeRegistry
     lost: bool = False
     copied: list[str] = field(default_factory=list)
     along: Along = field(default_factory=Along)
+
+    @property
+    def store(self) -> Store:
+        return self.client.store
 
     def clear(self, mark: Reference) -> None:
         self.store.images[mark.repository, NOTHING] = Published(NOTHING, None, "")
@@ -322,8 +326,10 @@ class FakeCopier:
         self.copied.append(f"{source} {target}")
         if self.lost:
             return 0
-        known = (target, digest) in self.store.images
-        self.store.images[target, digest] = self.store.images[source, digest]
+        with self.client.request("copy from", source), self.client.request("copy to", target):
+            self.client.check_writable(target)
+            known = (target, digest) in self.store.images
+            self.store.images[target, digest] = self.store.images[source, digest]
         return 0 if known else 1000
 
     def bring_along(self, source: Repository, digest: Digest, target: Repository) -> Along:

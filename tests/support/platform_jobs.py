@@ -42,8 +42,8 @@ class Workflow:
     def last(self, before: Hook | None = None, **more: str) -> Run:
         inputs = {"matrix": "platforms", "runners": RUNNERS, **self.options, **more}
         run = self.world.run(B, before=before, **inputs)  # type: ignore[arg-type]
-        run.app.deletion.by_tag = self.by_tag
-        run.app.deletion.before = run.registry.delete
+        run.app.deletes.by_tag = self.by_tag
+        run.app.deletes.before = run.registry.delete
         return run
 
     def job(self, job: Job, before: Hook | None = None, **more: object) -> Run:

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-from feastflow_registry.commands import Command, promote, prune, publish, rollback
+from feastflow_registry.commands import Command, carry_out, promote, prune, publish, rollback
 from feastflow_registry.commands.app import App
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.workspace import LocalWorkspace
-from feastflow_registry.config import settings
+from feastflow_registry.config import places, settings
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Revision
@@ -113,12 +113,14 @@ class FakeApp(App):
     checkout: FakeWorktree = field(init=False)
     docker_hub: FakeHub | None = None
     challenges: dict[str, str | Failure] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    """The registries that nobody has a credential for."""
     skew: float = 0.0
     certificates: str = ""
     reached: int = 0
 
     def __post_init__(self) -> None:
-        self.copies = FakeCopier(self.world.store)
+        self.copies = FakeCopier(self.client)
         self.checkout = FakeWorktree(self.run.commit)
         self._ticks = map(float, itertools.count())
 
@@ -132,9 +134,6 @@ class FakeApp(App):
     def registry(self) -> FakeRegistry:
         return self.client
 
-    def registry_of(self, repository: Repository) -> FakeRegistry:
-        return self.client
-
     def challenge(self, host: RegistryHost) -> str:
         """What the test says that a registry answers."""
         found = self.challenges.get(host.name, "")
@@ -142,7 +141,7 @@ class FakeApp(App):
             raise found
         return found
 
-    def copier(self, target: Repository) -> FakeCopier:
+    def copier(self, source: Repository, target: Repository) -> FakeCopier:
         return self.copies
 
     @property
@@ -154,15 +153,20 @@ class FakeApp(App):
         return self.judge
 
     @cached_property
-    def deletion(self) -> FakeDeletion:
+    def deletes(self) -> FakeDeletion:
         return FakeDeletion(self.world.store)
 
-    def try_deletion(self) -> FakeDeletion:
-        return self.deletion
+    def credential_of(self, host: RegistryHost) -> Credential | None:
+        return None if host.name in self.unknown else self.credential
 
-    @cached_property
-    def hub(self) -> FakeHub | None:
-        return self.docker_hub
+    def deletion(self, host: RegistryHost) -> FakeDeletion:
+        return self.deletes
+
+    def try_deletion(self, host: RegistryHost) -> FakeDeletion:
+        return self.deletes
+
+    def hub(self, host: RegistryHost) -> FakeHub | None:
+        return self.docker_hub if host.is_docker_hub else None
 
     def revisions(self) -> list[Revision]:
         known = enumerate(reversed(self.world.history.parents))
@@ -206,7 +210,7 @@ class Run:
         """Survey, plan and carry out; each outcome as it is reached."""
         self.app.state = RunState()
         self.plan = self.command.plan(self.app)
-        for outcome in self.command.carry_out(self.app, self.plan):
+        for outcome in carry_out(self.command, self.app, self.plan):
             self.outcomes.append(outcome)
             yield outcome
 
@@ -327,7 +331,7 @@ class World:
         """Prepare a run of `promote`, `rollback` or `prune`, at a commit of main."""
         registry = FakeRegistry(self.store)
         app = self.app({"command": command, **inputs}, run=context(at), registry=registry)
-        app.deletion.before = registry.delete
+        app.deletes.before = registry.delete
         return Run(app, {"promote": promote, "rollback": rollback, "prune": prune}[command])
 
     def app(
@@ -344,9 +348,15 @@ class World:
         registry = registry or FakeRegistry(self.store)
         parsed = settings.parse(inputs)
         services = select(self.services, parsed.services)
+        repositories = (Repository(parsed.registry, each.repository.path) for each in services)
+        placed = [
+            replace(each, repository=repository)
+            for each, repository in zip(services, repositories, strict=True)
+        ]
+        first, also = places.of(placed, parsed)
         permission = gate.grant(parsed, run, has_credential=True)
         return FakeApp(
-            inputs=Inputs(parsed, run, permission, USER, services, self.services, {}, ""),
+            inputs=Inputs(parsed, run, permission, USER, first, self.services, {}, "", also=also),
             workspace=LocalWorkspace(folder, {}),
             http=cast("Client", None),
             log=FakeLog(),
@@ -385,6 +395,27 @@ def at_call(number: int, act: Callable[[], object]) -> Hook:
     def hook(call: Call) -> None:
         if call.number == number:
             act()
+
+    return hook
+
+
+def down(host: str, since: int = 0) -> Hook:
+    """Break every request to a registry, from the n-th of a run on; Docker Hub's is ``ada``."""
+
+    def hook(call: Call) -> None:
+        if call.number >= since and call.subject.startswith(f"{host}/"):
+            raise Failure(Kind.UNREACHABLE, f"{host} does not answer.", "Run again.")
+
+    return hook
+
+
+def refusing(host: str) -> Hook:
+    """Refuse everything that is written to a registry."""
+
+    def hook(call: Call) -> None:
+        writes = call.method in ("check_push", "push", "set_tag", "copy to")
+        if writes and call.subject.startswith(f"{host}/"):
+            raise Failure(Kind.REFUSED, f"{host} denied it.", "Give it push scope.")
 
     return hook
 

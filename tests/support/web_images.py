@@ -19,7 +19,7 @@ from docker.errors import ImageNotFound
 from integration.conftest import Builder
 
 from feastflow_registry.builder.checks import Checks
-from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.credentials import Credential, docker_config
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.ports import BuiltImage
 from feastflow_registry.model.references import Digest, Reference, RegistryHost, Repository, Tag
@@ -104,7 +104,7 @@ class Images:
                 f"--output={output},push=true",
             ]
             credential = Credential(USER, self.place.token)
-            environ["DOCKER_AUTH_CONFIG"] = credential.docker_config(self.repository.host)
+            environ["DOCKER_AUTH_CONFIG"] = docker_config({self.repository.host: credential})
         else:
             command += ["--output=type=docker", f"--tag={self.reference}"]
         done = subprocess.run(
@@ -124,7 +124,7 @@ class Images:
             "clock": time.monotonic,
             "sleep": time.sleep,
             "random_word": lambda: self.word,
-            "credential": Credential(USER, self.place.token),
+            "credentials": {self.repository.host: Credential(USER, self.place.token)},
         }
         return Checks(**{**given, **changes})
 

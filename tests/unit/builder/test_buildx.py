@@ -20,7 +20,7 @@ from feastflow_registry.builder.build_log import BuildLog
 from feastflow_registry.builder.buildx import Buildx
 from feastflow_registry.builder.diagnosis import Fault
 from feastflow_registry.builder.sessions import Ended
-from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.credentials import Credential, docker_config
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import RegistryHost
@@ -50,8 +50,8 @@ def about(version: str = "v0.29.1", context: str = "default") -> str:
 
 
 def docker(answers: dict[str, str | int], builder: str = "", *, credential: bool = False) -> Docker:
-    known = Credential("ada", "token") if credential else None
-    found = Docker(Path(), {}, FakeLog(), lambda _: None, builder, HOST, known, Path)
+    known = {HOST: Credential("ada", "token")} if credential else {}
+    found = Docker(Path(), {}, FakeLog(), lambda _: None, builder, known, Path)
     found.answers = answers
     return found
 
@@ -219,7 +219,7 @@ def test_only_the_session_sees_secrets_and_they_replace_nothing(
     environ = Child.started["env"]
     assert environ["PATH"] == "/bin"
     assert environ["BUILDX_GIT_INFO"] == "0"
-    assert environ["DOCKER_AUTH_CONFIG"] == Credential("ada", "token").docker_config(HOST)
+    assert environ["DOCKER_AUTH_CONFIG"] == docker_config({HOST: Credential("ada", "token")})
     shown = {name for name, value in environ.items() if "hidden" in value}
     assert shown == {f"FEASTFLOW_SECRET_{name}" for name in names}
     assert "hidden" not in str(Child.started["command"])

@@ -56,10 +56,24 @@ def app() -> App:
 
 
 def test_a_registry_is_connected_to_once_by_one_thread(app: App) -> None:
-    other = app.registry_of(ELSEWHERE)
-    assert app.registry_of(ELSEWHERE) is other is not app.registry
-    assert app.registry_of(SHOP.repository) is app.registry
+    other = app._client(ELSEWHERE.host)
+    assert app._client(ELSEWHERE.host) is other is not app._client(SHOP.repository.host)
     assert cast("Logins", app.workspace).locked == [True]
+
+
+def test_each_registry_has_its_own_credential(app: App) -> None:
+    ghcr, quay = RegistryHost("ghcr.io"), RegistryHost("quay.io")
+    bob = Credential("bob", "ghp_in_memory")
+    app.inputs = replace(app.inputs, also_credentials={ghcr: bob})
+    assert app.credential_of(SHOP.repository.host) == USER
+    assert app.credential_of(ghcr) == bob
+    assert cast("Logins", app.workspace).locked == []
+    assert app.credential_of(quay) is None
+    assert cast("Logins", app.workspace).locked == [False], "docker login is asked"
+    app.inputs = replace(app.inputs, credential=None)
+    assert app.credential_of(SHOP.repository.host) is None
+    assert cast("Logins", app.workspace).locked == [False], "that of the first was looked for"
+    assert list(app.credentials) == [ghcr]
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ class TestExamination:
         assert found(app) == [
             "✓ engine: Docker in memory",
             "✓ builder: buildx in memory",
-            "✓ names: ada/shop, after the user ada",
+            "✓ names: reg.example.com/ada/shop, after the user ada",
             f"✓ git: commit {A.short}, nothing modified, history whole",
             f"✓ repository: {SOURCE}",
             "✓ main branch: main; no default branch is known",
@@ -238,20 +238,21 @@ class TestExamination:
             ),
             "✓ clock: within 1 s of the registry's",
             "✓ credentials: accepted by reg.example.com as ada",
-            "✓ push to ada/shop: granted",
-            "✓ prune of ada/shop: the registry deletes by tag",
+            "✓ push to reg.example.com/ada/shop: granted",
+            "✓ prune of reg.example.com/ada/shop: the registry deletes by tag",
         ]
         assert app.client.counts == {"resolve": 1, "check_push": 1}
         findings = json.loads(doctor.run(app).json)["findings"]
         assert findings[-2] == {
             "name": "push to",
-            "about": ["ada/shop"],
+            "about": ["reg.example.com/ada/shop"],
             "verdict": "good",
             "detail": "granted",
             "problems": [],
         }
-        assert app.deletion.asked[:2] == [f"ada/shop@sha256:{'0' * 64}", "ada/shop:doctor-word"]
-        app.deletion.by_tag = False
+        shop = "reg.example.com/ada/shop"
+        assert app.deletes.asked == [f"{shop}@sha256:{'0' * 64}", f"{shop}:doctor-word"]
+        app.deletes.by_tag = False
         assert "deletes by digest" in found(app)[-1]
 
     def test_other_names_of_the_repository(self) -> None:
@@ -276,7 +277,7 @@ class TestExamination:
             "✓ tags of ada/shop: latest, sprint3 may move",
             "✓ prune of ada/shop: the token may delete",
         ]
-        assert app.deletion.asked == []
+        assert app.deletes.asked == []
         assert [each.path for each in app.docker_hub.checked] == ["ada/shop"]
 
     def test_a_repository_that_is_not_there_yet_has_nothing_to_delete(self) -> None:
@@ -302,7 +303,7 @@ class TestExamination:
         why = "not tried, as this run pushes nothing"
         assert f"✓ push to ada/shop: {why}" in lines
         assert lines[-1] == f"✓ prune of ada/shop: {why}"
-        assert app.deletion.asked == []
+        assert app.deletes.asked == []
 
     def test_a_branch_that_moves_no_shared_tag_is_told_with_its_input(self) -> None:
         given = {"command": "doctor", "branches": "main,topic"}
@@ -349,6 +350,35 @@ class TestExamination:
         lines = found(app)
         assert line in lines
         assert ("name trunk first in the input branches" in "\n".join(lines)) == (default != "main")
+
+    def test_each_registry_is_asked_for_itself(self) -> None:
+        app = prepare(also="reg.example.com/team/{service}, down.example.com/team/{service}")
+        app.docker_hub = FakeHub(repository("v[0-9]+"))
+        app.challenges["down.example.com"] = REFUSED
+        with fails("a publish would fail: registry down.example.com.", kind=Kind.UNREACHABLE):
+            doctor.run(app)
+        lines = [line for _, line in app.log.lines]
+        assert "✓ names: ada/shop, after the user ada; also reg.example.com/team/shop, " in lines[2]
+        assert "✗ registry down.example.com: nobody answers." in lines
+        assert [each for each in lines if each[0] == "✓"][-8:] == [
+            "✓ credentials: accepted by docker.io as ada",
+            "✓ credentials: accepted by reg.example.com as ada",
+            "✓ pulls: not limited, or the registry does not say",
+            "✓ push to ada/shop, reg.example.com/team/shop: granted",
+            "✓ visibility of ada/shop: public",
+            "✓ tags of ada/shop: latest may move",
+            "✓ prune of ada/shop: the token may delete",
+            "✓ prune of reg.example.com/team/shop: the registry deletes by tag",
+        ]
+
+    def test_a_registry_without_a_credential(self) -> None:
+        app = prepare(also="reg.example.com/team/{service}")
+        app.unknown = ("reg.example.com",)
+        with fails("a publish would fail: credentials, push to reg.example.com/team/shop"):
+            doctor.run(app)
+        lines = "\n".join(line for _, line in app.log.lines)
+        assert "docker login reg.example.com" in lines
+        assert "prune of reg.example.com/team/shop: not tried" in lines
 
     def test_what_is_known_of_a_registry(self) -> None:
         app = prepare(registry=ECR, namespace="team")

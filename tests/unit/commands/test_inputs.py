@@ -174,12 +174,15 @@ def load(
     hidden: Mapping[str, str] | None = None,
     workspace: FakeWorkspace | None = None,
     cache_token: str = "",
+    others: str = "",
     **given: str,
 ) -> Inputs:
     """Read the inputs of a run, by hand unless an environment says otherwise."""
     seen = {"GITHUB_EVENT_PATH": str(folder / "event.json"), **(environ or {})}
     given = {"username": "ada", **given}
-    request = Request(seen, given, folder, token, "", hidden or {}, cache_token)
+    request = Request(
+        seen, given, folder, token, "", hidden or {}, cache_token, also_credentials=others
+    )
     return read(request, workspace or FakeWorkspace(folder, kept))
 
 
@@ -725,3 +728,79 @@ class TestWhoseImage:
         workspace = FakeWorkspace(folder, remotes=("/srv/git/shop",))
         source = load(folder, {**RUNNER, **server}, workspace=workspace).run.source
         assert (source.url, source.is_known) == ("https://ghes/FeastFlow/shop", True)
+
+
+class TestOtherRegistries:
+    ALSO = "ghcr.io/team/{service}, quay.io/team/{service}"
+    OTHERS = "ghcr.io octocat ghp_0123456789\nquay.io team+ci ROBOT0123456789"
+
+    def test_each_has_its_place_and_its_credential(self, folder: Path) -> None:
+        found = load(folder, RUNNER, others=self.OTHERS, also=self.ALSO)
+        assert [str(each.repository) for each in found.also] == [
+            *("ghcr.io/team/shop", "quay.io/team/shop")
+        ]
+        assert {str(host): each.token for host, each in found.also_credentials.items()} == {
+            "ghcr.io": "ghp_0123456789",
+            "quay.io": "ROBOT0123456789",
+        }
+        assert "0123456789" not in repr(found)
+
+    def test_what_docker_login_has_kept_counts(self, folder: Path) -> None:
+        kept = Credential("eve", "kept0123456789")
+        others = self.OTHERS.splitlines()[0]
+        found = load(folder, RUNNER, kept=kept, others=others, also=self.ALSO)
+        tokens = [each.token for each in found.also_credentials.values()]
+        assert tokens == ["ghp_0123456789", "kept0123456789"]
+
+    def test_one_without_a_credential_is_refused_before_anything_is_built(
+        self, folder: Path
+    ) -> None:
+        others = self.OTHERS.splitlines()[0]
+        with fails("no credentials to push to quay.io", "docker login quay.io"):
+            load(folder, RUNNER, others=others, also=self.ALSO)
+        assert load(folder, RUNNER, others=others, also=self.ALSO, dry_run="true").also
+        for command in ("tags", "build"):
+            assert load(folder, RUNNER, others=others, also=self.ALSO, command=command).also
+
+    def test_a_pull_request_needs_none(self, folder: Path) -> None:
+        environ = {**RUNNER, "GITHUB_EVENT_NAME": "pull_request", "GITHUB_REF": "refs/pull/1/merge"}
+        found = load(folder, environ, token="", also=self.ALSO)
+        assert found.also_credentials == {}
+
+    def test_one_for_a_registry_that_is_not_named(self, folder: Path) -> None:
+        with fails('input "also-credentials": entry 2 is for a registry that the input also does'):
+            load(folder, RUNNER, others=self.OTHERS, also="ghcr.io/team/{service}")
+        with fails('input "also-credentials": entry 1 is for a registry'):
+            load(folder, RUNNER, others=f"docker.io ada {TOKEN}", also="team/{service}")
+
+    def test_what_is_wrong_is_said_together(self, folder: Path) -> None:
+        with fails('input "also": ada/shop is where shop goes already', "entry 1 is no registry"):
+            load(folder, RUNNER, others="ghp_0123456789", also="ada/{service}")
+        with fails('input "reuse"', "entry 1 is no registry"):
+            load(folder, RUNNER, others="ghp_0123456789", reuse="x", also="ada/{service}")
+
+    def test_no_input_and_no_file_may_hold_its_token(self, folder: Path) -> None:
+        with fails('input "check" holds the registry token'):
+            load(folder, RUNNER, others=self.OTHERS, also=self.ALSO, check="x ghp_0123456789")
+        with fails('input "also" holds the registry token'):
+            load(folder, others="ghcr.io octocat team01234", also="ghcr.io/team01234/{service}")
+
+    def test_nor_a_build(self, folder: Path) -> None:
+        with fails("is this program's own token, which no build may have"):
+            load(
+                folder,
+                {"MINE": "ghp_0123456789"},
+                others=self.OTHERS,
+                also=self.ALSO,
+                secrets="id=x,env=MINE",
+            )
+
+    def test_capitals_are_lowered(self, folder: Path) -> None:
+        found = load(folder, RUNNER, others=self.OTHERS, also="GHCR.io/Team/{service}, quay.io/T/x")
+        assert [str(each.repository) for each in found.also] == ["ghcr.io/team/shop", "quay.io/t/x"]
+        assert 'input "also": ' in found.notices[0]
+
+    def test_no_file_may_name_one(self, folder: Path) -> None:
+        (folder / "feastflow.yml").write_text("also: [ghcr.io/team/shop]\n")
+        with fails("also"):
+            load(folder)

@@ -349,7 +349,7 @@ class TestWhatIsLeftBad:
 class TestUnmark:
     def app(self, world: World, *, by_tag: bool, to: str) -> FakeApp:
         run = world.start("rollback", to=to, unmark="true")
-        run.app.deletion.by_tag = by_tag
+        run.app.deletes.by_tag = by_tag
         return run.app
 
     def go(self, world: World, *, by_tag: bool = False, to: str = C.sha) -> list[str]:

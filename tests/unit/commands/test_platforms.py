@@ -324,7 +324,7 @@ class TestTakingPartsAway:
         run = workflow.last().go()
         assert run.actions[-1] == ("kept", PART)
         assert "prune takes it away with its image" in run.outcomes[-1].note
-        assert len(run.app.deletion.asked) == 1, "the others are not tried"
+        assert len(run.app.deletes.asked) == 1, "the others are not tried"
         assert len(workflow.left) == 6
         workflow.by_tag = True
         workflow.last().go()
@@ -337,7 +337,7 @@ class TestTakingPartsAway:
         def refuse(_: str) -> None:
             raise Failure(Kind.REFUSED, "the token may not delete.", "Give it the right to.")
 
-        run.app.deletion.before = refuse
+        run.app.deletes.before = refuse
         assert run.go().outcomes[-1].note == "the token may not delete."
         assert workflow.latest == workflow.images
 
@@ -352,7 +352,7 @@ class TestTakingPartsAway:
             workflow.world.store.images.pop((repository, digest))
             return answer
 
-        run.app.deletion.delete_tag = delete  # type: ignore[method-assign]
+        run.app.deletes.delete_tag = delete  # type: ignore[method-assign]
         run.go()
         assert run.actions[-1] == ("kept", PART)
         assert part in workflow.world.store.images
@@ -365,7 +365,7 @@ class TestTakingPartsAway:
         def take(_: str) -> None:
             workflow.world.store.tagged.pop((SHOP.repository, Tag(PART)), None)
 
-        run.app.deletion.before = take
+        run.app.deletes.before = take
         assert ("deleted", PART) in run.go().actions
         assert workflow.left == []
 

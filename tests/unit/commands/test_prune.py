@@ -52,7 +52,7 @@ def test_what_is_planned_goes_and_nothing_else(world: World) -> None:
     assert not app.client.counts["size"]
     done = list(prune.carry_out(app, plan))
     assert [each.reference.identifier for each in done] == own(A, B)
-    assert app.deletion.asked == [f"ada/shop:{tag}" for tag in own(A, B)]
+    assert app.deletes.asked == [f"ada/shop:{tag}" for tag in own(A, B)]
     assert (world.own(A), world.own(B)) == (None, None)
     assert world.own(C) == world.at("latest")
 
@@ -131,7 +131,7 @@ def test_a_digest_without_a_tag_that_keep_names_is_there(world: World) -> None:
     assert held
     world.store.add(SHOP.repository, Published(digest, None, SOURCE))
     app = prepare(world, keep=str(digest))
-    app.deletion.indexes = {digest: frozenset({held})}
+    app.deletes.indexes = {digest: frozenset({held})}
     assert going(prune.plan(app)) == own(B)
     assert app.log.lines == []
 
@@ -141,7 +141,7 @@ def test_an_image_that_lists_what_is_kept_stays(world: World) -> None:
     held = world.own(A)
     assert held
     app = prepare(world, keep=str(PART))
-    app.deletion.indexes = {held: frozenset({PART})}
+    app.deletes.indexes = {held: frozenset({PART})}
     assert going(prune.plan(app)) == own(B)
 
 
@@ -165,7 +165,7 @@ def test_what_docker_hub_makes_immutable_stays(world: World) -> None:
     plan = prune.plan(app)
     assert going(plan) == own(B)
     list(prune.carry_out(app, plan))
-    assert (app.docker_hub.deleted, app.deletion.asked) == ([f"ada/shop:{own(B)[0]}"], [])
+    assert (app.docker_hub.deleted, app.deletes.asked) == ([f"ada/shop:{own(B)[0]}"], [])
     assert not app.client.counts["tags"]
 
 
@@ -192,7 +192,7 @@ def test_what_the_deletion_hangs_on_is_looked_up_before(world: World) -> None:
     world.store.tagged[SHOP.repository, Tag("latest")] = PART
     world.store.add(SHOP.repository, Published(PART, None, SOURCE))
     app = prepare(world)
-    app.deletion.indexes = {newest: frozenset({held})}
+    app.deletes.indexes = {newest: frozenset({held})}
     plan = prune.plan(app)
     last = Tag(f"commit-{C.short}")
     assert needed(plan) == {f"commit-{A.short}": last, f"commit-{B.short}": last}
@@ -201,7 +201,7 @@ def test_what_the_deletion_hangs_on_is_looked_up_before(world: World) -> None:
     )
     hub = prepare(world)
     hub.docker_hub = app.docker_hub
-    hub.deletion.indexes = app.deletion.indexes
+    hub.deletes.indexes = app.deletes.indexes
     assert set(needed(prune.plan(hub)).values()) <= {None}
 
 
@@ -243,7 +243,7 @@ def test_what_is_about_images_goes_and_stays_with_them(world: World) -> None:
     app = prepare(world)
     held = world.own(B)
     assert held
-    app.deletion.indexes = {held: frozenset({PART})}
+    app.deletes.indexes = {held: frozenset({PART})}
     plan = prune.plan(app)
     wanted = {about(each).value for each in (world.own(A), PART, gone)}
     assert {*going(plan)[2:]} == wanted
@@ -263,7 +263,7 @@ def test_what_is_about_a_platform_that_stays_on_docker_hub(world: World) -> None
     app.docker_hub = FakeHub(
         None, [ListedTag(tag, digest) for (_, tag), digest in world.store.tagged.items()]
     )
-    app.deletion.indexes = dict.fromkeys((going_index, kept_index), frozenset({PART}))
+    app.deletes.indexes = dict.fromkeys((going_index, kept_index), frozenset({PART}))
     assert going(prune.plan(app)) == own(A, B)
 
 
@@ -286,7 +286,7 @@ def test_a_digest_without_a_tag_that_a_file_names(world: World, tmp_path: Path, 
     digest = world.store.add(SHOP.repository, Published(digest_of("an index"), None, SOURCE))
     (tmp_path / "notes").write_text(f"\n{text} {digest_of('another')}")
     app = prepare(world, tmp_path, manifests="notes")
-    app.deletion.indexes = {digest: frozenset({held})}
+    app.deletes.indexes = {digest: frozenset({held})}
     plan = prune.plan(app)
     assert going(plan) == own(B)
     reasons = {each.tag.value: each.reason for each in plan.steps if isinstance(each, KeepTag)}

@@ -39,6 +39,8 @@ def test_every_input_is_read_from_text() -> None:
         "command": "push",
         "registry": "localhost:5000",
         "insecure-registries": "registry:5000,10.0.0.5:5000",
+        "also": "ghcr.io/team/{service}",
+        "registries": "ghcr.io",
         "username": "Ada",
         "namespace": "team",
         "working-directory": "app",

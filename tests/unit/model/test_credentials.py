@@ -6,7 +6,16 @@ import json
 import pytest
 from support.failures import fails
 
-from feastflow_registry.model.credentials import Credential, holds, is_name, missing
+from feastflow_registry.model.credentials import (
+    Credential,
+    docker_config,
+    holds,
+    is_name,
+    missing,
+    read_several,
+    secrets_of,
+    unnamed,
+)
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.references import RegistryHost
 
@@ -57,11 +66,11 @@ def decoded(text: str) -> str:
 
 def test_forms_for_others() -> None:
     assert decoded(ADA.basic.removeprefix("Basic ")) == f"ada:{TOKEN}"
-    auths = json.loads(ADA.docker_config(HUB))
+    auths = json.loads(docker_config({HUB: ADA}))
     assert list(auths) == ["auths"]
     assert list(auths["auths"]) == ["https://index.docker.io/v1/"]
     assert decoded(auths["auths"]["https://index.docker.io/v1/"]["auth"]) == f"ada:{TOKEN}"
-    assert list(json.loads(ADA.docker_config(LOCAL))["auths"]) == ["localhost:5000"]
+    assert list(json.loads(docker_config({LOCAL: ADA}))["auths"]) == ["localhost:5000"]
     assert ADA.engine_auth(LOCAL) == {
         "username": "ada",
         "password": TOKEN,
@@ -78,7 +87,7 @@ def test_every_form_that_gives_the_token_away_is_masked(host: RegistryHost) -> N
         base64.b64encode(TOKEN.encode()).decode(),
         base64.urlsafe_b64encode(TOKEN.encode()).decode(),
         base64.urlsafe_b64encode(TOKEN.encode()).decode().rstrip("="),
-        base64.b64encode(ADA.docker_config(host).encode()).decode(),
+        base64.b64encode(docker_config({host: ADA}).encode()).decode(),
         base64.urlsafe_b64encode(json.dumps(ADA.engine_auth(host)).encode()).decode(),
     ]
     assert set(given_away) <= set(forms)
@@ -107,9 +116,14 @@ def test_missing_says_what_to_give(host: str, in_runner: bool, words: list[str])
     assert ("the input token is empty" in str(caught.value)) is in_runner
 
 
+def test_missing_of_another_registry_names_that() -> None:
+    with fails("no credentials to push to ghcr.io", "docker login ghcr.io", "also-credentials"):
+        raise missing(RegistryHost("ghcr.io"), in_runner=True, is_first=False)
+
+
 def test_an_identity_token_is_given_as_docker_keeps_it() -> None:
     identity = Credential("", TOKEN, is_identity=True)
-    [entry] = json.loads(identity.docker_config(LOCAL))["auths"].values()
+    [entry] = json.loads(docker_config({LOCAL: identity}))["auths"].values()
     assert entry == {"auth": base64.b64encode(b":").decode(), "identitytoken": TOKEN}
     assert identity.engine_auth(LOCAL) == {
         "identitytoken": TOKEN,
@@ -144,3 +158,58 @@ def test_what_looks_like_a_key_and_is_none_is_refused(token: str) -> None:
 )
 def test_a_user_is_a_name_or_none(username: str, answer: bool) -> None:
     assert is_name(username) is answer
+
+
+class TestSeveral:
+    def test_one_a_line(self) -> None:
+        text = f"\n ghcr.io  octocat\t{TOKEN} \n\nr.example.com:5000 robot$shop+ci p=a:s/s+w#rd\r\n"
+        assert read_several(text) == {
+            RegistryHost("ghcr.io"): Credential("octocat", TOKEN),
+            RegistryHost("r.example.com:5000"): Credential("robot$shop+ci", "p=a:s/s+w#rd"),
+        }
+        assert read_several(" \n") == {}
+
+    def test_a_key_in_json_may_go_over_lines(self) -> None:
+        text = f"europe-docker.pkg.dev _json_key {KEY}\nghcr.io octocat {TOKEN}"
+        first, second = read_several(text).values()
+        assert (first.username, first.token) == ("_json_key", KEY)
+        assert second.token == TOKEN
+        flat = json.dumps(json.loads(KEY))
+        [only] = read_several(f"gcr.io _json_key {flat}").values()
+        assert only.token == flat
+
+    def test_a_password_that_only_begins_like_a_key(self) -> None:
+        [only] = read_several("ghcr.io octocat {password}").values()
+        assert only.token == "{password}"
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            (TOKEN, "entry 1 is no registry"),
+            (f"octocat {TOKEN}", "entry 1 is no registry"),
+            (f"https://ghcr.io octocat {TOKEN}", "entry 1 is no registry"),
+            (f"{TOKEN} octocat ghcr.io", "entry 1 is no registry"),
+            (f"ghcr.io octocat {TOKEN}\nquay.io {TOKEN}", "entry 2 is no registry"),
+            (f"gcr.io _json_key {KEY} {TOKEN}", "entry 2 is no registry"),
+            (f"ghcr.io octocat {TOKEN} x", "entry 1 holds a space"),
+            ("ghcr.io octocat short", "entry 1 has less than 8 characters"),
+            (f"ghcr.io octocat {TOKEN}::x", 'entry 1 holds "::"'),
+            (f"ghcr.io octocat {TOKEN}\nghcr.io eve {TOKEN}", "entry 2 is a second one"),
+        ],
+    )
+    def test_refuses_an_entry_without_showing_it(self, text: str, words: str) -> None:
+        with fails(f'input "also-credentials": {words}') as caught:
+            read_several(text)
+        for shown in (TOKEN, "octocat", "_json_key", "short", "https"):
+            assert shown not in caught.value.problems[0].cause
+
+    def test_what_is_secret_of_them(self) -> None:
+        assert secrets_of(f"ghcr.io octocat {TOKEN}") == [TOKEN]
+        assert secrets_of(f"octocat {TOKEN}") == ["octocat", TOKEN], "anything may be"
+        assert secrets_of("") == []
+
+    def test_one_for_a_registry_that_nobody_named(self) -> None:
+        hosts = [RegistryHost("ghcr.io"), RegistryHost("quay.io")]
+        [problem] = unnamed(hosts, {RegistryHost("ghcr.io")})
+        assert problem.cause.startswith('input "also-credentials": entry 2 is for a registry')
+        assert "quay" not in str(problem)

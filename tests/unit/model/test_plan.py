@@ -45,7 +45,7 @@ def plan(
 ) -> Plan:
     settings = parse(inputs)
     found = context(B, *ref, event=event, attempt=attempt)
-    snapshot = {"shop": seen} if seen else {}
+    snapshot = {SHOP: seen} if seen else {}
     return plan_publish(settings, found, permit(settings, found), (SHOP,), snapshot)
 
 
@@ -220,9 +220,8 @@ def test_all_images_come_before_all_tags() -> None:
     settings = parse({})
     two = (service("one"), service("two"))
     seen = Seen(None, {LATEST: NEW})
-    found = plan_publish(
-        settings, context(), Permission(True, True, ""), two, {"one": seen, "two": seen}
-    )
+    snapshot = dict.fromkeys(two, seen)
+    found = plan_publish(settings, context(), Permission(True, True, ""), two, snapshot)
     assert [type(each) for each in found.steps] == [
         *[BuildImage, PushImage] * 2,
         *[MoveTag] * 2,
@@ -321,7 +320,7 @@ class TestHowItIsBuilt:
         one = replace(SHOP, contexts=(("base", "service:base"),))
         settings, run = parse({}), context(B)
         permission = permit(settings, run)
-        snapshot = {"shop": Seen(None, {LATEST: NEW})}
+        snapshot = {one: Seen(None, {LATEST: NEW})}
         found = plan_publish(settings, run, permission, (one,), snapshot, (one, base))
         assert [each.needs for each in found.builds] == [(base,)]
         assert found.services == (one,)

@@ -287,6 +287,7 @@ class TestOutputs:
                 "action": "built",
                 "size": 2_500_000,
                 "note": "",
+                "also": {},
             }
         }
         assert outputs == {

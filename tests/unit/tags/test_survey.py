@@ -33,7 +33,7 @@ def look(world: World, rule: Rule = Rule.FORWARD, ours: Digest | None = None) ->
 class TestSurvey:
     def test_an_empty_registry(self) -> None:
         looking, registry = surveyor(World())
-        seen = looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)["shop"]
+        seen = looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)[SHOP]
         assert (seen.image, seen.facts) == (None, {LATEST.tag: Facts(None)})
         assert registry.counts == {"resolve": 2}
 
@@ -41,7 +41,7 @@ class TestSurvey:
         world = World()
         world.put(image(B), f"commit-{B.short}", "latest")
         looking, registry = surveyor(world)
-        seen = looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)["shop"]
+        seen = looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)[SHOP]
         assert seen.image == seen.facts[LATEST.tag].current == image(B)
         assert registry.subjects("resolve") == [f"ada/shop:commit-{B.short}", "ada/shop:latest"]
         assert registry.counts["inspect"] == 1
@@ -57,7 +57,7 @@ class TestSurvey:
         world.put(image(A), "latest")
         world.put(image(B), f"commit-{B.short}", f"withdrawn-{B.short}", "edge")
         edge = SharedTag(Tag("edge"), Rule.FORWARD)
-        facts = surveyor(world)[0].survey(B, [SHOP], [LATEST, edge], Reuse.COMMIT)["shop"].facts
+        facts = surveyor(world)[0].survey(B, [SHOP], [LATEST, edge], Reuse.COMMIT)[SHOP].facts
         assert facts[LATEST.tag].withdrawn
         assert not facts[edge.tag].withdrawn
 
