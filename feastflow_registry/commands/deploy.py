@@ -37,7 +37,7 @@ def plan(app: App) -> Plan:
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Write the files."""
-    for step in plan.reuses:
+    for step in plan.every(ReuseImage):
         digest = step.image.digest
         yield Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
     yield from manifests.write(app, plan)

@@ -85,19 +85,19 @@ def plan_edits(app: App, manifests: Manifests, pins: Mapping[Service, Pin]) -> t
 
 def write(app: App, plan: Plan) -> Iterator[Outcome]:
     """Write what is planned: all files or none. Raises a conflict if a file is another by now."""
-    if not plan.edits:
+    if not plan.every(EditFile):
         return
-    pins = {step.service: Pin(step.tag, step.digest) for step in plan.edits}
+    pins = {step.service: Pin(step.tag, step.digest) for step in plan.every(EditFile)}
     files = manifest_files.find(app.workspace.folder, app.settings.manifests)
     edits = _edit([(file, workloads.read(file.name, file.content)) for file in files], pins)
-    if _steps([edit for _, edit in edits], pins) != plan.edits:
+    if _steps([edit for _, edit in edits], pins) != plan.every(EditFile):
         raise Failure(
             Kind.CONFLICT,
             "the manifests were changed by someone else while this ran; nothing was written.",
             "Run this again.",
         )
     manifest_files.replace([(file, edit.after) for file, edit in edits if edit.changes])
-    for step in plan.edits:
+    for step in plan.every(EditFile):
         yield Outcome(step.service, Action.EDITED, step.reference, step.digest, note=step.file)
 
 

@@ -16,6 +16,7 @@ from feastflow_registry.model.plan import (
     Line,
     Outcome,
     Plan,
+    PushImage,
     Reuse,
     Rule,
     Seen,
@@ -125,7 +126,7 @@ def _followed_branch(app: App) -> str:
 def _check_built(plan: Plan, built: Mapping[str, BuiltImage]) -> None:
     """Refuse to push what ``build`` has not made."""
     making = {step.service for step in plan.builds}
-    for step in plan.pushes:
+    for step in plan.every(PushImage):
         if step.service not in making and step.service.name not in built:
             raise Failure(
                 Kind.INPUT,

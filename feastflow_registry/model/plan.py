@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
+from typing import TypeVar
 
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
@@ -351,6 +352,7 @@ Step = (
     | DeleteTag
     | EditFile
 )
+StepT = TypeVar("StepT")
 Imaging = PushImage | CarryImage | ReuseImage | JoinParts | MirrorImage
 """The steps that settle what a service's own tag holds on one registry."""
 
@@ -397,56 +399,24 @@ class Plan:
         steps = tuple(step for step in self.steps if step.service.repository.host == host)
         return replace(self, steps=steps)
 
+    def every(self, kind: type[StepT]) -> tuple[StepT, ...]:
+        """The steps of a kind, in their order."""
+        return tuple(step for step in self.steps if isinstance(step, kind))
+
     @property
     def builds(self) -> tuple[BuildImage, ...]:
         """The images that have to be built."""
-        return tuple(step for step in self.steps if isinstance(step, BuildImage))
-
-    @property
-    def pushes(self) -> tuple[PushImage, ...]:
-        """The images that have to be pushed."""
-        return tuple(step for step in self.steps if isinstance(step, PushImage))
-
-    @property
-    def carries(self) -> tuple[CarryImage, ...]:
-        """The images that get this commit's tag too."""
-        return tuple(step for step in self.steps if isinstance(step, CarryImage))
-
-    @property
-    def joins(self) -> tuple[JoinParts, ...]:
-        """The images that are put together."""
-        return tuple(step for step in self.steps if isinstance(step, JoinParts))
-
-    @property
-    def deletions(self) -> tuple[DeleteTag, ...]:
-        """The tags that go."""
-        return tuple(step for step in self.steps if isinstance(step, DeleteTag))
-
-    @property
-    def mirrors(self) -> tuple[MirrorImage, ...]:
-        """The images that are copied from another registry of this run."""
-        return tuple(step for step in self.steps if isinstance(step, MirrorImage))
+        return self.every(BuildImage)
 
     @property
     def images(self) -> tuple[Imaging, ...]:
         """What each service's own tag is or will be."""
-        kinds = (PushImage, CarryImage, ReuseImage, JoinParts, MirrorImage)
-        return tuple(step for step in self.steps if isinstance(step, kinds))
+        return tuple(step for step in self.steps if isinstance(step, Imaging))
 
     @property
     def moves(self) -> tuple[MoveTag, ...]:
         """The tags that have to be moved, or kept as long as nobody else moves them."""
-        return tuple(step for step in self.steps if isinstance(step, MoveTag))
-
-    @property
-    def reuses(self) -> tuple[ReuseImage, ...]:
-        """The published images that are chosen."""
-        return tuple(step for step in self.steps if isinstance(step, ReuseImage))
-
-    @property
-    def edits(self) -> tuple[EditFile, ...]:
-        """The changes of Kubernetes manifests."""
-        return tuple(step for step in self.steps if isinstance(step, EditFile))
+        return self.every(MoveTag)
 
 
 class Action(StrEnum):

@@ -25,7 +25,7 @@ def planned(
             "dry_run": dry_run,
             "outcomes": [] if dry_run else list(map(_outcome, outcomes)),
             "images": results.images(found),
-            "changes": list(map(_change, plan.edits)),
+            "changes": list(map(_change, plan.every(EditFile))),
         }
     )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from feastflow_registry.model.plan import Action, EditFile, Outcome, Plan
+from feastflow_registry.model.plan import Action, EditFile, Outcome, Plan, ReuseImage
 from feastflow_registry.model.wording import printable
 from feastflow_registry.report import data, results
 from feastflow_registry.report.results import RunReport
@@ -38,18 +38,21 @@ _Block = tuple[int, int, int, int]
 
 def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunReport:
     """Sum up a deploy, or what it would do."""
-    sentence = _sentence(plan.edits, dry_run=dry_run)
-    images = {step.service.name: f"{step.reference}@{step.image.digest}" for step in plan.reuses}
+    sentence = _sentence(plan.every(EditFile), dry_run=dry_run)
+    images = {
+        step.service.name: f"{step.reference}@{step.image.digest}"
+        for step in plan.every(ReuseImage)
+    }
     lines = [f"✅ {name}: {image}" for name, image in images.items()]
     summary = Summary(
-        _headline(plan.edits, sentence, dry_run=dry_run),
+        _headline(plan.every(EditFile), sentence, dry_run=dry_run),
         table=table(plan),
-        todo=[NOT_DRY if dry_run else _NEXT] if plan.edits else [],
+        todo=[NOT_DRY if dry_run else _NEXT] if plan.every(EditFile) else [],
         details={"Images to copy": Block("text", list(images.values()))},
     )
     reused = [
         Outcome(step.service, Action.REUSED, step.reference, step.image.digest, step.image.size)
-        for step in plan.reuses
+        for step in plan.every(ReuseImage)
     ]
     found = results.results(plan, reused)
     outputs = results.outputs(plan, found, pushed=False)
@@ -64,7 +67,7 @@ def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunRepo
 
 def edit_lines(plan: Plan) -> Iterator[str]:
     """Yield two lines for each image: where it stands and whose it is; what it was and is."""
-    for edit in plan.edits:
+    for edit in plan.every(EditFile):
         where = f"{_shown(edit.file)}:{edit.line}"
         yield f"📝 {where}  {edit.container} in {edit.resource}"
         yield f"   {_brief(edit.old)} → {_brief(edit.new)}"
@@ -80,7 +83,7 @@ def table(plan: Plan) -> Table:
             code(_brief(edit.old)),
             code(_brief(edit.new)),
         )
-        for edit in plan.edits
+        for edit in plan.every(EditFile)
     ]
     return Table(("file", "line", "container", "from", "to"), rows, frozenset({"line"}))
 

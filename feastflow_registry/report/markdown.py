@@ -238,7 +238,7 @@ def _names(plan: Plan, found: Sequence[Result]) -> dict[Digest, str]:
     names = dict(plan.names)
     if plan.command.builds:
         names |= {each.digest: plan.commit.short for each in found if each.digest}
-    for step in plan.reuses:
+    for step in plan.every(ReuseImage):
         tag = step.reference.target
         digits = commit_digits(tag) if isinstance(tag, Tag) else ""
         names.setdefault(step.image.digest, digits or step.image.digest.short)
@@ -247,7 +247,7 @@ def _names(plan: Plan, found: Sequence[Result]) -> dict[Digest, str]:
 
 def _makers(plan: Plan) -> dict[Digest, str]:
     """Whose the images are that were carried forward."""
-    images = (step.image for step in plan.carries)
+    images = (step.image for step in plan.every(CarryImage))
     return {each.digest: each.revision.short for each in images if each.revision}
 
 
@@ -333,8 +333,8 @@ def _life(outcomes: Sequence[Outcome], names: Names) -> dict[str, Block]:
 def _steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     """Each step of a plan as a row: whose, a verb, what, and how or why."""
     names = _names(plan, ())
-    goals = {step.service: names[step.image.digest] for step in plan.reuses}
-    pushed = {step.service for step in plan.pushes}
+    goals = {step.service: names[step.image.digest] for step in plan.every(ReuseImage)}
+    pushed = {step.service for step in plan.every(PushImage)}
     built = {step.service for step in plan.builds}
     called = text.called(plan.services)
     for step in plan.steps:

@@ -285,7 +285,7 @@ def _matrix(plan: Plan) -> Mapping[str, object]:
     """
     if not plan.runners:
         return {"service": [each.service.name for each in plan.builds]}
-    missing = [(each.service, each.missing) for each in plan.joins]
+    missing = [(each.service, each.missing) for each in plan.every(JoinParts)]
     missing += [(each.service, each.service.platforms) for each in plan.builds]
     return {
         "include": [

@@ -283,7 +283,7 @@ class Transferred:
             return own, self.transfer.surveyor.registry.inspect(own, given)
         if (step.reference, given) not in self.transfer.state.given:
             return None
-        reuses = self.transfer.plan.reuses
+        reuses = self.transfer.plan.every(ReuseImage)
         source = next((each for each in reuses if each.service == step.service), None)
         if source and given == source.image.digest:
             return None if step.since.withdrawn else (source.reference.repository, source.image)

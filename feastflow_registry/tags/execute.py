@@ -104,7 +104,7 @@ class Execution:
             return
         self.builder().check_ready(builds)
         names = {step.service.name for step in builds}
-        places = (*self.plan.pushes, *self.plan.mirrors)
+        places = (*self.plan.every(PushImage), *self.plan.every(MirrorImage))
         for place, failure in _failed(
             lambda step: self._registry.check_push(step.service.repository),
             [each for each in places if each.service.name in names],
@@ -114,7 +114,7 @@ class Execution:
         if not builds:
             return
         started = self.tagger.clock()
-        made = self.builder().build(builds, push=bool(self.plan.pushes))
+        made = self.builder().build(builds, push=bool(self.plan.every(PushImage)))
         # Of several, no one took the session's whole time.
         seconds = self.tagger.clock() - started if len(builds) == 1 else 0.0
         for name, failure in made.failures.items():
@@ -169,7 +169,7 @@ class Execution:
                 self.failures.setdefault(each, failure)
 
     def _push(self) -> Iterator[Outcome]:
-        if self.plan.pushes or self.plan.carries:
+        if self.plan.every(PushImage) or self.plan.every(CarryImage):
             self.worktree.ensure(self.plan.commit, by_content=True)
         due: dict[str, list[Imaging]] = {}
         for step in self.plan.images:
@@ -288,7 +288,7 @@ class Execution:
 
     def _take_away(self) -> Iterator[Outcome]:
         """Take away the tags of parts, as long as that leaves what they hold where it is."""
-        due = [each for each in self.plan.deletions if each.service not in self.failures]
+        due = [each for each in self.plan.every(DeleteTag) if each.service not in self.failures]
         if not due:
             return
         untag = partial(self._untag, self.untagging(due[0].service.repository))
@@ -321,8 +321,7 @@ class Execution:
     def _move_tags(self, service: Service) -> list[Outcome]:
         """Move one service's shared tags in their order."""
         # A snapshot that no build, upload or copy has aged needs no second look.
-        plan = self.plan
-        writes = plan.pushes or plan.carries or plan.joins or plan.mirrors
+        writes = [each for each in self.plan.images if not isinstance(each, ReuseImage)]
 
         def look(step: MoveTag) -> Digest | None:
             return self._registry.resolve(step.reference) if writes else step.expect

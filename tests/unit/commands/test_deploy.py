@@ -10,7 +10,7 @@ from support.runs import A, B, FakeApp, World, context, image
 
 from feastflow_registry.commands import deploy, manifests
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.plan import Plan
+from feastflow_registry.model.plan import EditFile, Plan
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -108,7 +108,7 @@ def test_what_was_withdrawn_is_deployed_by_its_name_alone(world: World, tmp_path
     with fails("was withdrawn by a rollback", kind=Kind.CONFLICT):
         deploy.plan(prepare(world, tmp_path))
     app = prepare(world, tmp_path, to=B.short)
-    assert len(deploy.plan(app).edits) == 1
+    assert len(deploy.plan(app).every(EditFile)) == 1
     assert [how for how, _ in app.log.lines] == ["warning"]
 
 
@@ -133,7 +133,7 @@ class TestServicesAndFiles:
     ) -> None:
         write(tmp_path, "shop")
         app = prepare(world, tmp_path)
-        assert [each.service.name for each in deploy.plan(app).edits] == ["shop"]
+        assert [each.service.name for each in deploy.plan(app).every(EditFile)] == ["shop"]
         [(how, notice)] = app.log.lines
         assert how == "notice"
         assert notice.startswith("cart is not deployed: no manifest names the image")
@@ -145,7 +145,10 @@ class TestServicesAndFiles:
         rollout = DEPLOYMENT.format(name="shop").replace("apps/v1", "argoproj.io/v1alpha1")
         (tmp_path / "rollout.yaml").write_text(rollout)
         app = prepare(world, tmp_path)
-        assert {each.file for each in deploy.plan(app).edits} == {"shop.yaml", "cart.yaml"}
+        assert {each.file for each in deploy.plan(app).every(EditFile)} == {
+            "shop.yaml",
+            "cart.yaml",
+        }
         assert app.log.lines == [
             ("notice", "rollout.yaml, line 9: web in Deployment/shop is left as it is.")
         ]

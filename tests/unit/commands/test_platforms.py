@@ -181,7 +181,7 @@ class TestTheLastJob:
     def test_the_index_is_annotated_as_the_image_of_one_builder_is(self) -> None:
         run = built(Workflow()).last(annotations="index:a=b", labels="c=d")
         plan = publish.plan(run.app)
-        annotations = dict(plan.joins[0].annotations)
+        annotations = dict(plan.every(JoinParts)[0].annotations)
         assert annotations["org.opencontainers.image.revision"] == B.sha
         assert annotations["org.opencontainers.image.title"] == "shop"
         assert not [each for each in annotations if not each.startswith("org.opencontainers.")]
@@ -384,7 +384,7 @@ class TestWhatIsShown:
         digest = str(held(workflow))
         parts = {AMD: digest, ARM: None, ARM7: None}
         assert join == {"step": "join", "service": "shop", "tag": OWN, "parts": parts}
-        (deletion,) = plan.deletions
+        (deletion,) = plan.every(DeleteTag)
         assert deletion == DeleteTag(
             plan.services[0], Tag(PART), held(workflow), "its image is put together", Tag(OWN)
         )

@@ -32,7 +32,7 @@ from support.runs_after_push import roll_back, shapes
 
 from feastflow_registry.commands import rollback
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.plan import KeepTag
+from feastflow_registry.model.plan import EditFile, KeepTag
 from feastflow_registry.model.references import Commit, Tag
 from feastflow_registry.model.run import LAPTOP
 from unit.commands.test_deploy import DEPLOYMENT, write
@@ -371,7 +371,7 @@ class TestManifests:
         world = published(A, B, names=self.NAMES)
         app = self.prepare(world, tmp_path)
         plan = rollback.plan(app)
-        assert len(plan.edits) == 2
+        assert len(plan.every(EditFile)) == 2
         assert any("deployment/shop web=" in command for command in plan.kubectl)
         assert plan.advice == (
             f"Revert {B.short} on the branch, or what is published next has it again.",

@@ -509,7 +509,7 @@ class TestPromote:
         assert (first, sorted(others)) == (OWN, ["production", "staging"])
         assert at(world, GHCR, "production") == at(world, HUB, OWN)
         assert run.plan
-        assert len(run.plan.mirrors) == 1
+        assert len(run.plan.every(MirrorImage)) == 1
 
     def test_a_commit_tag_that_holds_another_image_of_it_stays(self) -> None:
         world = World()

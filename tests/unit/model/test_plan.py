@@ -85,7 +85,7 @@ def test_a_published_commit_is_reused() -> None:
         ReuseImage(SHOP, at(OWN), image(B)),
         MoveTag(SHOP, LATEST, Rule.FORWARD, image(B).digest, THERE),
     )
-    assert (found.builds, found.pushes) == ((), ())
+    assert (found.builds, found.every(PushImage)) == ((), ())
 
 
 def test_unless_it_is_to_be_built_again() -> None:
@@ -175,7 +175,7 @@ class TestATagThatMayNotMove:
 
     def test_latest_of_another_history(self) -> None:
         found = plan(Seen(None, {LATEST: Facts(image(A), Relation.DIVERGED)}))
-        assert found.pushes
+        assert found.every(PushImage)
         [step] = found.moves
         assert "has diverged" in step.keep
         assert step.conflict
