@@ -37,8 +37,14 @@ def list_tag(digest: Digest) -> Tag:
 def ask(client: RegistryClient, repository: Repository, digest: Digest) -> Listed | None:
     """Ask the registry what names an image as its subject; nothing, if it keeps no such list.
 
-    Raises a failure if a list that has begun does not go on as one.
+    It has to say so twice: one answer that got lost must not leave signatures behind. Raises a
+    failure if a list that has begun does not go on as one.
     """
+    found = _ask(client, repository, digest)
+    return found if found is not None else _ask(client, repository, digest)
+
+
+def _ask(client: RegistryClient, repository: Repository, digest: Digest) -> Listed | None:
     url, left = client.url(repository, f"referrers/{digest}"), _LIMIT
     found: dict[Digest, Mapping[str, object]] = {}
     for page in range(_MOST_PAGES):

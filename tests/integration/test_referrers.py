@@ -290,6 +290,28 @@ class TestHostileLists:
         assert signed.arrived(other) == signed.all - {bad}
         assert listed(other, signed.image) == {signed.sboms[0]}
 
+    def test_one_answer_that_is_wrong_leaves_nothing_behind(self, signed: Signed) -> None:
+        """A server of several that does not know the list yet."""
+
+        class Stale:
+            asked = 0
+
+            def meets(self, call: Call) -> bool:
+                if "/referrers/" not in call.path or not call.headers.get("Authorization"):
+                    return False
+                self.asked += 1
+                if self.asked == 1:
+                    call.answer(404, b"", ())
+                return self.asked == 1
+
+        scene, other = signed.scene, signed.scene.other
+        assert other
+        scene.reset()
+        lists(scene.place)
+        scene.place.proxy.habits.insert(0, Stale())
+        scene.run().ended()
+        assert signed.arrived(other) == signed.all
+
     @pytest.mark.parametrize("lie", ["itself", "a circle", "another image", "no manifest"])
     def test_what_does_not_name_the_image_is_left(self, signed: Signed, lie: str) -> None:
         """Nor is there a circle of what does: a digest is of bytes that name the other."""
@@ -319,7 +341,7 @@ class TestHostileLists:
             (200, page() | {"manifests": [{"digest": "x"}]}, INDEX),
         ],
     )
-    def test_what_keeps_no_list_is_not_asked_again(
+    def test_what_keeps_no_list_is_asked_twice_for_the_first_image_alone(
         self, signed: Signed, status: int, answer: object, kind: str
     ) -> None:
         """Neither at the source nor at the target: the list under the tag counts."""
@@ -330,5 +352,5 @@ class TestHostileLists:
         saying = say(signed, answer, status=status, headers=headers)
         other.proxy.habits = [Saying("/referrers/", [answer], headers, status)]
         scene.run().ended()
-        assert saying.asked == 1
+        assert saying.asked == 2
         assert listed(other, signed.image) == {*signed.sboms}
