@@ -169,7 +169,7 @@ class Execution:
                 self.failures.setdefault(each, failure)
 
     def _push(self) -> Iterator[Outcome]:
-        if self.plan.every(PushImage) or self.plan.every(CarryImage):
+        if any(isinstance(each, PushImage | CarryImage) for each in self.plan.steps):
             self.worktree.ensure(self.plan.commit, by_content=True)
         due: dict[str, list[Imaging]] = {}
         for step in self.plan.images:
