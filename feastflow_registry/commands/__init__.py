@@ -36,9 +36,10 @@ def run(command: Command, app: App, journal: Journal) -> RunReport:
         plan = command.plan(app)
     journal.begin(plan)
     try:
-        with app.log.working(f"{plan.command}: carrying out the plan"):
-            for outcome in carry_out(command, app, plan):
+        with app.log.working(f"{plan.command}: carrying out the plan") as tell:
+            for number, outcome in enumerate(carry_out(command, app, plan), 1):
                 journal.note(outcome)
+                tell(f"{plan.command}: carrying out the plan, {number} done")
     finally:
         # Threads of an interrupted run go on until they ask.
         app.state.stopped = True

@@ -144,7 +144,7 @@ def overview() -> str:
             "commands:",
             *(f"  {name:{width}}  {meaning}" for name, meaning in meanings.items()),
             "",
-            f"`{PROGRAM} COMMAND --help` shows the options of one, --version the version.",
+            f"`{PROGRAM} COMMAND --help` shows the options of one of them.",
             "The token comes from DOCKERHUB_TOKEN or `docker login`, never from an option.",
             "",
         ]

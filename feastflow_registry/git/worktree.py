@@ -115,12 +115,12 @@ def _check_build(
         )
     elif not _is_there(dockerfile) or not dockerfile.is_file():
         place = where(service.name, "dockerfile")
-        found = some(sorted(each for each in tracked() if _DOCKERFILE.search(each)), _MOST_NAMED)
-        fix = (
-            f"Git tracks {found}: give its folder in context, and its name there in dockerfile."
-            if found
-            else "Write a Dockerfile there, and `git add` it."
-        )
+        named = sorted(each for each in tracked() if _DOCKERFILE.search(each))
+        found = [repr(each) for each in named if _is_there(workspace / each)]
+        fix = "Write a Dockerfile there, and `git add` it."
+        if found:
+            some_of = some(found, _MOST_NAMED)
+            fix = f"There is {some_of}: give its folder in context, and its name in dockerfile."
         yield Problem(
             f"{place}: there is no file {_display(dockerfile, workspace)}.",
             fix,

@@ -87,16 +87,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """One service's repository; ``entries``: the newest first, those without any date last."""
+    """One service's repository; ``entries``: the newest first, those without any date last.
+
+    ``latest``: where that points, whether it is among the entries or not.
+    """
 
     service: Service
     entries: tuple[Entry, ...]
     sharing: Mapping[Digest, tuple[Tag, ...]]
-
-    @property
-    def latest(self) -> Entry | None:
-        """Where ``latest`` points."""
-        return next((each for each in self.entries if each.tag == LATEST), None)
+    latest: Entry | None
 
     @property
     def commits(self) -> tuple[Entry, ...]:
@@ -108,7 +107,7 @@ class Catalog:
         meant = {each.digest for each in self.entries if each.digest and _is_meant(each, wanted)}
         entries = tuple(each for each in self.entries if each.digest in meant)
         sharing = {digest: tags for digest, tags in self.sharing.items() if digest in meant}
-        return Catalog(self.service, entries, sharing)
+        return replace(self, entries=entries, sharing=sharing)
 
     def unsized(self, most: int) -> tuple[Digest, ...]:
         """Of the newest images, those whose size is not known."""
@@ -120,11 +119,11 @@ class Catalog:
 
     def sized(self, sizes: Mapping[Digest, int]) -> Catalog:
         """The same with sizes that were looked up."""
-        known = (
+        known = tuple(
             replace(each, size=sizes.get(each.digest, each.size)) if each.digest else each
             for each in self.entries
         )
-        return replace(self, entries=tuple(known))
+        return replace(self, entries=known, latest=_latest(known))
 
 
 def _is_meant(entry: Entry, wanted: Selector) -> bool:
@@ -190,7 +189,11 @@ def compile_catalog(
         if each.digest:
             sharing.setdefault(each.digest, []).append(each.tag)
     shared = {digest: tuple(tags) for digest, tags in sharing.items()}
-    return Catalog(service, tuple(ordered), shared)
+    return Catalog(service, tuple(ordered), shared, _latest(ordered))
+
+
+def _latest(entries: Iterable[Entry]) -> Entry | None:
+    return next((each for each in entries if each.tag == LATEST), None)
 
 
 def _enter(listed: ListedTag, known: Mapping[str, Revision]) -> Entry:

@@ -11,11 +11,11 @@ two people who name two images end at the same image, in whichever order they co
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from feastflow_registry.config.selectors import Selector
-from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.parallel import attempt, spread
 from feastflow_registry.model.plan import (
@@ -121,8 +121,8 @@ class WayBack:
                 where = "registries"
                 names = dict.fromkeys(str(service.repository.host) for service in good)
             fix = f"To move those that have it, name them in the input {where}: {', '.join(names)}."
-            causes = (problem.cause for each in failures for problem in each.problems)
-            raise Failure.of(Kind.INPUT, [Problem(cause, fix) for cause in causes])
+            problems = (problem for each in failures for problem in each.problems)
+            raise Failure.of(Kind.INPUT, [replace(each, fix=fix) for each in problems])
         if failures:
             raise Failure.join(failures)
         # What is in between was passed over by whoever named the image, published or not.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.failures import check_shown
 from support.machine import Machine, Ran
 from support.registries import USER
 from support.soak import chosen
@@ -31,10 +32,7 @@ def refused(machine: Machine, files: Mapping[str, str], **inputs: Any) -> list[s
     assert machine.place.proxy.requests == ()
     assert machine.place.token not in ran.shown
     for error in ran.errors:
-        cause, _, fix = error.partition("\n")
-        assert cause.endswith((".", ".'", '."')), cause
-        assert fix, error
-        assert "\n" not in fix, error
+        check_shown(error)
     return ran.errors
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.failures import check_shown
 from support.machine import Machine, Ran
 from support.registries import LocalRegistry
 
@@ -21,10 +22,7 @@ def _refused(machine: Machine, ran: Ran, code: int = 2) -> list[str]:
     assert machine.place.proxy.requests == ()
     assert machine.place.tags() == {}
     for error in ran.errors:
-        cause, _, fix = error.partition("\n")
-        assert cause.endswith((".", ".'", '."')), cause
-        assert fix, error
-        assert "\n" not in fix
+        check_shown(error)
     assert machine.place.token not in ran.shown
     return ran.errors
 
@@ -77,7 +75,7 @@ def test_a_missing_dockerfile_is_named_with_the_rule(machine: Machine) -> None:
     (machine.project.folder / "app").mkdir()
     [error] = _refused(machine, machine.call(machine.runner(context="app")))
     assert "there is no file 'app/Dockerfile'" in error
-    assert "Git tracks Dockerfile: give its folder in context" in error
+    assert "There is 'Dockerfile': give its folder in context, and its name in dockerfile." in error
     [error] = _refused(machine, machine.call(machine.runner(context="none")))
     assert "there is no folder 'none'" in error
 

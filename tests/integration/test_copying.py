@@ -17,6 +17,7 @@ import pytest
 from support.docker_hub import fails
 from support.fault_scenes import KINDS
 from support.images_by_hand import FilledRegistry, copy, descriptor
+from support.memory import FakeLog
 from support.registries import LocalRegistry, shorten
 from support.servers.fault_proxy import Fault
 from support.servers.images import LAYER
@@ -26,6 +27,7 @@ from support.soak import one_in
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import INDEXES
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.wording import size
 from feastflow_registry.registry.copy import ImageCopier
 
 FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
@@ -169,7 +171,10 @@ class TestWays:
     ) -> None:
         digest, goal = here.put(here.layer()), there.fresh()
         ways = here.client(here.repository()), there.client(goal)
-        ImageCopier(*ways).copy(here.repository(), digest, goal)
+        log = FakeLog()
+        sent = ImageCopier(*ways, log.working).copy(here.repository(), digest, goal)
+        assert log.awaited[0] == f"copying to {goal}"
+        assert log.awaited[-1] == f"copying to {goal}: {size(sent)} sent"
         before = len(there.place.proxy.requests)
         ways[1].inspect(goal, digest)
         assert seen(there, before) == ["GET blobs/sha256:… 200", "GET manifests/sha256:… 200"]
@@ -431,6 +436,7 @@ CHILD = """
 import random, re, sys, time
 from pathlib import Path
 from feastflow_registry.registry.auth import Authenticator
+from feastflow_registry.model.wording import size
 from feastflow_registry.registry.copy import ImageCopier
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.transport.http import Client

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.failures import check_shown
 from support.machine import PROGRAM, Machine, Ran
 from support.registries import LocalRegistry
 from support.servers.faults import Fault
@@ -97,10 +98,7 @@ class Shop:
         assert self.read() == before
         assert ran.outputs["pushed"] == "false"
         for error in ran.errors:
-            cause, _, fix = error.partition("\n")
-            assert cause.endswith("."), cause
-            assert fix, error
-            assert "\n" not in fix
+            check_shown(error)
         return ran.errors
 
 

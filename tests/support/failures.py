@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.errors import HELP, Failure, Kind
 
 
 @contextmanager
@@ -22,3 +22,12 @@ def fails(*words: str, kind: Kind = Kind.INPUT) -> Iterator[pytest.ExceptionInfo
         assert "\n" not in str(problem)
     for word in words:
         assert word in str(caught.value)
+
+
+def check_shown(error: str) -> None:
+    """An annotation is a sentence of cause, one of fix, and at most the address of more."""
+    cause, fix, *more = error.split("\n")
+    assert cause.endswith((".", ".'", '."')), cause
+    assert fix, error
+    assert [each for each in more if not each.startswith(f"{HELP}#")] == [], error
+    assert len(more) <= 1, error

@@ -34,6 +34,14 @@ def test_one_service_is_told_as_it_goes() -> None:
     assert app.closed() == [("app", [*before, "  one", "  two", *after])]
 
 
+def test_whoever_waits_is_told_which_step_runs() -> None:
+    told: list[str] = []
+    both = Session("a", "b")
+    both.build.tell = told.append
+    both.start("[a 1/2] RUN x", "[b 1/2] RUN y").done("[a 1/2] RUN x").start("exporting to image")
+    assert told == ["Building a: [1/2] RUN x", "Building b: [1/2] RUN y"]
+
+
 def test_internal_steps_and_progress_are_not_told() -> None:
     app = Session("app")
     app.messages(

@@ -55,6 +55,15 @@ def test_a_plan_is_shown_and_carried_out() -> None:
     }
 
 
+def test_what_is_waited_for_is_shown() -> None:
+    app, journal = run_on()
+    commands.run(publish, app, journal)
+    looking, *carrying = app.log.awaited
+    assert looking == "publish: looking at docker.io"
+    done = [f", {number} done" for number in range(1, len(journal.outcomes) + 1)]
+    assert carrying == [f"publish: carrying out the plan{each}" for each in ("", *done)]
+
+
 def test_a_dry_run_ends_with_the_plan() -> None:
     app, journal = run_on(dry_run="true")
     spy = Spy()

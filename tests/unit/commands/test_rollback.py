@@ -118,7 +118,9 @@ def test_the_first_commit_has_nothing_before_it() -> None:
 
 def test_nothing_good_before_lists_what_there_is() -> None:
     world = published(B)
-    with fails(f"came before {B.short} of shop", "Publish a commit that mends it."):
+    with fails(
+        f"shop has nothing to go back to: before {B.short}", "Publish a commit that mends it."
+    ):
         roll_back(world)
     world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", f"withdrawn-{A.short}")
     with fails(f"name one in the input to: {ELSEWHERE.short}."):
@@ -261,7 +263,10 @@ class TestSeveralServices:
         cart = World(("cart",), store=world.store, history=world.history)
         cart.publish(C)
         carried(both, C, "shop")
-        with fails(f"came before {C.short} of cart", "name them in the input services: shop."):
+        with fails(
+            f"cart has nothing to go back to: before {C.short}",
+            "name them in the input services: shop.",
+        ):
             roll_back(both, self.NAMES)
         with fails("ada/cart has no image of commit", "name them in the input services: shop."):
             roll_back(both, self.NAMES, to=A.short)

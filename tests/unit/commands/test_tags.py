@@ -50,6 +50,13 @@ def test_the_tags_of_an_image_are_asked_for(world: World, wanted: str) -> None:
     assert {("shop", each) for each in names} <= {*found}
 
 
+def test_latest_is_told_of_an_image_that_it_does_not_hold(world: World) -> None:
+    found = tags.run(world.app({"command": "tags", "to": A.short, "services": "shop"}))
+    assert found.lines[0].startswith(f"ada/shop: 1 tag on 1 image, latest is commit {B.short}")
+    [listing] = json.loads(found.json)["services"]
+    assert listing["latest"] == str(world.at("latest"))
+
+
 def test_whose_an_image_is_a_digest_tells(world: World) -> None:
     digest = world.own(A)
     assert digest

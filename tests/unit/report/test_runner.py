@@ -134,6 +134,14 @@ class TestRunnerLog:
         shown, stream = log()
         shown.fail("100% broken.", "Fix\x1b it.")
         assert stream.getvalue() == "::error::100%25 broken.%0AFix  it.\n"
+        shown.fail("Broken.", "Fix it.", "https://example.com/#a")
+        assert stream.getvalue().endswith("::error::Broken.%0AFix it.%0Ahttps://example.com/#a\n")
+
+    def test_what_is_waited_for_is_not_written(self) -> None:
+        shown, stream = log()
+        with shown.working("a") as tell:
+            tell("b")
+        assert stream.getvalue() == ""
 
     def test_a_group_ends_with_an_exception_too(self) -> None:
         shown, stream = log()

@@ -26,13 +26,14 @@ def shown(method: str, *texts: str, colour: bool = False) -> str:
         ("notice", ["a"], "ℹ  a\n"),  # noqa: RUF001
         ("warning", ["a"], "⚠  a\n"),
         ("fail", ["a.", "b."], "✗  a.\n   b.\n"),
+        ("fail", ["a.", "b.", "http://c/#d"], "✗  a.\n   b.\n   http://c/#d\n"),
     ],
 )
 def test_lines(method: str, texts: list[str], plain: str) -> None:
     assert shown(method, *texts) == plain
     coloured = shown(method, *texts, colour=True)
     assert ("\x1b[" in coloured) is (method != "say")
-    assert coloured.count("\x1b[0m") == (method != "say")
+    assert coloured.count("\x1b[0m") == (len(texts) == 3) + (method != "say")
 
 
 def test_a_group_has_a_head_and_an_end() -> None:
