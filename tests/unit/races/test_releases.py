@@ -136,6 +136,7 @@ test_ten_thousand_tagged_meanwhile = soak(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=40)
 @given(names=st.lists(NAMES, min_size=2, max_size=5, unique=True), data=st.data())
 def test_one_that_was_retracted_moved_or_withdrawn_counts_no_more(
@@ -213,6 +214,7 @@ def test_a_hotfix_of_an_older_line_leaves_the_newer_one() -> None:
         ),
     ],
 )
+@pytest.mark.no_cover
 def test_the_releases_of_others(names: list[str], ends: dict[str, str]) -> None:
     for order in itertools.permutations(names):
         on, commits = world(names)
