@@ -219,7 +219,7 @@ def dry_run(machine: Machine, files: dict[str, str], **inputs: Any) -> Ran:
     return machine.call(machine.runner(dry_run="true", **inputs)).ended()
 
 
-@pytest.mark.parametrize("services", ["", "web", "worker"])
+@pytest.mark.parametrize("services", chosen(["", "web", "worker"]))
 def test_two_services_of_one_build(machine: Machine, services: str) -> None:
     text = """
 x-app: &app {image: org/app, build: .}
@@ -233,7 +233,7 @@ services:
     assert "/app:commit-" in ran.log
 
 
-@pytest.mark.parametrize("dotenv", ["", "DB_PASSWORD=x\n"])
+@pytest.mark.parametrize("dotenv", chosen(["", "DB_PASSWORD=x\n"]))
 def test_variables_that_only_containers_see(machine: Machine, dotenv: str) -> None:
     text = """
 services:

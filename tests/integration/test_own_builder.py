@@ -123,6 +123,7 @@ def bare(give: Callable[[str], Bare]) -> Bare:
     return give("classic")
 
 
+@soak
 def test_two_platforms_on_a_machine_with_nothing_prepared(bare: Bare, project: Project) -> None:
     ran = bare.publish()
     assert "The engine's own builder will not do: the docker driver" in ran.log
@@ -164,6 +165,7 @@ def test_the_engine_s_own_builder_is_used_where_it_can(
     assert bare.place.digest("latest")
 
 
+@soak
 def test_one_writes_a_cache_for_the_next_one(bare: Bare) -> None:
     """BuildKit itself stays here, and may know the steps: test_caches tells what was read."""
     first = bare.publish(platforms="linux/arm64", cache="registry")
@@ -186,7 +188,7 @@ def test_nothing_is_made_by_a_dry_run_or_where_nothing_is_built(bare: Bare) -> N
     assert bare.names == [], "the commit is published"
 
 
-@pytest.mark.parametrize("how", ["input", "variable"])
+@pytest.mark.parametrize("how", chosen(["input", "variable"]))
 def test_a_builder_that_was_named_is_used_as_it_is(bare: Bare, how: str) -> None:
     named = {"builder": "default"} if how == "input" else {}
     environ = bare.runner(**named)
@@ -198,6 +200,7 @@ def test_a_builder_that_was_named_is_used_as_it_is(bare: Bare, how: str) -> None
     assert bare.names == []
 
 
+@soak
 def test_a_builder_that_was_made_current_is_used_as_it_is(bare: Bare) -> None:
     bare.buildx(
         "create", "--use", "--name", "theirs", f"--driver-opt=image={bare.image},network=host"
@@ -313,6 +316,7 @@ def test_an_image_that_cannot_be_had(bare: Bare, missing: str) -> None:
     assert f"✗ builder: no builder can be made from {image}: " in ran.log
 
 
+@soak
 def test_a_registry_that_fails_for_a_moment_is_asked_again(bare: Bare) -> None:
     path = f"{buildkit_image.PATH}/manifests"
     fault = bare.place.proxy.add(Fault("status", path=path, status=503, times=2))
@@ -341,6 +345,7 @@ def test_registries_of_plain_http_are_another_builder_s(bare: Bare) -> None:
     assert 'network="host"' in said
 
 
+@soak
 def test_doctor_says_which_builder_it_would_be_and_makes_none(bare: Bare) -> None:
     said = f"a builder of its own, made from {bare.image}"
     assert said in bare.publish(command="doctor").log
