@@ -22,6 +22,7 @@ from support.act import ROOT
 from support.installing import Runner
 from support.servers.serving import Call
 from support.servers.wheel_host import WheelHost
+from support.soak import soak
 
 REACH_THE_INDEX = ("SSL_CERT_FILE", "PIP_CERT", "HTTP_PROXY", "HTTPS_PROXY", "https_proxy")
 WAIT = 30
@@ -81,6 +82,7 @@ def test_from_pypi_with_the_uv_of_the_runner(real: Runner) -> None:
     assert (site / "docker").is_dir()
 
 
+@soak
 def test_from_pypi_with_a_uv_of_our_own(real: Runner) -> None:
     # The one that this environment was made from: uv makes environments without pip.
     site = real.install(python=os.path.realpath(sys.executable))

@@ -262,7 +262,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("answer", one_in(2, MALFORMED.values()), ids=MALFORMED)
+@pytest.mark.parametrize("answer", one_in(4, MALFORMED.values()), ids=MALFORMED)
 @pytest.mark.parametrize(
     "question",
     chosen(["newer", "relation", "ancestors", "git_tag", "git_tag_names", "resolve"], 2),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.machine import Machine, Ran
 from support.registries import LocalRegistry
-from support.soak import chosen, one_in
+from support.soak import chosen, one_in, soak
 
 TEMPLATES = "{version},{major},{major}.{minor}"
 THREE = ("v1.18", "v1.19", "v3.0.0-rc.1")
@@ -26,6 +26,7 @@ def own(place: LocalRegistry, sha: str) -> str:
     return place.tags()[f"commit-{sha[:7]}"]
 
 
+@soak
 def test_a_hotfix_of_an_older_line(machine: Machine, place: LocalRegistry) -> None:
     """https://github.com/docker/metadata-action/issues/326"""
     project = machine.project
@@ -47,7 +48,7 @@ def test_a_hotfix_of_an_older_line(machine: Machine, place: LocalRegistry) -> No
     assert "v1.2.0 is a higher release" in ran.summary
 
 
-@pytest.mark.parametrize("order", one_in(2, map(" ".join, itertools.permutations(THREE))))
+@pytest.mark.parametrize("order", one_in(6, map(" ".join, itertools.permutations(THREE))))
 def test_latest_is_the_highest_release_in_every_order(
     machine: Machine, place: LocalRegistry, order: str
 ) -> None:

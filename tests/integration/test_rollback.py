@@ -246,6 +246,7 @@ def test_one_bad_moment_at_any_request_is_survived(
                 assert shop.tags[f"withdrawn-{shop.bad[:7]}"] == shop.digest(shop.bad)
 
 
+@soak
 def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
