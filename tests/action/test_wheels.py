@@ -18,7 +18,7 @@ from support.installing import FAKE_UV, Runner
 from support.servers.certificates import Authority
 from support.servers.serving import Call, Server
 from support.servers.wheel_host import WheelHost, wheel
-from support.soak import one_in
+from support.soak import one_in, soak
 
 FIRST = "package-1-py3-none-any.whl"
 PYTHON = f"cp3{sys.version_info[1]}"
@@ -536,6 +536,7 @@ def test_pip_is_needed_and_absent(
 # The real packages.
 
 
+@soak
 def test_the_real_packages_are_what_uv_installs(
     tmp_path: Path, authority: Authority, real_wheels: dict[str, bytes]
 ) -> None:

@@ -42,7 +42,9 @@ def prepare(
     return give
 
 
-@pytest.mark.parametrize("rounds", chosen([[tuple(KINDS.values())], list(ROUNDS)]), ids=["one", "all"])
+@pytest.mark.parametrize(
+    "rounds", chosen([[tuple(KINDS.values())], list(ROUNDS)]), ids=["one", "all"]
+)
 @pytest.mark.parametrize(
     ("name", "auth", "inputs"),
     [

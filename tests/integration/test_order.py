@@ -10,7 +10,7 @@ from support.machine import Machine, Ran
 from support.registries import LocalRegistry
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import GitHubApi
-from support.soak import soak
+from support.soak import chosen, soak
 
 
 def _publish(machine: Machine, sha: str = "", **facts: Any) -> Ran:
@@ -75,6 +75,7 @@ def test_a_git_tag_may_take_its_milestone_back_to_its_own_commit(
     assert place.tags()["sprint3"] == _own(place, one)
 
 
+@soak
 def test_a_git_tag_that_moved_is_refused(machine: Machine, place: LocalRegistry) -> None:
     one = machine.project.head
     machine.project.tag("v1.0.0")
@@ -149,7 +150,7 @@ def test_a_shallow_clone_asks_github(
     assert place.tags()["latest"] == place.tags()["sprint3"] == _own(place, two), ran.shown
 
 
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", chosen([401, 403]))
 def test_a_refused_github_token_is_named(
     machine: Machine, place: LocalRegistry, tmp_path: Path, status: int, api: GitHubApi
 ) -> None:

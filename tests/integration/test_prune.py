@@ -350,6 +350,15 @@ class TestChanged:
         shop.stock.pulls([given, one, two])
 
 
+UNNAMED = {
+    "another kind": "kind: WorkflowTemplate\n"
+    "spec: {{templates: [{{container: {{image: {image}}}}}]}}\n",
+    "values": "web:\n  image: {image}\n",
+    "a variable": "kind: ConfigMap\ndata: {{RUNNER: '{image}'}}\n",
+    "two keys": "web: {{image: {{repository: {name}, tag: {tag}}}}}\n",
+}
+
+
 class TestInUse:
     @pytest.mark.parametrize(
         "keep",
@@ -381,16 +390,7 @@ class TestInUse:
         found = re.findall(r"keep: '(.*)' names nothing that is there", ran.log)
         assert list(dict.fromkeys(found)) == ["sha-*", digest, "pricing:v1"]
 
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "kind: WorkflowTemplate\nspec: {{templates: [{{container: {{image: {image}}}}}]}}\n",
-            "web:\n  image: {image}\n",
-            "kind: ConfigMap\ndata: {{RUNNER: '{image}'}}\n",
-            "web: {{image: {{repository: {name}, tag: {tag}}}}}\n",
-        ],
-        ids=["another kind", "values", "a variable", "two keys"],
-    )
+    @pytest.mark.parametrize("text", chosen(UNNAMED.values()), ids=UNNAMED)
     def test_what_is_named_by_no_workload(self, shop: Shop, text: str) -> None:
         old, _ = self.lay(shop)
         name, tag = f"{shop.host}/feastflow/app", f"commit-{old}"

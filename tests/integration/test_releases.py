@@ -94,7 +94,6 @@ def test_a_rollback_goes_to_the_release_before(machine: Machine, place: LocalReg
             ("2024.06.01", {"extra_tags": "{major}.{minor}"}, {"2024.06.01", "2024.06"}),
             ("v" + "1" * 60 + ".0", {"extra_tags": "{major}"}, {"v" + "1" * 60 + ".0", "1" * 60}),
         ],
-        2,
     ),
 )
 def test_a_git_tag_is_published_under_the_nearest_name(
@@ -153,6 +152,7 @@ def test_a_template_that_gives_no_tag_or_one_of_ours(
     assert place.proxy.requests == ()
 
 
+@soak
 def test_two_git_tags_of_one_version(machine: Machine, place: LocalRegistry) -> None:
     """Nothing flips: the tag of a git tag's own name stays that one's."""
     first = machine.project.head
@@ -170,6 +170,7 @@ def test_two_git_tags_of_one_version(machine: Machine, place: LocalRegistry) -> 
     assert place.tags()["1.2"] == own(place, first)
 
 
+@soak
 def test_a_branch_is_followed_rebased_or_not(machine: Machine, place: LocalRegistry) -> None:
     project = machine.project
     project.git("checkout", "--quiet", "-b", "topic")

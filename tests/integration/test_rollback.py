@@ -429,6 +429,7 @@ def third(shop: Shop, remote: Builder) -> str:
     return sha
 
 
+@soak
 def test_rollback_twice(shop: Shop, third: str) -> None:
     """CASES.md 16: commits 1, 2, 3; `rollback`, `rollback`. Then who means it names the bad one."""
     shop.run("rollback").ended()
@@ -450,6 +451,7 @@ def test_rollback_twice(shop: Shop, third: str) -> None:
     }
 
 
+@soak
 def test_two_people_name_two_bad_ones(shop: Shop, third: str) -> None:
     """The one who names the older one comes first, and is told that a newer one is there."""
     ran = shop.run("rollback", **{"from": shop.bad}).ended()

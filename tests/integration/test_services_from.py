@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Stack
-from support.soak import one_in
+from support.soak import chosen, one_in
 
 from feastflow_registry.builder.bake_print import BakeFile
 from feastflow_registry.config import compose, settings
@@ -187,12 +187,17 @@ def test_a_bake_file(program: Source) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [
-        ("docker-bake.hcl", 'variable "TOKEN" {}\ntarget "default" {\n args = { T = TOKEN }\n}'),
-        ("docker-bake.json", IN_JSON),
-        ("compose.yaml", 'services: {default: {build: {context: ., args: {T: "${TOKEN-}"}}}}'),
-        ("compose.yaml", "services: {default: {build: {context: ., args: [TOKEN, T=]}}}"),
-    ],
+    chosen(
+        [
+            (
+                "docker-bake.hcl",
+                'variable "TOKEN" {}\ntarget "default" {\n args = { T = TOKEN }\n}',
+            ),
+            ("docker-bake.json", IN_JSON),
+            ("compose.yaml", 'services: {default: {build: {context: ., args: {T: "${TOKEN-}"}}}}'),
+            ("compose.yaml", "services: {default: {build: {context: ., args: [TOKEN, T=]}}}"),
+        ]
+    ),
 )
 def test_a_template_does_not_see_the_environment(program: Source, name: str, text: str) -> None:
     assert read(program, name, text).services["default"].args == {"T": ""}
@@ -338,20 +343,21 @@ def services(program: Source, text: str, name: str = "compose.yaml") -> dict[str
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [
-        # getsentry/self-hosted, mastodon/mastodon
-        (
-            """
+    chosen(
+        [
+            # getsentry/self-hosted, mastodon/mastodon
+            (
+                """
             x-app: &app {image: org/app, build: .}
             services:
               web: {<<: *app, command: web}
               worker: {<<: *app, command: worker}
             """,
-            {"web": ("worker",)},
-        ),
-        # https://github.com/docker/compose/issues/7343
-        (
-            """
+                {"web": ("worker",)},
+            ),
+            # https://github.com/docker/compose/issues/7343
+            (
+                """
             services:
               my-web:
                 image: web:${TAG}
@@ -360,20 +366,21 @@ def services(program: Source, text: str, name: str = "compose.yaml") -> dict[str
                 image: web:${TAG}
                 build: {cache_from: ["web:${TAG}", web:latest], context: web}
             """,
-            {"my-web": ("my-web-saver",)},
-        ),
-        # https://github.com/Dayotter/dayotter/pull/7
-        (
-            """
+                {"my-web": ("my-web-saver",)},
+            ),
+            # https://github.com/Dayotter/dayotter/pull/7
+            (
+                """
             services:
               worker: {image: "dayotter-app:local", build: {dockerfile: apps/worker/Dockerfile}}
               migrate: {extends: worker, command: migrate}
               web: {image: "dayotter-web:local", build: {dockerfile: apps/web/Dockerfile}}
               cron: {image: "dayotter-app:local"}
             """,
-            {"worker": ("migrate",), "web": ()},
-        ),
-    ],
+                {"worker": ("migrate",), "web": ()},
+            ),
+        ]
+    ),
 )
 def test_services_that_are_one_build_and_one_image(
     program: Source, text: str, expected: Mapping[str, Sequence[str]]
