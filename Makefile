@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 EXPORT := $(UV) export --quiet --locked --no-emit-project --format requirements.txt
 
-.PHONY: help demo test unit soak mutants site lint lock bench up down
+.PHONY: help demo test unit compiled soak mutants site lint lock bench up down
 .DEFAULT_GOAL := help
 
 help: ## list the recipes
@@ -26,19 +26,24 @@ demo: .venv/installed ## publish examples/frontend to a registry on this machine
 # The unit tests take every branch of the core by themselves, which slows them down: what runs
 # thousands of times is not measured. They need no engine, so that one is started meanwhile.
 # Much of the others' time is waiting. The longest come first: nobody waits for one at the end.
-RUNGS ?= unit end_to_end integration races contract servers action lint
+RUNGS ?= unit end_to_end lint integration races contract servers action
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
-WORKERS := $(shell expr `nproc` + 2)
+WORKERS := $(shell expr `nproc` + 3)
+# In a new checkout, each worker would compile all tests by itself: one process does so beforehand.
+NEW := $(if $(wildcard tests/integration/__pycache__),,compiled)
 # What tests write is kept in memory, where 4 GiB of it may hold files.
 MEMORY := $(shell df --output=avail /dev/shm 2> /dev/null | awk 'NR == 2 && $$1 > 4194304 { print "/dev/shm" }')
 test soak: export TMPDIR := $(or $(TMPDIR),$(MEMORY),/tmp)
 
 test: .venv/installed ## prove every promise; RUNGS="unit lint" runs those alone
-	@$(MAKE) --no-print-directory --jobs=2 $(filter unit,$(RUNGS)) up
+	@$(MAKE) --no-print-directory --jobs=3 $(filter unit,$(RUNGS)) up $(if $(OTHERS),$(NEW))
 	$(if $(OTHERS),pytest -n $(WORKERS) --dist loadscope $(OTHERS))
 
 unit: .venv/installed
 	pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit
+
+compiled: .venv/installed
+	@-pytest --collect-only -qq $(OTHERS) > /dev/null
 
 soak: .venv/installed up ## run the same proofs at every other place, as each night
 	pytest -n $(WORKERS) --dist loadscope -m soak tests

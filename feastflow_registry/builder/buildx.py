@@ -286,6 +286,7 @@ class Buildx:
                 errors="replace",
                 timeout=seconds,
                 check=False,
+                preexec_fn=_end_with_parent,
             )
         except FileNotFoundError:
             return subprocess.CompletedProcess(command, _NO_PROGRAM, "", "")
@@ -317,9 +318,9 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _end_with_parent() -> None:
-    """Ask the kernel to end the child with us, SIGKILL included: it holds the credential.
+    """Ask the kernel to end the child with us, SIGKILL included.
 
-    Only Linux knows this.
+    It holds the credential, or makes a builder that nobody waits for. Only Linux knows this.
     https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
     """
     with suppress(AttributeError):

@@ -22,6 +22,7 @@ from support.act import ROOT
 from support.installing import Runner
 from support.servers.serving import Call
 from support.servers.wheel_host import WheelHost
+from support.soak import one_in, soak
 
 REACH_THE_INDEX = ("SSL_CERT_FILE", "PIP_CERT", "HTTP_PROXY", "HTTPS_PROXY", "https_proxy")
 WAIT = 30
@@ -81,6 +82,7 @@ def test_from_pypi_with_the_uv_of_the_runner(real: Runner) -> None:
     assert (site / "docker").is_dir()
 
 
+@soak
 def test_from_pypi_with_a_uv_of_our_own(real: Runner) -> None:
     # The one that this environment was made from: uv makes environments without pip.
     site = real.install(python=os.path.realpath(sys.executable))
@@ -190,7 +192,7 @@ def test_an_environment_that_nobody_uses_is_swept(runner: Runner) -> None:
     assert not old.exists()
 
 
-@pytest.mark.parametrize("damage", ["no marker", "others can write", "a link"])
+@pytest.mark.parametrize("damage", one_in(3, ["no marker", "others can write", "a link"]))
 def test_what_is_not_sound_is_made_anew(runner: Runner, damage: str) -> None:
     site = runner.install()
     (site / "planted.py").touch()

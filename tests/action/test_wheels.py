@@ -18,6 +18,7 @@ from support.installing import FAKE_UV, Runner
 from support.servers.certificates import Authority
 from support.servers.serving import Call, Server
 from support.servers.wheel_host import WheelHost, wheel
+from support.soak import one_in, soak
 
 FIRST = "package-1-py3-none-any.whl"
 PYTHON = f"cp3{sys.version_info[1]}"
@@ -116,7 +117,7 @@ NOT_GIVEN: dict[str, tuple[Given, str]] = {
 }
 
 
-@pytest.mark.parametrize(("answer", "reason"), NOT_GIVEN.values(), ids=NOT_GIVEN)
+@pytest.mark.parametrize(("answer", "reason"), one_in(4, NOT_GIVEN.values()), ids=NOT_GIVEN)
 def test_what_is_not_given_is_left_to_uv(
     runner: Runner, host: WheelHost, uv: None, answer: Given, reason: str
 ) -> None:
@@ -305,21 +306,24 @@ MUSL = "pass\ndef confstr(name): raise {}\nos.confstr = confstr"
 
 @pytest.mark.parametrize(
     ("patch", "rows", "chosen"),
-    [
-        ("", ["any any any", f"{PYTHON} {HERE} musl"], 0),
-        ("", [f"{PYTHON} {OTHER} glibc2.17", f"{PYTHON} {HERE} glibc2.17"], 1),
-        ("", [f"cp310 {HERE} glibc2.17", f"{PYTHON} {HERE} glibc2.17"], 1),
-        (LIBC.format("'glibc 2.28'"), [f"{PYTHON} {HERE} glibc2.{n}" for n in (39, 28, 17)], 1),
-        (LIBC.format("'glibc 2.27'"), [f"{PYTHON} {HERE} glibc2.{n}" for n in (39, 28, 17)], 2),
-        (LIBC.format("None"), [f"{PYTHON} {HERE} glibc2.17", f"{PYTHON} {HERE} musl"], 1),
-        (MUSL.format("OSError"), [f"{PYTHON} {HERE} glibc2.17", f"{PYTHON} {HERE} musl"], 1),
-        (MUSL.format("ValueError"), [f"{PYTHON} {HERE} glibc2.17", f"{PYTHON} {HERE} musl"], 1),
-        (
-            CACHE_TAG.format("cpython-315", (3, 15, 0)),
-            [f"cp314 {HERE} glibc2.17", f"cp315 {HERE} glibc2.17"],
-            1,
-        ),
-    ],
+    one_in(
+        3,
+        [
+            ("", ["any any any", f"{PYTHON} {HERE} musl"], 0),
+            ("", [f"{PYTHON} {OTHER} glibc2.17", f"{PYTHON} {HERE} glibc2.17"], 1),
+            ("", [f"cp310 {HERE} glibc2.17", f"{PYTHON} {HERE} glibc2.17"], 1),
+            (LIBC.format("'glibc 2.28'"), [f"{PYTHON} {HERE} glibc2.{n}" for n in (39, 28, 17)], 1),
+            (LIBC.format("'glibc 2.27'"), [f"{PYTHON} {HERE} glibc2.{n}" for n in (39, 28, 17)], 2),
+            (LIBC.format("None"), [f"{PYTHON} {HERE} glibc2.17", f"{PYTHON} {HERE} musl"], 1),
+            (MUSL.format("OSError"), [f"{PYTHON} {HERE} glibc2.17", f"{PYTHON} {HERE} musl"], 1),
+            (MUSL.format("ValueError"), [f"{PYTHON} {HERE} glibc2.17", f"{PYTHON} {HERE} musl"], 1),
+            (
+                CACHE_TAG.format("cpython-315", (3, 15, 0)),
+                [f"cp314 {HERE} glibc2.17", f"cp315 {HERE} glibc2.17"],
+                1,
+            ),
+        ],
+    ),
 )
 def test_the_wheel_is_for_this_python_machine_and_libc(
     runner: Runner, host: WheelHost, patch: str, rows: list[str], chosen: int
@@ -367,7 +371,7 @@ def test_a_variable_tells_uv_where_packages_come_from(
 
 
 @pytest.mark.parametrize(
-    "name", ["PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_PROXY"]
+    "name", one_in(4, ["PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_PROXY"])
 )
 @pytest.mark.parametrize("more", [{}, {"PIP_INDEX_URL": INDEX}])
 def test_a_variable_tells_pip_alone_where_packages_come_from(
@@ -419,7 +423,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", one_in(4, FILES))
 def test_a_file_tells_a_tool_where_packages_come_from(
     runner: Runner, host: WheelHost, uv: None, name: str
 ) -> None:
@@ -444,18 +448,21 @@ def test_a_file_tells_a_tool_where_packages_come_from(
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [
-        ("home/.pip/pip.conf", "[global]\ncert = /ca.pem\ntimeout = 9\n"),
-        ("home/.pip/pip.conf", "[download]\nindex-url = x\n"),
-        ("home/.pip/pip.conf", "[global]\nindex-url =\n"),
-        ("home/.pip/pip.conf", "no section"),
-        ("home/.config/uv/uv.toml", "[pip]\nstrict = true\n"),
-        ("home/.config/uv/uv.toml", "["),
-        ("home/.config/uv/uv.toml", "pip = 3"),
-        ("home/.config/uv/uv.toml/folder", ""),
-        ("home/.pip/pip.conf/folder", ""),
-        ("home/.pip/pip.conf", "[global]\nindex-url = \udcff\n"),
-    ],
+    one_in(
+        5,
+        [
+            ("home/.pip/pip.conf", "[global]\ncert = /ca.pem\ntimeout = 9\n"),
+            ("home/.pip/pip.conf", "[download]\nindex-url = x\n"),
+            ("home/.pip/pip.conf", "[global]\nindex-url =\n"),
+            ("home/.pip/pip.conf", "no section"),
+            ("home/.config/uv/uv.toml", "[pip]\nstrict = true\n"),
+            ("home/.config/uv/uv.toml", "["),
+            ("home/.config/uv/uv.toml", "pip = 3"),
+            ("home/.config/uv/uv.toml/folder", ""),
+            ("home/.pip/pip.conf/folder", ""),
+            ("home/.pip/pip.conf", "[global]\nindex-url = \udcff\n"),
+        ],
+    ),
 )
 def test_a_file_that_names_no_place_changes_nothing(
     runner: Runner, host: WheelHost, uv: None, name: str, text: str
@@ -529,6 +536,7 @@ def test_pip_is_needed_and_absent(
 # The real packages.
 
 
+@soak
 def test_the_real_packages_are_what_uv_installs(
     tmp_path: Path, authority: Authority, real_wheels: dict[str, bytes]
 ) -> None:

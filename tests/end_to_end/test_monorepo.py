@@ -18,6 +18,7 @@ from support import monorepo, workflows
 from support.act import Job
 from support.monorepo import BROKEN, SERVICES, SHARED, WorkflowRun
 from support.registries import REPOSITORY, RegistryProcesses
+from support.soak import soak
 
 LABEL = "org.opencontainers.image"
 
@@ -32,6 +33,9 @@ class Runs:
     third: WorkflowRun
     fourth: WorkflowRun
     labels: dict[str, dict[str, str]]
+
+
+pytestmark = soak
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from support.clients import quick_client
 from support.servers.serving import Call, Server
+from support.soak import one_in
 
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
@@ -84,7 +85,7 @@ REDIRECTED: dict[str, Callable[[Server], None]] = {
 }
 
 
-@pytest.mark.parametrize("status", [301, 307])
+@pytest.mark.parametrize("status", one_in(4, [301, 307]))
 @pytest.mark.parametrize("where", [*NONE, "http://a..b/x", f"http://{'a' * 64}.example/"])
 def test_a_redirect(where: str, status: int) -> None:
     with Astray(status, {"Location": where}) as server:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 from support.clients import quick_client
 from support.servers.serving import CHUNK, Call, Server
+from support.soak import one_in
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
@@ -206,15 +207,22 @@ EMPTY = gzip.compress(b"")
 
 @pytest.mark.parametrize(
     ("head", "start", "more"),
-    [
-        (CHUNKED, b"", b"0"),
-        (CHUNKED, b"5;x=", b"y"),
-        (CHUNKED, b"0\r\n", b"X: y\r\n"),
-        (CHUNKED, b"0\r\nX: ", b"y"),
-        (CHUNKED | {"Content-Encoding": "gzip"}, b"", b"%x\r\n%b\r\n" % (len(EMPTY), EMPTY)),
-        ({"Content-Encoding": "gzip", "Connection": "close"}, b"", EMPTY),
-        ({"Content-Encoding": "gzip", "Connection": "close"}, b"\x1f\x8b\x08\x10" + bytes(6), b"c"),
-    ],
+    one_in(
+        4,
+        [
+            (CHUNKED, b"", b"0"),
+            (CHUNKED, b"5;x=", b"y"),
+            (CHUNKED, b"0\r\n", b"X: y\r\n"),
+            (CHUNKED, b"0\r\nX: ", b"y"),
+            (CHUNKED | {"Content-Encoding": "gzip"}, b"", b"%x\r\n%b\r\n" % (len(EMPTY), EMPTY)),
+            ({"Content-Encoding": "gzip", "Connection": "close"}, b"", EMPTY),
+            (
+                {"Content-Encoding": "gzip", "Connection": "close"},
+                b"\x1f\x8b\x08\x10" + bytes(6),
+                b"c",
+            ),
+        ],
+    ),
     ids=["size", "extension", "trailers", "trailer", "members", "members to the end", "comment"],
 )
 @pytest.mark.parametrize("sink", [None, swallow], ids=["a body", "a layer"])

@@ -14,6 +14,7 @@ import pytest
 from support.builds import BuildSetup, script
 from support.machine import Machine
 from support.registries import LocalRegistry
+from support.soak import chosen
 
 from feastflow_registry.config import build_options
 from feastflow_registry.model.errors import Failure, Kind
@@ -45,7 +46,7 @@ def has(lines: list[str], pattern: str) -> bool:
     return any(re.search(pattern, each) for each in lines)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_a_step_runs_as_it_is_told(workshops: Callable[[str], BuildSetup], name: str) -> None:
     shop = workshops(name)
     look = "ulimit -Sn; ulimit -Hn; /busybox cat /etc/hosts; /busybox df -k /dev/shm; "
@@ -72,7 +73,7 @@ def test_a_step_runs_as_it_is_told(workshops: Callable[[str], BuildSetup], name:
     assert has(found, "net lo$")
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_the_hosts_network_is_granted(workshops: Callable[[str], BuildSetup], name: str) -> None:
     """A step sees the interfaces of the machine, which it names by its own boot."""
     look = "/busybox cat /proc/sys/net/core/somaxconn; /busybox readlink /proc/self/ns/net"
@@ -84,7 +85,7 @@ def test_the_hosts_network_is_granted(workshops: Callable[[str], BuildSetup], na
     assert host == Path("/proc/self/ns/net").readlink().name
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_what_a_builder_does_not_grant(workshops: Callable[[str], BuildSetup], name: str) -> None:
     shop = workshops(name)
     run = BuildOptions(entitlements=("security.insecure",))
@@ -107,7 +108,7 @@ def test_what_a_step_is_not_granted_is_its_services_own_failure(
     assert "by the input allow" in built.failures["app"].problems[0].fix
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_the_address_of_the_host(workshops: Callable[[str], BuildSetup], name: str) -> None:
     shop = workshops(name)
     hosts = build_options.extra_hosts("gate=host-gateway")
@@ -119,7 +120,7 @@ def test_the_address_of_the_host(workshops: Callable[[str], BuildSetup], name: s
         assert has(said(shop, "/busybox cat /etc/hosts", extra_hosts=hosts), r"\d\s+gate$")
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_stages_that_are_always_built_anew(
     workshops: Callable[[str], BuildSetup], name: str
 ) -> None:
@@ -155,7 +156,7 @@ def test_a_build_that_is_not_pushed_leaves_outputs_besides_its_image(
             assert "index.json" in layout.getnames()
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_an_output_stays_where_it_is_sent(
     workshops: Callable[[str], BuildSetup], name: str
 ) -> None:
@@ -207,7 +208,7 @@ def test_annotations_that_nobody_asked_for_are_left_out_without_a_word(
     assert not [text for _, text in shop.log.lines if "annotations" in text]
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", chosen(BUILDERS))
 def test_what_is_only_loaded_needs_none(workshops: Callable[[str], BuildSetup], name: str) -> None:
     shop = workshops(name)
     built = shop.engine().build([replace(shop.image("app"), annotations=(OWN,))], push=False)

@@ -120,7 +120,7 @@ def test_no_child_sees_the_token(
     assert names == {*images.environ, "IMAGE", "SERVICE"}
 
 
-@pytest.mark.parametrize("times", [1, 4])
+@pytest.mark.parametrize("times", chosen([1, 4]))
 def test_a_pull_survives_a_bad_moment(make: MakeImages, place: LocalRegistry, times: int) -> None:
     images = make("remote to classic")
     image = images.build()

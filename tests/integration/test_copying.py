@@ -22,7 +22,7 @@ from support.registries import LocalRegistry, shorten
 from support.servers.fault_proxy import Fault
 from support.servers.images import LAYER
 from support.servers.serving import Call, Server
-from support.soak import one_in
+from support.soak import chosen, one_in
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.images import INDEXES
@@ -257,7 +257,7 @@ class TestKinds:
 
 
 class TestBadMoments:
-    @pytest.mark.parametrize("side", ["here", "there"])
+    @pytest.mark.parametrize("side", chosen(["here", "there"]))
     @pytest.mark.parametrize("kind", one_in(4, KINDS))
     def test_one_at_any_request_is_survived(
         self, here: FilledRegistry, there: FilledRegistry, kind: str, side: str

@@ -13,6 +13,7 @@ from support.failures import check_shown
 from support.machine import PROGRAM, Machine, Ran
 from support.registries import LocalRegistry
 from support.servers.faults import Fault
+from support.soak import chosen
 
 from integration.conftest import Builder
 
@@ -202,7 +203,7 @@ def test_json_is_for_programs(shop: Shop) -> None:
     ]
 
 
-@pytest.mark.parametrize("event", ["pull_request", "push"])
+@pytest.mark.parametrize("event", chosen(["pull_request", "push"]))
 def test_whoever_may_read_the_registry_needs_no_credentials(
     places: Callable[..., LocalRegistry],
     machines: Callable[[LocalRegistry, Builder], Machine],

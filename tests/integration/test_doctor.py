@@ -11,7 +11,7 @@ from support.registries import REPOSITORY, USER, LocalRegistry
 from support.servers.docker_hub import Account, DockerHub, Scope
 from support.servers.fault_proxy import Fault
 from support.servers.registry import Registry
-from support.soak import chosen
+from support.soak import chosen, soak
 
 from integration.conftest import Builder
 
@@ -64,6 +64,7 @@ def test_docker_hub_when_all_is_well(
     ]
 
 
+@soak
 def test_docker_hub_when_people_do_not_see_their_images(
     machine: Machine, place: LocalRegistry, hub: DockerHub
 ) -> None:
@@ -90,6 +91,7 @@ def test_docker_hub_before_the_first_push(
     assert [each.method for each in hub.requests] == ["POST", "GET"]
 
 
+@soak
 @pytest.mark.parametrize(("rule", "tag"), chosen([("latest", "latest"), ("sprint.*", "sprint3")]))
 def test_a_rule_that_blocks_a_shared_tag_fails(
     machine: Machine, place: LocalRegistry, hub: DockerHub, rule: str, tag: str
@@ -105,6 +107,7 @@ def test_a_rule_that_blocks_a_shared_tag_fails(
     ]
 
 
+@soak
 @pytest.mark.parametrize("scope", chosen(["repo:read", "repo:write"]))
 def test_a_token_that_may_not_delete_is_advice(
     machine: Machine, place: LocalRegistry, hub: DockerHub, scope: Scope

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from support.soak import chosen, soak
 from integration.conftest import Builder
 
 Prepare = Callable[..., PreparedRun]
+Rounds = Sequence[Sequence[Mapping[str, Any]]]
 
 
 @pytest.fixture
@@ -42,6 +43,9 @@ def prepare(
 
 
 @pytest.mark.parametrize(
+    "rounds", chosen([[tuple(KINDS.values())], list(ROUNDS)]), ids=["one", "all"]
+)
+@pytest.mark.parametrize(
     ("name", "auth", "inputs"),
     [
         pytest.param("first", "htpasswd", {"shared_tags": "false"}, marks=soak),
@@ -50,14 +54,16 @@ def prepare(
     ],
 )
 def test_one_bad_moment_at_any_request_is_survived(
-    prepare: Prepare, name: Name, auth: str, inputs: dict[str, str]
+    prepare: Prepare, name: Name, auth: str, inputs: dict[str, str], rounds: Rounds
 ) -> None:
+    """A moment of each kind by turns in one round, or of every kind at each request."""
     prepared = prepare(name, auth, **inputs)
-    for faults in ROUNDS:
+    for faults in rounds:
         for ran in prepared.failing(prepared.place.proxy, faults):
             prepared.check_done(ran)
 
 
+@soak
 def test_one_bad_moment_is_survived_with_a_milestone_in_a_shallow_clone(prepare: Prepare) -> None:
     prepared = prepare("moving", "htpasswd", shallow=True, milestone=MILESTONE)
     for ran in prepared.failing(prepared.place.proxy, [KINDS["reset_after"]]):

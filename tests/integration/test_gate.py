@@ -10,7 +10,7 @@ from support.events import BLOCKED
 from support.machine import Machine
 from support.registries import REPOSITORY, LocalRegistry
 from support.repositories import Project
-from support.soak import one_in
+from support.soak import chosen, one_in
 
 from integration.conftest import Builder
 
@@ -66,7 +66,7 @@ def test_it_builds_says_why_and_sends_nothing(
     assert place.tags() == {}
 
 
-@pytest.mark.parametrize("case", ["a fork", "pull_request_target of a fork"])
+@pytest.mark.parametrize("case", chosen(["a fork", "pull_request_target of a fork"]))
 def test_credentials_change_nothing(machine: Machine, place: LocalRegistry, case: str) -> None:
     """A secret that GitHub hands out by mistake is not used either: as in a real process."""
     facts, _ = _facts(case, machine.project)

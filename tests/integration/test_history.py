@@ -262,7 +262,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("answer", one_in(2, MALFORMED.values()), ids=MALFORMED)
+@pytest.mark.parametrize("answer", one_in(4, MALFORMED.values()), ids=MALFORMED)
 @pytest.mark.parametrize(
     "question",
     chosen(["newer", "relation", "ancestors", "git_tag", "git_tag_names", "resolve"], 2),
@@ -291,12 +291,17 @@ def test_an_answer_of_another_shape_is_never_a_no(
 
 @pytest.mark.parametrize(
     ("status", "headers"),
-    [
-        (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 3000)}),
-        (403, {"Retry-After": "301"}),
-        (429, {"Retry-After": "86400"}),
-        (429, {"X-RateLimit-Remaining": "0", "Retry-After": "3600"}),
-    ],
+    chosen(
+        [
+            (
+                403,
+                {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 3000)},
+            ),
+            (403, {"Retry-After": "301"}),
+            (429, {"Retry-After": "86400"}),
+            (429, {"X-RateLimit-Remaining": "0", "Retry-After": "3600"}),
+        ]
+    ),
 )
 def test_a_limit_of_requests_is_told_at_once_and_as_what_it_is(
     tree: Tree, history: GitHubHistory, github: FaultProxy, status: int, headers: dict[str, str]
@@ -351,7 +356,7 @@ def test_a_redirect_to_itself_ends(tree: Tree, github: FaultProxy) -> None:
         github_history(github.url).relation(tree.one, tree.four)
 
 
-@pytest.mark.parametrize("status", [202, 204, 304, 418])
+@pytest.mark.parametrize("status", chosen([202, 204, 304, 418]))
 def test_a_status_that_is_no_answer_is_unreachable(
     tree: Tree, history: GitHubHistory, github: FaultProxy, status: int
 ) -> None:
@@ -372,7 +377,7 @@ def test_a_listing_without_end_is_unreachable(
         history.newer(tree.one, "main")
 
 
-@pytest.mark.parametrize("how", ["cut off", "behind"])
+@pytest.mark.parametrize("how", chosen(["cut off", "behind"]))
 def test_a_comparison_that_contradicts_itself_is_no_proof(
     project: Project, history: GitHubHistory, github: FaultProxy, how: str
 ) -> None:

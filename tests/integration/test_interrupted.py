@@ -10,6 +10,7 @@ from support.machine import Machine, Ran, Running
 from support.published_pair import PublishedPair
 from support.registries import LocalRegistry
 from support.servers.faults import Fault
+from support.soak import chosen
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def interrupt(running: Running, fault: Fault, place: LocalRegistry) -> tuple[Ran
     return ran, len(place.proxy.requests) - before
 
 
-@pytest.mark.parametrize("command", ["tags", "doctor", "publish"])
+@pytest.mark.parametrize("command", chosen(["tags", "doctor", "publish"]))
 def test_a_stalled_request_is_not_waited_for(
     machine: Machine, place: LocalRegistry, published: PublishedPair, command: str
 ) -> None:

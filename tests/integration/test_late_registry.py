@@ -9,7 +9,7 @@ import pytest
 from support.scenes import COMMANDS, Scene
 from support.servers.habits import Late
 from support.servers.serving import Call
-from support.soak import chosen
+from support.soak import chosen, one_in
 
 WRITES = ("PUT", "DELETE", "POST", "PATCH")
 Scenes = Callable[[str], Scene]
@@ -35,7 +35,7 @@ def begin(scene: Scene) -> None:
     scene.place.proxy.forget()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", one_in(3, COMMANDS))
 @pytest.mark.parametrize("seconds", chosen([10, 1, 29]))
 def test_a_late_registry_changes_neither_the_end_nor_the_writes(
     scenes: Scenes, command: str, seconds: float

@@ -13,6 +13,7 @@ import pytest
 from support.machine import PROGRAM, Machine
 from support.published_pair import PublishedPair
 from support.registries import LocalRegistry
+from support.soak import chosen, one_in
 
 from integration.conftest import Builder
 
@@ -31,7 +32,7 @@ def lacking(variable: str, value: str) -> dict[str, str]:
     return {"FEASTFLOW_MILESTONE": "sprint3", variable: value}
 
 
-@pytest.mark.parametrize("where", [FULL, "{folder}/no/such/output", "{folder}"])
+@pytest.mark.parametrize("where", chosen([FULL, "{folder}/no/such/output", "{folder}"]))
 def test_no_outputs_is_red_and_says_what_was_done(
     published: Machine, tmp_path: Path, where: str
 ) -> None:
@@ -108,7 +109,7 @@ def read_only(tmp_path: Path) -> Iterator[Callable[[Path | None], Path]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("kept", ["{folder}/buildx", "{folder}", "/dev/null/buildx"])
+@pytest.mark.parametrize("kept", chosen(["{folder}/buildx", "{folder}", "/dev/null/buildx"]))
 def test_a_home_that_cannot_be_written_is_no_reason_not_to_build(
     machine: Machine, read_only: Callable[[], Path], kept: str
 ) -> None:
@@ -132,7 +133,7 @@ def test_builders_that_are_there_stay_known(
     assert "latest" in place.tags()
 
 
-@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("options", chosen([[], ["--json"]]))
 def test_what_cannot_be_read_along_is_said_where_it_can(
     published: Machine, options: list[str]
 ) -> None:
@@ -152,7 +153,7 @@ def test_what_cannot_be_read_along_is_said_where_it_can(
     assert f"No space left on device. {ROOM}" in " ".join(done.stderr.split())
 
 
-@pytest.mark.parametrize("limit", range(7, 13))
+@pytest.mark.parametrize("limit", one_in(3, range(7, 13)))
 def test_too_few_open_files_are_said_in_one_sentence(published: Machine, limit: int) -> None:
     """Whatever it is that finds no room: git, a connection, or the engine's."""
     limited = ["prlimit", f"--nofile={limit}", "--", *PROGRAM]
@@ -196,7 +197,7 @@ def _by_a_shell(machine: Machine, line: str, **more: str) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("line", ["PROGRAM >&-", "PROGRAM 2>&-", "PROGRAM --json 2>&-"])
+@pytest.mark.parametrize("line", chosen(["PROGRAM >&-", "PROGRAM 2>&-", "PROGRAM --json 2>&-"]))
 def test_a_stream_that_is_closed_is_not_written_to(published: Machine, line: str) -> None:
     done = _by_a_shell(published, line)
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ from support.machine import Machine, Ran
 from support.registries import LocalRegistry
 from support.servers.fault_proxy import FaultProxy
 from support.servers.github_api import GitHubApi
+from support.soak import chosen, soak
 
 
 def _publish(machine: Machine, sha: str = "", **facts: Any) -> Ran:
@@ -57,6 +58,7 @@ def test_a_git_tag_sets_the_milestone_and_freezes_it(
     assert place.tags()["sprint3"] == before["sprint3"]
 
 
+@soak
 def test_a_git_tag_may_take_its_milestone_back_to_its_own_commit(
     machine: Machine, place: LocalRegistry
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_git_tag_may_take_its_milestone_back_to_its_own_commit(
     assert place.tags()["sprint3"] == _own(place, one)
 
 
+@soak
 def test_a_git_tag_that_moved_is_refused(machine: Machine, place: LocalRegistry) -> None:
     one = machine.project.head
     machine.project.tag("v1.0.0")
@@ -100,6 +103,7 @@ def test_an_older_commits_late_run_leaves_latest(machine: Machine, place: LocalR
     assert place.tags()["latest"] == _own(place, one), "told to, it moves anywhere"
 
 
+@soak
 def test_rewritten_history_is_a_conflict(machine: Machine, place: LocalRegistry) -> None:
     machine.project.commit()
     _publish(machine).ended()
@@ -146,7 +150,7 @@ def test_a_shallow_clone_asks_github(
     assert place.tags()["latest"] == place.tags()["sprint3"] == _own(place, two), ran.shown
 
 
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", chosen([401, 403]))
 def test_a_refused_github_token_is_named(
     machine: Machine, place: LocalRegistry, tmp_path: Path, status: int, api: GitHubApi
 ) -> None:
@@ -162,6 +166,7 @@ def test_a_refused_github_token_is_named(
     assert place.tags() == before
 
 
+@soak
 def test_a_squashed_branch_is_followed_by_first_parents(
     machine: Machine, place: LocalRegistry
 ) -> None:

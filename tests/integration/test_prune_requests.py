@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.machine import Machine
 from support.many_tags import ImageMaker, commit_days, docker_hub
-from support.soak import chosen
+from support.soak import chosen, soak
 
 LAST = 10
 COUNTS = (20, 40)
@@ -41,6 +41,7 @@ def prune(machine: Machine, hub: str = "", **facts: Any) -> Counter[str]:
     return Counter(re.sub(r"commit-\w+", "commit", line) for line in asked)
 
 
+@soak
 @pytest.mark.parametrize("old", chosen(COUNTS))
 def test_a_dry_run_asks_once_a_tag(machine: Machine, old: int) -> None:
     fill(machine, old)

@@ -20,6 +20,7 @@ from support.servers.fault_proxy import Fault
 from support.servers.habits import ListsReferrers
 from support.servers.images import MANIFEST
 from support.servers.serving import Call, Server
+from support.soak import chosen
 
 Scenes = Callable[[str], Scene]
 OWN_LIST = TABLE["referrers are listed by the registry"]
@@ -87,7 +88,7 @@ def signed(scenes: Scenes) -> Signed:
     return Signed.prepare(scenes(ELSEWHERE))
 
 
-@pytest.mark.parametrize("target", [True, False])
+@pytest.mark.parametrize("target", chosen([True, False]))
 @pytest.mark.parametrize("source", [True, False])
 def test_they_go_to_another_registry_and_are_listed_there(
     signed: Signed, source: bool, target: bool
@@ -137,7 +138,9 @@ def test_a_list_at_the_target_is_added_to(signed: Signed) -> None:
     assert listed(other, signed.image) == {theirs, *signed.sboms}
 
 
-@pytest.mark.parametrize("holds", ["an image", "a list that cannot be read", "what is gone"])
+@pytest.mark.parametrize(
+    "holds", chosen(["an image", "a list that cannot be read", "what is gone"])
+)
 def test_what_is_no_list_at_the_target_is_left(signed: Signed, holds: str) -> None:
     scene, other = signed.scene, signed.scene.other
     assert other
@@ -170,7 +173,7 @@ def test_a_registry_that_fails_does_not_lose_the_list_of_the_target(signed: Sign
     assert other.tags(MIRROR) == {list_tag(signed.image): theirs}
 
 
-@pytest.mark.parametrize("tag", ["sha256-", r"sha256-\w+\.sig"])
+@pytest.mark.parametrize("tag", chosen(["sha256-", r"sha256-\w+\.sig"]))
 def test_a_tag_that_is_not_written_is_told(signed: Signed, tag: str) -> None:
     """The registry says that it has taken it, and has not."""
     scene, other = signed.scene, signed.scene.other
@@ -253,13 +256,13 @@ class TestHostileLists:
         assert saying.asked == 100
         self.check_not_promoted(signed)
 
-    @pytest.mark.parametrize("second", [b"", b"<html>", page() | {"mediaType": MANIFEST}])
+    @pytest.mark.parametrize("second", chosen([b"", b"<html>", page() | {"mediaType": MANIFEST}]))
     def test_a_list_that_does_not_go_on(self, signed: Signed, second: object) -> None:
         say(signed, page(signed.sboms[0]), second, headers=NEXT)
         assert signed.scene.run().code in (5, 7)
         self.check_not_promoted(signed)
 
-    @pytest.mark.parametrize("pages", [1, 64])
+    @pytest.mark.parametrize("pages", chosen([1, 64]))
     def test_a_list_of_64_mib(self, signed: Signed, pages: int) -> None:
         """In one page or many: no more than 4 MiB are taken."""
         filled = page() | {"annotations": {"x": "x" * (64 // pages * 2**20)}}
@@ -274,7 +277,7 @@ class TestHostileLists:
         assert other
         assert "production" not in other.tags(MIRROR)
 
-    @pytest.mark.parametrize("damage", ["corrupt", "status"])
+    @pytest.mark.parametrize("damage", chosen(["corrupt", "status"]))
     def test_one_that_is_damaged_or_gone(self, signed: Signed, damage: Any) -> None:
         scene, other = signed.scene, signed.scene.other
         assert other
@@ -312,7 +315,7 @@ class TestHostileLists:
         scene.run().ended()
         assert signed.arrived(other) == signed.all
 
-    @pytest.mark.parametrize("lie", ["itself", "a circle", "another image", "no manifest"])
+    @pytest.mark.parametrize("lie", chosen(["itself", "a circle", "another image", "no manifest"]))
     def test_what_does_not_name_the_image_is_left(self, signed: Signed, lie: str) -> None:
         """Nor is there a circle of what does: a digest is of bytes that name the other."""
         scene, other = signed.scene, signed.scene.other
@@ -330,16 +333,19 @@ class TestHostileLists:
 
     @pytest.mark.parametrize(
         ("status", "answer", "kind"),
-        [
-            (404, {"errors": []}, "application/json"),
-            (400, {"errors": []}, "application/json"),
-            (405, b"", "text/plain"),
-            (302, b"", "text/html"),
-            (200, b"<html>Welcome</html>", "text/html"),
-            (200, {}, "application/json"),
-            (200, page() | {"mediaType": MANIFEST, "manifests": [{}]}, MANIFEST),
-            (200, page() | {"manifests": [{"digest": "x"}]}, INDEX),
-        ],
+        chosen(
+            [
+                (404, {"errors": []}, "application/json"),
+                (400, {"errors": []}, "application/json"),
+                (405, b"", "text/plain"),
+                (302, b"", "text/html"),
+                (200, b"<html>Welcome</html>", "text/html"),
+                (200, {}, "application/json"),
+                (200, page() | {"mediaType": MANIFEST, "manifests": [{}]}, MANIFEST),
+                (200, page() | {"manifests": [{"digest": "x"}]}, INDEX),
+            ],
+            2,
+        ),
     )
     def test_what_keeps_no_list_is_asked_twice_for_the_first_image_alone(
         self, signed: Signed, status: int, answer: object, kind: str

@@ -246,6 +246,7 @@ def test_one_bad_moment_at_any_request_is_survived(
                 assert shop.tags[f"withdrawn-{shop.bad[:7]}"] == shop.digest(shop.bad)
 
 
+@soak
 def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,7 +264,7 @@ def test_refused_anywhere_it_says_what_is_done_and_running_again_finishes(
         assert f"withdrawn-{shop.good[:7]}" not in shop.tags
 
 
-@pytest.mark.parametrize("attempt", ["1", "2"])
+@pytest.mark.parametrize("attempt", chosen(["1", "2"]))
 def test_pressed_twice_it_goes_back_once(shop: Shop, attempt: str) -> None:
     """By two people, or as the second try of a run that was broken off."""
     environ = shop.machine.runner(event="workflow_dispatch", command="rollback")
@@ -334,7 +335,8 @@ def test_doctor_asks_the_same_in_a_dry_run(shop: Shop) -> None:
 
 @pytest.mark.parametrize("command", ["rollback", "promote"])
 @pytest.mark.parametrize(
-    ("event", "ref"), [("pull_request", "refs/pull/1/merge"), ("push", "refs/heads/feature")]
+    ("event", "ref"),
+    chosen([("pull_request", "refs/pull/1/merge"), ("push", "refs/heads/feature")]),
 )
 def test_what_may_not_push_may_not_move_a_tag(
     shop: Shop, command: str, event: str, ref: str
@@ -427,6 +429,7 @@ def third(shop: Shop, remote: Builder) -> str:
     return sha
 
 
+@soak
 def test_rollback_twice(shop: Shop, third: str) -> None:
     """CASES.md 16: commits 1, 2, 3; `rollback`, `rollback`. Then who means it names the bad one."""
     shop.run("rollback").ended()
@@ -448,6 +451,7 @@ def test_rollback_twice(shop: Shop, third: str) -> None:
     }
 
 
+@soak
 def test_two_people_name_two_bad_ones(shop: Shop, third: str) -> None:
     """The one who names the older one comes first, and is told that a newer one is there."""
     ran = shop.run("rollback", **{"from": shop.bad}).ended()
@@ -510,7 +514,7 @@ def test_of_several_tags_one_cannot_go_back(shop: Shop, wrong: str, code: int, w
     assert shop.tags == before
 
 
-@pytest.mark.parametrize("kind", ["by digest", "by tag", "docker hub"])
+@pytest.mark.parametrize("kind", chosen(["by digest", "by tag", "docker hub"]))
 def test_a_mark_is_taken_off(shop: Shop, kind: str) -> None:
     """Deleting it by its digest would delete the image that it marks, with all of its tags.
 
@@ -549,6 +553,7 @@ def test_a_mark_is_taken_off(shop: Shop, kind: str) -> None:
     assert shop.tags["latest"] == shop.digest(shop.good)
 
 
+@soak
 def test_a_bad_moment_at_any_request_of_taking_a_mark_off(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Stack
+from support.soak import chosen, one_in
 
 from feastflow_registry.builder.bake_print import BakeFile
 from feastflow_registry.config import compose, settings
@@ -186,12 +187,17 @@ def test_a_bake_file(program: Source) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [
-        ("docker-bake.hcl", 'variable "TOKEN" {}\ntarget "default" {\n args = { T = TOKEN }\n}'),
-        ("docker-bake.json", IN_JSON),
-        ("compose.yaml", 'services: {default: {build: {context: ., args: {T: "${TOKEN-}"}}}}'),
-        ("compose.yaml", "services: {default: {build: {context: ., args: [TOKEN, T=]}}}"),
-    ],
+    chosen(
+        [
+            (
+                "docker-bake.hcl",
+                'variable "TOKEN" {}\ntarget "default" {\n args = { T = TOKEN }\n}',
+            ),
+            ("docker-bake.json", IN_JSON),
+            ("compose.yaml", 'services: {default: {build: {context: ., args: {T: "${TOKEN-}"}}}}'),
+            ("compose.yaml", "services: {default: {build: {context: ., args: [TOKEN, T=]}}}"),
+        ]
+    ),
 )
 def test_a_template_does_not_see_the_environment(program: Source, name: str, text: str) -> None:
     assert read(program, name, text).services["default"].args == {"T": ""}
@@ -235,37 +241,40 @@ def test_a_variable_of_the_images_that_is_not_set(program: Source) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
-    [
-        ("compose.yaml", "", ["describes nothing to build"]),
-        ("compose.yaml", "services: [", ["compose.yaml, line 1"]),
-        ("compose.yaml", "services: {a: {build: .}, a: {build: .}}", ["'a' is there twice"]),
-        (
-            "compose.yaml",
-            "services: {a: {build: ., extends: {file: compose.yaml, service: a}}}",
-            ["Circular reference"],
-        ),
-        ("compose.yaml", "services: {a: {image: redis}}", ["describes nothing to build"]),
-        ("compose.yaml", "services: {a: {build: {bogus: 1}}}", ["'bogus' not allowed"]),
-        ("compose.yaml", "services: {a: {build: '${X?it is due}'}}", ["variable X is not"]),
-        ("compose.yaml", "services: {a: {build: /etc}}", ["'/etc' is not a relative path"]),
-        (
-            "compose.yaml",
-            "services: {a: {build: {context: ., network: shop_default, ulimits: {x: 1}}}}",
-            ["services.a.network: 'shop_default' is not", "services.a.ulimits: 'x' is not"],
-        ),
-        (
-            "compose.yaml",
-            "services: {a: {build: {context: ., dockerfile_inline: FROM x}}}",
-            ["dockerfile-inline is not supported"],
-        ),
-        ("docker-bake.hcl", 'target "a" {', ["docker-bake.hcl:1", "See it with"]),
-        ("docker-bake.hcl", 'target "a" {}', ["does not say which targets", 'group "default"']),
-        (
-            "docker-bake.hcl",
-            'target "b" {}\ntarget "default" {\n contexts = { b = "target:b" }\n}',
-            ["it is built from 'b'"],
-        ),
-    ],
+    one_in(
+        3,
+        [
+            ("compose.yaml", "", ["describes nothing to build"]),
+            ("compose.yaml", "services: [", ["compose.yaml, line 1"]),
+            ("compose.yaml", "services: {a: {build: .}, a: {build: .}}", ["'a' is there twice"]),
+            (
+                "compose.yaml",
+                "services: {a: {build: ., extends: {file: compose.yaml, service: a}}}",
+                ["Circular reference"],
+            ),
+            ("compose.yaml", "services: {a: {image: redis}}", ["describes nothing to build"]),
+            ("compose.yaml", "services: {a: {build: {bogus: 1}}}", ["'bogus' not allowed"]),
+            ("compose.yaml", "services: {a: {build: '${X?it is due}'}}", ["variable X is not"]),
+            ("compose.yaml", "services: {a: {build: /etc}}", ["'/etc' is not a relative path"]),
+            (
+                "compose.yaml",
+                "services: {a: {build: {context: ., network: shop_default, ulimits: {x: 1}}}}",
+                ["services.a.network: 'shop_default' is not", "services.a.ulimits: 'x' is not"],
+            ),
+            (
+                "compose.yaml",
+                "services: {a: {build: {context: ., dockerfile_inline: FROM x}}}",
+                ["dockerfile-inline is not supported"],
+            ),
+            ("docker-bake.hcl", 'target "a" {', ["docker-bake.hcl:1", "See it with"]),
+            ("docker-bake.hcl", 'target "a" {}', ["does not say which targets", 'group "default"']),
+            (
+                "docker-bake.hcl",
+                'target "b" {}\ntarget "default" {\n contexts = { b = "target:b" }\n}',
+                ["it is built from 'b'"],
+            ),
+        ],
+    ),
 )
 def test_what_is_refused(program: Source, name: str, text: str, words: list[str]) -> None:
     failure = refused(program, name, text)
@@ -334,20 +343,21 @@ def services(program: Source, text: str, name: str = "compose.yaml") -> dict[str
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [
-        # getsentry/self-hosted, mastodon/mastodon
-        (
-            """
+    chosen(
+        [
+            # getsentry/self-hosted, mastodon/mastodon
+            (
+                """
             x-app: &app {image: org/app, build: .}
             services:
               web: {<<: *app, command: web}
               worker: {<<: *app, command: worker}
             """,
-            {"web": ("worker",)},
-        ),
-        # https://github.com/docker/compose/issues/7343
-        (
-            """
+                {"web": ("worker",)},
+            ),
+            # https://github.com/docker/compose/issues/7343
+            (
+                """
             services:
               my-web:
                 image: web:${TAG}
@@ -356,20 +366,21 @@ def services(program: Source, text: str, name: str = "compose.yaml") -> dict[str
                 image: web:${TAG}
                 build: {cache_from: ["web:${TAG}", web:latest], context: web}
             """,
-            {"my-web": ("my-web-saver",)},
-        ),
-        # https://github.com/Dayotter/dayotter/pull/7
-        (
-            """
+                {"my-web": ("my-web-saver",)},
+            ),
+            # https://github.com/Dayotter/dayotter/pull/7
+            (
+                """
             services:
               worker: {image: "dayotter-app:local", build: {dockerfile: apps/worker/Dockerfile}}
               migrate: {extends: worker, command: migrate}
               web: {image: "dayotter-web:local", build: {dockerfile: apps/web/Dockerfile}}
               cron: {image: "dayotter-app:local"}
             """,
-            {"worker": ("migrate",), "web": ()},
-        ),
-    ],
+                {"worker": ("migrate",), "web": ()},
+            ),
+        ]
+    ),
 )
 def test_services_that_are_one_build_and_one_image(
     program: Source, text: str, expected: Mapping[str, Sequence[str]]
@@ -383,21 +394,23 @@ def test_services_that_are_one_build_and_one_image(
 
 @pytest.mark.parametrize(
     "text",
-    [
-        # immich-app/immich, mastodon/mastodon
-        """
+    one_in(
+        3,
+        [
+            # immich-app/immich, mastodon/mastodon
+            """
         services:
           web: {image: org/web, build: ., env_file: [.env]}
           db: {image: "postgres:16", environment: {POSTGRES_PASSWORD: "${DB_PASSWORD}"}}
         """,
-        # https://github.com/docker/buildx/issues/903, https://github.com/docker/compose/pull/11274
-        """
+            # https://github.com/docker/buildx/issues/903, https://github.com/docker/compose/pull/11274
+            """
         services:
           web: {image: org/web, build: ., env_file: [{path: ./missing/vars}, /etc/hostname]}
           db: {image: "postgres:${PG:?set it}", ports: ["${PORT}:5432"], scale: "${N}"}
         """,
-        # docker/awesome-compose, openradx/adit
-        """
+            # docker/awesome-compose, openradx/adit
+            """
         services:
           web:
             image: "org/web:${TAG:?set it}"
@@ -406,7 +419,8 @@ def test_services_that_are_one_build_and_one_image(
             deploy: {replicas: "${N:?}", resources: {limits: {memory: "${MEMORY}"}}}
         secrets: {x: {file: "${FOLDER:?set it}/x"}}
         """,
-    ],
+        ],
+    ),
 )
 @pytest.mark.parametrize("dotenv", ["", "DB_PASSWORD=secret\nTAG=2\n"])
 def test_what_only_containers_see_keeps_nothing_from_being_planned(
@@ -439,28 +453,31 @@ def test_variables_of_included_and_extended_files(program: Source) -> None:
 
 @pytest.mark.parametrize(
     ("text", "platforms"),
-    [
-        ("services: {web: {platform: linux/arm64, build: .}}", ("linux/arm64",)),
-        # https://github.com/docker/buildx/issues/759
-        ("services: {web: {build: {context: .}, platform: linux/amd64}}", ("linux/amd64",)),
-        # https://github.com/docker/compose/issues/9853
-        (
-            "services: {b: {platform: linux/amd64, build: ., profiles: [x]}, web: {extends: b}}",
-            ("linux/amd64",),
-        ),
-        (
-            "services: {web: {platform: '${P:-linux/arm/v7}', build: {labels: [a=b]}}}",
-            ("linux/arm/v7",),
-        ),
-        (
-            "services: {web: {platform: linux/x86_64, build: {platforms: [linux/amd64]}}}",
-            ("linux/amd64",),
-        ),
-        # https://github.com/docker/compose/issues/8840
-        ("services: {web: {build: .}} # default", ("linux/s390x",)),
-        ("services: {web: {build: ., platform: linux/arm64}} # default", ("linux/arm64",)),
-        ("services: {web: {build: .}}", ()),
-    ],
+    one_in(
+        4,
+        [
+            ("services: {web: {platform: linux/arm64, build: .}}", ("linux/arm64",)),
+            # https://github.com/docker/buildx/issues/759
+            ("services: {web: {build: {context: .}, platform: linux/amd64}}", ("linux/amd64",)),
+            # https://github.com/docker/compose/issues/9853
+            (
+                "services: {b: {platform: linux/amd64, build: ., profiles: [x]},web: {extends: b}}",
+                ("linux/amd64",),
+            ),
+            (
+                "services: {web: {platform: '${P:-linux/arm/v7}', build: {labels: [a=b]}}}",
+                ("linux/arm/v7",),
+            ),
+            (
+                "services: {web: {platform: linux/x86_64, build: {platforms: [linux/amd64]}}}",
+                ("linux/amd64",),
+            ),
+            # https://github.com/docker/compose/issues/8840
+            ("services: {web: {build: .}} # default", ("linux/s390x",)),
+            ("services: {web: {build: ., platform: linux/arm64}} # default", ("linux/arm64",)),
+            ("services: {web: {build: .}}", ()),
+        ],
+    ),
 )
 def test_the_platform_of_a_service(program: Source, text: str, platforms: Sequence[str]) -> None:
     if "default" in text:
@@ -470,15 +487,18 @@ def test_the_platform_of_a_service(program: Source, text: str, platforms: Sequen
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [
-        ("platform: linux/arm46, build: .", "'linux/arm46' is not a platform"),
-        ("platform: linux/arm64, build: {platforms: [linux/amd64]}", "not among those of its"),
-        ("build: {privileged: true}", "services.web: privileged is not supported"),
-        ("build: {isolation: hyperv}", "services.web: isolation is not supported"),
-        ("build: {entitlements: [insecure]}", "services.web.entitlements.item 1: 'insecure'"),
-        ("build: {no_cache_filter: [$$]}", "services.web.no_cache_filter.item 1: '$' is not"),
-        ("build: {secrets: [{source: s, target: t}]}", "services.web: secrets.target is not"),
-    ],
+    one_in(
+        3,
+        [
+            ("platform: linux/arm46, build: .", "'linux/arm46' is not a platform"),
+            ("platform: linux/arm64, build: {platforms: [linux/amd64]}", "not among those of its"),
+            ("build: {privileged: true}", "services.web: privileged is not supported"),
+            ("build: {isolation: hyperv}", "services.web: isolation is not supported"),
+            ("build: {entitlements: [insecure]}", "services.web.entitlements.item 1: 'insecure'"),
+            ("build: {no_cache_filter: [$$]}", "services.web.no_cache_filter.item 1: '$' is not"),
+            ("build: {secrets: [{source: s, target: t}]}", "services.web: secrets.target is not"),
+        ],
+    ),
 )
 def test_what_buildx_drops_and_compose_honours(program: Source, text: str, word: str) -> None:
     text = f"services: {{web: {{{text}}}}}\nsecrets: {{s: {{environment: S}}}}"

@@ -30,7 +30,7 @@ def sign(scene: Scene) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("by_tag", [False, True])
+@pytest.mark.parametrize("by_tag", chosen([False, True]))
 @pytest.mark.parametrize("command", chosen(["prune", *COLUMNS]))
 def test_what_is_kept_beside_images_stays_and_goes_with_them(
     scenes: Callable[[str], Scene], command: str, by_tag: bool

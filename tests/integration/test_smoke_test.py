@@ -42,7 +42,7 @@ def classic_images(make: MakeImages) -> Images:
     return make("classic")
 
 
-@pytest.mark.parametrize("images", WAYS, indirect=True)
+@pytest.mark.parametrize("images", chosen(WAYS), indirect=True)
 def test_an_image_that_answers_passes(images: Images) -> None:
     assert images.judge(images.service(path="/index.html"), images.build()) is None
     assert "pricing: port 3000, path /index.html answered 200 after" in images.said()
@@ -75,7 +75,7 @@ LOST = "NotFound: parent snapshot sha256:0ad11168771b does not exist: not found"
 """What an engine with the containerd store says once others have removed images just then."""
 
 
-@pytest.mark.parametrize("times", [1, 9])
+@pytest.mark.parametrize("times", chosen([1, 9]))
 @pytest.mark.parametrize("where", [(ContainerCollection, "create"), (Container, "start")])
 def test_a_layer_that_the_engine_has_lost_is_unpacked_again(
     classic_images: Images, monkeypatch: pytest.MonkeyPatch, where: tuple[type, str], times: int
@@ -116,7 +116,7 @@ def test_what_was_pulled_is_removed_unless_it_was_there(make: MakeImages) -> Non
     assert there()
 
 
-@pytest.mark.parametrize("path", ["/nothing-here", "/cgi-bin/moved", "/a b?ü=%20"])
+@pytest.mark.parametrize("path", chosen(["/nothing-here", "/cgi-bin/moved", "/a b?ü=%20"]))
 def test_any_status_below_500_passes(classic_images: Images, path: str) -> None:
     images = classic_images
     assert images.judge(images.service(path=path), images.build()) is None

@@ -13,6 +13,7 @@ from support.published_pair import PublishedPair
 from support.registries import GITHUB_TOKEN, LocalRegistry
 from support.servers.fault_proxy import Fault, FaultProxy
 from support.servers.github_api import READ, GitHubApi, Status
+from support.soak import chosen, one_in
 
 from integration.conftest import Builder
 
@@ -66,13 +67,15 @@ def test_each_published_image_sets_one(
 
 @pytest.mark.parametrize(
     ("status", "cause"),
-    [
-        (401, "GitHub answered 401."),
-        (403, "GitHub answered 403."),
-        (404, "GitHub answered 404."),
-        (422, "GitHub answered 422."),
-        (503, "answered 503, "),
-    ],
+    chosen(
+        [
+            (401, "GitHub answered 401."),
+            (403, "GitHub answered 403."),
+            (404, "GitHub answered 404."),
+            (422, "GitHub answered 422."),
+            (503, "answered 503, "),
+        ]
+    ),
 )
 def test_a_refusal_is_one_notice_and_the_run_is_green(
     prepared: PreparedRun, api: GitHubApi, github: FaultProxy, status: int, cause: str
@@ -116,7 +119,7 @@ def test_without_a_token_nothing_is_sent(
     assert posts(github)[before:] == []
 
 
-@pytest.mark.parametrize("kind", ["429", "503", "reset_before", "reset_after"])
+@pytest.mark.parametrize("kind", one_in(2, ["429", "503", "reset_before", "reset_after"]))
 def test_one_bad_moment_is_survived(
     prepared: PreparedRun, api: GitHubApi, github: FaultProxy, kind: str
 ) -> None:

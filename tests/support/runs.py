@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import cast
 
@@ -73,12 +73,19 @@ TWIN = Commit(f"{B.short}{'f' * 33}")
 """Another commit than B, whose first digits are the same."""
 
 
+@cache
 def service(name: str = "shop") -> Service:
     """A service of user ada."""
     return Service(name, Repository.parse(HOST, f"ada/{name}"))
 
 
 SHOP = service()
+
+
+@cache
+def _parsed(inputs: tuple[tuple[str, str], ...]) -> settings.Settings:
+    """Thousands of runs have the same inputs."""
+    return settings.parse(dict(inputs))
 
 
 def image(at: Commit | None, *, salt: str = "", source: str = SOURCE) -> Published:
@@ -346,7 +353,7 @@ class World:
         """The parts of any command's run."""
         run = run or context(D)
         registry = registry or FakeRegistry(self.store)
-        parsed = settings.parse(inputs)
+        parsed = _parsed(tuple(inputs.items()))
         services = select(self.services, parsed.services)
         repositories = (Repository(parsed.registry, each.repository.path) for each in services)
         placed = [

@@ -8,8 +8,10 @@ tried with `Machine.start`.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -63,6 +65,10 @@ def _serve(way: socket.socket) -> None:
     """Fork one process for each call, until whoever calls has ended."""
     for name in MODULES:
         __import__(name)
+    for module in pkgutil.walk_packages(sys.modules[PACKAGE].__path__, f"{PACKAGE}."):
+        if not module.name.endswith("__main__"):  # Which a run imports when it needs it.
+            __import__(module.name)
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         _, descriptors, *_ = socket.recv_fds(way, 1, 2)

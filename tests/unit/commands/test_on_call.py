@@ -520,12 +520,15 @@ class TestReleasesMeanwhile:
         [end] = ends
         return end
 
+    @pytest.mark.no_cover
     def test_a_higher_one(self) -> None:
         assert self.race("v4.0.0", D) == D
 
+    @pytest.mark.no_cover
     def test_one_between_the_good_and_the_bad_one(self) -> None:
         assert self.race("v2.5.0", D) == D
 
+    @pytest.mark.no_cover
     def test_a_lower_one_stays_lower(self) -> None:
         assert self.race("v1.5.0", D) == B
 

@@ -275,6 +275,7 @@ class TestSeveralServices:
         world = published(A, B, names=("shop",))
         assert len(roll_back(world, self.NAMES)) == 3
 
+    @pytest.mark.no_cover
     def test_broken_off_anywhere_it_ends_where_the_whole_one_would(self) -> None:
         for number in range(30):
             world = published(A, B, C, names=self.NAMES)

@@ -94,6 +94,7 @@ def test_what_is_no_text_is_refused() -> None:
         read("a: b\n\nc: \x1b[31m\n")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -43,6 +43,7 @@ def count(options: dict[str, object], at: Commit = B) -> int:
 
 @pytest.mark.parametrize("options", KINDS)
 class TestOneRunWithinAnother:
+    @pytest.mark.no_cover
     def test_newer_runs_whole_within_older(self, options: dict[str, object]) -> None:
         for position in range(count(options)):
             world = World()
@@ -52,6 +53,7 @@ class TestOneRunWithinAnother:
             assert newer.outcomes
             check(world, C, B, A)
 
+    @pytest.mark.no_cover
     def test_older_runs_whole_within_newer(self, options: dict[str, object]) -> None:
         for position in range(count(options, C)):
             world = World()
@@ -61,6 +63,7 @@ class TestOneRunWithinAnother:
             assert older.outcomes
             check(world, C, B, A)
 
+    @pytest.mark.no_cover
     def test_same_commit_within_itself(self, options: dict[str, object]) -> None:
         for position in range(count(options)):
             world = World()
@@ -79,6 +82,7 @@ class TestOneRunWithinAnother:
             check(world, B)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=60)
 @given(order=st.lists(st.booleans(), max_size=20))
 def test_outcome_by_outcome(order: list[bool]) -> None:

@@ -41,6 +41,7 @@ def each_failure(
 @CASES
 @pytest.mark.parametrize("after", [False, True])
 class TestAFailureAtAnyRequest:
+    @pytest.mark.no_cover
     def test_moves_no_shared_tag_before_all_commit_tags_are_there(
         self, by_digest: bool, after: bool
     ) -> None:
@@ -52,6 +53,7 @@ class TestAFailureAtAnyRequest:
 
         assert each_failure(look, by_digest=by_digest, after=after) > 25
 
+    @pytest.mark.no_cover
     def test_is_finished_by_a_second_run(self, by_digest: bool, after: bool) -> None:
         def look(world: World, _: Run, __: Failure) -> None:
             commit_tags = {name: world.own(B, name) for name in NAMES}

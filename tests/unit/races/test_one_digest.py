@@ -124,6 +124,7 @@ class TestAReusedImage:
 class TestThreeRunsOfOneCommit:
     """Two push, one finds the first one's image and reuses it."""
 
+    @pytest.mark.no_cover
     def test_from_every_pair_of_positions(self, by_digest: bool) -> None:
         position = push_of(by_digest)
         reused = 0
@@ -145,6 +146,7 @@ class TestThreeRunsOfOneCommit:
                 break
         assert reused > 50
 
+    @pytest.mark.no_cover
     @settings(max_examples=60)
     @given(turns=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 25)), max_size=8))
     def test_by_any_turns(self, by_digest: bool, turns: list[tuple[int, int]]) -> None:

@@ -187,6 +187,7 @@ def test_a_hotfix_of_an_older_line_leaves_the_newer_one() -> None:
         ),
     ],
 )
+@pytest.mark.no_cover
 def test_the_releases_of_others(names: list[str], ends: dict[str, str]) -> None:
     for order in itertools.permutations(names):
         on, commits = world(names)

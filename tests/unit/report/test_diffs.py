@@ -47,6 +47,7 @@ def test_nothing_in_a_file_commands_a_terminal_or_a_runner() -> None:
     assert all(line[:1] in "-+ @\\" for line in found.split("\n"))
 
 
+@pytest.mark.no_cover
 def test_thousands_of_changes_take_no_time() -> None:
     old = "image: a\nname: b\n\n" * 30_000
     found = unified("f", old.encode(), old.replace("a\n", "c\n").encode())

@@ -56,6 +56,7 @@ def log(prefix: str = "w") -> tuple[RunnerLog, io.StringIO]:
 
 
 class TestRunnerLog:
+    @pytest.mark.no_cover
     @given(st.lists(st.tuples(st.sampled_from(["say", "quote"]), TEXTS)))
     def test_no_text_is_obeyed(self, lines: list[tuple[str, str]]) -> None:
         shown, stream = log("unguessable")
@@ -185,6 +186,7 @@ def read_outputs(text: str) -> dict[str, str]:
 
 
 class TestOutputs:
+    @pytest.mark.no_cover
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.dictionaries(

@@ -300,6 +300,7 @@ class TestMarkdown:
         assert not set("\x1b\u202e`") & set(row)
         assert "<script>" not in row
 
+    @pytest.mark.no_cover
     def test_it_fits_into_a_summary(self) -> None:
         each = [sized(*[1000] * 1000, subject="|" * 500, service=service(name)) for name in "abcd"]
         found = report.markdown(each)

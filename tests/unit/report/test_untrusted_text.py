@@ -161,6 +161,7 @@ def structure(summary: str) -> list[str]:
     return found
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", REPORTS)
 @given(text=TEXTS)
 @example(text="".join(PIECES))
