@@ -84,7 +84,7 @@ def test_pressed_twice_it_goes_back_once() -> None:
     carry_out(world, roll_back(world))
     (step,) = roll_back(world)
     assert isinstance(step, KeepTag)
-    assert step.reason == f"it was taken back from {C.short} already, and is at {B.short}"
+    assert step.reason == f"{C.short} is marked already, and it is at {B.short}"
     assert world.at("latest") == world.own(B)
 
 
@@ -96,7 +96,7 @@ def test_further_back_is_where_it_is_told_and_then_nothing_is_known() -> None:
     assert world.at(f"withdrawn-{B.short}") == world.own(B)
     (step,) = roll_back(world)
     assert isinstance(step, KeepTag)
-    assert step.reason == f"it was taken back from {B.short} already, and is at {A.short}"
+    assert step.reason == f"{B.short} is marked already, and it is at {A.short}"
 
 
 def test_what_was_published_since_can_be_taken_back() -> None:
@@ -110,15 +110,24 @@ def test_what_was_published_since_can_be_taken_back() -> None:
 
 def test_the_first_commit_has_nothing_before_it() -> None:
     with fails(
-        f"shop is at commit {A.short}, and git knows no commit before it",
+        f"git knows no commit before {A.short}, which the image of shop comes from",
         "name a commit in the input to",
     ):
         roll_back(published(A))
 
 
+def test_a_commit_that_the_clone_does_not_have_is_to_be_fetched() -> None:
+    world = published(A, B)
+    del world.history.parents[B]
+    with fails(f"git does not have commit {B.short}", "fetch the history (`git fetch`"):
+        roll_back(world)
+
+
 def test_nothing_good_before_lists_what_there_is() -> None:
     world = published(B)
-    with fails(f"came before {B.short} of shop", "Publish a commit that mends it."):
+    with fails(
+        f"no image of shop from before {B.short} is left", "Publish a commit that mends it."
+    ):
         roll_back(world)
     world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", f"withdrawn-{A.short}")
     with fails(f"name one in the input to: {ELSEWHERE.short}."):
@@ -261,7 +270,9 @@ class TestSeveralServices:
         cart = World(("cart",), store=world.store, history=world.history)
         cart.publish(C)
         carried(both, C, "shop")
-        with fails(f"came before {C.short} of cart", "name them in the input services: shop."):
+        with fails(
+            f"no image of cart from before {C.short}", "name them in the input services: shop."
+        ):
             roll_back(both, self.NAMES)
         with fails("ada/cart has no image of commit", "name them in the input services: shop."):
             roll_back(both, self.NAMES, to=A.short)
@@ -354,7 +365,7 @@ def test_pressed_twice_over_an_image_that_was_carried_forward(names: Sequence[st
     assert {world.at("latest", name) for name in names} == {world.own(B, name) for name in names}
     steps = roll_back(world, names)
     assert [step.reason for step in steps if isinstance(step, KeepTag)] == [
-        f"it was taken back from {D.short} already, and is at {B.short}"
+        f"{D.short} is marked already, and it is at {B.short}"
     ] * len(names)
     assert len(steps) == len(names)
 
@@ -457,15 +468,15 @@ def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
         rollback.plan(by_hand)
 
 
-def test_to_what_was_withdrawn_goes_with_a_warning() -> None:
+def test_to_what_was_withdrawn_goes_and_says_so() -> None:
     world = published(A, B)
     world.put(image(A), f"withdrawn-{A.short}")
-    app = world.app({"command": "rollback", "to": A.short})
-    assert rollback.plan(app).moves
-    warning = (
-        f"ada/shop:commit-{A.short} was withdrawn by a rollback, and stays marked without unmark."
+    plan = rollback.plan(world.app({"command": "rollback", "to": A.short}))
+    assert plan.moves
+    assert plan.advice[1] == (
+        f"{A.short} stays marked as bad. If it is good: run it again with to: {A.short}, unmark: "
+        "true."
     )
-    assert app.log.lines == [("warning", warning)]
 
 
 class TestMeanwhile:
@@ -601,9 +612,15 @@ def test_a_tag_that_follows_nothing_goes_back_once_too() -> None:
     """Nothing tells whether it was at what is withdrawn: who says what is bad goes further."""
     world = published(A, B, C)
     give(world, C, "production")
-    for _ in range(2):
-        carry_out(world, roll_back(world, tag="production"))
-        assert world.at("production") == world.own(B)
+    carry_out(world, roll_back(world, tag="production"))
+    assert world.at("production") == world.own(B)
+    with fails(
+        f"ada/shop:production stays: {C.short} is marked already, and it is at {B.short}",
+        f"If {B.short} is bad: run it again with from: {B.short}, tag: production.",
+        kind=Kind.CONFLICT,
+    ):
+        roll_back(world, tag="production")
+    assert world.at("production") == world.own(B)
     carry_out(world, roll_back(world, tag="production", **{"from": B.short}))
     assert world.at("production") == world.own(A)
 
@@ -657,7 +674,7 @@ class TestReleases:
     @pytest.mark.parametrize(("held", "tag"), [(C, "1.0.0"), (B, "1.0")])
     def test_below_the_first_release_there_is_nothing(self, held: Commit, tag: str) -> None:
         world = self.world(v1_0_0=held)
-        with fails("nothing that is published and not withdrawn came before"):
+        with fails("is left that is not marked as bad"):
             self.roll_back(world, held, tag)
         assert world.commit_at(tag) == held
 
