@@ -108,7 +108,7 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
 
 
 def _check(app: App, tags: Sequence[Tag]) -> None:
-    """Refuse a tag that is not to be moved, and a second try that might go one further back."""
+    """Refuse a tag that is not to be moved, and what would not say what is meant."""
     settings = app.settings
     if LATEST in tags and settings.latest is Latest.NEVER:
         raise Failure(
@@ -128,14 +128,6 @@ def _check(app: App, tags: Sequence[Tag]) -> None:
             Kind.INPUT,
             f'input "from": the tag {named} moves, so that it would name another image each time.',
             "Name the commit that is bad: `feastflow-registry tags` shows what the tag holds.",
-        )
-    is_told = settings.to or settings.from_ or settings.dry_run
-    if app.run.attempt > 1 and not is_told and not gate.following(settings).issuperset(tags):
-        raise Failure(
-            Kind.INPUT,
-            "this run is started again, and its first try may have moved the tags already.",
-            "Name the bad image in the input from or where to go in the input to, or look at "
-            "`tags` and start a new run.",
         )
 
 

@@ -36,7 +36,15 @@ CHECKS = {
     "mypy": ["mypy"],
     "import contracts": ["lint-imports", "--no-cache"],
     "actionlint": ["actionlint", "-shellcheck=", "-pyflakes=", *WORKFLOWS],
-    "zizmor": ["zizmor", "--offline", "--no-progress", "--pedantic", "action.yml", DEPENDABOT, *WORKFLOWS],
+    "zizmor": [
+        "zizmor",
+        "--offline",
+        "--no-progress",
+        "--pedantic",
+        "action.yml",
+        DEPENDABOT,
+        *WORKFLOWS,
+    ],
     "schema of action.yml": [
         *("check-jsonschema", "--builtin-schema", "vendor.github-actions", "action.yml")
     ],

@@ -442,21 +442,6 @@ def test_latest_that_is_never_moved_does_not_go_back() -> None:
         roll_back(published(A, B), latest="never")
 
 
-def test_a_second_try_has_to_say_where_to() -> None:
-    world = published(A, B, C)
-    given = {"command": "rollback"}
-    again = context(D, attempt=2)
-    world.put(world.store.images[SHOP.repository, world.own(C)], "production")  # type: ignore[index]
-    own = {**given, "tag": "production"}
-    with fails(
-        "its first try may have moved the tags already", "Name the bad image in the input from"
-    ):
-        rollback.plan(world.app(own, run=again))
-    assert rollback.plan(world.app({**own, "to": B.short}, run=again)).moves
-    assert rollback.plan(world.app({**own, "dry-run": "true"}, run=again)).moves
-    assert rollback.plan(world.app(given, run=again)).moves, "what follows main tells by itself"
-
-
 def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
     world = published(A, B)
     app = world.app({"command": "rollback"}, run=context(B, "feature"))

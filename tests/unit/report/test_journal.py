@@ -76,7 +76,7 @@ def test_a_rollback_is_told_as_it_goes() -> None:
         "rollback writes: by hand",
         f"reuse  ada/shop:commit-{A.short} ({GOOD.digest.short}), published already",
         f"mark   ada/shop:withdrawn-{B.short} ({BAD.digest.short})",
-        f"tag    ada/shop:latest (from {BAD.digest.short})",
+        f"tag    ada/shop:latest: {B.short} → {A.short}",
         f"♻️  reused  ada/shop:commit-{A.short}  {GOOD.digest.short}",
         f"⛔ marked  ada/shop:withdrawn-{B.short}  {BAD.digest.short}",
         f"🏷️  moved   ada/shop:latest  {GOOD.digest.short}",
