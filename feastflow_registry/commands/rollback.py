@@ -1,14 +1,15 @@
 """The command ``rollback``: tags go back to an image that they held before, without a build.
 
-What is bad is marked, once for all tags; then these go back, or none does. With ``manifests``, they
-are pointed at the good image, too; the commands that do the same in a cluster are printed in any
-case. What else still holds the bad image is said.
+What is bad is marked, once for all tags; then these go back. All is decided before anything is
+written: where one may not go, none does. With ``manifests``, they are pointed at the good image,
+too; the commands that do the same in a cluster are printed in any case, for whoever presses second
+may be the one who copies them. What else still holds the bad image is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from feastflow_registry.commands import manifests, registries
@@ -20,7 +21,7 @@ from feastflow_registry.kubernetes import kubectl
 from feastflow_registry.kubernetes.image_names import Pin
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.parallel import attempt, spread, together
+from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import (
     KeepTag,
     Latest,
@@ -33,7 +34,7 @@ from feastflow_registry.model.plan import (
 )
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.model.tag_names import LATEST, is_shared, withdrawn_digits
+from feastflow_registry.model.tag_names import LATEST, frozen_marker, is_shared, withdrawn_digits
 from feastflow_registry.model.wording import some
 from feastflow_registry.tags import gate, way_back
 from feastflow_registry.tags.choose import Chooser, Chosen
@@ -42,6 +43,18 @@ from feastflow_registry.tags.way_back import Return, WayBack, called
 
 _MOST_HOLDERS = 500
 """How many tags of a repository are asked whether they hold the bad image."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """A tag that nobody has asked to take back, and that holds a ``bad`` image.
+
+    ``is_final``: it is never moved.
+    """
+
+    step: KeepTag
+    bad: str
+    is_final: bool
 
 
 def plan(app: App) -> Plan:
@@ -55,21 +68,20 @@ def plan(app: App) -> Plan:
     back = way_back.steps(returns, app.surveyor.commit_tags)
     unmarking = _unmark(app, returns) if app.settings.unmark else ()
     holders = _holders(app, tags, returns, lists)
-    steps: tuple[Step, ...] = (*unmarking, *back, *holders)
-    pins = {
-        each.service: Pin(each.good.tag, each.good.digest)
-        for each in sorted(returns, key=lambda each: each.moves)
-        if each.good and each.good.tag
-    }
+    steps: tuple[Step, ...] = (*unmarking, *back, *(each.step for each in holders))
+    targets = [each for each in sorted(returns, key=lambda each: each.moves) if each.good]
+    pins = {each.service: Pin(e.tag, e.digest) for each in targets if (e := each.good) and e.tag}
     edits = manifests.plan_edits(app, files, pins)
-    moved = {step.service for step in steps if isinstance(step, MoveTag) and not step.keep}
-    moving = _used({service: pin for service, pin in pins.items() if service in moved}, files)
-    commands = kubectl.commands(moving, files.manifests)
+    told = {each.service for each in targets if each.bad or not each.why}
+    concerned = _used({service: pin for service, pin in pins.items() if service in told}, files)
+    guessed = kubectl.guesses(concerned, files.manifests)
+    commands = kubectl.commands(concerned, files.manifests)
     return replace(
         app.plan((*steps, *edits)),
-        advice=tuple(_advice(steps, holders)),
-        kubectl=tuple(commands),
-        guessed=kubectl.guesses(moving, files.manifests),
+        advice=(*_advice(app, tags, returns, steps), *_still_bad(app, holders)),
+        is_left_bad=bool(holders),
+        kubectl=(kubectl.find(concerned), *commands) if guessed else tuple(commands),
+        guessed=guessed,
         names=_names(returns),
     )
 
@@ -96,10 +108,13 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
             Kind.CONFLICT,
             [Problem(f"the tags are moved, the manifests are not: {each}", fix) for each in causes],
         ) from None
+    current = app.state.current
+    stuck = [each for each in plan.moves if current.get(each.reference) == each.expect]
+    yield from results([each.conflict for each in stuck if each.conflict])
 
 
 def _check(app: App, tags: Sequence[Tag]) -> None:
-    """Refuse a tag that is not to be moved, and a second try that might go one further back."""
+    """Refuse a tag that is not to be moved, and what would not say what is meant."""
     settings = app.settings
     if LATEST in tags and settings.latest is Latest.NEVER:
         raise Failure(
@@ -113,13 +128,12 @@ def _check(app: App, tags: Sequence[Tag]) -> None:
             'input "unmark": nothing tells which image is good after all.',
             "Name it in the input to.",
         )
-    is_told = settings.to or settings.from_ or settings.dry_run
-    if app.run.attempt > 1 and not is_told and not gate.following(settings).issuperset(tags):
+    named = settings.from_.tag if settings.from_ else None
+    if named and named not in map(Tag.near, app.history.git_tag_names()):
         raise Failure(
             Kind.INPUT,
-            "this run is started again, and its first try may have moved the tags already.",
-            "Name the bad image in the input from or where to go in the input to, or look at "
-            "`tags` and start a new run.",
+            f'input "from": the tag {named} moves, so that it would name another image each time.',
+            "Name the commit that is bad: `feastflow-registry tags` shows what the tag holds.",
         )
 
 
@@ -127,14 +141,23 @@ def _look(
     app: App, services: Sequence[Service], tags: Sequence[Tag], lists: TagLists
 ) -> list[Return]:
     """Look at what each tag holds of each service, and at what it can go back to."""
+    pairs: list[tuple[WayBack, Held]] = []
+    missing: list[Failure] = []
     ways = _ways(app, tags, lists)
-    every = together(lambda way: way.held(services), ways)
+    every = attempt(lambda way: way.held(services), ways)
     for way, held in zip(ways, every, strict=True):
+        if isinstance(held, Failure):
+            missing.append(held)
+            continue
+        pairs.append((way, held))
         for service in services:
             if service not in held:
                 where = f" on {service.repository.host}" if service not in app.services else ""
                 app.log.notice(f"{service.name} has no tag {way.tag}{where}: it is left out.")
-    pairs = list(zip(ways, every, strict=True))
+    if not pairs or any(each.kind is not Kind.INPUT for each in missing):
+        raise Failure.join(missing)
+    for each in missing:
+        app.log.warning(str(each))
     if app.settings.from_:
         returns = _away_from(app, services, pairs, app.settings.from_)
     elif app.settings.to:
@@ -142,7 +165,7 @@ def _look(
         returns = [each for way, held in pairs for each in way.to(held, to)]
     else:
         returns = _back(app, pairs)
-    return returns if app.settings.unmark else _warn_of_marks(app, returns)
+    return returns if app.settings.unmark else _know_marks(app, returns)
 
 
 def _ways(app: App, tags: Sequence[Tag], lists: TagLists) -> list[WayBack]:
@@ -190,12 +213,23 @@ def _back(app: App, pairs: Sequence[tuple[WayBack, Held]]) -> list[Return]:
             )
         newest = each if relation is Relation.AHEAD else newest
     found: list[Return] = []
+    follows = False
     for (way, held), each in zip(pairs, places, strict=True):
         if each.commit == newest.commit:
             found += way.back(held)
+            follows = follows or way.trail.follows
         else:
             why = f"it is at {called(each)}, and not at {called(newest)}"
             found += [Return(service, way.tag, own, own, why) for service, own in held.items()]
+    done = next((each for each in found if each.bad and not each.moves), None)
+    if done and not follows:
+        raise Failure(
+            Kind.CONFLICT,
+            f"{Reference(done.service.repository, done.tag)} stays: {done.why}. Nothing tells "
+            "whether it was taken back from there.",
+            f"If {called(newest)} is bad: {_again(app, {'from': called(newest)})}. If not, it is "
+            "done.",
+        )
     return found
 
 
@@ -206,14 +240,26 @@ def _away_from(
     wanted: Selector,
 ) -> list[Return]:
     """Take back the tags that hold a bad image. Refuses what none of them ever held."""
-    choose = partial(_choose, app, wanted)
+    chooser = Chooser(app.surveyor, offers=False)
+
+    def choose(service: Service) -> Chosen:
+        return chooser.choose(service.repository, wanted)
+
     chosen = list(zip(services, attempt(choose, services), strict=True))
-    bad = {service: each for service, each in chosen if isinstance(each, Chosen)}
+    named = {service: each for service, each in chosen if isinstance(each, Chosen)}
     failures = [each for _, each in chosen if isinstance(each, Failure)]
-    if not bad or any(each.kind is not Kind.INPUT for each in failures):
+    if not named or any(each.kind is not Kind.INPUT for each in failures):
         raise Failure.join(failures)
+    came_last = {service for way, _ in pairs for service in way.trail.came_last(named)}
+    bad = {s: replace(own, commit=own.origin) for s, own in named.items() if s in came_last}
     to = app.settings.to
-    returns = [each for way, held in pairs for each in way.away_from(held, bad, to)]
+    for service, image in bad.items():
+        if image.commit != named[service].commit:
+            app.log.notice(
+                f"{called(named[service])} did not change {service.name}: its image is the one of "
+                f"{called(image)}, and bad by that name."
+            )
+    returns = [each for way, held in pairs for each in way.away_from(held, named, bad, to)]
     known = [each for each in returns if each.service in bad]
     if known and all(each.is_foreign for each in known):
         first = known[0]
@@ -224,28 +270,22 @@ def _away_from(
             see="never-there",
         )
     for each in returns:
-        if each.bad and each.marks and not each.moves:
+        if each.bad and each.marks and not each.moves and not each.is_stuck:
             name, at = called(each.bad), called(each.held)
             app.log.warning(
                 f"{Reference(each.service.repository, each.tag)} stays: {each.why}. {name} is "
-                f"marked; if {at} is bad too, run again with from: {at}."
+                f"marked. If {at} is bad too: {_again(app, {'from': at})}."
             )
     return returns
 
 
-def _choose(app: App, wanted: Selector, service: Service) -> Chosen:
-    return Chooser(app.surveyor).choose(service.repository, wanted)
-
-
-def _warn_of_marks(app: App, returns: Sequence[Return]) -> list[Return]:
-    """Say that what somebody wants back is marked, which does not keep the tags from it."""
+def _know_marks(app: App, returns: Sequence[Return]) -> list[Return]:
+    """Take note that what somebody wants back is marked, which does not keep the tags from it."""
     if not app.settings.to:
         return list(returns)
     chooser = Chooser(app.surveyor)
     good = {each.good for each in returns if each.good and not each.why}
     marked = {each for each in good if chooser.is_withdrawn(each)}
-    for each in sorted(map(str, marked)):
-        app.log.warning(f"{each} was withdrawn by a rollback, and stays marked without unmark.")
     return [
         replace(each, since=replace(each.since, withdrawn=True)) if each.good in marked else each
         for each in returns
@@ -253,7 +293,7 @@ def _warn_of_marks(app: App, returns: Sequence[Return]) -> list[Return]:
 
 
 def _unmark(app: App, returns: Sequence[Return]) -> tuple[UnmarkImage, ...]:
-    """Take off every mark of what somebody wants back. Refuses what has none."""
+    """Take off every mark of what somebody wants back."""
     good = {each.service: each.good for each in returns if each.good and not each.why}
     found = tuple(
         UnmarkImage(service, mark.target, chosen.digest)
@@ -262,29 +302,31 @@ def _unmark(app: App, returns: Sequence[Return]) -> tuple[UnmarkImage, ...]:
         if isinstance(mark.target, Tag)
     )
     if not found:
-        raise Failure(
-            Kind.INPUT,
-            f'input "unmark": no rollback has marked {app.settings.to} as bad.',
-            "Leave unmark out.",
-        )
+        app.log.notice(f"No rollback has marked {app.settings.to} as bad, or not any more.")
     return found
 
 
 def _holders(
     app: App, tags: Sequence[Tag], returns: Sequence[Return], lists: TagLists
-) -> tuple[KeepTag, ...]:
+) -> list[_Holder]:
     """Which other tags still hold what is bad. That they are not known keeps nothing from going."""
     bad = {(each.service, each.bad) for each in returns if each.bad}
-    found: list[KeepTag] = []
+    found: list[_Holder] = []
     try:
+        final = set(map(Tag.near, app.history.git_tag_names())) - {LATEST} if bad else set()
         for service, image in sorted(bad, key=lambda each: each[0].name):
             repository = service.repository
-            others = sorted(tag for tag in lists.of(repository) - {*tags} if is_shared(tag))
+            listed = lists.of(repository)
+            others = sorted(tag for tag in listed - {*tags} if is_shared(tag))
             asked = [Reference(repository, tag) for tag in others[:_MOST_HOLDERS]]
             held = zip(others, spread(app.registry.resolve, asked), strict=False)
             why = f"it still holds the bad image of {called(image)}"
             found += [
-                KeepTag(service, tag, image.digest, why)
+                _Holder(
+                    KeepTag(service, tag, image.digest, why),
+                    called(image),
+                    tag in final or frozen_marker(tag) in listed,
+                )
                 for tag, digest in held
                 if digest == image.digest
             ]
@@ -293,7 +335,7 @@ def _holders(
                 app.log.warning(f"{repository}: {more} more tags may hold the bad image.")
     except Failure as failure:
         app.log.warning(f"Which other tags hold the bad image is not known: {failure}")
-    return tuple(found)
+    return found
 
 
 def _names(returns: Sequence[Return]) -> dict[Digest, str]:
@@ -302,21 +344,49 @@ def _names(returns: Sequence[Return]) -> dict[Digest, str]:
     return {image.digest: called(image) for image in images}
 
 
-def _advice(steps: Sequence[Step], holders: Sequence[KeepTag]) -> Iterator[str]:
+def _again(app: App, wanted: Mapping[str, str]) -> str:
+    """How to run it once more: by hand as a whole command, in a workflow by its inputs."""
+    tags = map(str, selectors.bare("rollback", app.settings.tag))
+    kept = {"tag": ",".join(tags), "services": ",".join(app.settings.services)}
+    words = {name: value for name, value in {**wanted, **kept, **wanted}.items() if value}
+    if app.run.in_runner:
+        return "run it again with " + ", ".join(f"{name}: {value}" for name, value in words.items())
+    options = (f"--{name} {value}".removesuffix(" true") for name, value in words.items())
+    return f"`feastflow-registry rollback {' '.join(options)}`"
+
+
+def _advice(
+    app: App, tags: Sequence[Tag], returns: Sequence[Return], steps: Sequence[Step]
+) -> Iterator[str]:
     """What a person on call may not think of."""
-    does = [
-        step
-        for step in steps
-        if isinstance(step, UnmarkImage | WithdrawImage | MoveTag)
-        and not (isinstance(step, MoveTag) and step.keep)
-    ]
-    if not does:
-        yield "Nothing to do: each tag is where it is to be, or has nothing to go back to."
-        yield "To go further back, name the bad image in the input from, or where to go in to."
-    marked = {withdrawn_digits(step.tag) for step in does if isinstance(step, WithdrawImage)}
+    to, from_ = str(app.settings.to or ""), app.settings.from_
+    moves = any(each.moves for each in returns)
+    marked = {withdrawn_digits(step.tag) for step in steps if isinstance(step, WithdrawImage)}
+    if not moves and not marked and not any(isinstance(step, UnmarkImage) for step in steps):
+        yield f"Nothing to do for {', '.join(map(str, tags))}: why is said above."
+        held = sorted({called(each.held) for each in returns if each.bad or not from_})
+        if not to and len(held) == 1:
+            yield f"If {held[0]} is bad too: {_again(app, {'from': held[0]})}."
+    if from_ and to and not moves:
+        yield f"To send it to {to} all the same: {_again(app, {'to': to})}."
     if marked:
         names = ", ".join(sorted(marked))
         yield f"Revert {names} on the branch, or what is published next has it again."
-    if holders:
-        names = some(sorted({str(each.reference) for each in holders}))
-        yield f"Still bad: {names}. To take them back too, name them in the input tag."
+    kept = {called(each.good) for each in returns if each.good and each.since.withdrawn}
+    for each in sorted(kept):
+        wanted = {"to": each, "unmark": "true"}
+        yield f"{each} stays marked as bad. If it is good: {_again(app, wanted)}."
+
+
+def _still_bad(app: App, holders: Sequence[_Holder]) -> Iterator[str]:
+    """Which other tags hold what is bad, and what takes them back."""
+    for bad in dict.fromkeys(each.bad for each in holders):
+        found = [each.step for each in holders if each.bad == bad and not each.is_final]
+        if found:
+            tags = ",".join(sorted({str(each.tag) for each in found}))
+            names = some(sorted({str(each.reference) for each in found}))
+            how = _again(app, {"from": bad, "tag": tags})
+            yield f"Still bad: {names}. To take them back too: {how}."
+    final = sorted({str(each.step.reference) for each in holders if each.is_final})
+    if final:
+        yield f"Still bad, and never moved, as they are final: {some(final)}."

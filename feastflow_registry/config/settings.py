@@ -301,8 +301,8 @@ class Settings(BaseModel):
     from_: Annotated[Selector | None, Parsed(selectors.selector)] = Field(
         None,
         alias="from",
-        description="The bad image that rollback takes tags back from: a commit, a tag or a "
-        "digest. A tag that holds another one stays.",
+        description="The bad image that rollback takes tags back from: a commit, a digest or a "
+        "git tag. A tag that holds another one stays.",
     )
     unmark: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,

@@ -23,6 +23,7 @@ _SETTABLE = (
     *("CronJob", "Pod"),
 )
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_WORKLOADS = "deployments,statefulsets,daemonsets,cronjobs"
 _ROLLED_OUT = ("deployment", "statefulset", "daemonset")
 
 _Resource = tuple[str, str]
@@ -54,6 +55,12 @@ def commands(
 def guesses(services: Iterable[Service], manifests: Sequence[KubernetesManifest]) -> bool:
     """Whether ``commands`` has a name that no manifest tells."""
     return any(_is_untold(_uses(each, manifests)) for each in services)
+
+
+def find(services: Iterable[Service]) -> str:
+    """Give the line that shows which workloads run the images of services, whatever their names."""
+    images = " ".join(f"-e {each.repository}" for each in services)
+    return f"kubectl get {_WORKLOADS} --all-namespaces --output wide | grep {images}"
 
 
 def _uses(service: Service, manifests: Sequence[KubernetesManifest]) -> list[FoundImage]:

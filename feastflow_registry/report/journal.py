@@ -58,8 +58,8 @@ class Journal:
         lines += self.plan.left_out
         lines += [*deploy.edit_lines(self.plan), *self.plan.advice]
         if self.plan.kubectl:
-            named = ", if it has these names" if self.plan.guessed else ""
-            lines += [f"In a cluster{named}:", *(f"  {each}" for each in self.plan.kubectl)]
+            head = f"{markdown.CLUSTER[self.plan.guessed]}:"
+            lines += [head, *(f"  {each}" for each in self.plan.kubectl)]
         document = data.planned(self.plan, services, self.outcomes, dry_run=dry_run)
         summary = markdown.planned(self.plan) if dry_run else ""
         summary = summary or markdown.success(self.plan, services, self.outcomes)

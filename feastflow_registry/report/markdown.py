@@ -54,7 +54,11 @@ from feastflow_registry.tags.rules import THERE
 _DONE = {Command.PROMOTE: "Promoted", Command.ROLLBACK: "Rolled back"}
 _MOST_WAYS = 3
 _MOST_DRAWN = 12
-_WORKLOADS = "deployments,statefulsets,daemonsets,cronjobs"
+CLUSTER = (
+    "Tell the cluster",
+    "Tell the cluster; the first line shows what runs there, if it has other names than these",
+)
+"""What is said above the commands for a cluster: where a manifest tells its names, and if not."""
 
 Names = Mapping[Digest, str]
 """What people call images: by the digits of their commits."""
@@ -191,36 +195,20 @@ def _moved(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> 
         )
         for each in sorted(fates, key=lambda each: each.was == each.now)
     ]
-    commands = plan.kubectl if not plan.guessed else _find_in_cluster(moved)
     edits = deploy.table(plan)
     return Summary(
         head,
         facts=[*_facts(plan), *([join(*said, by=" ")] if said else [])],
         table=Table(("service", "tag", "was", "is", "why"), rows),
-        todo=[*plan.advice, *([_cluster(plan)] if plan.kubectl else [])],
-        commands=commands if plan.kubectl else (),
+        todo=[*plan.advice, *([f"{CLUSTER[plan.guessed]}:"] if plan.kubectl else [])],
+        commands=plan.kubectl,
         details={
             **({f"{counted(len(edits.rows), 'image')} in manifests": edits} if edits.rows else {}),
             **_to_copy(found),
             **_life(outcomes, names),
         },
+        warns=plan.is_left_bad,
     )
-
-
-def _cluster(plan: Plan) -> str:
-    if plan.guessed:
-        return (
-            "Tell the cluster. This shows what runs there; with the input manifests, "
-            "the commands that change it stand here."
-        )
-    return "Tell the cluster:"
-
-
-def _find_in_cluster(fates: Sequence[_Fate]) -> list[str]:
-    """Commands that show which workloads run the images of services, whatever their names."""
-    repositories = dict.fromkeys(each.reference.repository for each in fates)
-    show = f"kubectl get {_WORKLOADS} --all-namespaces --output wide"
-    return [f"{show} | grep {each}" for each in repositories]
 
 
 def _facts(plan: Plan) -> list[str]:

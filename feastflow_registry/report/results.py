@@ -18,7 +18,6 @@ from feastflow_registry.model.plan import (
     Outcome,
     Plan,
     PushImage,
-    ReuseImage,
     Step,
     UnmarkImage,
     WithdrawImage,
@@ -114,7 +113,8 @@ def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
     # Where registries differ, the first one counts.
     images.sort(key=lambda each: each.service == services[0])
     digest = next((each.digest for each in reversed(images) if each.digest), None)
-    last = {each.reference: each.digest for each in outcomes}
+    tagged = (each for each in outcomes if each.action is not Action.UNMARKED)
+    last = {each.reference: each.digest for each in tagged}
     kinds = {each.action for each in images}
     action = Action.BUILT if images else None
     if kinds & {Action.REUSED, Action.ADOPTED}:
@@ -144,7 +144,7 @@ def changed_files(outcomes: Iterable[Outcome]) -> str:
 def outcome_line(outcome: Outcome) -> str:
     """One thing that was done, as a line."""
     parts = [f"{_ICONS[outcome.action]} {outcome.action.value:7} {outcome.reference}"]
-    if outcome.digest and outcome.action is not Action.KEPT:
+    if outcome.digest and outcome.action not in (Action.KEPT, Action.UNMARKED):
         parts.append(outcome.digest.short)
     if outcome.size:
         unit = " unpacked" if outcome.action is Action.BUILT else ""
@@ -177,7 +177,9 @@ class Standing:
         lines = [f"Written before the failure: {_listed(written)}."]
         if doubtful:
             lines.append(f"In doubt, for it was not read back: {_listed(doubtful)}.")
-        return [*lines, f"Not done: {_listed(due)}.", self.again]
+        if due:
+            lines.append(f"Not done: {_listed(due)}.")
+        return [*lines, self.again]
 
 
 def standing(plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]) -> Standing:
@@ -208,12 +210,10 @@ def _written(step: Step) -> Reference | None:
 
 
 def _again(plan: Plan) -> str:
-    """What finishes a run that was broken off. A rollback alone would go one further back."""
-    if plan.command is not Command.ROLLBACK:
-        return "What is published stays; the next run does the rest."
-    good = {step.reference.identifier for step in plan.steps if isinstance(step, ReuseImage)}
-    where = f"to: {good.pop()}" if len(good) == 1 else "the input to"
-    return f"Run it again with {where}: without, it would go one further back."
+    """What finishes a run that was broken off."""
+    if plan.command is Command.ROLLBACK:
+        return "Run the same again: what is done stays done."
+    return "What is published stays; the next run does the rest."
 
 
 def _listed(references: Sequence[Reference]) -> str:

@@ -130,9 +130,9 @@ class Block:
 class Summary:
     """What a job summary says. ``failed``: whether the run did not do what it was to do.
 
-    ``facts``: what else is true, above the table; ``notes``: what the table does not say;
-    ``todo``: what a person has to do next, and ``commands`` to copy for it; ``details``: folded,
-    by their titles.
+    ``warns``: it did, and something is left bad; ``facts``: what else is true, above the table;
+    ``notes``: what the table does not say; ``todo``: what a person has to do next, and ``commands``
+    to copy for it; ``details``: folded, by their titles.
     """
 
     headline: str
@@ -143,6 +143,7 @@ class Summary:
     commands: Sequence[str] = ()
     details: Mapping[str, Table | Block] = field(default_factory=dict)
     failed: bool = False
+    warns: bool = False
 
     def markdown(self) -> str:
         """The summary as GitHub takes it, cut to what it shows."""
@@ -151,7 +152,8 @@ class Summary:
         return "\n".join(self._lines(max(0, room // (1 + len(self.details))))) + "\n\n"
 
     def _lines(self, room: int) -> Iterator[str]:
-        yield f"### {'❌' if self.failed else '✅'} {cell(self.headline)}"
+        icon = "❌" if self.failed else "⚠️" if self.warns else "✅"
+        yield f"### {icon} {cell(self.headline)}"
         yield from _apart(cell(each) for each in self.facts)
         yield from _apart(["\n".join(self.table.lines(room))])
         yield from _apart(["\n".join(f"- {cell(each)}" for each in self.notes)])

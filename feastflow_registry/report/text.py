@@ -88,9 +88,19 @@ def plan_lines(plan: Plan) -> list[str]:
     making = {step.service for step in plan.builds}
     steps = [s for s in plan.steps if not (isinstance(s, PushImage) and s.service in making)]
     lines = [head]
-    for (what, why), found in groupby(map(_tagging, steps), key=itemgetter(0, 2)):
+    parts = (_going(step, plan) or _tagging(step) for step in steps)
+    for (what, why), found in groupby(parts, key=itemgetter(0, 2)):
         lines.append(f"{what}{', '.join(each for _, each, _ in found)}{why}")
     return lines
+
+
+def _going(step: Step, plan: Plan) -> tuple[str, str, str] | None:
+    """A tag that moves between images that have names; nothing, if it is another step."""
+    if not isinstance(step, MoveTag) or step.keep or not step.expect or not plan.names:
+        return None
+    goals = (each.image.digest for each in plan.every(ReuseImage) if each.service == step.service)
+    way = " → ".join(plan.names.get(each, each.short) for each in (step.expect, *goals))
+    return f"tag    {step.service.repository}:", step.tag.value, f": {way}"
 
 
 def _tagging(step: Step) -> tuple[str, str, str]:

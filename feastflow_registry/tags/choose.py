@@ -37,15 +37,24 @@ class Chosen:
         """The image's digest."""
         return self.image.digest
 
+    @property
+    def origin(self) -> Commit | None:
+        """The commit that the image was made of: its own, or an ancestor that it comes from."""
+        return self.image.revision or self.commit
+
     def __str__(self) -> str:
         return str(Reference(self.repository, self.tag or self.digest))
 
 
 @dataclass(frozen=True, slots=True)
 class Chooser:
-    """Finds images of one repository of source, in any of its image repositories."""
+    """Finds images of one repository of source, in any of its image repositories.
+
+    ``offers``: whether others are named where one is not published.
+    """
 
     surveyor: Surveyor
+    offers: bool = True
 
     def choose(self, repository: Repository, wanted: Selector) -> Chosen:
         """Find an image. Raises an input failure if there is none, or more than one."""
@@ -164,6 +173,8 @@ class Chooser:
             fix = f"Publish it, or choose one that is: {some(offered)}."
         if not offered:
             fix = "No commit is published there yet: publish first."
+        if not self.offers:
+            fix = "Look at `feastflow-registry tags`: name the commit that the tag holds."
         return Failure(
             Kind.INPUT, f"{repository} has no image of commit {digits[:12]}.", fix, see="no-image"
         )

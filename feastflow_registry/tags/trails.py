@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -53,10 +52,16 @@ class Trail(Protocol):
         """Whether it is known that the tag was at what is published along here."""
 
     def newest(self, held: Held) -> Place:
-        """The newest place that any service is at. Raises where that cannot be known."""
+        """The newest place that any service is at. Raises where that cannot be known.
+
+        An image is at the place that it came with, and not at later ones that it was carried to.
+        """
 
     def holders(self, held: Held, place: Place) -> list[Service]:
         """The services that are at a place."""
+
+    def came_last(self, images: Held) -> list[Service]:
+        """Whose images came last: those of the others were there before."""
 
     def older(self, place: Place) -> Sequence[Place]:
         """The places before one, the newest first."""
@@ -67,8 +72,8 @@ class Trail(Protocol):
     def good(self, repository: Repository, place: Place) -> Chosen | None:
         """The same, if it is not withdrawn."""
 
-    def taken_back(self, held: Held, place: Place) -> Place | None:
-        """The nearest place after one from which a rollback has taken the tag back."""
+    def taken_back(self, held: Held, place: Place) -> Held:
+        """The nearest image after a place that a rollback has marked, of each service with one."""
 
     def order(self, one: Chosen, other: Chosen) -> Relation:
         """Say where the ``other`` image stands to ``one``: AHEAD is newer."""
@@ -94,27 +99,31 @@ class Commits:
         """The newest commit that any service holds."""
         newest: Commit | None = None
         for chosen in held.values():
-            if chosen.commit is None:
+            if chosen.origin is None:
                 raise Failure(
                     Kind.CONFLICT,
                     f"{Reference(chosen.repository, self.tag)} holds an image of no known commit.",
                     "Say in the input to which commit it is to go.",
                 )
-            relation = self.surveyor.history.relation(newest or chosen.commit, chosen.commit)
+            relation = self.surveyor.history.relation(newest or chosen.origin, chosen.origin)
             if relation in (Relation.DIVERGED, Relation.UNKNOWN):
                 raise Failure(
                     Kind.CONFLICT,
-                    f"the services hold {chosen.commit.short}, which {relation.value} "
+                    f"the services hold {chosen.origin.short}, which {relation.value} "
                     f"{newest.short if newest else 'another'}.",
                     "Roll them back one by one (services), or say where to (to).",
                 )
-            newest = chosen.commit if relation is not Relation.BEHIND else newest
+            newest = chosen.origin if relation is not Relation.BEHIND else newest
         assert newest is not None
         return newest
 
     def holders(self, held: Held, place: Place) -> list[Service]:
-        """The services whose image is a commit's."""
-        return [service for service, chosen in held.items() if chosen.commit == place]
+        """The services whose image was made of a commit."""
+        return [service for service, chosen in held.items() if chosen.origin == place]
+
+    def came_last(self, images: Held) -> list[Service]:
+        """Those whose image was made of the newest commit."""
+        return self.holders(images, self.newest(images)) if len(images) > 1 else list(images)
 
     def older(self, place: Place) -> Sequence[Commit]:
         """The first parents of a commit."""
@@ -146,17 +155,22 @@ class Commits:
         """The same, if it is not withdrawn."""
         return _unmarked(self.surveyor, self.image(repository, place))
 
-    def taken_back(self, held: Held, place: Place) -> Commit | None:
-        """The nearest newer commit of the branch that is marked."""
+    def taken_back(self, held: Held, place: Place) -> Held:
+        """The marked image of the nearest newer commit of the branch."""
         assert isinstance(place, Commit)
         newer = list(self.surveyor.history.newer(place, self.branch))[::-1]
-        repositories = [each.repository for each in self.holders(held, place) if newer]
-        for commit in newer:
-            mark = self.surveyor.commit_tags.withdrawn(commit)
-            marks = (Reference(each, mark) for each in repositories if mark in self.lists.of(each))
-            if any(map(self.surveyor.is_marked, marks)):
-                return commit
-        return None
+        marks = [self.surveyor.commit_tags.withdrawn(each) for each in newer]
+
+        def find(service: Service) -> Chosen | None:
+            listed = self.lists.of(service.repository)
+            known = [Reference(service.repository, mark) for mark in marks if mark in listed]
+            for mark in filter(self.surveyor.is_marked, known):
+                wanted = Selector(tag=Tag(mark.identifier))
+                return Chooser(self.surveyor).choose(service.repository, wanted)
+            return None
+
+        found = zip(held, spread(find, held if marks else ()), strict=False)
+        return {service: image for service, image in found if image}
 
     def order(self, one: Chosen, other: Chosen) -> Relation:
         """As the commits stand to each other."""
@@ -189,13 +203,11 @@ class Releases:
         return True
 
     def newest(self, held: Held) -> str:
-        """The highest release that any service holds, among the highest ones."""
-        repositories = [service.repository for service in held]
-        found = (name for name in self.names if any(self._is_there(r, name) for r in repositories))
-        for name in islice(found, _MOST_RELEASES):
-            spread(partial(self._image, name=name), repositories)
-            if self.holders(held, name):
-                return name
+        """The highest release that the image of any service came with."""
+        found = filter(None, self._places(held))
+        newest = min(found, key=self.names.index, default="")
+        if newest:
+            return newest
         raise Failure(
             Kind.INPUT,
             f"{self.tag} holds the image of no release.",
@@ -203,9 +215,15 @@ class Releases:
         )
 
     def holders(self, held: Held, place: Place) -> list[Service]:
-        """The services that hold the image of a release."""
-        images = ((each, self._image(each.repository, str(place))) for each in held)
-        return [each for each, image in images if image and image.digest == held[each].digest]
+        """The services whose image came with a release."""
+        places = zip(held, self._places(held), strict=True)
+        return [service for service, name in places if name == place]
+
+    def came_last(self, images: Held) -> list[Service]:
+        """Those whose image came with the highest release; of what is in none, the last commit."""
+        if any(self._places(images)):
+            return self.holders(images, self.newest(images))
+        return Commits(self.surveyor, self.lists, self.tag, "", follows=False).came_last(images)
 
     def older(self, place: Place) -> Sequence[str]:
         """The lower releases."""
@@ -219,13 +237,16 @@ class Releases:
         """The same, if it is not withdrawn."""
         return _unmarked(self.surveyor, self.image(repository, place))
 
-    def taken_back(self, held: Held, place: Place) -> str | None:
-        """The nearest higher release that is marked."""
-        for name in reversed(self.names[: self.names.index(str(place))]):
-            images = (self._image(service.repository, name) for service in held)
-            if any(map(Chooser(self.surveyor).is_withdrawn, filter(None, images))):
-                return name
-        return None
+    def taken_back(self, held: Held, place: Place) -> Held:
+        """The marked image of the nearest higher release."""
+        higher = self.names[: self.names.index(str(place))][::-1]
+
+        def find(service: Service) -> Chosen | None:
+            images = (self._image(service.repository, name) for name in higher)
+            return next(filter(Chooser(self.surveyor).is_withdrawn, filter(None, images)), None)
+
+        found = zip(held, spread(find, held), strict=True)
+        return {service: image for service, image in found if image}
 
     def order(self, one: Chosen, other: Chosen) -> Relation:
         """As the releases stand to each other; images that are none, as their commits do."""
@@ -253,6 +274,20 @@ class Releases:
             chosen = Chooser(self.surveyor).choose(repository, wanted) if there else None
             self._images[repository, name] = chosen
         return self._images[repository, name]
+
+    def _places(self, held: Held) -> list[str]:
+        """With which release each image came: the lowest of those in a row that have it."""
+        return spread(lambda each: self._place(each.repository, held[each]), held)
+
+    def _place(self, repository: Repository, chosen: Chosen) -> str:
+        place = ""
+        for name in islice(self._published(repository), _MOST_RELEASES):
+            image = self._image(repository, name)
+            if image and image.digest == chosen.digest:
+                place = name
+            elif place:
+                break
+        return place
 
     def _name(self, chosen: Chosen) -> str:
         """The release whose image this is; empty, if it is none of the highest ones."""

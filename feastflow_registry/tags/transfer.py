@@ -114,7 +114,7 @@ class Transfer:
         read = registry.resolve(step.reference)
         if is_in_force(read):
             raise not_seen(step.reference, read, read)
-        note = "it holds nothing now" if read else "it is deleted"
+        note = "the mark holds nothing now" if read else "the mark is deleted"
         return Outcome(step.service, Action.UNMARKED, step.reference, step.digest, note=note)
 
     def _keep(self, step: KeepTag) -> Outcome:

@@ -1,8 +1,9 @@
 """Where a tag goes when it is taken back, and what becomes of it when there is nothing to do.
 
-All services go back to one place: the nearest one before, published and not withdrawn, at which
-one of those that are at the bad place had another image. A service that did not change since stays
-as it is; that makes a rollback that was broken off end where the whole one would have.
+Bad are the images that came with the bad commit or release. A service that it did not change has
+an older image there, which is neither marked nor moved. Each bad image makes way for the nearest
+one before that is published and not withdrawn. So what was published tells whose image is bad, and
+not who has pressed before: a second press ends where the first one did, or would have.
 
 Who names the bad image (``away_from``) says that no tag may hold it, not that a tag goes one back:
 two people who name two images end at the same image, in whichever order they come.
@@ -10,7 +11,7 @@ two people who name two images end at the same image, in whichever order they co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -55,6 +56,11 @@ class Return:
     marks: bool = False
     since: Since = field(default_factory=Since)
     is_foreign: bool = False
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the tag holds a bad image, and has none to go to."""
+        return self.good is None and self.bad is not None
 
     @property
     def moves(self) -> bool:
@@ -104,7 +110,7 @@ class WayBack:
         return held
 
     def holds(self, held: Held) -> Chosen:
-        """The image of the newest place that any service is at."""
+        """The image that came last of those that the tag holds."""
         return held[self.trail.holders(held, self.trail.newest(held))[0]]
 
     def to(self, held: Held, wanted: Selector) -> list[Return]:
@@ -134,60 +140,79 @@ class WayBack:
     def _choose(self, wanted: Selector, service: Service) -> Chosen:
         return self._chooser.choose(service.repository, wanted)
 
-    def back(self, held: Held, *, is_told: bool = False) -> list[Return]:
-        """Send every service back to before the newest place that any of them is at.
+    def back(self, held: Held) -> list[Return]:
+        """Take back the images that came last, of those that the tag holds.
 
-        Unless it is told which image is bad, that was done already where what comes next is
-        withdrawn: two people on call, or a second try of a run that was broken off, are not to end
-        two images back.
+        That was done already where what comes next is withdrawn: two people on call, or a second
+        try of a run that was broken off, are not to end two images back.
         """
         at = self.trail.newest(held)
-        bad = None if is_told else self.trail.taken_back(held, at)
-        if bad:
-            why = f"it was taken back from {named(bad)} already, and is at {named(at)}"
-            repositories = [service.repository for service in held]
-            look = partial(self.trail.image, place=bad)
-            images = zip(held, spread(look, repositories), strict=True)
-            # Manifests may be left to point at what the tag holds.
-            return [Return(s, self.tag, held[s], held[s], why, image) for s, image in images]
+        taken = self.trail.taken_back(held, at)
+        if taken:
+            return [self._taken(service, held[service], taken.get(service)) for service in held]
         affected = self.trail.holders(held, at)
-        before = list(self.trail.older(at))
-        for index, place in enumerate(before):
-            look = partial(self.trail.good, place=place)
-            found = spread(look, [service.repository for service in affected])
-            good = dict(zip(affected, found, strict=True))
-            if any(each and each.digest != held[service].digest for service, each in good.items()):
-                nearest = spread(partial(self._nearest, before[index:], good), held)
-                return [
-                    self._return(service, held[service], chosen, base=chosen)
-                    for service, chosen in zip(held, nearest, strict=True)
-                ]
-        raise self._nowhere(affected, at, others=held.keys() - set(affected), before=before)
+        good = spread(lambda each: self._good_before(each, at, held[each]), affected)
+        if not any(good):
+            raise self._nowhere(affected, at, others=held.keys() - set(affected))
+        moved = dict(zip(affected, good, strict=True))
+        why = f"{named(at)} did not change it"
+        return [
+            self._return(service, own, moved[service], base=moved[service])
+            if service in moved
+            else Return(service, self.tag, own, own, why)
+            for service, own in held.items()
+        ]
 
-    def away_from(
-        self, held: Held, bad: Mapping[Service, Chosen], to: Selector | None
-    ) -> list[Return]:
-        """Take the tag back where it holds a bad image, and say why it stays where it does not."""
-        holding = {
-            service: chosen
-            for service, chosen in held.items()
-            if service in bad and bad[service].digest == chosen.digest
-        }
-        found: list[Return] = []
-        if holding:
-            found = self.to(holding, to) if to else self.back(holding, is_told=True)
-        others = [service for service in held if service not in holding]
-        return found + spread(lambda each: self._stay(each, held[each], bad.get(each)), others)
+    def _taken(self, service: Service, held: Chosen, bad: Chosen | None) -> Return:
+        """Leave what was taken back already. Manifests may be left to point at what it holds."""
+        why = f"{called(bad)} is marked already, and " if bad else ""
+        why += f"it is at {called(held)}" + ("" if bad else ", and not marked")
+        return Return(service, self.tag, held, held, why, bad)
 
-    def _stay(self, service: Service, held: Chosen, bad: Chosen | None) -> Return:
+    def _good_before(self, service: Service, place: Place, bad: Chosen) -> Chosen | None:
+        """The nearest good image of a service before a place."""
+        older = (self.trail.good(service.repository, each) for each in self.trail.older(place))
+        return next((each for each in older if each and each.digest != bad.digest), None)
+
+    def away_from(self, held: Held, named: Held, bad: Held, to: Selector | None) -> list[Return]:
+        """Take the tag back where it holds a bad image, and say why it stays where it does not.
+
+        ``named``: the images of what somebody says is bad; ``bad``: those that came with it.
+        """
+        holding = {s: chosen for s, chosen in held.items() if _is_same(bad.get(s), chosen)}
+        if to and holding:
+            found = [
+                replace(each, bad=bad[each.service], marks=bad[each.service].commit is not None)
+                for each in self.to(holding, to)
+            ]
+        else:
+            found = spread(lambda each: self._away(each, holding[each], bad[each]), holding)
+
+        def leave(service: Service) -> Return:
+            own = held[service]
+            if service in bad:
+                return self._stay(service, own, bad[service])
+            why = "it never had that image"
+            if service in named:
+                why = f"{called(named[service])} did not change it"
+            return Return(service, self.tag, own, own, why)
+
+        return found + spread(leave, [each for each in held if each not in holding])
+
+    def _away(self, service: Service, held: Chosen, bad: Chosen) -> Return:
+        """Take one tag back. A bad image with nothing good before it is marked all the same."""
+        good = self._good_before(service, self.trail.newest({service: bad}), bad)
+        since = self.trail.since(held, good or held)
+        why = "" if good else f"nothing good came before {called(bad)}"
+        marks = bad.commit is not None
+        return Return(service, self.tag, held, good, why, bad, marks, since)
+
+    def _stay(self, service: Service, held: Chosen, bad: Chosen) -> Return:
         """Leave a tag that does not hold the bad image, which must not come to it either."""
         stays = partial(Return, service, self.tag, held, held)
-        if bad is None:
-            return stays("it never had that image")
         at, name = called(held), called(bad)
         if self._chooser.is_withdrawn(bad):
-            taken = "it was taken back from" if self.trail.follows else "nothing moves it to"
-            return stays(f"{taken} {name} already, and is at {at}", bad)
+            return stays(f"{name} is marked already, and it is at {at}", bad)
         order = self.trail.order(bad, held)
         if order is Relation.AHEAD or (order is Relation.BEHIND and self.trail.follows):
             is_newer = "newer" if order is Relation.AHEAD else "older"
@@ -197,18 +222,6 @@ class WayBack:
         return stays(
             f"it is at {at}, and nothing tells that it ever was at {name}", is_foreign=True
         )
-
-    def _nearest(
-        self,
-        places: Sequence[Place],
-        looked_at: Mapping[Service, Chosen | None],
-        service: Service,
-    ) -> Chosen | None:
-        """The image of the first place that has a good one; the first was ``looked_at``."""
-        first, *others = places
-        look = partial(self.trail.good, service.repository)
-        good = looked_at[service] if service in looked_at else look(first)
-        return good or next(filter(None, map(look, others)), None)
 
     def _return(
         self, service: Service, held: Chosen, good: Chosen | None, *, base: Chosen | None
@@ -227,14 +240,15 @@ class WayBack:
         bad: Place,
         *,
         others: Collection[Service],
-        before: Sequence[Place],
     ) -> Failure:
         """Say whose image has nothing before it, and what to do instead."""
         names = ", ".join(each.name for each in services)
-        if isinstance(bad, Commit) and not before:
+        if isinstance(bad, Commit) and not self.trail.older(bad):
+            is_known = self.surveyor.history.resolve(bad.sha) is not None
+            knows = "knows no commit before" if is_known else "does not have commit"
             return Failure(
                 Kind.INPUT,
-                f"{names} is at commit {bad.short}, and git knows no commit before it.",
+                f"git {knows} {bad.short}, which the image of {names} comes from.",
                 "Where that is not the first commit, fetch the history (`git fetch`, in a shallow "
                 "clone with --unshallow); or name a commit in the input to.",
                 see="shallow-clone",
@@ -248,10 +262,13 @@ class WayBack:
             fix = f"To take the others back, name them in the input services: {rest}."
         return Failure(
             Kind.INPUT,
-            f"{names} has nothing to go back to: before {named(bad)}, no other image is published "
-            "and not withdrawn.",
+            f"no image of {names} from before {named(bad)} is left that is not marked as bad.",
             fix,
         )
+
+
+def _is_same(one: Chosen | None, other: Chosen) -> bool:
+    return one is not None and one.digest == other.digest
 
 
 def called(chosen: Chosen) -> str:
@@ -290,7 +307,18 @@ def _steps(target: Return, tags: CommitTags) -> Iterator[Step]:
         yield WithdrawImage(service, tags.withdrawn(bad.commit), bad.digest)
     if target.moves or target.marks:
         yield MoveTag(
-            service, target.tag, Rule.FORCE, held.digest, keep=target.why, since=target.since
+            *(service, target.tag, Rule.FORCE, held.digest, target.why),
+            conflict=_stuck(target) if target.is_stuck else None,
+            since=target.since,
         )
     else:
         yield KeepTag(service, target.tag, held.digest, target.why or rules.THERE)
+
+
+def _stuck(target: Return) -> Failure:
+    reference = Reference(target.service.repository, target.tag)
+    return Failure(
+        Kind.CONFLICT,
+        f"{reference} still holds a bad image: {target.why}.",
+        "Publish a commit that mends it, or name one in the input to.",
+    )

@@ -207,7 +207,7 @@ complete -c feastflow-registry -n '_shtab_feastflow_registry_using promote' -l j
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using promote' -l help -s h -d 'show this'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using; and test $_shtab_feastflow_registry_npos -eq 0' -a rollback -d 'take a tag back to the image before'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using rollback' -l to -x -d 'The image that is meant: a commit, a tag or a digest.'
-complete -c feastflow-registry -n '_shtab_feastflow_registry_using rollback' -l from -x -d 'The bad image that rollback takes tags back from: a commit, a tag or a digest. A tag that holds another one stays.'
+complete -c feastflow-registry -n '_shtab_feastflow_registry_using rollback' -l from -x -d 'The bad image that rollback takes tags back from: a commit, a digest or a git tag. A tag that holds another one stays.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using rollback' -l tag -x -d 'The tags that rollback takes back (default: latest), the one that deploy looks at, or those that promote gives, which may be [host/]repository[:tag].'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using rollback' -l unmark -xka "true false" -d 'Whether rollback takes off the mark that says that the image of to is bad. Default: false.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using rollback' -l manifests -xka "(__fish_complete_path (commandline -ct))" -d 'Kubernetes manifests that deploy and rollback edit, and files of any kind whose images prune keeps: names, patterns, folders.'

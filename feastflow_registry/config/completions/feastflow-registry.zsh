@@ -313,7 +313,7 @@ _shtab_feastflow_registry_push_defaults_added=0
 
 _shtab_feastflow_registry_rollback_options=(
   "*--to[The image that is meant\: a commit, a tag or a digest.]:VALUE:"
-  "*--from[The bad image that rollback takes tags back from\: a commit, a tag or a digest. A tag that holds another one stays.]:VALUE:"
+  "*--from[The bad image that rollback takes tags back from\: a commit, a digest or a git tag. A tag that holds another one stays.]:VALUE:"
   "*--tag[The tags that rollback takes back (default\: latest), the one that deploy looks at, or those that promote gives, which may be \[host\/\]repository\[\:tag\].]:VALUE:"
   "--unmark[Whether rollback takes off the mark that says that the image of to is bad. Default\: false.]:BOOL:(true false)"
   "*--manifests[Kubernetes manifests that deploy and rollback edit, and files of any kind whose images prune keeps\: names, patterns, folders.]:VALUE:_files"

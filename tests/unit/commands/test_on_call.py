@@ -17,6 +17,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.plan import Action, KeepTag
 from feastflow_registry.model.references import Commit, Digest, Repository, Tag
+from feastflow_registry.model.run import LAPTOP
 from feastflow_registry.report import text
 
 NAMES = ("shop", "cart")
@@ -79,10 +80,13 @@ class TestFrom:
         press(world, bad=C.sha)
         before = dict(world.store.tagged)
         again = press(world, bad=C.sha)
-        said = f"it was taken back from {C.short} already, and is at {B.short}"
+        said = f"{C.short} is marked already, and it is at {B.short}"
         assert notes(again) == {"latest": said}
         assert again.plan
-        assert "name the bad image in the input from" in again.plan.advice[1]
+        assert again.plan.advice == (
+            "Nothing to do for latest: why is said above.",
+            f"If {B.short} is bad too: run it again with from: {B.short}.",
+        )
         assert world.store.tagged == before
 
     def test_the_next_bad_one_takes_it_further(self) -> None:
@@ -105,7 +109,7 @@ class TestFrom:
         assert kind == "warning"
         assert said == (
             f"ada/shop:latest stays: it is at {C.short}, which is newer than {B.short}. {B.short} "
-            f"is marked; if {C.short} is bad too, run again with from: {C.short}."
+            f"is marked. If {C.short} is bad too: run it again with from: {C.short}."
         )
         assert world.commit_at("latest") == C
         press(world, bad=C.sha)
@@ -133,13 +137,61 @@ class TestFrom:
         world = published(A, B, C)
         press(world, bad=C.sha, to=A.sha)
         assert world.commit_at("latest") == A
-        press(world, bad=C.sha, to=B.sha)
+        run = press(world, bad=C.sha, to=B.sha)
         assert world.commit_at("latest") == A
+        assert run.plan
+        assert (
+            run.plan.advice[-1]
+            == f"To send it to {B.sha} all the same: run it again with to: {B.sha}."
+        )
 
-    def test_that_is_not_published_is_refused(self) -> None:
+    def test_an_older_one_is_marked_where_to_goes_forward(self) -> None:
+        world = published(A, B, C)
+        give(world, A, "production")
+        press(world, bad=A.sha, to=C.sha, tag="production")
+        assert world.commit_at("production") == C
+        assert marked(world) == {A}
+
+    @pytest.mark.parametrize("names", [("shop",), NAMES])
+    def test_with_nothing_good_before_is_marked_and_stays(self, names: Sequence[str]) -> None:
+        world = published(A, names=names)
+        for _ in range(2):
+            run = start(world, bad=A.sha)
+            said = "ada/shop:latest still holds a bad image", "or name one in the input to"
+            with fails(*said, kind=Kind.CONFLICT):
+                run.go()
+            assert marked(world) == {A}
+            assert run.plan
+            assert not run.plan.kubectl
+
+    def test_with_nothing_good_before_a_mend_takes_over(self) -> None:
+        """It is published while the bad one is marked: then there is nothing to fail for."""
+        world = published(A)
+        run = start(world, bad=A.sha)
+        done = run.steps()
+        next(done)
+        world.publish(B)
+        list(done)
+        assert world.commit_at("latest") == B
+
+    def test_that_is_not_published_is_refused_and_no_good_one_is_offered(self) -> None:
         world = published(A, B)
-        with fails(f"has no image of commit {C.sha[:12]}"):
+        with fails(
+            f"has no image of commit {C.sha[:12]}",
+            "Look at `feastflow-registry tags`: name the commit that the tag holds.",
+        ):
             press(world, bad=C.sha)
+
+    @pytest.mark.parametrize("moving", ["latest", "production", "sprint3"])
+    def test_that_moves_is_refused(self, moving: str) -> None:
+        """Pressed twice, it would name another image each time."""
+        world = published(A, B, C)
+        give(world, C, "production", "sprint3")
+        with fails(f"the tag {moving} moves", "Name the commit that is bad"):
+            press(world, bad=moving)
+        world.history.git_tags["sprint3"] = C
+        press(world, bad="sprint3")
+        assert world.commit_at("latest") == B
 
     def test_that_the_tag_never_held_is_refused(self) -> None:
         world = published(A, B)
@@ -156,8 +208,7 @@ class TestFrom:
             press(world, bad=C.sha, tag="production")
         press(world)
         run = press(world, bad=C.sha, tag="production")
-        assert notes(run) == {"production": f"nothing moves it to {C.short} already, and is at "
-                              f"{B.short}"}  # fmt: skip
+        assert notes(run) == {"production": f"{C.short} is marked already, and it is at {B.short}"}
 
     def test_an_image_without_a_commit_is_left_by_its_digest(self) -> None:
         world = published(A)
@@ -188,6 +239,106 @@ class TestFrom:
         run.context = replace(run.context, attempt=2)
         run.go()
         assert world.commit_at("production") == B
+
+
+class TestCarried:
+    """An image is its own commit's, not that of a later one that it was carried to."""
+
+    @staticmethod
+    def world(*, on_top: bool = False) -> World:
+        """A and B change both services, C one alone, and D, if it is there, none."""
+        world = World(NAMES)
+        for at, cart, shop in ((A, "1", "1"), (B, "2", "2"), (C, "2", "3"), (D, "2", "3")):
+            world.inputs |= {(at, "cart"): cart, (at, "shop"): shop}
+            if at != D or on_top:
+                world.publish(at, reuse="unchanged")
+        return world
+
+    def test_it_is_neither_marked_nor_moved_however_often_somebody_presses(self) -> None:
+        world = self.world()
+        give(world, C, "production")
+        first = press(world, bad=C.sha)
+        after = dict(world.store.tagged)
+        assert world.commit_at("latest") == B
+        assert first.plan
+        again = press(world, bad=C.sha)
+        assert world.store.tagged == after
+        assert again.plan
+        assert again.plan.kubectl == first.plan.kubectl
+        assert "kubectl set image deployment/shop" in again.plan.kubectl[1]
+        assert len(again.plan.kubectl) == 3, "the other service has nothing to be told"
+        press(world, bad=C.sha, tag="latest,production")
+        assert world.commit_at("production") == B
+        for name, bad in (("shop", {C}), ("cart", set[Commit]())):
+            assert marked(world, name) == bad
+            assert world.own(B, name) == world.at("latest", name) == world.at("production", name)
+
+    def test_what_is_published_on_top_changes_nothing(self) -> None:
+        world = self.world(on_top=True)
+        give(world, C, "production")
+        press(world, bad=C.sha, tag="production")
+        assert not marked(world, "cart")
+        assert marked(world) == {C}
+
+    def test_nobody_is_told_that_it_is_bad(self) -> None:
+        world = self.world()
+        give(world, C, "production")
+        press(world)
+        for again in (press(world), press(world, bad=C.sha)):
+            kept = [each for each in again.outcomes if "still holds" in each.note]
+            assert [each.service.name for each in kept] == ["shop"]
+
+    def test_the_one_that_came_last_goes_once_though_the_other_came_before_its_good_one(
+        self,
+    ) -> None:
+        """The services are at A and B then, and B is no bad one."""
+        world = World(NAMES)
+        for at, cart, shop in ((A, "1", "1"), (B, "2", "1"), (C, "2", "2")):
+            world.inputs |= {(at, "cart"): cart, (at, "shop"): shop}
+            world.publish(at, reuse="unchanged")
+        for _ in range(2):
+            press(world)
+            assert (world.commit_at("latest"), world.commit_at("latest", "cart")) == (A, B)
+
+    def test_of_a_commit_that_changed_nothing_the_last_change_is_bad(self) -> None:
+        world = self.world(on_top=True)
+        assert world.own(D) == world.own(C)
+        run = press(world, bad=D.sha)
+        assert marked(world) == {C}
+        assert not marked(world, "cart")
+        [(kind, said)] = run.app.log.lines
+        assert kind == "notice"
+        assert said.startswith(f"{D.short} did not change shop: its image is the one of {C.short}")
+
+    def test_whose_own_tag_is_pruned_is_no_newer_for_it(self) -> None:
+        world = self.world()
+        cart = service("cart").repository
+        del world.store.tagged[cart, Tag(f"commit-{B.short}")]
+        held = world.at("latest", "cart")
+        for _ in range(2):
+            press(world, bad=C.sha)
+            assert world.at("latest", "cart") == held
+            assert world.commit_at("latest") == B
+        assert not marked(world, "cart")
+
+    def test_of_releases_too(self) -> None:
+        world = self.world()
+        for name, at in (("v1.0.0", A), ("v2.0.0", B), ("v3.0.0", C)):
+            world.history.git_tags[name] = at
+            give(world, at, name)
+        for bad in ({}, {"bad": "v3.0.0"}, {"bad": C.sha}, {}):
+            press(world, latest="release", **bad)
+            assert world.at("latest", "cart") == world.own(B, "cart")
+            assert world.commit_at("latest") == B
+        assert not marked(world, "cart")
+
+    def test_of_what_is_no_release_the_last_commit_counts(self) -> None:
+        world = self.world()
+        world.history.git_tags["v1.0.0"] = A
+        give(world, A, "v1.0.0")
+        press(world, latest="release", bad=C.sha, to=A.sha)
+        assert marked(world) == {C}
+        assert not marked(world, "cart")
 
 
 class TestMeanwhile:
@@ -260,7 +411,6 @@ class TestSeveralTags:
     @pytest.mark.parametrize(
         ("wrong", "words", "kind"),
         [
-            ("prodution", 'Perhaps you meant "production"', Kind.INPUT),
             ("sprint3", "is final, and is never moved", Kind.CONFLICT),
             ("v1.0", "is the name of a git tag, and is never moved", Kind.CONFLICT),
             ("strange", "which has diverged from", Kind.CONFLICT),
@@ -275,6 +425,17 @@ class TestSeveralTags:
         with fails(words, kind=kind):
             press(world, tag=f"latest,{wrong}")
         assert world.store.tagged == before
+
+    def test_one_that_is_not_there_is_left_out(self) -> None:
+        """The choice of the workflow to copy: not everybody has all of its tags."""
+        world = published(A, B)
+        run = press(world, tag="latest,prodution")
+        assert world.commit_at("latest") == A
+        [(kind, said)] = run.app.log.lines
+        assert kind == "warning"
+        assert "there is no ada/shop:prodution" in said
+        with fails("there is no ada/shop:staging"):
+            press(world, tag="staging")
 
     def test_a_commits_own_tag_is_no_tag_to_take_back(self) -> None:
         with fails("reserved"):
@@ -306,8 +467,8 @@ class TestWhatIsLeftBad:
         assert notes(run) == {"production": said, "v2": said}
         assert run.plan
         assert run.plan.advice[1] == (
-            "Still bad: ada/shop:production, ada/shop:v2. To take them back too, name them in the "
-            "input tag."
+            "Still bad: ada/shop:production, ada/shop:v2. To take them back too: run it again with "
+            f"from: {B.short}, tag: production,v2."
         )
         again = start(world, tag="production")
         rollback.plan(again.app)
@@ -319,6 +480,27 @@ class TestWhatIsLeftBad:
         press(world)
         for again in (press(world), press(world, bad=B.sha)):
             assert notes(again)["production"] == f"it still holds the bad image of {B.short}"
+
+    def test_what_is_final_is_not_to_be_named(self) -> None:
+        world = published(A, B)
+        give(world, B, "v1.3.0", "sprint3", "frozen-sprint3", "production")
+        world.history.git_tags["v1.3.0"] = B
+        run = press(world)
+        assert run.plan
+        how = f"run it again with from: {B.short}, tag: production"
+        assert run.plan.advice[1:] == (
+            f"Still bad: ada/shop:production. To take them back too: {how}.",
+            "Still bad, and never moved, as they are final: ada/shop:sprint3, ada/shop:v1.3.0.",
+        )
+
+    def test_by_hand_the_whole_command_is_told(self) -> None:
+        world = published(A, B)
+        give(world, B, "production")
+        run = start(world, services="shop", dry_run="true")
+        run.context = replace(run.context, event=LAPTOP)
+        plan = rollback.plan(run.app)
+        command = f"`feastflow-registry rollback --from {B.short} --tag production --services shop`"
+        assert plan.advice[1].endswith(f"To take them back too: {command}.")
 
     def test_where_it_cannot_be_known_the_tag_goes_back_all_the_same(
         self, monkeypatch: pytest.MonkeyPatch
@@ -370,7 +552,7 @@ class TestUnmark:
         world = published(A, B, C)
         press(world)
         [note] = self.go(world, by_tag=by_tag)
-        assert note == ("it is deleted" if by_tag else "it holds nothing now")
+        assert note == ("the mark is deleted" if by_tag else "the mark holds nothing now")
         assert world.at(f"withdrawn-{C.short}") == (None if by_tag else NOTHING)
         assert world.commit_at("latest") == C
         # A publish moves to it, a promotion takes it, and a rollback goes back to it.
@@ -411,9 +593,13 @@ class TestUnmark:
         assert not marked(world)
         assert world.at("latest") == carried.digest
 
-    def test_of_what_is_not_marked_is_refused(self) -> None:
-        with fails(f"no rollback has marked {B.sha} as bad", "Leave unmark out"):
-            press(published(A, B, C), to=B.sha, unmark="true")
+    def test_of_what_is_not_marked_says_so(self) -> None:
+        world = published(A, B, C)
+        for _ in range(2):
+            run = press(world, to=C.sha, unmark="true")
+            assert ("notice", f"No rollback has marked {C.sha} as bad, or not any more.") in (
+                run.app.log.lines
+            )
 
     def test_of_what_nobody_names_is_refused(self) -> None:
         with fails("nothing tells which image is good after all", "Name it in the input to"):
@@ -451,7 +637,7 @@ class TestUnmark:
         monkeypatch.setattr(FakeDeletion, "delete_tag", refuse)
         world = published(A, B, C)
         press(world)
-        assert self.go(world) == ["it holds nothing now"]
+        assert self.go(world) == ["the mark holds nothing now"]
         assert world.commit_at("latest") == C
 
 
@@ -550,7 +736,7 @@ class TestReleasesMeanwhile:
         assert notes(first)["latest"] == f"it is at {C.short}, which is newer than {B.short}"
         press(world, latest="release", bad="v3.0.0")
         again = press(world, latest="release", bad="v3.0.0")
-        said = f"it was taken back from {C.short} already, and is at {A.short}"
+        said = f"{C.short} is marked already, and it is at {A.short}"
         assert notes(again)["latest"] == said
         assert marked(world) == {B, C}
 

@@ -84,7 +84,7 @@ def test_pressed_twice_it_goes_back_once() -> None:
     carry_out(world, roll_back(world))
     (step,) = roll_back(world)
     assert isinstance(step, KeepTag)
-    assert step.reason == f"it was taken back from {C.short} already, and is at {B.short}"
+    assert step.reason == f"{C.short} is marked already, and it is at {B.short}"
     assert world.at("latest") == world.own(B)
 
 
@@ -96,7 +96,7 @@ def test_further_back_is_where_it_is_told_and_then_nothing_is_known() -> None:
     assert world.at(f"withdrawn-{B.short}") == world.own(B)
     (step,) = roll_back(world)
     assert isinstance(step, KeepTag)
-    assert step.reason == f"it was taken back from {B.short} already, and is at {A.short}"
+    assert step.reason == f"{B.short} is marked already, and it is at {A.short}"
 
 
 def test_what_was_published_since_can_be_taken_back() -> None:
@@ -110,16 +110,23 @@ def test_what_was_published_since_can_be_taken_back() -> None:
 
 def test_the_first_commit_has_nothing_before_it() -> None:
     with fails(
-        f"shop is at commit {A.short}, and git knows no commit before it",
+        f"git knows no commit before {A.short}, which the image of shop comes from",
         "name a commit in the input to",
     ):
         roll_back(published(A))
 
 
+def test_a_commit_that_the_clone_does_not_have_is_to_be_fetched() -> None:
+    world = published(A, B)
+    del world.history.parents[B]
+    with fails(f"git does not have commit {B.short}", "fetch the history (`git fetch`"):
+        roll_back(world)
+
+
 def test_nothing_good_before_lists_what_there_is() -> None:
     world = published(B)
     with fails(
-        f"shop has nothing to go back to: before {B.short}", "Publish a commit that mends it."
+        f"no image of shop from before {B.short} is left", "Publish a commit that mends it."
     ):
         roll_back(world)
     world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", f"withdrawn-{A.short}")
@@ -264,8 +271,7 @@ class TestSeveralServices:
         cart.publish(C)
         carried(both, C, "shop")
         with fails(
-            f"cart has nothing to go back to: before {C.short}",
-            "name them in the input services: shop.",
+            f"no image of cart from before {C.short}", "name them in the input services: shop."
         ):
             roll_back(both, self.NAMES)
         with fails("ada/cart has no image of commit", "name them in the input services: shop."):
@@ -360,7 +366,7 @@ def test_pressed_twice_over_an_image_that_was_carried_forward(names: Sequence[st
     assert {world.at("latest", name) for name in names} == {world.own(B, name) for name in names}
     steps = roll_back(world, names)
     assert [step.reason for step in steps if isinstance(step, KeepTag)] == [
-        f"it was taken back from {D.short} already, and is at {B.short}"
+        f"{D.short} is marked already, and it is at {B.short}"
     ] * len(names)
     assert len(steps) == len(names)
 
@@ -437,21 +443,6 @@ def test_latest_that_is_never_moved_does_not_go_back() -> None:
         roll_back(published(A, B), latest="never")
 
 
-def test_a_second_try_has_to_say_where_to() -> None:
-    world = published(A, B, C)
-    given = {"command": "rollback"}
-    again = context(D, attempt=2)
-    world.put(world.store.images[SHOP.repository, world.own(C)], "production")  # type: ignore[index]
-    own = {**given, "tag": "production"}
-    with fails(
-        "its first try may have moved the tags already", "Name the bad image in the input from"
-    ):
-        rollback.plan(world.app(own, run=again))
-    assert rollback.plan(world.app({**own, "to": B.short}, run=again)).moves
-    assert rollback.plan(world.app({**own, "dry-run": "true"}, run=again)).moves
-    assert rollback.plan(world.app(given, run=again)).moves, "what follows main tells by itself"
-
-
 def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
     world = published(A, B)
     app = world.app({"command": "rollback"}, run=context(B, "feature"))
@@ -463,15 +454,15 @@ def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
         rollback.plan(by_hand)
 
 
-def test_to_what_was_withdrawn_goes_with_a_warning() -> None:
+def test_to_what_was_withdrawn_goes_and_says_so() -> None:
     world = published(A, B)
     world.put(image(A), f"withdrawn-{A.short}")
-    app = world.app({"command": "rollback", "to": A.short})
-    assert rollback.plan(app).moves
-    warning = (
-        f"ada/shop:commit-{A.short} was withdrawn by a rollback, and stays marked without unmark."
+    plan = rollback.plan(world.app({"command": "rollback", "to": A.short}))
+    assert plan.moves
+    assert plan.advice[1] == (
+        f"{A.short} stays marked as bad. If it is good: run it again with to: {A.short}, unmark: "
+        "true."
     )
-    assert app.log.lines == [("warning", warning)]
 
 
 class TestMeanwhile:
@@ -607,9 +598,15 @@ def test_a_tag_that_follows_nothing_goes_back_once_too() -> None:
     """Nothing tells whether it was at what is withdrawn: who says what is bad goes further."""
     world = published(A, B, C)
     give(world, C, "production")
-    for _ in range(2):
-        carry_out(world, roll_back(world, tag="production"))
-        assert world.at("production") == world.own(B)
+    carry_out(world, roll_back(world, tag="production"))
+    assert world.at("production") == world.own(B)
+    with fails(
+        f"ada/shop:production stays: {C.short} is marked already, and it is at {B.short}",
+        f"If {B.short} is bad: run it again with from: {B.short}, tag: production.",
+        kind=Kind.CONFLICT,
+    ):
+        roll_back(world, tag="production")
+    assert world.at("production") == world.own(B)
     carry_out(world, roll_back(world, tag="production", **{"from": B.short}))
     assert world.at("production") == world.own(A)
 
@@ -663,7 +660,7 @@ class TestReleases:
     @pytest.mark.parametrize(("held", "tag"), [(C, "1.0.0"), (B, "1.0")])
     def test_below_the_first_release_there_is_nothing(self, held: Commit, tag: str) -> None:
         world = self.world(v1_0_0=held)
-        with fails("has nothing to go back to: before"):
+        with fails("is left that is not marked as bad"):
             self.roll_back(world, held, tag)
         assert world.commit_at(tag) == held
 

@@ -253,11 +253,12 @@ class TestRollback:
             ]
         ]
 
-    def test_without_manifests_no_name_is_made_up(self) -> None:
+    def test_without_manifests_the_names_in_a_cluster_are_shown_first(self) -> None:
         text = summary(published(A, B).start("rollback"))
-        assert "kubectl set image" not in text
         show = "kubectl get deployments,statefulsets,daemonsets,cronjobs --all-namespaces"
-        assert f"```bash\n{show} --output wide | grep ada/shop\n```" in text
+        command = "kubectl set image deployment/shop shop=ada/shop"
+        assert f"```bash\n{show} --output wide | grep -e ada/shop\n{command}:commit-" in text
+        assert "the first line shows what runs there, if it has other names than these" in text
 
     def test_other_tags_that_hold_the_bad_image_come_last(self) -> None:
         world = published(A, B)
@@ -273,6 +274,7 @@ class TestRollback:
             ]
             * 2,
         ]
+        assert text.startswith("### ⚠️ Rolled back")
         assert "- Still bad: ada/shop:a, ada/shop:production." in text
 
     def test_that_moves_nothing_says_so(self) -> None:
@@ -280,7 +282,7 @@ class TestRollback:
         summary(world.start("rollback"))
         text = summary(world.start("rollback"))
         assert text.startswith("### ✅ Nothing rolled back: each tag stays\n")
-        assert "kubectl" not in text
+        assert "kubectl set image deployment/shop shop=ada/shop:commit-" in text
 
     def test_a_mark_that_is_taken_off(self) -> None:
         world = published(A, B)
