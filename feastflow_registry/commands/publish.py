@@ -46,8 +46,12 @@ def plan(app: App) -> Plan:
         lines = _lines(app, shared)
         shared = tuple(replace(each, line=lines.get(each.tag)) for each in shared)
         snapshot = _survey(app, shared)
-    services = tuple(snapshot) or app.services
-    return plan_publish(settings, run, app.permission, services, snapshot, app.inputs.all_services)
+    return _plan(app, tuple(snapshot) or app.services, snapshot)
+
+
+def _plan(app: App, services: tuple[Service, ...], snapshot: Snapshot) -> Plan:
+    settings, run, permission = app.settings, app.run, app.permission
+    return plan_publish(settings, run, permission, services, snapshot, app.inputs.all_services)
 
 
 def _survey(app: App, shared: Sequence[SharedTag]) -> Snapshot:
@@ -56,7 +60,9 @@ def _survey(app: App, shared: Sequence[SharedTag]) -> Snapshot:
 
     def look(services: Sequence[Service]) -> None:
         reuse = Reuse.COMMIT if found else app.settings.reuse
-        found.update(app.surveyor.survey(app.run.commit, services, shared, reuse))
+        seen = app.surveyor.survey(app.run.commit, services, shared, reuse)
+        _plan(app, tuple(services), seen)  # What a registry's tags forbid concerns it alone.
+        found.update(seen)
 
     registries.of_each(app, look)
     return found
