@@ -49,8 +49,12 @@ def plan(app: App) -> Plan:
         lines = _lines(app, shared)
         shared = tuple(replace(each, line=lines.get(each.tag)) for each in shared)
         snapshot = _survey(app, shared)
-    services = tuple(snapshot) or app.services
-    return plan_publish(settings, run, app.permission, services, snapshot, app.inputs.all_services)
+    return _plan(app, tuple(snapshot) or app.services, snapshot)
+
+
+def _plan(app: App, services: tuple[Service, ...], snapshot: Snapshot) -> Plan:
+    settings, run, permission = app.settings, app.run, app.permission
+    return plan_publish(settings, run, permission, services, snapshot, app.inputs.all_services)
 
 
 def _survey(app: App, shared: Sequence[SharedTag]) -> Snapshot:
@@ -60,11 +64,12 @@ def _survey(app: App, shared: Sequence[SharedTag]) -> Snapshot:
     def look(services: Sequence[Service]) -> None:
         surveyor, commit = app.surveyor, app.run.commit
         if found:
-            found.update(surveyor.survey(commit, services, shared, Reuse.COMMIT))
+            seen = surveyor.survey(commit, services, shared, Reuse.COMMIT)
         else:
             platforms = partial(parts.of_service, app.settings)
-            reuse = app.settings.reuse
-            found.update(surveyor.survey(commit, services, shared, reuse, platforms))
+            seen = surveyor.survey(commit, services, shared, app.settings.reuse, platforms)
+        _plan(app, tuple(services), seen)  # What a registry's tags forbid concerns it alone.
+        found.update(seen)
 
     registries.of_each(app, look)
     return found

@@ -118,6 +118,27 @@ class TestPublish:
         assert holds(world, B, [HUB])
         assert (at(world, GHCR, OWN), at(world, GHCR, "latest")) == (eve.digest, None)
 
+    def test_nor_is_what_another_repository_publishes_meanwhile(self) -> None:
+        world = World()
+        eve = image(B, source="https://github.com/eve/shop")
+
+        def publish() -> None:
+            world.store.add(place(GHCR), eve, Tag(OWN))
+
+        with fails(f"ghcr.io/team/shop:{OWN} holds", kind=Kind.CONFLICT):
+            start(world, B, before=before_first("push", publish), **TWO).go()
+        assert holds(world, B, [HUB])
+        assert at(world, GHCR, OWN) == eve.digest
+
+    def test_nor_does_a_tag_that_is_another_repositorys(self) -> None:
+        world = World()
+        eve = image(A, source="https://github.com/eve/shop")
+        world.store.add(place(GHCR), eve, Tag("latest"))
+        with fails("ghcr.io/team/shop:latest holds an image whose labels", kind=Kind.CONFLICT):
+            start(world, B, **TWO).go()
+        assert holds(world, B, [HUB])
+        assert (at(world, GHCR, OWN), at(world, GHCR, "latest")) == (None, eve.digest)
+
     def test_a_commit_that_each_has_already_stays_as_each_has_it(self) -> None:
         """Commit tags are written once, on whatever registry."""
         world = World()
@@ -219,6 +240,16 @@ class TestPublish:
         assert f"copy   ada/shop:{OWN} to ghcr.io/team/shop:{OWN}" in lines
 
 
+def both(*hooks: Hook) -> Hook:
+    """One hook after the other."""
+
+    def hook(call: Call) -> None:
+        for each in hooks:
+            each(call)
+
+    return hook
+
+
 def before_first(
     method: str, act: Callable[[], object], subject: str = "", skipped: int = 0
 ) -> Hook:
@@ -250,12 +281,8 @@ class TestARegistryThatDoesNotAnswer:
         assert all(holds(world, B, name=name) for name in world.names)
 
     def test_all_of_them(self) -> None:
-        def hook(call: Call) -> None:
-            down(HUB)(call)
-            down(GHCR)(call)
-
         world = World()
-        run = start(world, B, before=hook, **TWO)
+        run = start(world, B, before=both(down(HUB), down(GHCR)), **TWO)
         with fails("ada does not answer", "ghcr.io does not answer", kind=Kind.UNREACHABLE):
             run.go()
         assert run.builder.sessions == []
@@ -319,11 +346,7 @@ class TestARegistryThatRefuses:
     def test_nobody_takes_it(self) -> None:
         world = World()
 
-        def hook(call: Call) -> None:
-            refusing(HUB)(call)
-            refusing(GHCR)(call)
-
-        run = start(world, B, before=hook, **TWO)
+        run = start(world, B, before=both(refusing(HUB), refusing(GHCR)), **TWO)
         with fails("ada denied it", "ghcr.io denied it", kind=Kind.REFUSED):
             run.go()
         assert run.builder.sessions == []
@@ -360,13 +383,17 @@ EACH, EACH_OF_A_MILESTONE = requests(), requests(milestone="sprint3")
 @pytest.mark.parametrize("later", [B, C])
 @pytest.mark.parametrize("by_digest", [False, True])
 @pytest.mark.parametrize("number", one_in(3, EACH_OF_A_MILESTONE))
-@pytest.mark.parametrize("kind", ["before", "after", HUB, GHCR])
+@pytest.mark.parametrize("kind", ["before", "after", "killed", HUB, GHCR])
 def test_every_fault_at_every_request(
     kind: str, number: int, later: Commit, *, by_digest: bool
 ) -> None:
     """None is ahead on shared tags, and one later run makes all of them whole."""
     world = World()
-    hooks = {"before": {"before": failing(number)}, "after": {"after": failing(number)}}
+    hooks: dict[str, dict[str, Hook]] = {
+        "before": {"before": failing(number)},
+        "after": {"after": failing(number)},
+        "killed": {"before": both(down(HUB, number), down(GHCR, number))},
+    }
     hook = hooks.get(kind) or {"before": down(kind, number)}
     inputs = {"milestone": "sprint3", **TWO}
     failure = start(world, B, by_digest=by_digest, **hook, **inputs).failure()
