@@ -30,7 +30,7 @@ _GROUPS: Mapping[str, Sequence[str]] = {
     "what stays": ("keep_days", "keep_last", "keep"),
     "files": ("manifests",),
     "the run": ("dry_run",),
-    "the registry": ("registry", "namespace", "insecure_registries"),
+    "the registry": ("registry", "namespace", "also", "registries", "insecure_registries"),
     "the services": (
         *("working_directory", "config", "services", "services_from", "image"),
         "also_known_as",
@@ -48,13 +48,15 @@ _GROUPS: Mapping[str, Sequence[str]] = {
         *("builder", "buildkit_image", "cache", "cache_from", "cache_to"),
         "no_cache_filters",
     ),
+    "a runner for each": ("matrix", "part", "runners"),
     "before the push": ("smoke_test", "check"),
 }
 """Every option, in the group that it is shown in; the groups in the order of their worth."""
 
 _ALL = ("the registry", "the services")
 _AFTER = (*_ALL, "the tags")
-_PUBLISH = ("the run", *_AFTER, "the build", "builder and caches", "before the push")
+_BUILD = ("the build", "builder and caches", "a runner for each", "before the push")
+_PUBLISH = ("the run", *_AFTER, *_BUILD)
 
 
 @dataclass(frozen=True, slots=True)

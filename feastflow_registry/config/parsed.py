@@ -45,5 +45,7 @@ def number(least: int, most: int) -> Parsed:
 def refused(problem: Problem) -> PydanticCustomError:
     """A problem in pydantic's own form."""
     return PydanticCustomError(
-        "refused", "{cause} {fix}", {"cause": problem.cause, "fix": problem.fix}
+        "refused",
+        "{cause} {fix}",
+        {"cause": problem.cause, "fix": problem.fix, "see": problem.see},
     )

@@ -359,14 +359,13 @@ Imaging = PushImage | CarryImage | ReuseImage | JoinParts | MirrorImage
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of one run, in their order, and what they are about.
+    """The steps of one run, in order, and what they are about.
 
     ``advice``: what is left for a person to do; ``is_left_bad``: tags that nobody asked about hold
-    what is marked as bad; ``kubectl``: the commands that put the images to
-    work in a cluster; ``guessed``: whether a name in them is a guess; ``left_out``: what was asked
-    for and has no place in this run; ``names``: what people call the images that tags hold, as far
-    as that is known; ``run_url``: the page of the run; ``runners``: the labels of the one that
-    builds a platform, where each has a job of its own.
+    a bad image; ``kubectl``: the commands that put the images to work in a cluster; ``guessed``:
+    whether a name in them is a guess; ``left_out``: what was asked for and has no place in this
+    run; ``names``: what people call the images that tags hold; ``run_url``: the page of the run;
+    ``runners``: the labels of the one that builds a platform, where each has a job of its own.
     """
 
     command: Command

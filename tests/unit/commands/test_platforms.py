@@ -266,7 +266,10 @@ class TestWhatIsRefused:
         run = workflow.last()
         with fails(f"ada/shop:{OWN} lacks {ARM}: no job", kind=Kind.BUILD):
             run.go()
-        assert run.actions == [("joined", OWN)]
+        parts = [("deleted", f"{OWN}.{each}") for each in ("linux-amd64", "linux-arm-v7")]
+        assert run.actions[0] == ("joined", OWN)
+        assert {*run.actions[1:]} <= {*parts, ("deleted", f"{OWN}.linux-arm64")}
+        assert {each.service.name for each in run.outcomes} == {"menu"}
         assert run.plan
         left = results.standing(run.plan, run.outcomes, run.attempted)
         assert f"ada/shop:{OWN}" in left.lines[1]
