@@ -46,7 +46,7 @@ class Built:
 
 
 class Registry(Protocol):
-    """One registry, as its distribution API shows it."""
+    """A registry as its distribution API shows it; or several, each with its repositories."""
 
     def resolve(self, reference: Reference) -> Digest | None:
         """Ask what a tag or digest points at; nothing, if it is not there.
