@@ -41,6 +41,12 @@ def plan(app: App) -> Plan:
         lines = _lines(app, shared)
         shared = tuple(replace(each, line=lines.get(each.tag)) for each in shared)
         snapshot = app.surveyor.survey(run.commit, app.services, shared, settings.reuse)
+    for name, seen in snapshot.items():
+        if seen.bad:
+            app.log.warning(
+                f"{name} is made from the same files as the image of {seen.bad.short}, which was "
+                "withdrawn as bad: if that is not mended elsewhere, revert it."
+            )
     return plan_publish(
         settings, run, app.permission, app.services, snapshot, app.inputs.all_services
     )

@@ -104,7 +104,8 @@ def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Pr
         yield Problem(
             f"{place}: there is no file {_display(dockerfile, workspace)}.",
             "Give its path relative to the context, as in a Compose file: with context: app, "
-            "write dockerfile: Dockerfile for app/Dockerfile.",
+            "write dockerfile: Dockerfile for app/Dockerfile. Without a feastflow.yml, "
+            "`feastflow-registry init` writes one from the Dockerfiles that it finds.",
         )
 
 

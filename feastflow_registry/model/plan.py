@@ -148,7 +148,7 @@ class Seen:
     """What one service's repository holds: the commit's image, and what decides each move.
 
     ``unchanged``: an ancestor's image that was made from the same ``inputs`` (their digest);
-    ``why``: why there is none.
+    ``why``: why there is none; ``bad``: the ancestor whose image is one, and was withdrawn.
     """
 
     image: Published | None = None
@@ -156,6 +156,7 @@ class Seen:
     unchanged: Published | None = None
     inputs: str = ""
     why: str = ""
+    bad: Commit | None = None
 
 
 Snapshot = Mapping[str, Seen]
