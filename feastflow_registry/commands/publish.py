@@ -19,14 +19,13 @@ from feastflow_registry.model.plan import (
     PushImage,
     Reuse,
     Rule,
-    Seen,
     SharedTag,
-    Snapshot,
 )
 from feastflow_registry.model.ports import BuiltImage, Status
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.snapshot import Seen, Snapshot
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.report import results
 from feastflow_registry.tags import gate
@@ -70,9 +69,19 @@ def _survey(app: App, shared: Sequence[SharedTag]) -> Snapshot:
             seen = surveyor.survey(commit, services, shared, app.settings.reuse, platforms)
         _plan(app, tuple(services), seen)  # What a registry's tags forbid concerns it alone.
         found.update(seen)
+        _warn(app, seen)
 
     registries.of_each(app, look)
     return found
+
+
+def _warn(app: App, found: Snapshot) -> None:
+    for service, seen in found.items():
+        if seen.bad:
+            app.log.warning(
+                f"{service.name} is made from the same files as the image of {seen.bad.short}, "
+                "which was withdrawn as bad: if that is not mended elsewhere, revert it."
+            )
 
 
 def _lines(app: App, shared: Sequence[SharedTag]) -> Mapping[Tag, Line]:

@@ -81,6 +81,12 @@ class Git:
                 f"git does not trust {self.workspace}, which belongs to another user.",
                 "Run as its owner, or `git config --global --add safe.directory` with its path.",
             )
+        if answer.returncode and self._text("rev-parse", "--git-dir"):
+            raise Failure(
+                Kind.INPUT,
+                f"the git repository {self.workspace} has no commit yet.",
+                "Commit what is to be published (`git add .`, then `git commit`), then run again.",
+            )
         if answer.returncode or len(fields) != 2:
             raise Failure(
                 Kind.INPUT,

@@ -28,6 +28,7 @@ _RELATIONS = {
     "behind": Relation.BEHIND,
     "diverged": Relation.DIVERGED,
 }
+_BY_HAND = "By hand, in a whole clone, GitHub is not asked."
 _LARGEST = 32 * 1024 * 1024  # The first page of a comparison holds the changes of 300 files.
 _MOST_PAGES = 100
 _MOST_REDIRECTS = 5
@@ -233,7 +234,8 @@ class GitHubHistory:
         except Failure as failure:
             (problem,) = failure.problems
             cause = f"{problem.cause.removesuffix('.')}, and the order of commits is not guessed."
-            raise Failure(failure.kind, cause, problem.fix, problem.see) from None
+            fix = f"{problem.fix} {_BY_HAND}"
+            raise Failure(failure.kind, cause, fix, problem.see) from None
 
     def _check_visible(self) -> None:
         """Make sure that a 404 does not come from a repository that the token may not read."""
@@ -328,9 +330,9 @@ def _unset(cause: str) -> Failure:
 
 
 def _unreachable(cause: str) -> Failure:
-    return _misbehaving(f"{cause}, and the order of commits is not guessed")
+    return _misbehaving(f"{cause}, and the order of commits is not guessed", _BY_HAND)
 
 
-def _misbehaving(cause: str) -> Failure:
-    fix = "Check GitHub's status, then run again."
+def _misbehaving(cause: str, *more: str) -> Failure:
+    fix = " ".join(["Check GitHub's status, then run again.", *more])
     return Failure(Kind.UNREACHABLE, f"GitHub's API {cause}.", fix)

@@ -117,7 +117,10 @@ def _check_build(
         place = where(service.name, "dockerfile")
         named = sorted(each for each in tracked() if _DOCKERFILE.search(each))
         found = [repr(each) for each in named if _is_there(workspace / each)]
-        fix = "Write a Dockerfile there, and `git add` it."
+        fix = (
+            "Write a Dockerfile there, and `git add` it; `feastflow-registry init` describes those "
+            "that it finds."
+        )
         if found:
             some_of = some(found, _MOST_NAMED)
             fix = f"There is {some_of}: give its folder in context, and its name in dockerfile."

@@ -145,28 +145,6 @@ class SharedTag:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What one service's repository holds: the commit's image, and what decides each move.
-
-    ``unchanged``: an ancestor's image that was made from the same ``inputs`` (their digest);
-    ``why``: why there is none; ``held``: what the tags of its parts hold, by their platforms;
-    ``parts``: those that it can be put together from, as long as there is no image.
-    """
-
-    image: Published | None = None
-    facts: Mapping[Tag, Facts] = field(default_factory=dict)
-    unchanged: Published | None = None
-    inputs: str = ""
-    why: str = ""
-    held: Mapping[str, Digest] = field(default_factory=dict)
-    parts: Mapping[str, Part] = field(default_factory=dict)
-
-
-Snapshot = Mapping[Service, Seen]
-"""By the service, with its repository."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Tagged:
     """A step about one tag of a service's repository."""
 

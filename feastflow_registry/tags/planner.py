@@ -21,14 +21,13 @@ from feastflow_registry.model.plan import (
     Reuse,
     ReuseImage,
     Rule,
-    Seen,
     SharedTag,
-    Snapshot,
     Step,
 )
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.run import LAPTOP, RefKind, Run
 from feastflow_registry.model.services import Service, linked
+from feastflow_registry.model.snapshot import Seen, Snapshot
 from feastflow_registry.model.tag_names import INPUTS_LABEL, CommitTags, frozen_marker
 from feastflow_registry.tags import gate, rules
 

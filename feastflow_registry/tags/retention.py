@@ -26,6 +26,7 @@ from feastflow_registry.tags.catalog import Catalog, Entry
 
 KEEP = "keep"
 UNDATED = "its age is not known"
+UNDATED_MARK = "the registry does not tell since when it marks"
 _COMMIT = re.compile(rf"{COMMIT}[0-9a-f]{{4}}")
 _OTHER = "only commit tags are ever deleted"
 
@@ -180,7 +181,7 @@ def _why_kept(
         return f"it is among the newest {retention.last} (keep-last)"
     age = retention.age(entry)
     if age is None:
-        return UNDATED
+        return UNDATED_MARK if entry.is_marker else UNDATED
     # Clocks differ by a moment: with no days to wait for, nothing is younger than that.
     young = age < timedelta(days=retention.days) and retention.days > 0
     return f"it is younger than {retention.days} days (keep-days)" if young else ""

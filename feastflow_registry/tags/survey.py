@@ -19,13 +19,12 @@ from feastflow_registry.model.plan import (
     Release,
     Reuse,
     Rule,
-    Seen,
     SharedTag,
-    Snapshot,
 )
 from feastflow_registry.model.ports import History, Registry
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.snapshot import Seen, Snapshot
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import (
     CommitTags,
@@ -93,17 +92,17 @@ class Surveyor:
         own = self.registry.inspect(repository, held) if held else None
         if own:
             self.check_own(repository, commit, own)
-        image, inputs, why = own, Fingerprint(""), ""
+        image, inputs, why, bad = own, Fingerprint(""), "", None
         if (own is None and reuse is Reuse.UNCHANGED) or reuse is Reuse.NEVER:
             inputs = self.fingerprint(service)
         if own is None and reuse is Reuse.UNCHANGED:
-            image, why = self._find_unchanged(repository, commit, inputs)
+            image, why, bad = self._find_unchanged(repository, commit, inputs)
         digest = image.digest if image else None
         facts = {each.tag: self.look(repository, commit, each, digest) for each in shared}
         unsettled = [tag for tag, each in facts.items() if each.current != image]
         if own and unsettled and self.is_withdrawn(repository, commit, own):
             facts |= {tag: replace(facts[tag], withdrawn=True) for tag in unsettled}
-        return Seen(own, facts, None if own else image, inputs.digest, why)
+        return Seen(own, facts, None if own else image, inputs.digest, why, bad=bad)
 
     def _held(
         self, repository: Repository, commit: Commit, platforms: Sequence[str]
@@ -157,24 +156,26 @@ class Surveyor:
 
     def _find_unchanged(
         self, repository: Repository, commit: Commit, inputs: Fingerprint
-    ) -> tuple[Published | None, str]:
+    ) -> tuple[Published | None, str, Commit | None]:
         """The image of the nearest published ancestor, if it would come out the same; or why not.
+
+        In the end the ancestor, if its image would be the one, and was withdrawn.
 
         An older one is not looked for: what was published in between would seem to be newer.
         """
         if not inputs.digest:
-            return None, inputs.doubt
+            return None, inputs.doubt, None
         nearest = self._nearest(repository, commit)
         if not nearest:
-            return None, "no ancestor is published"
+            return None, "no ancestor is published", None
         image = self._find(repository, nearest)
         if not image:
-            return None, f"the image of {nearest.short} is damaged or gone"
+            return None, f"the image of {nearest.short} is damaged or gone", None
         if image.inputs != inputs.digest or not self.stands_for(image, nearest):
-            return None, f"it changed since {nearest.short}"
+            return None, f"it changed since {nearest.short}", None
         if self.is_withdrawn(repository, nearest, image):
-            return None, f"the image of {nearest.short} was withdrawn"
-        return image, ""
+            return None, f"the image of {nearest.short} was withdrawn", nearest
+        return image, "", None
 
     def _nearest(self, repository: Repository, commit: Commit) -> Commit | None:
         """The nearest first-parent ancestor that has a commit tag."""

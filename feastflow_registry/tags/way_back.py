@@ -245,10 +245,11 @@ class WayBack:
         names = ", ".join(each.name for each in services)
         if isinstance(bad, Commit) and not self.trail.older(bad):
             is_known = self.surveyor.history.resolve(bad.sha) is not None
-            knows = "knows no commit before" if is_known else "does not have commit"
+            what = f"{bad.short}, which the image of {names} comes from."
+            cause = f"git knows no commit before {what}" if is_known else ""
             return Failure(
                 Kind.INPUT,
-                f"git {knows} {bad.short}, which the image of {names} comes from.",
+                cause or f"git does not have commit {what}",
                 "Where that is not the first commit, fetch the history (`git fetch`, in a shallow "
                 "clone with --unshallow); or name a commit in the input to.",
                 see="shallow-clone",

@@ -213,7 +213,8 @@ def test_a_repository_without_a_commit(machine: Machine, tmp_path: Path) -> None
     machine.workspace = tmp_path / "unborn"
     machine.project.git("init", "--quiet", str(machine.workspace))
     (machine.workspace / "Dockerfile").write_text("FROM scratch\n")
-    _refused(machine, machine.call(machine.runner()))
+    [error] = _refused(machine, machine.call(machine.runner()))
+    assert "has no commit yet. Commit what is to be published" in error
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")

@@ -455,7 +455,7 @@ def test_two_people_name_two_bad_ones(shop: Shop, third: str) -> None:
     ran = shop.run("rollback", **{"from": shop.bad}).ended()
     assert shop.tags["latest"] == shop.digest(third)
     [warning] = [line for line in ran.log.splitlines() if line.startswith("::warning::")]
-    assert f"{shop.bad[:7]} is marked; if {third[:7]} is bad too" in warning
+    assert f"{shop.bad[:7]} is marked. If {third[:7]} is bad too" in warning
     shop.run("rollback", **{"from": third}).ended()
     assert shop.tags["latest"] == shop.digest(shop.good)
     assert {f"withdrawn-{each[:7]}" for each in (shop.bad, third)} <= shop.tags.keys()
@@ -498,7 +498,6 @@ def test_several_tags_go_back_and_those_that_do_not_are_told(shop: Shop) -> None
 @pytest.mark.parametrize(
     ("wrong", "code", "words"),
     [
-        ("prodution", 2, 'Perhaps you meant "production"'),
         ("sprint2", 6, "is final, and is never moved"),
         ("commit-0123456", 2, "reserved"),
     ],
@@ -541,9 +540,9 @@ def test_a_mark_is_taken_off(shop: Shop, kind: str) -> None:
         again = shop.machine.runner(**{**inputs, "command": "tags"})
         listed = shop.machine.call({**again, **environ}).ended().log
         assert "mark taken off" in listed if left else "withdrawn" not in listed
-        refused = shop.machine.runner(**inputs, to=shop.bad, unmark="true")
-        ran = shop.machine.call({**refused, **environ}).ended(2)
-        assert f"no rollback has marked {shop.bad} as bad" in ran.errors[0]
+        twice = shop.machine.runner(**inputs, to=shop.bad, unmark="true")
+        ran = shop.machine.call({**twice, **environ}).ended()
+        assert f"No rollback has marked {shop.bad} as bad, or not any more." in ran.log
     shop.place.crane("validate", "--remote", shop.place.at("latest"))
     # It is bad after all.
     shop.run("rollback").ended()

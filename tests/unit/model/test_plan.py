@@ -19,11 +19,11 @@ from feastflow_registry.model.plan import (
     PushImage,
     ReuseImage,
     Rule,
-    Seen,
     Step,
 )
 from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.model.run import LAPTOP, RefKind
+from feastflow_registry.model.snapshot import Seen
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 from feastflow_registry.tags.gate import permit

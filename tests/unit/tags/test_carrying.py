@@ -170,7 +170,11 @@ def test_what_was_withdrawn_is_not_carried(marked: Commit) -> None:
     for each in (A, B, C):
         publish(on, each)
     withdraw(on, marked)
-    assert why(publish(on, D)) == f"the image of {C.short} was withdrawn"
+    run = publish(on, D)
+    assert why(run) == f"the image of {C.short} was withdrawn"
+    [(kind, said)] = run.app.log.lines
+    assert kind == "warning"
+    assert said.startswith(f"shop is made from the same files as the image of {C.short}, which was")
 
 
 @pytest.mark.parametrize("marked", [B, C])

@@ -17,7 +17,7 @@ from feastflow_registry.model.plan import DeleteTag, KeepTag
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.tags import retention
 from feastflow_registry.tags.catalog import Catalog, compile_catalog
-from feastflow_registry.tags.retention import KEEP, UNDATED, Retention, judge
+from feastflow_registry.tags.retention import KEEP, UNDATED, UNDATED_MARK, Retention, judge
 from unit.tags.test_catalog import HISTORY, ONE, START, THREE, TWO, listed, own
 
 NOW = START + timedelta(days=1000)
@@ -203,7 +203,7 @@ class TestAge:
         marker = f"withdrawn-{A.short}"
         found = compile_catalog(SHOP, listed((own(A), ONE), (marker, ONE)), HISTORY)
         assert fates(found, rules(last=0)) == {
-            marker: UNDATED,
+            marker: UNDATED_MARK,
             own(A): f"{marker} is kept, which marks its image",
         }
         assert retention.unpushed(judge(found, rules(last=0))) == set()
