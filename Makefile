@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 EXPORT := $(UV) export --quiet --locked --no-emit-project --format requirements.txt
 
-.PHONY: help demo test unit compiled soak mutants lint lock bench up down
+.PHONY: help demo test unit compiled soak mutants site lint lock bench up down
 .DEFAULT_GOAL := help
 
 help: ## list the recipes
@@ -50,6 +50,10 @@ soak: .venv/installed up ## run the same proofs at every other place, as each ni
 
 mutants: $(UV_IF_MISSING) ## change the code line by line, and see the tests fail
 	$(UV) run --quiet --locked --isolated --group mutants mutmut run
+
+site: $(UV_IF_MISSING) ## make the pages of docs/ a site, in .dev/site
+	$(UV) run --quiet --locked --isolated --only-group site \
+	  sphinx-build --quiet --fail-on-warning --fresh-env docs .dev/site
 
 lint: .venv/installed ## run only the checkers
 	pytest tests/lint

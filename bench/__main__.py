@@ -53,6 +53,8 @@ def main() -> int:
             for result in _measure(machine, options):
                 print("\n".join(["", *table.lines(result)]), flush=True)
                 found.append(result)
+            bars = table.chart([each for each in found if each.scenario in JOBS])
+            print("\n".join(["", *bars]), flush=True)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -22,6 +22,27 @@ def lines(result: Result) -> list[str]:
     return [f"### {result.scenario}: {result.about}", "", *table, "", *targets, *shares, *parts]
 
 
+def chart(results: Sequence[Result]) -> list[str]:
+    """All rows but the first of each scenario as bars: the part of its time that each took.
+
+    https://mermaid.js.org/syntax/xyChart.html
+    """
+    rows = [(each.scenario, row) for each in results for row in each.rows[1:]]
+    if not rows:
+        return []
+    names = ", ".join(f'"{name}: {row.name}"' for name, row in rows)
+    bars = ", ".join(f"{row.ratio.median:.2f}" for _, row in rows)
+    return [
+        "```mermaid",
+        "xychart-beta horizontal",
+        f'  title "Time, as a part of: {results[0].rows[0].name}"',
+        f"  x-axis [{names}]",
+        '  y-axis "" 0 --> 1',
+        f"  bar [{bars}]",
+        "```",
+    ]
+
+
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     first = cells[0].ljust(widths[0])
     rest = (text.rjust(width) for text, width in zip(cells[1:], widths[1:], strict=True))

@@ -31,17 +31,18 @@ from feastflow_registry.commands.app import App
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.request import Request
 from feastflow_registry.commands.workspace import LocalWorkspace
-from feastflow_registry.config import command_line, settings
+from feastflow_registry.config import command_line, manual, settings
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.git import checkouts
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind, exhausted
-from feastflow_registry.model.plan import Command, RunState
+from feastflow_registry.model.plan import Command
 from feastflow_registry.model.references import Commit
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.secrets import SHORTEST, Secrets
-from feastflow_registry.report import runner
+from feastflow_registry.report import data, runner
 from feastflow_registry.report.journal import Journal
-from feastflow_registry.report.results import RunReport
+from feastflow_registry.report.results import RunReport, Standing
 from feastflow_registry.report.runner import RunnerLog
 from feastflow_registry.report.terminal import TerminalLog
 from feastflow_registry.transport import certificates
@@ -81,11 +82,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError:
         print("The current folder is gone. Change to another one, then run again.", file=sys.stderr)
         return Kind.INPUT
-    request = Request(environ, given, folder, token, github_token, hidden, cache_token)
+    request = Request(
+        environ, given, folder, token, github_token, hidden, cache_token, words.digest
+    )
     stream = sys.stderr if words.json else sys.stdout
     http.secrets.learn([token, github_token, cache_token])
+    if words.shell and not words.problem:
+        print(_completion(words.shell))
+        return 0
     if words.problem:
         _log(request, sys.stderr, http.secrets).fail(words.problem.cause, words.problem.fix)
+        if words.json:
+            bad = Failure.of(Kind.INPUT, [words.problem])
+            _print(data.failed(given.get("command", Command.PUBLISH), bad, Standing()))
         return Kind.INPUT
     code = run(request, http, stream, as_json=words.json)
     if http.stop.is_set():
@@ -128,12 +137,15 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
     log = _log(request, stream, http.secrets)
     state = RunState()
     journal = Journal(log, state)
+    document = ""
     try:
         _mask(log, [request.token])
         report = _run(request, http, log, journal, state)
         handed_over = _hand_over(report, request, log, http.secrets)
-        if as_json and report.json:
-            _print(http.secrets.hide(report.json))
+        document = report.json
+        if as_json:
+            _print(http.secrets.hide(document))
+        _end(report)
     except (KeyboardInterrupt, SystemExit) as stop:
         http.stop.set()
         log.seize()
@@ -150,13 +162,21 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
             _report_defect(log)
             return 1
         try:
-            return _close_failed(failure, journal, request, log, http.secrets)
+            told = _close_failed(failure, journal, request, log, http.secrets)
+            if as_json and not document:
+                _print(http.secrets.hide(told))
         except OSError:  # It is what we write to that has no room.
             with suppress(OSError):
                 print(f"feastflow-registry: {failure}", file=sys.stderr, flush=True)
             _write_no_more()
-            return failure.kind
+        return failure.kind
     return 0 if handed_over else Kind.BUILD
+
+
+def _end(report: RunReport) -> None:
+    """Raise what a command ends with that has done all that it was to do."""
+    if report.failure:
+        raise report.failure
 
 
 def _run(
@@ -169,8 +189,7 @@ def _run(
     if request.given.get("command") == Command.INIT:
         from feastflow_registry.commands import init
 
-        init.run(workspace, log)
-        return RunReport()
+        return init.run(workspace, log)
     http.trust(certificates.find(request.environ))
     http.tell = log.say
     checked = inputs.read(request, workspace)
@@ -240,7 +259,6 @@ def _wire(
     log: RunnerLog | TerminalLog,
     state: RunState,
 ) -> App:
-    on_screen = isinstance(log, TerminalLog) and log.stream.isatty()
     return App(
         inputs=checked,
         workspace=workspace,
@@ -251,7 +269,8 @@ def _wire(
         random_word=secrets.token_hex,
         github_token=request.github_token,
         hub_url=request.environ.get("FEASTFLOW_HUB_URL", ""),
-        width=shutil.get_terminal_size().columns if on_screen else 0,
+        width=log.width if isinstance(log, TerminalLog) else 0,
+        whole_digests=request.whole_digests,
         state=state,
     )
 
@@ -259,8 +278,11 @@ def _wire(
 def _log(request: Request, stream: TextIO, known: Secrets) -> RunnerLog | TerminalLog:
     if request.in_runner:
         return RunnerLog(stream, secrets.token_hex, known.hide)
-    colour = stream.isatty() and not request.environ.get("NO_COLOR")
-    return TerminalLog(stream, known.hide, colour=colour)
+    on_screen = stream.isatty()
+    live = on_screen and request.environ.get("TERM") != "dumb"
+    colour = live and not request.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size().columns if on_screen else 0
+    return TerminalLog(stream, known.hide, colour, width, live)
 
 
 def _mask(log: RunnerLog | TerminalLog, secret_forms: Sequence[str]) -> None:
@@ -283,15 +305,15 @@ def _close_failed(
     request: Request,
     log: RunnerLog | TerminalLog,
     known: Secrets,
-) -> int:
-    """Say what failed, what to do, and where that leaves the registry."""
+) -> str:
+    """Say what failed, what to do, and where that leaves the registry; the same as JSON."""
     for problem in failure.problems:
-        log.fail(problem.cause, problem.fix)
-    report = journal.failed(failure)
+        log.fail(problem.cause, problem.fix, problem.help)
+    report = journal.failed(failure, request.given.get("command", Command.PUBLISH))
     lines = () if failure.kind is Kind.INPUT else report.lines
     outputs = {**report.outputs, "pushed": "false", "reason": failure.problems[0].cause}
     _hand_over(replace(report, lines=lines, outputs=outputs), request, log, known)
-    return failure.kind
+    return report.json
 
 
 def _hand_over(
@@ -370,6 +392,14 @@ def _version() -> str:
     with suppress(metadata.PackageNotFoundError):
         return metadata.version("feastflow-registry")
     return "(run from source)"
+
+
+def _completion(shell: str) -> str:
+    """What completes words in a shell: ``dev/completions`` has written it."""
+    from importlib.resources import files
+
+    file = files("feastflow_registry.config") / "completions" / f"{manual.PROGRAM}.{shell}"
+    return file.read_text(encoding="utf-8")
 
 
 def shield() -> None:

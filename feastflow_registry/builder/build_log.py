@@ -22,7 +22,7 @@ from typing import Any
 from feastflow_registry.builder import cache_use, diagnosis
 from feastflow_registry.builder.cache_use import CacheUse
 from feastflow_registry.builder.diagnosis import Fault, clean
-from feastflow_registry.model.ports import Log
+from feastflow_registry.model.ports import Log, Tell
 
 _ERRORS = 2
 _INTERNAL = re.compile(
@@ -117,13 +117,14 @@ class BuildLog:
 
     ``titles``: each target's group, in the order in which they are written; ``caching``: the
     targets that export a cache after their image; ``needs``: what each target is built from;
-    ``caches``: what became of the caches of each.
+    ``caches``: what became of the caches of each; ``tell``: is told which step begins.
     """
 
     log: Log
     titles: Mapping[str, str]
     caching: Collection[str] = ()
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    tell: Tell = lambda _: None
     caches: dict[str, CacheUse] = field(init=False)
     _groups: dict[str, Group] = field(init=False)
     _current: str = ""
@@ -230,6 +231,8 @@ class BuildLog:
             self._complete(step, vertex)
         elif not step.started:
             self._tell(step, step.name)
+            if step.target:
+                self.tell(f"{self._groups[step.target].title}: {step.name}")
         step.started = vertex.started
 
     def _own(self, step: Step, target: str, name: str) -> None:

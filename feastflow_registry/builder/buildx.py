@@ -38,7 +38,10 @@ _PATIENCE = 60.0
 _PLAIN_CONTEXTS = ("", "default")
 _SOCKET = "unix:///var/run/docker.sock"
 _TELLS_EVENTS = (0, 13)  # https://github.com/docker/buildx/releases/tag/v0.13.0
-_TAKES_WORDS = {"entitlements": (0, 17), "extra_hosts": (0, 25)}
+_TAKES_WORDS = {
+    "entitlements": ("the input allow (in a file: entitlements)", (0, 17)),
+    "extra_hosts": ("the input add-hosts (in a file: extra_hosts)", (0, 25)),
+}
 """https://github.com/docker/buildx/pull/2666 and https://github.com/docker/buildx/pull/3234"""
 _TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008
 
@@ -140,23 +143,27 @@ class Buildx:
         if version < _TELLS_EVENTS:
             raise Failure(
                 Kind.BUILD,
-                f"buildx {self.release} is too old to be followed.",
+                f"buildx {self.release} is too old: it does not report its steps.",
                 "Update buildx to 0.13 or newer.",
+                see="old-buildx",
             )
         services = [each for image in images for each in (image.service, *image.needs)]
-        for word, since in _TAKES_WORDS.items():
+        for word, (names, since) in _TAKES_WORDS.items():
             if version < since and any(getattr(each.options, word) for each in services):
                 raise Failure(
                     Kind.BUILD,
-                    f"buildx {self.release} would pass over {word} in silence.",
+                    f"buildx {self.release} is too old for {names}: it would leave it out and say "
+                    "nothing.",
                     f"Update buildx to {since[0]}.{since[1]} or newer.",
+                    see="old-buildx",
                 )
         pushes = self.credential and self.driver not in ("docker", "")
         if pushes and version < _TAKES_CREDENTIALS:
             raise Failure(
                 Kind.BUILD,
-                f"buildx {self.release} cannot be handed a credential without a file.",
+                f"buildx {self.release} is too old: it takes no credential without a file.",
                 "Update buildx to 0.25 or newer; the engine's own builder needs no update.",
+                see="old-buildx",
             )
 
     def context_host(self) -> str:
@@ -294,6 +301,7 @@ def no_podman() -> Failure:
         Kind.BUILD,
         "docker is Podman here, which has no BuildKit to build with.",
         "Install Docker Engine, as https://docs.docker.com/engine/install/ says.",
+        see="podman",
     )
 
 

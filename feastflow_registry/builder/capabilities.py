@@ -87,6 +87,8 @@ def needed(image: BuildImage) -> Iterator[Feature]:
         yield Feature.ANNOTATIONS
     if image.epoch is not None:
         yield Feature.REPRODUCIBLE
+    if image.is_part:  # Then it is what the builder of all platforms would make.
+        yield Feature.BY_DIGEST
 
 
 def check(images: Sequence[BuildImage], kind: BuilderKind) -> Iterator[Problem]:
@@ -95,7 +97,9 @@ def check(images: Sequence[BuildImage], kind: BuilderKind) -> Iterator[Problem]:
     for feature in missing:
         names = [image.service.name for image in images if feature in needed(image)]
         if names:
-            yield Problem(f"{kind} {feature.value}: {', '.join(names)}.", remedy(feature))
+            yield Problem(
+                f"{kind} {feature.value}: {', '.join(names)}.", remedy(feature), see="builder"
+            )
 
 
 def remedy(feature: Feature | None = None) -> str:
@@ -124,6 +128,7 @@ def check_platforms(runs: Mapping[str, Sequence[str]], able: Collection[str]) ->
             yield Problem(
                 f"{platform} needs emulation here: {', '.join(names)}.",
                 "Use docker/setup-qemu-action, or a runner of that platform (see matrix).",
+                see="emulation",
             )
 
 

@@ -120,13 +120,15 @@ class Checks:
         tester = SmokeTester(
             client, self.log, self._now, self.sleep, self.random_word, self.patience, self.hostname
         )
-        tester.test(service, test, image, _platform(client, service))
+        with self.log.working(f"Waiting for {service.name} to answer on port {test.port}"):
+            tester.test(service, test, image, _platform(client, service))
 
     def _run(self, service: Service, name: str, quote: Callable[[str], None]) -> None:
         shell = Shell(self.workspace, self.environ, self._now)
         variables = {"IMAGE": name, "SERVICE": service.name}
         try:
-            code = shell.run(service.check, variables, quote, self.limit)
+            with self.log.working(f"Checking {service.name}"):
+                code = shell.run(service.check, variables, quote, self.limit)
         except OSError as problem:
             raise _failed(service, f"cannot be started: {problem.strerror}.") from None
         if code is None:
@@ -159,7 +161,7 @@ class Checks:
             [problem, *_] = failure.problems
             if service.smoke_test:
                 cause = f"the smoke test of {service.name} cannot begin: {problem.cause}"
-                raise Failure(failure.kind, cause, problem.fix) from None
+                raise Failure(failure.kind, cause, problem.fix, problem.see) from None
             self.log.say(f"the check of {service.name} finds no copy here: {problem.cause}")
         try:
             yield name

@@ -95,7 +95,7 @@ def is_plain_http(error: str) -> bool:
 
 def no_tls(what: str, error: str) -> Failure:
     """Say that an engine or a builder has not been told of a registry's plain HTTP."""
-    return Failure(Kind.BUILD, f"{what} failed: {clean(error)}.", _ALLOW_HTTP)
+    return Failure(Kind.BUILD, f"{what} failed: {clean(error)}.", _ALLOW_HTTP, see="plain-http")
 
 
 def closing(line: str) -> tuple[str, str]:
@@ -146,7 +146,7 @@ def follows(service: str, needed: str, failure: Failure) -> Failure:
     """Say that a service was not built because one that it is built from was not."""
     [problem, *_] = failure.problems
     cause = f"{service} is built from {needed}, and {problem.cause}"
-    return Failure(Kind.BUILD, cause, problem.fix)
+    return Failure(Kind.BUILD, cause, problem.fix, problem.see)
 
 
 def denied(what: str, reference: Reference, error: str) -> Failure:
@@ -155,6 +155,7 @@ def denied(what: str, reference: Reference, error: str) -> Failure:
         Kind.REFUSED,
         f"{reference.repository.host} denied the {what} of {reference}: {error}",
         "Give the token read and write scope, and check the namespace.",
+        see="denied",
     )
 
 
@@ -174,6 +175,7 @@ def refuse(error: str) -> None:
             f"a registry denied the build: {shown}",
             "Give the token read and write scope; for a private base image of another "
             "registry, run `docker login` for it first.",
+            see="denied",
         )
     if _PUSHING in error:
         raise Failure(

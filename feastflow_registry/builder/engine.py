@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -29,9 +29,10 @@ from feastflow_registry.builder.sessions import Sessions
 from feastflow_registry.builder.tries import TRIES, tries
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import BuildImage
-from feastflow_registry.model.ports import Built, BuiltImage, Log
+from feastflow_registry.model.ports import Built, BuiltImage, Log, Tell
 from feastflow_registry.model.references import Digest, Reference
 from feastflow_registry.model.services import Service, output_parts
+from feastflow_registry.model.wording import size, some
 
 _PUSHED = re.compile(r"[Dd]igest\W{1,4}(sha256:[0-9a-f]{64})")
 _FINAL = re.compile(r"\b4(?:00|05|06|11|13|15|22)\b|immutab|too large", re.IGNORECASE)
@@ -65,6 +66,7 @@ class Engine:
                 f"Cannot connect to the Docker daemon at {address}.",
                 "Start Docker Desktop, or on Linux `sudo systemctl start docker`; "
                 "check DOCKER_HOST and that your user is in the group docker.",
+                see="docker-daemon",
             ) from None
         if any(part.get("Name") == "Podman Engine" for part in parts):
             raise no_podman()
@@ -154,7 +156,11 @@ class Engine:
         names = bake.target_names(images)
         definition = bake.definition(images, outputs, names)
         log = _build_log(self.buildx.log, images, names)
-        with tempfile.TemporaryDirectory(prefix="feastflow-") as folder, closing(log):
+        with (
+            self.buildx.log.working(f"Building {some(list(names))}") as log.tell,
+            tempfile.TemporaryDirectory(prefix="feastflow-") as folder,
+            closing(log),
+        ):
             sessions = Sessions(
                 partial(self.buildx.bake, definition, Path(folder, "metadata.json"), log),
                 log.finish,
@@ -188,19 +194,22 @@ class Engine:
             with self._turn:
                 client = self.client  # Made once, by the first of the threads.
             tag_image(client, image.image_id, reference)
-            return self._push_until_done(reference, lines)
+            with self.buildx.log.working(f"Pushing {reference}") as tell:
+                return self._push_until_done(reference, lines, tell)
         finally:
             with self._turn, self.buildx.log.group(f"Pushing {reference}"):
                 for write in lines:
                     write()
 
-    def _push_until_done(self, reference: Reference, lines: list[Callable[[], None]]) -> Digest:
+    def _push_until_done(
+        self, reference: Reference, lines: list[Callable[[], None]], tell: Tell
+    ) -> Digest:
         error = ""
         for number in tries(self.buildx.sleep):
             if number:
                 text = f"the push failed for a moment, trying again: {error}"
                 lines.append(partial(self.buildx.log.say, text))
-            digest, error = self._push_once(reference, lines)
+            digest, error = self._push_once(reference, lines, tell)
             if digest:
                 return digest
             if diagnosis.is_denied(error):
@@ -220,9 +229,10 @@ class Engine:
         )
 
     def _push_once(
-        self, reference: Reference, lines: list[Callable[[], None]]
+        self, reference: Reference, lines: list[Callable[[], None]], tell: Tell
     ) -> tuple[Digest | None, str]:
         """Push once; the digest, or the error that the engine reports."""
+        layers: dict[str, Mapping[str, int]] = {}
         credential = self.buildx.credential
         error = "the engine reported neither success nor failure"
         try:
@@ -239,6 +249,9 @@ class Engine:
                     return Digest.parse(found[1]), ""
                 if "error" in event:
                     error = clean(str(event["error"]))
+                if moved := event.get("progressDetail"):
+                    layers[event["id"]] = moved
+                    tell(f"Pushing {reference}: {_moved(layers.values())}")
                 # A line when a layer arrives, not for each of its progress reports.
                 if event.get("id") and event.get("status") in ("Pushed", "Layer already exists"):
                     text = f"{event['id']}: {event['status']}"
@@ -302,6 +315,12 @@ class Engine:
         except (ImageNotFound, Failure):
             return None
         return BuiltImage(str(found.id), size=int(found.attrs.get("Size", 0)))
+
+
+def _moved(layers: Collection[Mapping[str, int]]) -> str:
+    """How much of the layers that are not there yet has been sent; one may not tell its size."""
+    sent, total = (sum(each.get(key, 0) for each in layers) for key in ("current", "total"))
+    return f"{size(sent)} of {size(max(sent, total))}"
 
 
 def _build_log(log: Log, images: Sequence[BuildImage], names: Mapping[str, str]) -> BuildLog:

@@ -114,7 +114,8 @@ class OwnBuilder:
             if "@sha256:" not in image:
                 fix = "add @sha256:… to buildkit-image"
                 log.notice(f"{image} may be another image tomorrow: {fix}.")
-            self._start(name)
+            with log.working(f"Making the builder {name} from {image}"):
+                self._start(name)
             seconds = self.recipe.clock() - started
             log.say(f"Made the builder {name} from {image} in {seconds:.1f} s.")
         self._remove_idle(name)

@@ -287,7 +287,9 @@ def _get(host: str, port: int, path: str, patience: float) -> int | str:
 
 
 def _failure(service: Service, cause: str, fix: str = "Run again.") -> Failure:
-    return Failure(Kind.BUILD, f"the smoke test of {service.name} failed: {cause}", fix)
+    return Failure(
+        Kind.BUILD, f"the smoke test of {service.name} failed: {cause}", fix, see="smoke-test"
+    )
 
 
 def _said(problem: Exception) -> str:

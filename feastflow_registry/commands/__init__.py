@@ -31,12 +31,14 @@ def run(command: Command, app: App, journal: Journal) -> RunReport:
     """Plan, show the plan, and carry it out unless this is a dry run."""
     if app.permission.warning:
         app.log.warning(app.permission.warning)
-    plan = command.plan(app)
+    with app.log.working(f"{app.settings.command}: looking at {app.settings.registry}"):
+        plan = command.plan(app)
     journal.begin(plan)
     if not app.settings.dry_run:
         try:
-            for outcome in command.carry_out(app, plan):
-                journal.note(outcome)
+            with app.log.working(f"{plan.command}: carrying out the plan"):
+                for outcome in command.carry_out(app, plan):
+                    journal.note(outcome)
         finally:
             # Threads of an interrupted run go on until they ask.
             app.state.stopped = True

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from feastflow_registry.builder.ledger import FileLedger
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.workspace import LocalWorkspace
-from feastflow_registry.config import stages
+from feastflow_registry.config import parts, stages
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.git.former_names import FormerNames
 from feastflow_registry.git.github import GitHubApi, GitHubHistory, GitHubStatuses
 from feastflow_registry.git.layered import LayeredHistory
-from feastflow_registry.model.credentials import Credential
+from feastflow_registry.model.credentials import Access, Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Revision, Tree
-from feastflow_registry.model.plan import Access, Command, Permission, Plan, RunState, Step
+from feastflow_registry.model.plan import Command, Permission, Plan, Step
 from feastflow_registry.model.ports import (
     Builder,
     Checker,
@@ -40,6 +40,7 @@ from feastflow_registry.model.ports import (
 )
 from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.model.run import LAPTOP, Run
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import CommitTags
@@ -71,7 +72,8 @@ class App:
 
     ``state``: what it has done so far; ``machine``: this machine's architecture; ``random_word``:
     a fresh one each time; ``hub_url``: where Docker Hub's API is, if not at its own address;
-    ``width``: the columns of the terminal, if there is one.
+    ``width``: the columns of the terminal, if there is one; ``whole_digests``: whether a list shows
+    them so.
     """
 
     inputs: Inputs
@@ -84,6 +86,7 @@ class App:
     github_token: str = field(default="", repr=False)
     hub_url: str = ""
     width: int = 0
+    whole_digests: bool = False
     state: RunState = field(default_factory=RunState)
     _clients: dict[RegistryHost, RegistryClient] = field(default_factory=dict)
     _making: Lock = field(default_factory=Lock)
@@ -123,11 +126,14 @@ class App:
         if not self.permission.shared and not self.settings.dry_run:
             where = f"from {self.settings.main} or an allowed git tag"
             if self.run.event == LAPTOP:
-                where = f"where `git switch --detach origin/{self.settings.main}` leads"
+                main = self.settings.main
+                where = f"once the commit is pushed to {main} (`git push origin {main}`), or at the"
+                where += f" commit that is there (`git switch --detach origin/{main}`)"
             raise Failure(
                 Kind.INPUT,
                 f"{self.settings.command} may not write here: {self.permission.reason}.",
                 f"Run it {where}; a dry run shows the plan.",
+                see="may-not-write",
             )
 
     def plan(self, steps: Sequence[Step]) -> Plan:
@@ -213,7 +219,8 @@ class App:
         """What brings images from our registry to a repository."""
         from feastflow_registry.registry.copy import ImageCopier
 
-        return ImageCopier(self._client(self.settings.registry), self._client(target.host))
+        source, to = self._client(self.settings.registry), self._client(target.host)
+        return ImageCopier(source, to, self.log.working)
 
     @cached_property
     def deletion(self) -> Deletion:
@@ -388,7 +395,10 @@ class App:
         return self.workspace.git.tree()
 
     def _fingerprint(self, service: Service) -> Fingerprint:
-        """What a service is made from. Where it names no platform, this machine's is the one."""
+        """What a service is made from. Where it names no platform, this machine's is the one.
+
+        The machines that build its platforms apart give their parts the same digest.
+        """
         known = {each.name: each for each in self.inputs.all_services}
         with self._making:
             tree = self._tree
@@ -398,4 +408,6 @@ class App:
             "machine": self.machine,
             "builder": self.settings.builder,
         }
+        if parts.builds_apart(self.settings):
+            options |= {"machine": "that of each platform", "builder": ""}
         return fingerprint(service, known, tree, options)

@@ -7,8 +7,8 @@ delete.
 
 from __future__ import annotations
 
+import json
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,14 +24,14 @@ from feastflow_registry.model.references import Digest, Reference, RegistryHost,
 from feastflow_registry.model.registries import GENERIC, kind_of
 from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.model.wording import some
+from feastflow_registry.report import data
+from feastflow_registry.report.columns import INDENT, wrap
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.planner import plan_build
 
 _MOST = 3
 """How many repositories a line names."""
-_INDENT = "    "
-_NARROWEST = 40
 _UNTRIED = "not tried, as this run pushes nothing"
 _NOWHERE = Digest(f"sha256:{'0' * 64}")
 _MUTABLE = "Docker Hub → repository → Settings → Tag mutability: leave {} out of the rules."
@@ -74,35 +74,35 @@ class Finding:
         """The answer as people read it, the fix below each problem; ``width``: 0 for any."""
         mark = "✗" if self.kind else "!" if self.problems else "✓"
         told = f"{mark} {self.label}: "
-        said = [(told + each.cause, _INDENT + each.fix) for each in self.problems]
+        said = [(told + each.cause, INDENT + each.fix) for each in self.problems]
         lines = [told + self.detail] if self.detail else [line for pair in said for line in pair]
-        return [part for line in lines for part in _wrap(line, width)]
-
-
-def _wrap(line: str, width: int) -> list[str]:
-    """Break a line before the edge of a terminal, and indent what follows."""
-    if not width:
-        return [line]
-    return textwrap.wrap(
-        line,
-        max(width - 1, _NARROWEST),
-        subsequent_indent=_INDENT,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+        return [part for line in lines for part in wrap(line, width, anyway=True)]
 
 
 def run(app: App) -> RunReport:
-    """Print what is found; fail as the first thing that is wrong would fail a publish."""
+    """Print what is found; end as the first thing that is wrong would end a publish."""
     findings = []
-    for finding in examine(Examination(app).checks()):
-        findings.append(finding)
-        for line in finding.lines(app.width):
-            app.log.say(line)
-    failure = verdict(findings)
-    if failure:
-        raise failure
-    return RunReport()
+    with app.log.working("looking for what would make a publish fail"):
+        for finding in examine(Examination(app).checks()):
+            findings.append(finding)
+            for line in finding.lines(app.width):
+                app.log.say(line)
+    return RunReport(json=document(findings), failure=verdict(findings))
+
+
+def document(findings: Sequence[Finding]) -> str:
+    """All that was found, for other programs."""
+    found = [
+        {
+            "name": each.name,
+            "about": list(each.about),
+            "verdict": "wrong" if each.kind else "advice" if each.problems else "good",
+            "detail": each.detail,
+            "problems": data.problems(each.problems),
+        }
+        for each in findings
+    ]
+    return json.dumps({"command": "doctor", "findings": found})
 
 
 @dataclass(slots=True)
@@ -333,6 +333,7 @@ def visibility(known: HubRepository | None) -> str | Problem:
         return Problem(
             "images pushed but not visible: the repository is private.",
             "Docker Hub → repository → Settings → Make public (if appropriate).",
+            see="not-visible",
         )
     return "public"
 
@@ -346,11 +347,14 @@ def movable(known: HubRepository | None, tags: Sequence[Tag]) -> str | Problem:
                 Kind.CONFLICT,
                 f"{tag} can never move: the rule {rule[:100]!r} makes it immutable.",
                 _MUTABLE.format(tag),
+                see="immutable",
             )
     for tag, (each, rule) in judged.items():
         if each is Verdict.MAYBE:
             why = f"the rule {rule[:100]!r}" if rule else "the setting"
-            return Problem(f"{tag} may be immutable by {why}.", _MUTABLE.format(tag))
+            return Problem(
+                f"{tag} may be immutable by {why}.", _MUTABLE.format(tag), see="immutable"
+            )
     return f"{', '.join(map(str, tags)) or 'no shared tag'} may move"
 
 
@@ -361,7 +365,9 @@ def prunable(known: HubRepository, tag: Tag) -> Problem | None:
         return None
     why = f"the rule {rule[:100]!r}" if rule else "the setting"
     return Problem(
-        f"prune cannot delete {tag}, which {each.value}, by {why}.", _MUTABLE.format(tag)
+        f"prune cannot delete {tag}, which {each.value}, by {why}.",
+        _MUTABLE.format(tag),
+        see="immutable",
     )
 
 

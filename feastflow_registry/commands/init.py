@@ -9,6 +9,7 @@ examples, a person knows better. What is guessed or left out, the file says.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections import Counter
@@ -25,6 +26,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.ports import Log
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.wording import printable
+from feastflow_registry.report.results import RunReport
 
 SCHEMA = "https://raw.githubusercontent.com/feastflow/registry-action/main/feastflow.schema.json"
 _GENERIC = frozenset({"app", "build", "container", "deploy", "docker", "src"})
@@ -136,7 +138,7 @@ def _parts(source: str) -> list[str]:
     return [each for each in posixpath.normpath(f"/{source}").split("/") if each]
 
 
-def run(workspace: LocalWorkspace, log: Log) -> None:
+def run(workspace: LocalWorkspace, log: Log) -> RunReport:
     """Write a first configuration from the Dockerfiles that are tracked."""
     checkout = workspace.checkout("")
     remote = Source.behind(checkout.remotes).url
@@ -151,6 +153,7 @@ def run(workspace: LocalWorkspace, log: Log) -> None:
     log.say(f"✅ Wrote {NAME}. Look it over, then try: feastflow-registry publish --dry-run")
     branch = checkout.default_branch or "main"
     log.say(f"   Workflows push from {branch} and from git tags: `branches` names other branches.")
+    return RunReport(json=json.dumps({"command": "init", "file": NAME}))
 
 
 def draft(repository: str, paths: Iterable[str], read: Read) -> str:

@@ -175,6 +175,7 @@ def _withhold(
         f"{config.name} names the registry {options.registry}, and {why}: the credential is not "
         "sent there.",
         "Name the registry in the input registry.",
+        see="registry-of-a-file",
     )
 
 

@@ -190,6 +190,7 @@ def _decide(promotion: Promotion) -> Step:
             "which is newer, and the tag follows its branch.",
             f"Promote {newer}, or choose another tag"
             f"{', or set latest: force' if tag == LATEST else ''}.",
+            see="newer",
         )
     if decision.move:
         since = Since(commit if promotion.follows else None, withdrawn=facts.withdrawn)
@@ -202,6 +203,7 @@ def _decide(promotion: Promotion) -> Step:
             f"{chosen} was withdrawn by a rollback.",
             "Promote another commit; if it is good after all, take its mark off (rollback with to "
             "and unmark).",
+            see="withdrawn",
         )
     final = facts.frozen or facts.git_tag not in (None, commit)
     why = f"is not moved to {commit.short}: {decision.reason}"

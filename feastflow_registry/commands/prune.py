@@ -18,7 +18,7 @@ from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import DeleteTag, KeepTag, Outcome, Plan
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.report import tags
-from feastflow_registry.tags import retention
+from feastflow_registry.tags import choose, retention
 from feastflow_registry.tags.catalog import Catalog, Cataloguer
 from feastflow_registry.tags.delete import Deleter
 from feastflow_registry.tags.retention import Retention
@@ -47,8 +47,12 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
 
 
 def _check_keep(app: App, catalogs: Sequence[Catalog]) -> None:
-    """Warn of what ``keep`` names in vain: it may be misspelled."""
+    """Warn of what ``keep`` names in vain: it may be misspelled. Refuses what may mean several."""
     for item in app.settings.keep:
+        for catalog in catalogs:
+            choose.check_single(
+                item.text, item.short_for(catalog.sharing), catalog.service.repository
+            )
         if any(retention.reaches(item, catalog) for catalog in catalogs):
             continue
         repositories = [each.service.repository for each in catalogs if item.digest]
@@ -81,7 +85,7 @@ def _find(
 
 def _digits(catalog: Catalog) -> Iterator[str]:
     """The digits that a file may name what is there by: those of commits and of digests."""
-    yield from (each.digits for each in catalog.commits)
+    yield from (each.digits for each in catalog.entries if each.is_commit or each.is_part)
     yield from (_hexadecimal(each) for each in catalog.sharing)
 
 
@@ -92,8 +96,10 @@ def _hexadecimal(digest: Digest) -> str:
 def _named(app: App, catalog: Catalog, places: Places) -> Names:
     """What ``keep`` and files name of a repository, with the place that does."""
     repository = catalog.service.repository
-    targets = (target for item in app.settings.keep for target in item.targets(repository))
-    used: list[tuple[Tag | Digest, str]] = [(each.tag, each.digits) for each in catalog.commits]
+    items = (each.targets(repository, catalog.sharing) for each in app.settings.keep)
+    targets = chain.from_iterable(items)
+    of_commits = (each for each in catalog.entries if each.is_commit or each.is_part)
+    used: list[tuple[Tag | Digest, str]] = [(each.tag, each.digits) for each in of_commits]
     used += [(each, _hexadecimal(each)) for each in catalog.sharing]
     in_files = {each: places.known[digits] for each, digits in used if digits in places.known}
     return {**dict.fromkeys(targets, retention.KEEP), **in_files}

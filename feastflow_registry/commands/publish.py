@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from feastflow_registry.commands.app import App
+from feastflow_registry.config import parts
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.parallel import together
 from feastflow_registry.model.plan import (
@@ -40,7 +42,8 @@ def plan(app: App) -> Plan:
         shared = gate.shared_tags(settings, run, app.permission)
         lines = _lines(app, shared)
         shared = tuple(replace(each, line=lines.get(each.tag)) for each in shared)
-        snapshot = app.surveyor.survey(run.commit, app.services, shared, settings.reuse)
+        platforms = partial(parts.of_service, settings)
+        snapshot = app.surveyor.survey(run.commit, app.services, shared, settings.reuse, platforms)
     return plan_publish(
         settings, run, app.permission, app.services, snapshot, app.inputs.all_services
     )
@@ -49,10 +52,8 @@ def plan(app: App) -> Plan:
 def _lines(app: App, shared: Sequence[SharedTag]) -> Mapping[Tag, Line]:
     """The releases that tags are for, by the git tags that the remote has now."""
     due = [each.tag for each in shared if each.rule is Rule.RELEASE]
-    own = app.run.ref.name
-    names = set(app.history.git_tag_names()) if due else set[str]()
-    if due and own not in names and app.history.git_tag(own):
-        names.add(own)  # A list may be late.
+    # A list may be late: whether the run's own is there is asked again where it counts.
+    names = {app.run.ref.name, *app.history.git_tag_names()} if due else set[str]()
     return {tag: gate.line(app.settings, app.run, tag, names) for tag in due}
 
 
@@ -75,6 +76,7 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
             plan, tagger, app.settings.main, others, lambda: _lines(app, shared)
         ),
         built=built,
+        untagging=app.untagging,
     )
     outcomes: list[Outcome] = []
     for outcome in execution.run():

@@ -20,7 +20,8 @@ class Request:
     """What the environment and the command line hold, before anything of it is checked.
 
     ``given``: inputs by name; ``folder``: the top of the working copy; ``hidden``: variables that
-    no child may see, of which a build secret may name some.
+    no child may see, of which a build secret may name some; ``whole_digests``: whether a list shows
+    them so.
     """
 
     environ: Mapping[str, str]
@@ -30,6 +31,7 @@ class Request:
     github_token: str = field(default="", repr=False)
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
     cache_token: str = field(default="", repr=False)
+    whole_digests: bool = False
 
     @property
     def in_runner(self) -> bool:

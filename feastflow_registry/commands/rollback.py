@@ -207,6 +207,7 @@ def _away_from(app: App, pairs: Sequence[tuple[WayBack, Held]], wanted: Selector
             Kind.INPUT,
             f"{Reference(first.service.repository, first.tag)} is not taken back: {first.why}.",
             "Name what it holds in the input from, or where to go in the input to.",
+            see="never-there",
         )
     for each in returns:
         if each.bad and each.marks and not each.moves:

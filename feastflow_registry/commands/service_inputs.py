@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from feastflow_registry.commands.request import Request, Workspace
-from feastflow_registry.config import caches, grammar, settings
+from feastflow_registry.config import caches, grammar, parts, service_options, settings
 from feastflow_registry.config import file as config_file
 from feastflow_registry.config.command_line import TOKENS
 from feastflow_registry.config.file import Config
-from feastflow_registry.config.settings import Settings, check_options
+from feastflow_registry.config.settings import Settings
 from feastflow_registry.model import credentials
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -65,14 +65,14 @@ class ServiceReader:
         contents: list[str] = []
         if self.settings.command.builds:
             problems += self.workspace.check_files(services, where)
-            problems += check_options(services, self.settings, where)
+            problems += service_options.check(services, self.settings, where)
             problems += caches.check(
                 services, self.settings, where, self._caches_of_files, self.workspace.holds
             )
             problems += self._read_secrets(services, where, variables, contents)
         chosen: tuple[Service, ...] = ()
         try:
-            chosen = select(services, self.settings.services)
+            chosen = parts.chosen(select(services, self.settings.services), self.settings)
         except Failure as failure:
             problems += failure.problems
         if problems:
@@ -191,7 +191,7 @@ class ServiceReader:
                 problem = self._forbid(secret, value)
                 if problem:
                     place = f"{where(service.name, 'secrets')}: the secret {secret.id}"
-                    yield Problem(f"{place} {problem.cause}", problem.fix)
+                    yield Problem(f"{place} {problem.cause}", problem.fix, problem.see)
                 elif secret.variable and self._is_trusted:
                     variables[secret.variable] = value
 
@@ -215,6 +215,7 @@ class ServiceReader:
             return Problem(
                 f"names the variable {variable}, which the workflow does not offer.",
                 f"Set the input secret-variables to {variable}.",
+                see="secret-variables",
             )
         if not value:
             return Problem(

@@ -63,7 +63,7 @@ class LocalWorkspace:
 
     def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
         """Yield what a build names and cannot have."""
-        return worktree.check_files(self.folder, tuple(services), where)
+        return worktree.check_files(self.folder, tuple(services), where, self.tracked)
 
     def print_bake(
         self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]

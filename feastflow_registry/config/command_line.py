@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feastflow_registry.config import manual
+from feastflow_registry.config.manual import SHELLS, SWITCHES
 from feastflow_registry.config.settings import INPUTS, option
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command
@@ -33,46 +35,59 @@ _ANY_OWNER = {
     "GIT_CONFIG_VALUE_0": "*",
 }
 """https://git-scm.com/docs/git-config#Documentation/git-config.txt-safedirectory"""
-_MEANINGS = {
-    Command.PUBLISH: "build, push and prove; also without any word",
-    Command.BUILD: "build and tag here, push nothing",
-    Command.PUSH: "push what build made",
-    Command.TAGS: "list what is published",
-    Command.PROMOTE: "give a published image another tag, repository or registry",
-    Command.ROLLBACK: "take a tag back to the image before",
-    Command.DEPLOY: "point Kubernetes manifests at a published image",
-    Command.PRUNE: "delete old commit tags; a dry run unless --dry-run=false",
-    Command.INIT: "write a first feastflow.yml",
-    Command.DOCTOR: "look for what would make a publish fail",
-}
 _SECRETS = ("--token", "--password", "--github-token")
+
+
+_NO_SHELL = Problem(
+    "completion needs the name of a shell that it is written for.",
+    f"Write one of {', '.join(SHELLS)}, as in `completion bash`.",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The inputs by name, whether JSON is wanted, and what is wrong, if anything is."""
+    """The inputs by name, how the result is to be shown, and what is wrong, if anything is.
 
-    given: Mapping[str, str]
-    json: bool
+    ``digest``: whether a list has whole digests; ``shell``: whose completion is wanted instead.
+    """
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    json: bool = False
+    digest: bool = False
+    shell: str = ""
     problem: Problem | None = None
 
 
 def read(argv: Sequence[str], version: Callable[[], str]) -> Arguments:
     """Read the arguments. An option that is given twice has both values, one a line."""
     if not argv:
-        return Arguments({}, json=False)
+        return Arguments()
     options, unknown = _parser().parse_known_args(argv)
     values = vars(options)
-    if values.pop("version"):
-        print(version())
+    asked = {name: values.pop(name) for name in ("version", "help", *SWITCHES)}
+    command, word = values["command"], values["username"]
+    if asked["version"] or asked["help"]:
+        print(version() if asked["version"] else _help(command))
         raise SystemExit(0)
-    json = values.pop("json")
+    if command == "completion":
+        known = word in SHELLS
+        return Arguments(shell=word, problem=_unknown(unknown) or (None if known else _NO_SHELL))
+    if command == Command.TAGS:
+        values["to"], values["username"] = values["to"] or word, None
     given = {
         name: "\n".join(value) if isinstance(value, list) else value
         for name, value in values.items()
         if value is not None
     }
-    return Arguments(given, json, _unknown(unknown) or _wrong(given))
+    problem = _unknown(unknown) or _wrong(given)
+    return Arguments(given, asked["json"], asked["digest"], problem=problem)
+
+
+def _help(command: str | None) -> str:
+    """The help of a command; without one that there is, of the program."""
+    if command in [each.value for each in Command]:
+        return manual.parser_of(Command(command)).format_help()
+    return manual.overview()
 
 
 def _unknown(arguments: Sequence[str]) -> Problem | None:
@@ -109,30 +124,17 @@ def _options() -> list[str]:
 
 
 def _parser() -> ArgumentParser:
-    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+    """What reads the options of all commands alike."""
+    from argparse import ArgumentParser
 
-    width = max(map(len, _MEANINGS))
-    meanings = [f"  {each:{width}}  {meaning}" for each, meaning in _MEANINGS.items()]
-    hint = "The token comes from DOCKERHUB_TOKEN or `docker login`, never from an option."
-    parser = ArgumentParser(
-        prog="feastflow-registry",
-        description="Publish container images from a commit, and prove what is on the registry.",
-        epilog="\n".join(["commands:", *meanings, "", hint]),
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    version = "show program's version number and exit"
-    parser.add_argument("--version", action="store_true", help=version)
-    parser.add_argument("command", nargs="?", help="what to do, see below (default: publish)")
-    parser.add_argument("username", nargs="?", help="the registry's user, of publish and its like")
-    parser.add_argument("--json", action="store_true", help="print the plan or the list as JSON")
+    parser = ArgumentParser(prog=manual.PROGRAM, add_help=False, allow_abbrev=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    for switch in ("version", *SWITCHES):
+        parser.add_argument(f"--{switch}", action="store_true")
+    parser.add_argument("command", nargs="?")
+    parser.add_argument("username", nargs="?")
     for name in _options():
-        setting = INPUTS[name]
-        flag, text = f"--{option(name)}", setting.description
-        if setting.annotation is bool:
-            parser.add_argument(flag, metavar="BOOL", help=text, nargs="?", const="true")
-        else:
-            parser.add_argument(flag, metavar="VALUE", help=text, action="append")
+        manual.add(parser, name)
     return parser
 
 

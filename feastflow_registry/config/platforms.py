@@ -1,5 +1,7 @@
 """What a platform may be: what Go or a builder can make an image for, in the one way to write it.
 
+And which runner builds one, where each has a job of its own.
+
 A builder takes any word for an architecture, and labels an image ``FROM scratch`` with it.
 https://github.com/containerd/platforms and https://go.dev/wiki/MinimumRequirements
 """
@@ -7,7 +9,9 @@ https://github.com/containerd/platforms and https://go.dev/wiki/MinimumRequireme
 from __future__ import annotations
 
 import difflib
+from enum import StrEnum
 
+from feastflow_registry.config import grammar
 from feastflow_registry.config.grammar import refusal
 
 _ARCHITECTURES = {
@@ -47,6 +51,35 @@ _BASE = {("amd64", "v1"), *(("arm64", each) for each in ("v8", "v8.0"))}
 """Variants that are what is meant without one."""
 _PAIRS = [f"{os}/{arch}" for os, archs in _ARCHITECTURES.items() for arch in archs.split()]
 _SUGGESTED = [*_PAIRS, *(f"linux/{arch}/{each}" for arch in _VARIANTS for each in _VARIANTS[arch])]
+
+
+RUNNERS = {"linux/amd64": ("ubuntu-24.04",), "linux/arm64": ("ubuntu-24.04-arm",)}
+"""GitHub's own: https://docs.github.com/en/actions/reference/runners/github-hosted-runners"""
+
+
+class Matrix(StrEnum):
+    """What has a job of its own: a service, or each of its platforms."""
+
+    SERVICES = "services"
+    PLATFORMS = "platforms"
+
+
+def parse_runners(given: grammar.TextOrList) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Read ``platform=label``, or several labels that a runner must all have, with commas.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idruns-on
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in grammar.entries(given, "=", grammar.split_lines):
+        platform = parse_platform(name)
+        labels = grammar.split_items(value if isinstance(value, str | list) else "")
+        if platform in found:
+            raise grammar.given_twice(platform)
+        if not labels or not all(map(str.isprintable, labels)):
+            fix = "Write the label of a runner, as in linux/arm64=ubuntu-24.04-arm."
+            raise refusal(name, "has no label of a runner.", fix)
+        found[platform] = labels
+    return tuple(found.items())
 
 
 def parse_platform(text: str) -> str:

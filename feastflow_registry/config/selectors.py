@@ -1,13 +1,14 @@
 """Which published image is meant, and where it is to go: ``to``, ``tag`` and ``keep``, parsed once.
 
-``to`` is a commit (whole, abbreviated, or as its commit tag), a digest or a tag. ``tag`` is a tag,
-or with a slash in it a repository, which may be on another registry and may hold ``{service}``.
+``to`` is a commit (whole, abbreviated, or as its commit tag), a digest or a tag. The first digits
+of a digest are enough, with or without ``sha256:``, where one image begins so. ``tag`` is a tag, or
+with a slash in it a repository, which may be on another registry and may hold ``{service}``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.config.filter_patterns import parse_pattern
@@ -23,21 +24,31 @@ _OF_GIT = re.compile(r"^HEAD$|[~^@{}]")
 _HUB = RegistryHost("docker.io")
 _OFFICIAL = "library/"
 _DIGESTS = ("sha256:", "sha512:")
+_FEWEST = 7
+"""How many digits of a digest are the fewest that may be meant to name it."""
+_START = re.compile(rf"sha256:[0-9a-f]{{{_FEWEST},63}}|sha512:[0-9a-f]{{{_FEWEST},127}}")
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """A published image, as somebody names it. One of the three is given.
+    """A published image, as somebody names it. One of the four is given.
 
-    ``commit``: the first digits, in lower case, of which there are at least four.
+    ``commit``: the first digits, in lower case, of which there are at least four; ``short``: the
+    beginning of a digest.
     """
 
     commit: str = ""
     tag: Tag | None = None
     digest: Digest | None = None
+    short: str = ""
+
+    @property
+    def start(self) -> str:
+        """How the digest may begin that is meant: digits can be a commit's or a digest's."""
+        return self.short or (self.commit if len(self.commit) >= _FEWEST else "")
 
     def __str__(self) -> str:
-        return self.commit or str(self.tag or self.digest)
+        return self.commit or self.short or str(self.tag or self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,8 @@ class Destination:
 class KeepItem:
     """One item of ``keep``: a pattern of tags, a commit's first digits, or a tag or digest.
 
-    ``path``: the tag's repository, or its last part alone; with ``host``, where that is.
+    ``path``: the tag's repository, or its last part alone; with ``host``, where that is;
+    ``start``: how the digest begins that may be meant.
     """
 
     text: str
@@ -77,13 +89,19 @@ class KeepItem:
     path: str = ""
     tag: Tag | None = None
     digest: Digest | None = None
+    start: str = ""
 
-    def targets(self, repository: Repository) -> list[Tag | Digest]:
-        """What it names of a repository, but for a pattern; a commit by its tag.
+    def short_for(self, digests: Iterable[Digest]) -> list[Digest]:
+        """The digests of which it gives the first digits."""
+        return [each for each in digests if self.start and each.begins(self.start)]
+
+    def targets(self, repository: Repository, digests: Iterable[Digest]) -> list[Tag | Digest]:
+        """What it names of a repository with these images, but for a pattern; a commit by its tag.
 
         A digest counts anywhere, for what an image is does not depend on where it is.
         """
         targets: list[Tag | Digest] = [self.digest] if self.digest else []
+        targets += self.short_for(digests)
         if self.commit:
             targets.append(Tag(f"{COMMIT}{self.commit}"))
         elif self.tag and self._is_of(repository):
@@ -105,6 +123,8 @@ def selector(text: str) -> Selector:
     commit = _COMMIT.fullmatch(text.lower())
     if commit:
         return Selector(commit=commit[1])
+    if _START.fullmatch(text):
+        return Selector(short=text)
     if ":" in text:
         return Selector(digest=Digest.parse(text))
     return Selector(tag=Tag.parse(text))
@@ -165,12 +185,15 @@ def single(command: str, given: Sequence[Destination]) -> Tag | None:
 def kept(text: str) -> KeepItem:
     """Read one item of ``keep``. Raises an input failure on what could not name an image."""
     name, at, digest = text.rpartition("@")
+    if not at and _START.fullmatch(text):
+        return KeepItem(text, start=text)
     if not at and text.startswith(_DIGESTS):
         return KeepItem(text, digest=Digest.parse(text))
     if not at and not {"/", ":"} & set(text):
         commit = _COMMIT.fullmatch(text.lower())
         if commit:
-            return KeepItem(text, commit=commit[1])
+            digits = commit[1]
+            return KeepItem(text, commit=digits, start=digits if len(digits) >= _FEWEST else "")
         parse_pattern(text.removeprefix("!"))
         return KeepItem(text, pattern=text)
     host, path, tag = _split(name if at else text)

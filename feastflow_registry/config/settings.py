@@ -7,7 +7,7 @@ pydantic never prints a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from feastflow_registry.config import build_options, grammar, image_annotations, selectors
-from feastflow_registry.config.platforms import parse_platform
+from feastflow_registry.config.platforms import Matrix, parse_platform, parse_runners
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
@@ -35,7 +35,6 @@ from feastflow_registry.model.services import (
     Secret,
     Service,
     SmokeTest,
-    Where,
 )
 
 
@@ -71,7 +70,7 @@ def _number(least: int, most: int) -> Parsed:
 def refused(problem: Problem) -> PydanticCustomError:
     """A problem in pydantic's own form."""
     return PydanticCustomError(
-        "refused", "{cause} {fix}", {"cause": problem.cause, "fix": problem.fix}
+        "refused", "{cause} {fix}", {"cause": problem.cause, "fix": problem.fix, "see": problem.see}
     )
 
 
@@ -243,6 +242,23 @@ class Settings(BaseModel):
     sha_length: Annotated[int, _number(7, 40)] = Field(
         7, description="How many digits of the commit its tag has. Default: 7."
     )
+    matrix: Annotated[Matrix, Parsed(grammar.choice(Matrix), Matrix)] = Field(
+        Matrix.SERVICES,
+        description="What has a runner of its own: services, or platforms, each of a service; then "
+        "the last job puts the images together from what the others pushed. Default: services.",
+    )
+    part: Annotated[str, Parsed(parse_platform)] = Field(
+        "",
+        description="The one platform that this job builds, of those of a service; another job "
+        "puts the image together.",
+        examples=["linux/arm64"],
+    )
+    runners: Annotated[tuple[tuple[str, Words], ...], Parsed(parse_runners)] = Field(
+        (),
+        description="The label of the runner that builds a platform, one platform=label a line. "
+        "Known are linux/amd64=ubuntu-24.04 and linux/arm64=ubuntu-24.04-arm.",
+        examples=[["linux/arm64=self-hosted,arm64"]],
+    )
     reuse: Annotated[Reuse, Parsed(grammar.choice(Reuse), Reuse)] = Field(
         Reuse.COMMIT,
         description="commit: build nothing that this commit published; unchanged: nor what an "
@@ -399,6 +415,8 @@ def parse(inputs: Mapping[str, str], policy: Mapping[str, FromFile] | None = Non
     values |= given
     if given.get("command") == Command.PRUNE:
         values.setdefault("dry_run", "true")
+    if given.get("part"):
+        values["shared_tags"] = "false"  # They hold whole images alone.
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -416,25 +434,8 @@ def _problem(error: ErrorDetails, places: Mapping[str, str]) -> Problem:
     context = error.get("ctx", {})
     if error["type"] == "refused":
         place = places.get(name, f'input "{option(name)}"')
-        return Problem(f"{place}: {context['cause']}", context["fix"])
+        return Problem(f"{place}: {context['cause']}", context["fix"], context["see"])
     known = [option(each) for each in INPUTS]
     return Problem(
         f'"{option(name)}" is not an input of this action.', nearest(option(name), known)
     )
-
-
-def check_options(
-    services: Sequence[Service], settings: Settings, where: Where
-) -> Iterator[Problem]:
-    """Yield what the options of a build forbid its services, and each other."""
-    yield from build_options.check(services, settings.command, where)
-    yield from image_annotations.check(services, settings.attest, where)
-    if any("mode=max" in each for each in settings.attest):
-        for service in services:
-            for key, _ in service.args:
-                if grammar.looks_secret(key):
-                    yield Problem(
-                        f'input "attest": provenance with mode=max would publish the build '
-                        f"argument {key} of {service.name}, which looks like a credential.",
-                        "Hand it to the build as a secret, or leave mode=max out.",
-                    )

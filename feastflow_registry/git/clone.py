@@ -136,6 +136,7 @@ class Git:
                 Kind.INPUT,
                 f"tracked files differ from commit {commit.short}: {names}.",
                 "Commit or restore them: what is pushed must be what the commit says.",
+                see="modified-files",
             )
 
     def altered(self, folder: str = "") -> list[str]:

@@ -66,7 +66,7 @@ class GitHubApi:
             except Failure as failure:
                 (problem,) = failure.problems
                 cause = problem.cause.replace(redact(url), "GitHub's API")
-                raise Failure(failure.kind, cause, problem.fix) from None
+                raise Failure(failure.kind, cause, problem.fix, problem.see) from None
             if response.status not in REDIRECTS:
                 return response
             url = same_origin(url, address(response, "location"))
@@ -233,7 +233,7 @@ class GitHubHistory:
         except Failure as failure:
             (problem,) = failure.problems
             cause = f"{problem.cause.removesuffix('.')}, and the order of commits is not guessed."
-            raise Failure(failure.kind, cause, problem.fix) from None
+            raise Failure(failure.kind, cause, problem.fix, problem.see) from None
 
     def _check_visible(self) -> None:
         """Make sure that a 404 does not come from a repository that the token may not read."""

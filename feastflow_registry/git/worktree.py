@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.services import Service, Where, output_parts
+from feastflow_registry.model.wording import some
 
 _LARGEST_DOTENV = 1024 * 1024
+_MOST_NAMED = 3
+_DOCKERFILE = re.compile(r"(?:^|/)(?:[^/]*\.)?(?:[Dd]ocker|[Cc]ontainer)file(?:[.-][^/]*)?$")
 
 
 def read_file(workspace: Path, path: str, *, most: int) -> bytes | None:
@@ -40,11 +44,19 @@ def create_file(workspace: Path, path: str, text: str) -> bool:
     return True
 
 
-def check_files(workspace: Path, services: Sequence[Service], where: Where) -> Iterator[Problem]:
-    """Yield a problem for each path of a build that is missing, or outside by a symbolic link."""
+def check_files(
+    workspace: Path,
+    services: Sequence[Service],
+    where: Where,
+    tracked: Callable[[], Iterable[str]],
+) -> Iterator[Problem]:
+    """Yield a problem for each path of a build that is missing, or outside by a symbolic link.
+
+    ``tracked``: lists the files that git tracks, to name what may be meant.
+    """
     yield from _check_dotenv(workspace)
     for service in services:
-        yield from _check_build(workspace, service, where)
+        yield from _check_build(workspace, service, where, tracked)
         others = [(value, "additional_contexts") for value in service.folders]
         others += [(value, "watch") for value in service.watch]
         others += [(each.file, "secrets") for each in service.secrets if each.file]
@@ -87,7 +99,9 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Problem]:
+def _check_build(
+    workspace: Path, service: Service, where: Where, tracked: Callable[[], Iterable[str]]
+) -> Iterator[Problem]:
     context = workspace / service.context
     dockerfile = context / service.dockerfile
     for name, path in (("context", context), ("dockerfile", dockerfile)):
@@ -101,10 +115,16 @@ def _check_build(workspace: Path, service: Service, where: Where) -> Iterator[Pr
         )
     elif not _is_there(dockerfile) or not dockerfile.is_file():
         place = where(service.name, "dockerfile")
+        found = some(sorted(each for each in tracked() if _DOCKERFILE.search(each)), _MOST_NAMED)
+        fix = (
+            f"Git tracks {found}: give its folder in context, and its name there in dockerfile."
+            if found
+            else "Write a Dockerfile there, and `git add` it."
+        )
         yield Problem(
             f"{place}: there is no file {_display(dockerfile, workspace)}.",
-            "Give its path relative to the context, as in a Compose file: with context: app, "
-            "write dockerfile: Dockerfile for app/Dockerfile.",
+            fix,
+            see="dockerfile",
         )
 
 

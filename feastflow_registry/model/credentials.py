@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
+from enum import Enum
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import RegistryHost
@@ -24,6 +25,14 @@ _NO_NAMES = frozenset(
         "x-access-token",
     }
 )
+
+
+class Access(Enum):
+    """What a run asks a registry for."""
+
+    READ = "read"
+    WRITE = "read and write"
+    DELETE = "read, write and delete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +157,15 @@ def missing(host: RegistryHost, *, in_runner: bool) -> Failure:
     cause = f"there are no credentials to push to {host} with"
     kind = "an access token with read and write scope" if host.is_docker_hub else "a token"
     if not in_runner:
-        fix = f"Set DOCKERHUB_USERNAME and DOCKERHUB_TOKEN or run `docker login`, with {kind}."
-        return Failure(Kind.INPUT, f"{cause}.", fix)
+        login = "`docker login`" if host.is_docker_hub else f"`docker login {host}`"
+        fix = f"Set DOCKERHUB_USERNAME and DOCKERHUB_TOKEN, or run {login}, with {kind}."
+        return Failure(Kind.INPUT, f"{cause}.", fix, see="credentials")
     where = "Settings → Secrets and variables → Actions"
     secret = "the secret DOCKERHUB_TOKEN" if host.is_docker_hub else "a secret"
     fix = f"Save {kind} as {secret} ({where}), and give it in the input token."
     if kind_of(host).name == "GitHub":
         fix = "Give it ${{ github.token }}, and the job permissions: packages: write."
-    return Failure(Kind.INPUT, f"{cause}: the input token is empty.", fix)
+    return Failure(Kind.INPUT, f"{cause}: the input token is empty.", fix, see="credentials")
 
 
 def _wrong(cause: str, fix: str) -> Failure:

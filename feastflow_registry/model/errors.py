@@ -22,12 +22,22 @@ class Kind(IntEnum):
     UNVERIFIED = 7
 
 
+HELP = "https://github.com/feastflow/registry-action/blob/main/docs/troubleshooting.md"
+"""Where more is said of what often goes wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One sentence of cause and one of fix."""
+    """One sentence of cause and one of fix. ``see``: where ``HELP`` says more of it, if it does."""
 
     cause: str
     fix: str
+    see: str = ""
+
+    @property
+    def help(self) -> str:
+        """The address of the page, at the place; empty, if there is none."""
+        return f"{HELP}#{self.see}" if self.see else ""
 
     def __str__(self) -> str:
         return f"{self.cause} {self.fix}"
@@ -36,9 +46,9 @@ class Problem:
 class Failure(Exception):
     """The one exception of this program: a kind, and at least one problem."""
 
-    def __init__(self, kind: Kind, cause: str, fix: str) -> None:
+    def __init__(self, kind: Kind, cause: str, fix: str, see: str = "") -> None:
         self.kind = kind
-        self.problems: tuple[Problem, ...] = (Problem(cause, fix),)
+        self.problems: tuple[Problem, ...] = (Problem(cause, fix, see),)
         super().__init__(str(self))
 
     @classmethod

@@ -5,13 +5,14 @@ What is only known later (a digest not built yet) is left open and filled in by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
+from feastflow_registry.model.parts import Part
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Annotation, Service
 
@@ -126,14 +127,6 @@ class Permission:
     fix: str = ""
 
 
-class Access(Enum):
-    """What a run asks a registry for."""
-
-    READ = "read"
-    WRITE = "read and write"
-    DELETE = "read, write and delete"
-
-
 @dataclass(frozen=True, slots=True)
 class SharedTag:
     """A tag that this commit deserves, and the rule that it moves by, and for which releases."""
@@ -148,7 +141,8 @@ class Seen:
     """What one service's repository holds: the commit's image, and what decides each move.
 
     ``unchanged``: an ancestor's image that was made from the same ``inputs`` (their digest);
-    ``why``: why there is none.
+    ``why``: why there is none; ``held``: what the tags of its parts hold, by their platforms;
+    ``parts``: those that it can be put together from, as long as there is no image.
     """
 
     image: Published | None = None
@@ -156,6 +150,8 @@ class Seen:
     unchanged: Published | None = None
     inputs: str = ""
     why: str = ""
+    held: Mapping[str, Digest] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
 Snapshot = Mapping[str, Seen]
@@ -198,7 +194,7 @@ class BuildImage:
     ``needs``: the services that it is built from; ``cache_from``, ``cache_to``, ``attest``: as
     buildx takes them; ``annotations``: each with its level; ``epoch``: the seconds since 1970 that
     every file and layer is to carry; ``pull``: look base images up again; ``why``: why it is not
-    carried forward.
+    carried forward; ``is_part``: whether others make it an image of several platforms.
     """
 
     service: Service
@@ -212,11 +208,25 @@ class BuildImage:
     epoch: int | None = None
     pull: bool = False
     why: str = ""
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PushImage(_Tagged):
-    """Push what was built under its commit tag, and read it back."""
+    """Push what was built under its own tag, and read it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinParts(_Tagged):
+    """Put an image together from its parts. ``parts``: by platform, in the order of the index."""
+
+    parts: tuple[tuple[str, Part | None], ...]
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The platforms that nobody has pushed yet."""
+        return tuple(platform for platform, part in self.parts if part is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +324,7 @@ Step = (
     | CarryImage
     | BuildImage
     | PushImage
+    | JoinParts
     | MoveTag
     | KeepTag
     | CopyImage
@@ -322,6 +333,8 @@ Step = (
     | DeleteTag
     | EditFile
 )
+Imaging = PushImage | CarryImage | ReuseImage | JoinParts
+"""The steps that settle what a service's own tag holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +344,8 @@ class Plan:
     ``advice``: what is left for a person to do; ``kubectl``: the commands that put the images to
     work in a cluster; ``guessed``: whether a name in them is a guess; ``left_out``: what was asked
     for and has no place in this run; ``names``: what people call the images that tags hold, as far
-    as that is known; ``run_url``: the page of the run.
+    as that is known; ``run_url``: the page of the run; ``runners``: the labels of the one that
+    builds a platform, where each has a job of its own.
     """
 
     command: Command
@@ -344,6 +358,7 @@ class Plan:
     left_out: tuple[str, ...] = ()
     names: Mapping[Digest, str] = field(default_factory=dict, compare=False)
     run_url: str = ""
+    runners: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def of(self, service: Service) -> tuple[Step, ...]:
         """The steps of one service."""
@@ -370,9 +385,19 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, CarryImage))
 
     @property
-    def images(self) -> tuple[PushImage | CarryImage | ReuseImage, ...]:
-        """What each service's commit tag is or will be."""
-        kinds = (PushImage, CarryImage, ReuseImage)
+    def joins(self) -> tuple[JoinParts, ...]:
+        """The images that are put together."""
+        return tuple(step for step in self.steps if isinstance(step, JoinParts))
+
+    @property
+    def deletions(self) -> tuple[DeleteTag, ...]:
+        """The tags that go."""
+        return tuple(step for step in self.steps if isinstance(step, DeleteTag))
+
+    @property
+    def images(self) -> tuple[Imaging, ...]:
+        """What each service's own tag is or will be."""
+        kinds = (PushImage, CarryImage, ReuseImage, JoinParts)
         return tuple(step for step in self.steps if isinstance(step, kinds))
 
     @property
@@ -399,6 +424,7 @@ class Action(StrEnum):
     CARRIED = "carried"
     ADOPTED = "adopted"
     PUSHED = "pushed"
+    JOINED = "joined"
     MOVED = "moved"
     KEPT = "kept"
     COPIED = "copied"
@@ -419,25 +445,3 @@ class Outcome:
     size: int = 0
     seconds: float = 0.0
     note: str = ""
-
-
-@dataclass(slots=True)
-class RunState:
-    """What one run has done so far, for whoever has to say where it stands.
-
-    ``attempted``: the tags that were written, whether or not the answer arrived;
-    ``proven``: the image of each service, which is on the registry;
-    ``current``: what each shared tag held when this run looked last;
-    ``given``: tags, each with an image that this run wrote;
-    ``declined``: tags, each with an image that it was decided not to get;
-    ``conflicts``: what keeps a tag from what was asked for;
-    ``stopped``: whether the run was interrupted, after which no write begins.
-    """
-
-    attempted: set[Reference] = field(default_factory=set)
-    proven: dict[Service, Digest] = field(default_factory=dict)
-    current: dict[Reference, Digest] = field(default_factory=dict)
-    given: set[tuple[Reference, Digest]] = field(default_factory=set)
-    declined: set[tuple[Reference, Digest]] = field(default_factory=set)
-    conflicts: dict[Reference, Failure] = field(default_factory=dict)
-    stopped: bool = False

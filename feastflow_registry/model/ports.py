@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +18,7 @@ from feastflow_registry.model.images import (
     Published,
     PullLimit,
 )
+from feastflow_registry.model.parts import Index, Part
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
@@ -64,6 +65,12 @@ class Registry(Protocol):
 
     def inspect(self, repository: Repository, digest: Digest) -> Published:
         """Read an image by digest and recompute the digest from its bytes."""
+
+    def part(self, repository: Repository, digest: Digest) -> Part:
+        """Read one platform of an image, as it was pushed by itself."""
+
+    def put_index(self, reference: Reference, index: Index) -> None:
+        """Write an index of images that are there, under a tag."""
 
     def size(self, repository: Repository, digest: Digest) -> int:
         """The bytes of an image, of an index those of its largest platform; 0 if it is no image.
@@ -236,6 +243,17 @@ class Ledger(Protocol):
         """Recall them; empty, if another commit or none was built."""
 
 
+Tell = Callable[[str], None]
+Working = Callable[[str], AbstractContextManager[Tell]]
+"""Shows what is waited for meanwhile; what it gives says it anew."""
+
+
+@contextmanager
+def unseen(_: str) -> Iterator[Tell]:
+    """Show nothing: nobody looks on."""
+    yield lambda _: None
+
+
 class Log(Protocol):
     """Where a person reads along. Untrusted text goes to ``quote`` alone."""
 
@@ -248,14 +266,17 @@ class Log(Protocol):
     def quote(self, line: str) -> None:
         """Write one line of somebody else's."""
 
+    def working(self, text: str) -> AbstractContextManager[Tell]:
+        """Show what is waited for, where somebody looks on (``Working``), for several threads."""
+
     def notice(self, text: str) -> None:
         """Point out something that is right but may surprise."""
 
     def warning(self, text: str) -> None:
         """Point out something that is probably not wanted."""
 
-    def fail(self, cause: str, fix: str) -> None:
-        """Say what failed, and what to do."""
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        """Say what failed, what to do, and at which address more is said of it."""
 
 
 @dataclass(frozen=True, slots=True)

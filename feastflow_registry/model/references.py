@@ -133,6 +133,7 @@ class Repository:
                 Kind.INPUT,
                 f"repository name {_shown(path)} must be lowercase.",
                 f"Write it as {_shown(path.lower())}.",
+                see="lowercase",
             )
         if len(path) > _LONGEST_REPOSITORY or _PATH.fullmatch(path) is None:
             raise Failure(
@@ -224,6 +225,10 @@ class Digest:
     def short(self) -> str:
         """The first twelve digits, as Docker shows them."""
         return self.value.partition(":")[2][:12]
+
+    def begins(self, start: str) -> bool:
+        """Whether its digits begin so; the algorithm may stand before them."""
+        return self.value.startswith(start) or self.value.partition(":")[2].startswith(start)
 
     def __str__(self) -> str:
         return self.value

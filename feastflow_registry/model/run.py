@@ -24,7 +24,8 @@ from feastflow_registry.model.source import Source
 
 DEPENDABOT = "dependabot[bot]"
 LAPTOP = "by hand"  # No event that GitHub names holds a space.
-_REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
+_NAME = r"(?!\.\.?(?:/|$))[A-Za-z0-9_.-]{1,100}"
+_REPOSITORY = re.compile(f"{_NAME}/{_NAME}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
 _URL = re.compile(r"https?://[^\s\x00-\x1f\x7f<>\"'()`|]+")
 _REF = re.compile(r"refs/(heads|tags|pull)/([^\x00-\x20\x7f~^:?*\[\\]+)")

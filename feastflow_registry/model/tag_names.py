@@ -1,8 +1,9 @@
 """Every tag and label that this program owns on a registry: made and read in one place.
 
-``latest``; ``commit-<sha>``, the image of a commit; ``withdrawn-<sha>``, set by a rollback on a bad
-image; ``frozen-<milestone>``, set when a milestone becomes final; ``buildcache``, layers, and
-``buildcache-<platform>``, those of a build for that platform alone.
+``latest``; ``commit-<sha>``, the image of a commit, and ``commit-<sha>.<platform>``, a part of it;
+``withdrawn-<sha>``, set by a rollback on a bad image; ``frozen-<milestone>``, set when a milestone
+becomes final; ``buildcache``, layers, and ``buildcache-<platform>``, those of a build for that
+platform alone.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ OWNED_LABELS = (
     INPUTS_LABEL,
 )
 _OF_A_COMMIT = re.compile(rf"({COMMIT}|{WITHDRAWN})([0-9a-f]{{7,64}})")
+_PART = re.compile(rf"{COMMIT}([0-9a-f]{{7,64}})\.[a-z0-9]+-[a-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ class CommitTags:
         """The tag of the commit whose name begins with these digits, of which there are enough."""
         return Tag(f"{COMMIT}{digits[: self.length]}")
 
+    def part(self, commit: Commit, platform: str) -> Tag:
+        """The tag of one platform of a commit's image, which is put together from several."""
+        return Tag(f"{self.of(commit)}.{platform.replace('/', '-')}")
+
     def withdrawn(self, commit: Commit) -> Tag:
         """The tag that a rollback gives a commit's bad image."""
         return Tag(f"{WITHDRAWN}{commit.sha[: self.length]}")
@@ -57,9 +63,20 @@ def commit_digits(tag: Tag) -> str:
     return _digits(tag, COMMIT)
 
 
+def part_digits(tag: Tag) -> str:
+    """The digits of the commit of whose image a tag holds a part; empty, if it holds none."""
+    found = _PART.fullmatch(tag.value)
+    return found[1] if found else ""
+
+
 def withdrawn_digits(tag: Tag) -> str:
     """The digits of the commit that a tag marks as withdrawn; empty, if it marks none."""
     return _digits(tag, WITHDRAWN)
+
+
+def named_digits(tag: Tag) -> str:
+    """The digits of the commit that a tag's name tells: it is its own, a part's or a mark."""
+    return commit_digits(tag) or part_digits(tag) or withdrawn_digits(tag)
 
 
 def _digits(tag: Tag, prefix: str) -> str:

@@ -20,3 +20,13 @@ def some(names: Sequence[str], most: int = 5) -> str:
     """Name a few of many, and say how many more there are: ``a, b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def size(count: int) -> str:
+    """Bytes as people read them, in the decimal units that Docker shows."""
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"

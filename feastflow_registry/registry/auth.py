@@ -199,12 +199,14 @@ class Authenticator:
                 Kind.REFUSED,
                 f"{self.host} does not let anyone in without credentials.",
                 f"Give username and token, or run `docker login {self.host}`.",
+                see="credentials",
             )
         return Failure(
             Kind.REFUSED,
             f"{self.host} does not accept the user name and token.",
             "Check that username is spelled right and that the token is neither expired nor "
             "revoked; create a new one with read and write scope.",
+            see="denied",
         )
 
     def _token(self, challenge: Mapping[str, str], scopes: Sequence[str]) -> str:

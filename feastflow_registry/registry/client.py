@@ -28,6 +28,7 @@ from feastflow_registry.model.images import (
     read_origin,
 )
 from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.parts import Index, Part, read_part
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.registries import RegistryKind
 from feastflow_registry.registry.auth import Authenticator
@@ -167,6 +168,22 @@ class RegistryClient:
             if not indexes:
                 return tuple(descendants.values())
         raise malformed("lists manifests without end")
+
+    def part(self, repository: Repository, digest: Digest) -> Part:
+        """Read one platform of an image that was pushed by itself."""
+        held = self.manifest(repository, digest)
+        images = self.platforms(repository, digest)
+        if len(images) != 1:
+            raise malformed(f"is an index of {len(images)} platforms, and no part of one")
+        part = read_part(digest, held, images[0], self.config(repository, images[0].config))
+        self.images[repository, digest] = part.image
+        return part
+
+    def put_index(self, reference: Reference, index: Index) -> None:
+        """Write an index under a tag: all that it lists is on the registry, and was read."""
+        key = reference.repository, index.image.digest
+        self.manifests[key], self.images[key] = index
+        self.set_tag(reference, index.image.digest)
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
         """Write the manifest's own bytes under a tag: no layer is sent, the digest stays."""
@@ -375,6 +392,7 @@ class RegistryClient:
                 f"{host} refused {what}, for a rule makes it immutable{reason}.",
                 "Leave the tag out of the repository's rules of immutability: "
                 "latest and milestones move.",
+                see="immutable",
             )
         if write and response.status == 409:
             return Failure(
@@ -393,7 +411,7 @@ class RegistryClient:
         if response.status in (401, 403, 500):  # A 500 that is an answer tells of a 401 inside.
             need, may = ("read and write", "push to") if write else ("read", "pull from")
             fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
-            return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix)
+            return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix, see="denied")
         return misbehaving(f"{redact(response.url)} answered {response.status}{reason}")
 
     def _user(self) -> str:

@@ -11,7 +11,7 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#push
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from threading import BoundedSemaphore
@@ -21,8 +21,10 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Along, Blob, Manifest, malformed
 from feastflow_registry.model.marks import CONFIG, CONFIG_DIGEST, NOTHING, nothing
 from feastflow_registry.model.parallel import spread
+from feastflow_registry.model.ports import Tell, Working, unseen
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.tag_names import subject
+from feastflow_registry.model.wording import size
 from feastflow_registry.registry import referrers
 from feastflow_registry.registry.client import WRITTEN, RegistryClient, damaged, upload_address
 from feastflow_registry.transport.addresses import redact
@@ -43,6 +45,7 @@ class ImageCopier:
 
     source: RegistryClient
     target: RegistryClient
+    working: Working = unseen
     _slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_AT_ONCE))
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
@@ -52,8 +55,14 @@ class ImageCopier:
         """
         if source == target:
             return 0
-        route = _Route(self.source, source, self.target, target, self._slots)
-        manifests = self._read(source, digest)
+        text = f"copying to {target}"
+        with self.working(text) as tell:
+            sent = _count(text, tell)
+            route = _Route(self.source, source, self.target, target, self._slots, sent)
+            return self._copy(route, digest)
+
+    def _copy(self, route: _Route, digest: Digest) -> int:
+        manifests = self._read(route.origin, digest)
         present = spread(route.has, manifests)
         missing = [each for each, there in zip(manifests, present, strict=True) if not there]
         blobs = dict.fromkeys(blob for each in missing for blob in manifests[each].blobs)
@@ -194,15 +203,28 @@ class _Trip:
                 referrers.keep(target, self.goal, digest, {**known, **entries}.values())
 
 
+def _count(text: str, tell: Tell) -> Callable[[int], None]:
+    """What tells how many bytes have been sent, when it is told of more."""
+    sent = 0
+
+    def more(count: int) -> None:
+        nonlocal sent
+        sent += count
+        tell(f"{text}: {size(sent)} sent")
+
+    return more
+
+
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """From one repository to another."""
+    """From one repository to another. ``sent``: is told of the bytes of layers that pass."""
 
     source: RegistryClient
     origin: Repository
     target: RegistryClient
     goal: Repository
     slots: BoundedSemaphore
+    sent: Callable[[int], None] = lambda _: None
 
     def has(self, digest: Digest) -> bool:
         """Whether the target holds a manifest."""
@@ -289,6 +311,7 @@ class _Route:
             passed += len(piece)
             if passed > blob.size or (passed == blob.size and hashed.hexdigest() != expected):
                 break
+            self.sent(len(piece))
             yield piece
         if passed != blob.size or hashed.hexdigest() != expected:
             raise damaged(self.origin, blob.digest)

@@ -98,6 +98,7 @@ class RegistryDeletion:
                 f"{host} denied the deletion of {reference}{reason}.",
                 f"Give a token with the right to delete, or a user who has it. "
                 f"{self.registry.auth.kind.instead}".rstrip(),
+                see="denied",
             )
         raise Failure(
             Kind.UNREACHABLE,

@@ -149,6 +149,7 @@ class HubClient:
             Kind.CONFLICT,
             f"{reference} is immutable on Docker Hub{by}, so it cannot be deleted{reason}.",
             "Keep it, or change the tag mutability in the repository's settings on Docker Hub.",
+            see="immutable",
         )
 
     def _next_query(self, link: str, repository: Repository) -> str:
@@ -245,12 +246,14 @@ class HubClient:
                 Kind.REFUSED,
                 "Docker Hub's API does not tell this without credentials.",
                 "Give username and token, or run `docker login`.",
+                see="credentials",
             )
         return Failure(
             Kind.REFUSED,
             "Docker Hub's API does not accept the user name and token.",
             "Check that the token is neither expired nor revoked, and that username is its "
             "owner's: with an organization's token, the organization's name.",
+            see="denied",
         )
 
 
@@ -283,7 +286,7 @@ def _unexpected(response: Response, what: str, fix: str = "") -> Failure:
     reason = response.explanation
     if response.status in (403, 500):
         fix = fix or "Give the token read scope, and check that its user may see the repository."
-        return Failure(Kind.REFUSED, f"Docker Hub denied {what}{reason}.", fix)
+        return Failure(Kind.REFUSED, f"Docker Hub denied {what}{reason}.", fix, see="denied")
     return misbehaving(f"answered {response.status} to {what}{reason}")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from feastflow_registry.model.plan import Action, EditFile, Outcome, Plan
 from feastflow_registry.model.wording import printable
-from feastflow_registry.report import results, text
+from feastflow_registry.report import data, results
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.report.summary import (
     DRY_RUN,
@@ -52,14 +51,14 @@ def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunRepo
         Outcome(step.service, Action.REUSED, step.reference, step.image.digest, step.image.size)
         for step in plan.reuses
     ]
-    outputs = results.outputs(plan, results.results(plan, reused), pushed=False)
+    found = results.results(plan, reused)
+    outputs = results.outputs(plan, found, pushed=False)
     outputs["changed-files"] = results.changed_files(outcomes)
-    data = {**json.loads(text.plan_json(plan)), "changes": list(map(_change, plan.edits))}
     return RunReport(
         [*lines, *edit_lines(plan), sentence],
         summary.markdown(),
         outputs,
-        json.dumps(data),
+        data.planned(plan, found, outcomes, dry_run=dry_run),
     )
 
 
@@ -84,18 +83,6 @@ def table(plan: Plan) -> Table:
         for edit in plan.edits
     ]
     return Table(("file", "line", "container", "from", "to"), rows, frozenset({"line"}))
-
-
-def _change(edit: EditFile) -> dict[str, object]:
-    """An edit for other programs."""
-    return {
-        "file": edit.file,
-        "line": edit.line,
-        "resource": edit.resource,
-        "container": edit.container,
-        "old": edit.old,
-        "new": edit.new,
-    }
 
 
 def _headline(edits: Sequence[EditFile], sentence: str, *, dry_run: bool) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from feastflow_registry.model.errors import Failure
-from feastflow_registry.model.plan import Command, Outcome, Plan, RunState
+from feastflow_registry.model.plan import Command, Outcome, Plan
 from feastflow_registry.model.ports import Log
-from feastflow_registry.report import deploy, markdown, prune, results, text
+from feastflow_registry.model.run_state import RunState
+from feastflow_registry.report import data, deploy, markdown, prune, results, text
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.tags.rules import THERE
 
@@ -59,9 +60,10 @@ class Journal:
         if self.plan.kubectl:
             named = ", if it has these names" if self.plan.guessed else ""
             lines += [f"In a cluster{named}:", *(f"  {each}" for each in self.plan.kubectl)]
+        document = data.planned(self.plan, services, self.outcomes, dry_run=dry_run)
         summary = markdown.planned(self.plan) if dry_run else ""
         summary = summary or markdown.success(self.plan, services, self.outcomes)
-        return RunReport(lines, summary, outputs, text.plan_json(self.plan))
+        return RunReport(lines, summary, outputs, document)
 
     def remains(self) -> RunReport:
         """Say where a run that was broken off leaves the registry."""
@@ -73,11 +75,12 @@ class Journal:
         outputs = results.outputs(self.plan, services, pushed=False)
         return RunReport(self._standing.lines, outputs=outputs)
 
-    def failed(self, failure: Failure) -> RunReport:
+    def failed(self, failure: Failure, command: str = "") -> RunReport:
         """Sum up a run that failed: why, what to do, and where that leaves the registry."""
         standing = self._standing if self.plan else results.Standing()
         summary = markdown.failed(self.plan, failure, standing)
-        return replace(self.remains(), markdown=summary)
+        document = data.failed(command, failure, standing)
+        return replace(self.remains(), markdown=summary, json=document)
 
     @property
     def _standing(self) -> results.Standing:

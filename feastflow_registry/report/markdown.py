@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from feastflow_registry.model.errors import Failure
+from feastflow_registry.model import wording
+from feastflow_registry.model.errors import Failure, Problem
 from feastflow_registry.model.plan import (
     Action,
     BuildImage,
@@ -15,6 +16,7 @@ from feastflow_registry.model.plan import (
     CopyImage,
     DeleteTag,
     EditFile,
+    JoinParts,
     KeepTag,
     MoveTag,
     Outcome,
@@ -28,7 +30,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
-from feastflow_registry.report import deploy, results
+from feastflow_registry.report import deploy, text
 from feastflow_registry.report.results import Result, Standing
 from feastflow_registry.report.summary import (
     DRY_RUN,
@@ -102,12 +104,18 @@ def failed(plan: Plan | None, failure: Failure, standing: Standing) -> str:
         f"{plan.command.value.capitalize() if plan else 'This run'} failed: {where}",
         table=Table(("tag", "state"), rows),
         todo=[
-            *(join(bold(sentence(each.cause)), each.fix, by=" ") for each in failure.problems),
+            *map(_problem, failure.problems),
             *([standing.again] if standing.again else []),
         ],
         facts=_facts(plan) if plan else (),
         failed=True,
     ).markdown()
+
+
+def _problem(problem: Problem) -> Markup:
+    """What is wrong, what to do, and where more is said of it."""
+    more = [link("More", problem.help)] if problem.help else []
+    return join(bold(sentence(problem.cause)), problem.fix, *more, by=" ")
 
 
 def _published(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> Summary:
@@ -143,7 +151,7 @@ def _row(plan: Plan, found: Result) -> Sequence[str]:
         f"{action}, {found.note}" if found.note else action,
         join(*(_linked(each) if found.tags else code(each.identifier) for each in tags), by=" "),
         code(found.digest.short) if found.digest else "",
-        results.size(found.size) if found.size else "",
+        wording.size(found.size) if found.size else "",
         f"{found.seconds:.1f} s" if found.seconds >= 0.05 else "",
     )
 
@@ -336,6 +344,8 @@ def _step(step: Step, names: Names, goal: str, *, pushed: bool) -> tuple[str, st
             return verb, code(step.tags[0].identifier), f"from {step.service.context}{why}"
         case PushImage():
             return "push", code(step.tag.value), "as it was built"
+        case JoinParts():
+            return "join", code(step.tag.value), f"from {', '.join(text.platforms(step))}"
         case ReuseImage():
             return "reuse", code(step.reference.identifier), "published already"
         case CarryImage():

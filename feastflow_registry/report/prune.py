@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.report import results, text
+from feastflow_registry.report import data, results, text
 from feastflow_registry.report.results import RunReport, Standing
 from feastflow_registry.report.summary import DRY_RUN, Summary, Table, code, counted, join, tag_link
 
@@ -56,13 +56,15 @@ def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunRepo
     fates = _planned(plan.steps) if dry_run else _done(plan, outcomes)
     lines = _counted(fates, dry_run=dry_run)
     if dry_run:
-        lines.append("This was a dry run: nothing was deleted. With dry-run: false, it is.")
+        really = "dry-run: false" if plan.run_url else "--dry-run=false"
+        lines.append(f"This was a dry run: nothing was deleted. To delete: {really}.")
+    document = data.planned(plan, (), outcomes, dry_run=dry_run)
     outputs = results.outputs(plan, (), pushed=False)
     if len(outputs["plan"]) > _MOST_BYTES:  # Of the 1 MiB that a job's outputs may have.
         outputs["plan"] = ""
     if dry_run:
         outputs["reason"] = "a dry run deletes nothing"
-    return RunReport(lines, _markdown(fates, dry_run=dry_run), outputs, text.plan_json(plan))
+    return RunReport(lines, _markdown(fates, dry_run=dry_run), outputs, document)
 
 
 def remains(plan: Plan, outcomes: Sequence[Outcome]) -> RunReport:

@@ -12,6 +12,7 @@ from feastflow_registry.model.plan import (
     CarryImage,
     Command,
     CopyImage,
+    JoinParts,
     MoveTag,
     Outcome,
     Plan,
@@ -24,6 +25,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.wording import size
 from feastflow_registry.report import text
 
 _ICONS = {
@@ -32,6 +34,7 @@ _ICONS = {
     Action.CARRIED: "⏩",
     Action.ADOPTED: "♻️ ",
     Action.PUSHED: "📤",
+    Action.JOINED: "🧩",
     Action.MOVED: "🏷️ ",
     Action.KEPT: "⏸️ ",
     Action.COPIED: "📦",
@@ -43,7 +46,7 @@ _ICONS = {
 _LONGEST_STATUS = 140
 _WRITTEN, _IN_DOUBT, _NOT_DONE = "written", "in doubt", "not done"
 _MARKING = (Action.MARKED, Action.UNMARKED)
-_NOTED = (Action.BUILT, Action.CARRIED)
+_NOTED = (Action.BUILT, Action.CARRIED, Action.JOINED)
 _OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 
 
@@ -71,12 +74,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a command hands over in the end: to whoever reads along, the runner, other programs."""
+    """What a command hands over in the end: to whoever reads along, the runner, other programs.
+
+    ``failure``: what it ends with, though it has done all that it was to do.
+    """
 
     lines: Sequence[str] = ()
     markdown: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
     json: str = ""
+    failure: Failure | None = None
 
 
 def results(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[Result, ...]:
@@ -124,16 +131,6 @@ def changed_files(outcomes: Iterable[Outcome]) -> str:
     return "\n".join(dict.fromkeys(edited))
 
 
-def size(count: int) -> str:
-    """Bytes as people read them, in the decimal units that Docker shows."""
-    number = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
-
-
 def outcome_line(outcome: Outcome) -> str:
     """One thing that was done, as a line."""
     parts = [f"{_ICONS[outcome.action]} {outcome.action.value:7} {outcome.reference}"]
@@ -175,7 +172,7 @@ class Standing:
 
 def standing(plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]) -> Standing:
     """Where a failed run leaves the registry: proven, in doubt, not done."""
-    writing = (Action.PUSHED, Action.CARRIED, Action.MOVED, Action.COPIED, *_MARKING)
+    writing = (Action.PUSHED, Action.JOINED, Action.CARRIED, Action.MOVED, Action.COPIED, *_MARKING)
     proven = {each.reference for each in outcomes if each.action in writing}
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
@@ -190,7 +187,9 @@ def _written(step: Step) -> Reference | None:
     match step:
         case MoveTag() if step.keep:
             return None
-        case CarryImage() | PushImage() | WithdrawImage() | UnmarkImage() | MoveTag():
+        case CarryImage() | PushImage() | JoinParts() | MoveTag():
+            return step.reference
+        case WithdrawImage() | UnmarkImage():
             return step.reference
         case CopyImage():
             return Reference(step.target, step.source.target)
@@ -227,10 +226,9 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
     return lines
 
 
-def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, str]:
-    """The outputs of the step. Those meant for other jobs hold no user name."""
-    digests = {each.service.name: str(each.digest) for each in found if each.digest}
-    images = {
+def images(found: Sequence[Result]) -> Mapping[str, Mapping[str, object]]:
+    """What became of each service, by its name, for other programs."""
+    return {
         each.service.name: {
             "repository": str(each.service.repository),
             "digest": str(each.digest or ""),
@@ -241,6 +239,11 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         }
         for each in found
     }
+
+
+def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, str]:
+    """The outputs of the step. Those meant for other jobs hold no user name."""
+    digests = {each.service.name: str(each.digest) for each in found if each.digest}
     single = found[0] if len(found) == 1 else None
     return {
         "pushed": "true" if pushed else "false",
@@ -248,12 +251,35 @@ def outputs(plan: Plan, found: Sequence[Result], *, pushed: bool) -> dict[str, s
         "digest": str(single.digest or "") if single else "",
         "digests": json.dumps(digests),
         "plan": text.plan_json(plan),
-        "matrix": json.dumps({"service": [each.service.name for each in plan.builds]}),
+        "matrix": json.dumps(_matrix(plan)),
         "image": single.image if single else "",
         "tags": "\n".join(str(tag) for each in found for tag in each.tags),
-        "images": json.dumps(images),
+        "images": json.dumps(images(found)),
         "changed-files": "",
     }
+
+
+def _matrix(plan: Plan) -> Mapping[str, object]:
+    """What has to be built, for a later job each: a service, or one of its platforms.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstrategymatrixinclude
+    """
+    if not plan.runners:
+        return {"service": [each.service.name for each in plan.builds]}
+    missing = [(each.service, each.missing) for each in plan.joins]
+    missing += [(each.service, each.service.platforms) for each in plan.builds]
+    return {
+        "include": [
+            {"service": service.name, "platform": each, "runner": _runs_on(plan.runners[each])}
+            for service, platforms in missing
+            for each in platforms
+        ]
+    }
+
+
+def _runs_on(labels: Sequence[str]) -> str | Sequence[str]:
+    """The labels of a runner as ``runs-on`` takes them."""
+    return labels if len(labels) > 1 else labels[0]
 
 
 def statuses(found: Sequence[Result], tag: Tag, run_url: str) -> tuple[Status, ...]:

@@ -8,10 +8,12 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import TextIO
+
+from feastflow_registry.model.ports import Tell, unseen
 
 _SUMMARY_LIMIT = 1024 * 1024 - 4096
 _MOST_ANNOTATIONS = 9
@@ -70,6 +72,10 @@ class RunnerLog:
             finally:
                 self._command("endgroup", "")
 
+    def working(self, text: str) -> AbstractContextManager[Tell]:
+        """Say nothing: whoever reads a log reads it afterwards."""
+        return unseen(text)
+
     def notice(self, text: str) -> None:
         """Annotate the run with something that may surprise."""
         self._annotate("notice", text)
@@ -78,9 +84,9 @@ class RunnerLog:
         """Annotate the run with something that is probably not wanted."""
         self._annotate("warning", text)
 
-    def fail(self, cause: str, fix: str) -> None:
-        """Annotate the run with what failed, and what to do."""
-        self._annotate("error", f"{cause}\n{fix}")
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        """Annotate the run with what failed, what to do, and where more is said of it."""
+        self._annotate("error", "\n".join(filter(None, (cause, fix, more))))
 
     def seize(self) -> None:
         """Write on, whatever other threads are in the middle of: the run was interrupted."""

@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import islice, pairwise
 
+from feastflow_registry.model import wording
 from feastflow_registry.model.marks import NOTHING
 from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.model.tag_names import frozen_marker, withdrawn_digits
-from feastflow_registry.report import results
+from feastflow_registry.report import columns
 from feastflow_registry.report.summary import (
     Block,
     Summary,
@@ -46,9 +47,10 @@ _COLOURS = {
     "red": "#dc2626",
     "grey": "#6b7280",
 }
-_HEAD = ("TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE", "SUBJECT")
-_RIGHT = _HEAD.index("SIZE")
-
+_COLUMNS = ("TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE", "SUBJECT")
+_WORTH = ("TAG", "DIGEST", "COMMIT", "NOTE", "PUSHED", "SIZE", "AUTHORED", "SUBJECT")
+"""What is left out or cut last, where a terminal is narrow. A tag and a digest are to be copied."""
+_LEAST = {"NOTE": 20, "SUBJECT": 20}
 
 Namesakes = Mapping[Digest | None, Mapping[Tag, None]]
 """By image, the tags that hold it, in their order."""
@@ -60,36 +62,24 @@ def nothing(catalog: Catalog) -> str:
     return f"{repository} holds no tags: nothing was published there, or this user may not see it."
 
 
-def lines(catalogs: Sequence[Catalog], width: int = 0) -> list[str]:
-    """A table and a chart of each service; rows are cut to a width, if there is one."""
-    blocks = (_block(each, width) for each in catalogs if each.entries)
+def lines(catalogs: Sequence[Catalog], width: int = 0, *, whole: bool = False) -> list[str]:
+    """A table and a chart of each service, as a width allows; ``whole``: with whole digests."""
+    blocks = (_block(each, width, whole) for each in catalogs if each.entries)
     return [line for block in blocks for line in (*block, "")][:-1]
 
 
-def _block(catalog: Catalog, width: int) -> list[str]:
+def _block(catalog: Catalog, width: int, whole: bool) -> list[str]:
     namesakes = _namesakes(catalog)
-    rows = [_columns(each, namesakes) for each in catalog.entries]
-    used = [any(row[column] for row in rows) for column in range(len(_HEAD))]
-    table = [[text for text, use in zip(row, used, strict=True) if use] for row in (_HEAD, *rows)]
-    right = sum(used[:_RIGHT]) if used[_RIGHT] else -1
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        _title(catalog),
-        *(_fit(_aligned(row, widths, right), width) for row in table),
-        *_chart(catalog),
-    ]
-
-
-def _fit(row: str, width: int) -> str:
-    return f"{row[: width - 1]}…" if 0 < width < len(row) else row
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int], right: int) -> str:
-    cells = (
-        text.rjust(width) if index == right else text.ljust(width)
-        for index, (text, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return "  ".join(cells).rstrip()
+    cells = [_columns(each, namesakes) for each in catalog.entries]
+    rows = [dict(zip(_COLUMNS, row, strict=True)) for row in cells]
+    if whole:
+        for row, entry in zip(rows, catalog.entries, strict=True):
+            row["DIGEST"] = str(entry.digest or "?")
+    head = {name: name if any(row[name] for row in rows) else "" for name in _COLUMNS}
+    fitting = columns.fit([head, *rows], width, worth=_WORTH, whole=2, least=_LEAST)
+    widths = {name: fitting[name] for name in _COLUMNS if name in fitting}
+    table = [columns.aligned(row, widths, "SIZE") for row in (head, *rows)]
+    return [_title(catalog), *table, *_chart(catalog)]
 
 
 def _title(catalog: Catalog) -> str:
@@ -112,7 +102,7 @@ def _columns(entry: Entry, namesakes: Namesakes) -> tuple[str, ...]:
     return (
         entry.tag.value,
         entry.digest.short if entry.digest else "?",
-        results.size(entry.size) if entry.size else "",
+        wording.size(entry.size) if entry.size else "",
         _minute(entry.pushed),
         entry.digits,
         _minute(revision.authored if revision else None),
@@ -132,7 +122,8 @@ def _subject(entry: Entry) -> str:
 
 def _notes(entry: Entry, namesakes: Namesakes) -> list[str]:
     """What is worth knowing of a tag; the tags that share its image come last."""
-    notes = ["withdrawn"] if entry.withdrawn else []
+    notes = ["part of an image"] if entry.is_part else []
+    notes += ["withdrawn"] if entry.withdrawn else []
     notes += ["mark taken off"] if entry.digest == NOTHING else []
     notes += ["final"] if entry.frozen else []
     notes += [f"carried from {entry.made_by}"] if entry.made_by else []
@@ -162,21 +153,24 @@ def _sizes(catalog: Catalog) -> list[Entry]:
 
 
 def _chart(catalog: Catalog) -> list[str]:
-    """The size over the commits as a sparkline from zero on, and where it doubled."""
+    """The size over the commits as a sparkline from zero on, and where it doubled.
+
+    Where it hardly changed, there is nothing to see.
+    """
     known = _sizes(catalog)
-    if len(known) < 2:
-        return []
     sizes = [each.size for each in known]
+    if not _is_changed(sizes):
+        return []
     low, high = min(sizes), max(sizes)
     bars = "".join(_BARS[max(0, round(size / high * len(_BARS)) - 1)] for size in sizes)
-    span = " to ".join(dict.fromkeys((results.size(low), results.size(high))))
+    span = " to ".join(dict.fromkeys((wording.size(low), wording.size(high))))
     return [f"size of {len(known)} commits, oldest first: {bars} {span}", *_jumps(known)]
 
 
 def _jumps(known: Sequence[Entry]) -> list[str]:
     return [
         f"commit {new.digits} made it {new.size / old.size:.1f} times as large: "
-        f"{results.size(old.size)} to {results.size(new.size)}"
+        f"{wording.size(old.size)} to {wording.size(new.size)}"
         for old, new in pairwise(known)
         if new.size >= 2 * old.size
     ]
@@ -211,6 +205,7 @@ def _entry(entry: Entry) -> Mapping[str, object]:
         "withdrawn": entry.withdrawn,
         "carried_from": entry.made_by or None,
         "final": entry.frozen,
+        "part": entry.is_part,
     }
 
 
@@ -245,7 +240,7 @@ def _overview(catalog: Catalog) -> Sequence[str]:
         str(len(catalog.entries)),
         str(len(catalog.sharing)),
         code(latest.digits or (latest.digest.short if latest.digest else "")) if latest else "",
-        results.size(latest.size) if latest and latest.size else "",
+        wording.size(latest.size) if latest and latest.size else "",
     )
 
 

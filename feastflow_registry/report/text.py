@@ -13,6 +13,8 @@ from feastflow_registry.model.plan import (
     CopyImage,
     DeleteTag,
     EditFile,
+    Imaging,
+    JoinParts,
     KeepTag,
     MoveTag,
     Plan,
@@ -23,12 +25,13 @@ from feastflow_registry.model.plan import (
     WithdrawImage,
 )
 
-_NAMES: Mapping[type[Step], str] = {
+STEPS: Mapping[type[Step], str] = {
     BuildImage: "build",
     CarryImage: "carry",
     CopyImage: "copy",
     DeleteTag: "delete",
     EditFile: "edit",
+    JoinParts: "join",
     WithdrawImage: "mark",
     KeepTag: "keep",
     MoveTag: "tag",
@@ -38,7 +41,7 @@ _NAMES: Mapping[type[Step], str] = {
 }
 
 
-def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
+def describe(step: Imaging | BuildImage) -> str:
     """What becomes of one service's image, as a line."""
     match step:
         case ReuseImage():
@@ -49,8 +52,15 @@ def describe(step: ReuseImage | CarryImage | BuildImage | PushImage) -> str:
         case BuildImage():
             why = f" ({step.why})" if step.why else ""
             return f"build  {step.tags[0]} from {step.service.context}{why}"
+        case JoinParts():
+            return f"join   {step.reference} from {', '.join(platforms(step))}"
         case PushImage():  # pragma: no branch  There is no other, as mypy proves.
             return f"push   {step.reference}"
+
+
+def platforms(step: JoinParts) -> list[str]:
+    """The platforms of an image, and which of them are to be built."""
+    return [each if part else f"{each} (to be built)" for each, part in step.parts]
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -95,16 +105,27 @@ def _tagging(step: Step) -> tuple[str, str, str]:
 
 
 def plan_json(plan: Plan) -> str:
-    """The whole plan as JSON: ``{command, commit, push, reason, steps: [{step, …}]}``."""
-    return json.dumps(
-        {
-            "command": plan.command.value,
-            "commit": plan.commit.sha,
-            "push": plan.permission.push,
-            "reason": plan.permission.reason,
-            "steps": [_step(step) for step in plan.steps],
-        }
-    )
+    """The whole plan as JSON."""
+    return json.dumps(plan_data(plan))
+
+
+def plan_data(plan: Plan) -> Mapping[str, object]:
+    """The whole plan for other programs: ``{command, commit, push, reason, steps: […]}``."""
+    return {
+        "command": plan.command.value,
+        "commit": plan.commit.sha,
+        "push": plan.permission.push,
+        "reason": plan.permission.reason,
+        "steps": [_step(step) for step in plan.steps],
+    }
+
+
+def _parts(step: PushImage | JoinParts) -> Mapping[str, object]:
+    """The digests that an image is put together from, by platform; null for what is missing."""
+    if isinstance(step, PushImage):
+        return {}
+    found = ((each, str(part.image.digest) if part else None) for each, part in step.parts)
+    return {"parts": dict(found)}
 
 
 def why(step: DeleteTag | KeepTag) -> str:
@@ -116,13 +137,13 @@ def why(step: DeleteTag | KeepTag) -> str:
 
 def _step(step: Step) -> Mapping[str, object]:
     """One step as JSON, without the user's name: GitHub drops job outputs that hold a secret."""
-    said = {"step": _NAMES[type(step)], "service": step.service.name}
+    said = {"step": STEPS[type(step)], "service": step.service.name}
     match step:
         case BuildImage():
             tags = [each.identifier for each in step.tags]
             return {**said, "tags": tags, **({"why": step.why} if step.why else {})}
-        case PushImage():
-            return {**said, "tag": step.reference.identifier}
+        case PushImage() | JoinParts():
+            return {**said, "tag": step.reference.identifier, **_parts(step)}
         case ReuseImage() | CarryImage():
             tag, digest = step.reference.identifier, str(step.image.digest)
             since = (

@@ -18,6 +18,7 @@ from functools import partial
 from itertools import islice
 from operator import itemgetter
 
+from feastflow_registry.config.selectors import Selector
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Platform
 from feastflow_registry.model.marks import NOTHING
@@ -29,6 +30,8 @@ from feastflow_registry.model.tag_names import (
     LATEST,
     commit_digits,
     frozen_marker,
+    named_digits,
+    part_digits,
     subject,
     withdrawn_digits,
 )
@@ -40,7 +43,8 @@ _MOST_SIZES = 100
 class Entry:
     """A tag. ``size``: compressed bytes, or 0; ``digits``: the first ones of its commit.
 
-    ``made_by``: the commit that an image was carried forward from; ``frozen``: never moved again.
+    ``made_by``: the commit that an image was carried forward from; ``frozen``: never moved again;
+    ``joined``: of a part, whether its image is there.
     """
 
     tag: Tag
@@ -53,11 +57,17 @@ class Entry:
     made_by: str = ""
     withdrawn: bool = False
     frozen: bool = False
+    joined: bool = False
 
     @property
     def is_commit(self) -> bool:
         """Whether this is a commit's own tag."""
         return bool(commit_digits(self.tag))
+
+    @property
+    def is_part(self) -> bool:
+        """Whether this is one platform of a commit's image, and no image by itself."""
+        return bool(part_digits(self.tag))
 
     @property
     def is_marker(self) -> bool:
@@ -93,6 +103,13 @@ class Catalog:
         """The commit tags, newest first."""
         return tuple(each for each in self.entries if each.is_commit)
 
+    def holding(self, wanted: Selector) -> Catalog:
+        """Only the tags that hold an image that is meant. Digits may mean several."""
+        meant = {each.digest for each in self.entries if each.digest and _is_meant(each, wanted)}
+        entries = tuple(each for each in self.entries if each.digest in meant)
+        sharing = {digest: tags for digest, tags in self.sharing.items() if digest in meant}
+        return Catalog(self.service, entries, sharing)
+
     def unsized(self, most: int) -> tuple[Digest, ...]:
         """Of the newest images, those whose size is not known."""
         sizes: dict[Digest, int] = {}
@@ -110,14 +127,20 @@ class Catalog:
         return replace(self, entries=tuple(known))
 
 
-def _named_digits(tag: Tag) -> str:
-    """The digits of the commit that a tag's name tells, whether it is its own or its marker."""
-    return commit_digits(tag) or withdrawn_digits(tag)
+def _is_meant(entry: Entry, wanted: Selector) -> bool:
+    """Whether a tag, its commit or its image is what somebody names."""
+    assert entry.digest
+    own = commit_digits(entry.tag)
+    if wanted.commit and own and (own.startswith(wanted.commit) or wanted.commit.startswith(own)):
+        return True
+    if wanted.start and entry.digest.begins(wanted.start):
+        return True
+    return entry.digest == wanted.digest or entry.tag.value in (str(wanted.tag), wanted.commit)
 
 
 def abbreviations(listed: Iterable[ListedTag]) -> frozenset[str]:
     """The commits that tags name, as far as they name them."""
-    return frozenset(digits for each in listed if (digits := _named_digits(each.name)))
+    return frozenset(digits for each in listed if (digits := named_digits(each.name)))
 
 
 def complete(wanted: Collection[str], history: Iterable[Revision]) -> dict[str, Revision]:
@@ -142,6 +165,7 @@ def compile_catalog(
     marks = [each for each in entries.values() if each.is_marker and each.digest != NOTHING]
     bad = {each.digits for each in marks}
     marked = {each.digest for each in marks if each.digest}
+    whole = {each.digits for each in entries.values() if each.is_commit}
     commits: dict[Digest, list[Entry]] = {}
     for each in sorted(entries.values(), key=_newest_first):
         if each.is_commit and each.digest:
@@ -158,6 +182,7 @@ def compile_catalog(
             made_by=maker.digits if maker and maker.tag != tag else "",
             withdrawn=each.digest in marked or (each.is_commit and each.digits in bad),
             frozen=frozen_marker(tag) in entries,
+            joined=each.is_part and each.digits in whole,
         )
     ordered = sorted(entries.values(), key=_newest_first)
     sharing: dict[Digest, list[Tag]] = {}
@@ -169,7 +194,7 @@ def compile_catalog(
 
 
 def _enter(listed: ListedTag, known: Mapping[str, Revision]) -> Entry:
-    digits = _named_digits(listed.name)
+    digits = named_digits(listed.name)
     return Entry(
         listed.name,
         listed.digest,

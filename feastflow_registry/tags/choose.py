@@ -6,19 +6,18 @@ commit's, naming what there is instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from feastflow_registry.config.selectors import Selector
 from feastflow_registry.model.errors import Failure, Kind, nearest
 from feastflow_registry.model.images import Published
+from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
-from feastflow_registry.model.tag_names import commit_digits
+from feastflow_registry.model.tag_names import commit_digits, part_digits
 from feastflow_registry.model.wording import some
 from feastflow_registry.tags.rules import check_commit_image
 from feastflow_registry.tags.survey import Surveyor
-
-_SHORT_DIGEST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,12 @@ class Chooser:
             return self._by_digest(repository, wanted.digest)
         if wanted.tag:
             return self._by_tag(repository, wanted.tag)
-        return self._by_commit(repository, wanted.commit)
+        if wanted.short:
+            meant = self._digest(repository, wanted.short)
+            if meant is None:
+                raise _no_image(repository, wanted.short)
+            return self._known(repository, meant, None)
+        return self._by_commit(repository, wanted)
 
     def published(self, repository: Repository, commit: Commit) -> Chosen | None:
         """The image of a commit, proven to be its own or carried forward to it; or nothing."""
@@ -66,13 +70,16 @@ class Chooser:
         """Whether a rollback has marked an image as bad."""
         return self.surveyor.is_withdrawn(chosen.repository, chosen.commit, chosen.image)
 
-    def _by_commit(self, repository: Repository, digits: str) -> Chosen:
+    def _by_commit(self, repository: Repository, wanted: Selector) -> Chosen:
+        digits = wanted.commit
         tag = self._commit_tag(repository, digits)
         digest = self.surveyor.registry.resolve(Reference(repository, tag)) if tag else None
         if tag is None or digest is None:
             named = Tag(digits)  # A date such as 20260101 can be both.
             if self.surveyor.registry.resolve(Reference(repository, named)):
                 return self._by_tag(repository, named)
+            if wanted.start and (meant := self._digest(repository, wanted.start)):
+                return self._known(repository, meant, None)
             raise self._unpublished(repository, digits)
         image = self.surveyor.registry.inspect(repository, digest)
         own = image.revision if image.revision and image.revision.sha.startswith(digits) else None
@@ -108,6 +115,9 @@ class Chooser:
         return Chosen(repository, image, commit, tag)
 
     def _by_tag(self, repository: Repository, tag: Tag) -> Chosen:
+        if digits := part_digits(tag):
+            cause = f"{Reference(repository, tag)} holds one platform alone, a part of an image."
+            raise Failure(Kind.INPUT, cause, f"Name the image itself: {digits}.")
         digest = self.surveyor.registry.resolve(Reference(repository, tag))
         if digest is None:
             names = [each.value for each in self.surveyor.registry.tags(repository)]
@@ -119,12 +129,16 @@ class Chooser:
 
     def _by_digest(self, repository: Repository, digest: Digest) -> Chosen:
         if self.surveyor.registry.resolve(Reference(repository, digest)) is None:
-            raise Failure(
-                Kind.INPUT,
-                f"{repository} holds no image {digest}.",
-                "It may be another repository's: `feastflow-registry tags` lists what is here.",
-            )
+            raise _no_image(repository, str(digest))
         return self._known(repository, digest, None)
+
+    def _digest(self, repository: Repository, start: str) -> Digest | None:
+        """The image that has a tag and whose digest begins so, if there is one."""
+        references = [Reference(repository, tag) for tag in self.surveyor.registry.tags(repository)]
+        held = spread(self.surveyor.registry.resolve, references)
+        found = {each for each in held if each and each.begins(start)}
+        check_single(start, found, repository)
+        return next(iter(found), None)
 
     def _known(self, repository: Repository, digest: Digest, tag: Tag | None) -> Chosen:
         """Whose an image is: its labels say so, or a commit tag that holds it."""
@@ -150,9 +164,9 @@ class Chooser:
             fix = f"Publish it, or choose one that is: {some(offered)}."
         if not offered:
             fix = "No commit is published there yet: publish first."
-        elif len(digits) == _SHORT_DIGEST:
-            fix += " A digest is given whole, as `feastflow-registry tags --json` shows it."
-        return Failure(Kind.INPUT, f"{repository} has no image of commit {digits[:12]}.", fix)
+        return Failure(
+            Kind.INPUT, f"{repository} has no image of commit {digits[:12]}.", fix, see="no-image"
+        )
 
     def _before(self, commit: Commit, published: Sequence[str]) -> Iterator[str]:
         """The published ones of a commit's first parents, nearest first."""
@@ -160,3 +174,22 @@ class Chooser:
             digits = commit_digits(self.surveyor.commit_tags.of(ancestor))
             if digits in published:
                 yield digits
+
+
+def check_single(start: str, found: Collection[Digest], repository: Repository) -> None:
+    """Refuse the beginning of a digest that several images have."""
+    if len(found) > 1:
+        raise Failure(
+            Kind.INPUT,
+            f'"{start[:80]}" is the beginning of the digests of {len(found)} images of '
+            f"{repository}.",
+            f"Give more digits: {some(sorted(map(str, found)))}.",
+        )
+
+
+def _no_image(repository: Repository, digest: str) -> Failure:
+    return Failure(
+        Kind.INPUT,
+        f"{repository} holds no image {digest}.",
+        "It may be another repository's: `feastflow-registry tags` lists what is here.",
+    )

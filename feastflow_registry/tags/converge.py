@@ -19,13 +19,12 @@ from feastflow_registry.model.images import Published
 from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
 from feastflow_registry.model.plan import (
     Action,
-    CarryImage,
     Command,
+    Imaging,
     Line,
     MoveTag,
     Outcome,
     Plan,
-    PushImage,
     ReuseImage,
     Rule,
     WithdrawImage,
@@ -74,7 +73,8 @@ class Convergence:
         due = [
             step
             for step in self.plan.images
-            if not isinstance(step, ReuseImage) or step.service in moving
+            if step.reference.target == self.tagger.own_tag
+            and (not isinstance(step, ReuseImage) or step.service in moving)
         ]
         before = dict(self.tagger.state.proven)
         proven = spread(lambda step: self.tagger.prove(step.service, step.reference), due)
@@ -82,9 +82,7 @@ class Convergence:
             if digest != before[step.service]:
                 yield from self._adopt(step, digest, size)
 
-    def _adopt(
-        self, own: PushImage | CarryImage | ReuseImage, digest: Digest, size: int
-    ) -> Iterator[Outcome]:
+    def _adopt(self, own: Imaging, digest: Digest, size: int) -> Iterator[Outcome]:
         self.tagger.state.proven[own.service] = digest
         note = "another run of this commit published it at the same time"
         yield Outcome(own.service, Action.ADOPTED, own.reference, digest, size, note=note)
@@ -101,8 +99,9 @@ class Convergence:
         """
         state, surveyor = self.tagger.state, self.tagger.surveyor
         planned = {step.reference for step in self._considered()}
-        written: tuple[PushImage | CarryImage, ...] = (*self.plan.pushes, *self.plan.carries)
-        for own in written:
+        for own in self.plan.images:
+            if isinstance(own, ReuseImage):
+                continue
             repository, digest = own.service.repository, state.proven[own.service]
             moved = {each for each in planned if (each, digest) not in state.declined}
             for tag in self.others:

@@ -21,7 +21,7 @@ from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome
 from feastflow_registry.model.ports import Deletion, Registry
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.model.tag_names import commit_digits, subject, withdrawn_digits
+from feastflow_registry.model.tag_names import named_digits, subject
 from feastflow_registry.model.wording import some
 
 AGAIN = "Another run has moved it meanwhile: run again, to plan with what is there now."
@@ -93,9 +93,7 @@ class ImageDeleter:
         """Settle which tags are looked at: those that are no commit's, and may move."""
         self.planned = {each.tag for each in (*due, *kept)}
         self.watched = [
-            each.tag
-            for each in kept
-            if not (commit_digits(each.tag) or withdrawn_digits(each.tag) or subject(each.tag))
+            each.tag for each in kept if not (named_digits(each.tag) or subject(each.tag))
         ]
 
     def _look(self) -> _View:

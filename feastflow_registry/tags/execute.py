@@ -9,27 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
-from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.images import Deleted
 from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
+from feastflow_registry.model.parts import Part, put_together
 from feastflow_registry.model.plan import (
     Action,
     BuildImage,
     CarryImage,
+    DeleteTag,
+    Imaging,
+    JoinParts,
     MoveTag,
     Outcome,
     Plan,
     PushImage,
-    ReuseImage,
 )
-from feastflow_registry.model.ports import Builder, BuiltImage, Checker, Registry, Worktree
+from feastflow_registry.model.ports import (
+    Builder,
+    BuiltImage,
+    Checker,
+    Deletion,
+    Listing,
+    Registry,
+    Worktree,
+)
 from feastflow_registry.model.references import Digest, Reference
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.move import Tagger
 
+_PUBLISHED = "it was published already, and a commit tag stays"
 StepT = TypeVar("StepT", BuildImage, PushImage)
 
 
@@ -39,7 +53,8 @@ class Execution:
 
     ``builder`` and ``checker`` are reached for only when something is built or pushed.
     ``built``: images by service, made earlier for ``push`` or by this run, and sound;
-    ``failures``: what kept a service from being published, by its name.
+    ``failures``: what kept a service from being published, by its name;
+    ``untagging``: what deletes a tag alone, where a registry does that.
     """
 
     plan: Plan
@@ -48,6 +63,7 @@ class Execution:
     worktree: Worktree
     tagger: Tagger
     convergence: Convergence
+    untagging: Callable[[], Listing | Deletion]
     built: Mapping[str, BuiltImage] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
@@ -56,7 +72,7 @@ class Execution:
         yield from self._build()
         yield from self._push()
         yield from self._move()
-        yield from one_after_another(self.convergence.run(), self._tell())
+        yield from one_after_another(self.convergence.run(), self._take_away(), self._tell())
 
     def _tell(self) -> Iterator[Outcome]:
         """Raise what has kept tags from moving, as it is in the end."""
@@ -130,12 +146,14 @@ class Execution:
         if failed:
             raise Failure.join(failed)
 
-    def _publish(self, step: PushImage | CarryImage | ReuseImage) -> Outcome:
+    def _publish(self, step: Imaging) -> Outcome:
         """Give one service its commit tag."""
         if isinstance(step, PushImage):
             return self._push_image(step)
         if isinstance(step, CarryImage):
             return self._carry_image(step)
+        if isinstance(step, JoinParts):
+            return self._join_parts(step)
         digest = self.tagger.state.proven[step.service] = step.image.digest
         return Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
 
@@ -153,11 +171,19 @@ class Execution:
                 tagger.begin(step.reference)
                 pushed = self.builder().push(image, step.reference)
                 self._registry.expect(step.reference, pushed)
-        digest, size = tagger.prove(step.service, step.reference)
+        reference = step.reference
+        try:
+            digest, size = tagger.prove(step.service, reference)
+        except Failure:
+            # Of a part: another run may have put the image together, and taken the part away.
+            reference = Reference(reference.repository, tagger.own_tag)
+            if reference == step.reference or not self._registry.resolve(reference):
+                raise
+            digest, size = tagger.prove(step.service, reference)
         action = Action.PUSHED if digest == pushed else Action.ADOPTED
-        note = "" if digest == pushed else "it was published already, and a commit tag stays"
+        note = "" if digest == pushed else _PUBLISHED
         seconds = tagger.clock() - started
-        return Outcome(step.service, action, step.reference, digest, size, seconds, note)
+        return Outcome(step.service, action, reference, digest, size, seconds, note)
 
     def _carry_image(self, step: CarryImage) -> Outcome:
         tagger = self.tagger
@@ -172,13 +198,68 @@ class Execution:
         seconds = tagger.clock() - started
         return Outcome(step.service, action, step.reference, digest, size, seconds, note)
 
+    def _join_parts(self, step: JoinParts) -> Outcome:
+        """Put an image together; the run of another job may have done so, and taken parts away."""
+        tagger = self.tagger
+        started = tagger.clock()
+        index = None
+        if self._registry.resolve(step.reference) is None:
+            index = put_together(self._whole(step), step.annotations)
+            tagger.begin(step.reference)
+            self._registry.put_index(step.reference, index)
+        digest, size = tagger.prove(step.service, step.reference)
+        is_own = index is not None and digest == index.image.digest
+        action = Action.JOINED if is_own else Action.ADOPTED
+        note = f"of {', '.join(step.service.platforms)}" if is_own else _PUBLISHED
+        seconds = tagger.clock() - started
+        return Outcome(step.service, action, step.reference, digest, size, seconds, note)
+
+    def _whole(self, step: JoinParts) -> list[tuple[str, Part]]:
+        """The parts of an image. Raises a failure that names those that are missing."""
+        if step.missing:
+            raise Failure(
+                Kind.BUILD,
+                f"{step.reference} lacks {', '.join(step.missing)}: no job has pushed that.",
+                "Run the jobs that failed again, then this one.",
+            )
+        return [(platform, part) for platform, part in step.parts if part]
+
+    def _take_away(self) -> Iterator[Outcome]:
+        """Take away the tags of parts, as long as that leaves what they hold where it is."""
+        due = self.plan.deletions
+        if not due:
+            return
+        untag = partial(self._untag, self.untagging())
+        first = untag(due[0])
+        yield first
+        if first.action is Action.DELETED:
+            yield from spread(untag, due[1:])
+
+    def _untag(self, untagging: Listing | Deletion, step: DeleteTag) -> Outcome:
+        """Delete the tag of a part; the image goes on without. To publish, nobody has to delete."""
+        registry, repository = self._registry, step.service.repository
+        why = "no tag is deleted alone here; prune takes it away with its image"
+        try:
+            if step.digest:
+                registry.inspect(repository, step.digest)  # To have it, should it go along.
+            deleted = untagging.delete_tag(repository, step.tag)
+            part = Reference(repository, step.digest) if step.digest else None
+            is_lost = part is not None and registry.resolve(part) is None
+            if is_lost and part and step.digest:
+                registry.set_tag(part, step.digest)
+            elif deleted is not Deleted.UNSUPPORTED:
+                return Outcome(step.service, Action.DELETED, step.reference)
+        except Failure as failure:
+            why = failure.problems[0].cause
+        return Outcome(step.service, Action.KEPT, step.reference, note=why)
+
     def _move(self) -> Iterator[Outcome]:
         yield from chain.from_iterable(spread(self._move_tags, self.plan.services))
 
     def _move_tags(self, service: Service) -> list[Outcome]:
         """Move one service's shared tags in their order."""
         # A snapshot that no build or upload has aged needs no second look.
-        writes = self.plan.pushes or self.plan.carries
+        writes = self.plan.pushes or self.plan.carries or self.plan.joins
 
         def look(step: MoveTag) -> Digest | None:
             return self._registry.resolve(step.reference) if writes else step.expect

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from feastflow_registry.config.filter_patterns import matches
 from feastflow_registry.config.grammar import unreserved
 from feastflow_registry.config.settings import Settings
-from feastflow_registry.model.credentials import missing
+from feastflow_registry.model.credentials import Access, missing
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import (
-    Access,
     Command,
     Latest,
     Line,
@@ -106,6 +105,7 @@ def check_source(run: Run) -> None:
         Kind.INPUT,
         f"{where}, and no host that others know: no image can be labelled as this repository's.",
         "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName.",
+        see="unknown-host",
     )
 
 

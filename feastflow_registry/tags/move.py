@@ -24,7 +24,6 @@ from feastflow_registry.model.plan import (
     Plan,
     ReuseImage,
     Rule,
-    RunState,
     SharedTag,
     Step,
     UnmarkImage,
@@ -32,6 +31,7 @@ from feastflow_registry.model.plan import (
 )
 from feastflow_registry.model.ports import Copier, Deletion, History, Listing
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
@@ -54,6 +54,11 @@ class Tagger:
     clock: Callable[[], float]
     state: RunState
     branch: str = ""
+
+    @property
+    def own_tag(self) -> Tag:
+        """The commit's own tag."""
+        return self.surveyor.commit_tags.of(self.commit)
 
     def begin(self, reference: Reference) -> None:
         """Take note of a write that begins now; none begins once the run was interrupted."""
@@ -368,6 +373,7 @@ class Transfer:
                 f"{step.reference} was moved by another run since the plan was made: it holds "
                 f"{current.short if current else 'nothing'} now.",
                 "Look at what is there (`feastflow-registry tags`) before you run again.",
+                see="moved-meanwhile",
             )
         return tagger.set(step, digest, current, "")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from feastflow_registry.config import caches, image_annotations
+from feastflow_registry.config import caches, image_annotations, parts
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.plan import (
     BuildImage,
     CarryImage,
     Command,
+    DeleteTag,
+    JoinParts,
     MoveTag,
     Permission,
     Plan,
@@ -23,13 +25,14 @@ from feastflow_registry.model.plan import (
     Snapshot,
     Step,
 )
-from feastflow_registry.model.references import Digest, Reference
+from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.run import LAPTOP, RefKind, Run
 from feastflow_registry.model.services import Service, linked
 from feastflow_registry.model.tag_names import INPUTS_LABEL, CommitTags, frozen_marker
 from feastflow_registry.tags import gate, rules
 
 _UNSEEN = Seen()
+_PUT_TOGETHER = "its image is put together"
 _ONLY_READ = "Caches are only read: what pushes no image leaves no layers either."
 
 
@@ -71,8 +74,9 @@ def plan_build(
     write: bool,
 ) -> BuildImage:
     """Plan the build of a service. ``known``: every service; ``write``: whether layers are kept."""
-    own = CommitTags(settings.sha_length).of(run.commit)
-    tags = (own, *(each.tag for each in shared))
+    is_part = bool(settings.part and parts.of_service(settings, service))
+    service = parts.narrowed(service, settings.part) if settings.part else service
+    tags = (_own_tag(settings, run, is_part), *(each.tag for each in shared))
     image_labels = labels(settings, run, service, seen.inputs)
     found = caches.of_service(settings, service)
     return BuildImage(
@@ -87,7 +91,14 @@ def plan_build(
         why=seen.why,
         cache_from=found.sources,
         cache_to=found.targets if write else (),
+        is_part=is_part and write,
     )
+
+
+def _own_tag(settings: Settings, run: Run, is_part: bool) -> Tag:
+    """The tag that this run gives what it builds of an image, or all of it."""
+    tags = CommitTags(settings.sha_length)
+    return tags.part(run.commit, settings.part) if is_part else tags.of(run.commit)
 
 
 def plan_publish(
@@ -102,31 +113,32 @@ def plan_publish(
 
     A tag that may not be moved keeps no other, and no image, from being published.
     """
-    own = CommitTags(settings.sha_length).of(run.commit)
+    tags = CommitTags(settings.sha_length)
+    own = tags.of(run.commit)
     known = {each.name: each for each in (*services, *others)}
     shared = gate.shared_tags(settings, run, _naming(settings, run, permission))
     publishes = permission.push and settings.command is not Command.BUILD
     images: list[Step] = []
     moves: list[Step] = []
+    deletions: list[Step] = []
     for service in services:
         seen = snapshot.get(service.name, Seen())
         build = plan_build(settings, run, service, known, shared, seen, write=publishes)
         if not publishes:
             images += [] if settings.command is Command.PUSH else [build]
             continue
-        if seen.image and settings.reuse is not Reuse.NEVER:
-            images.append(ReuseImage(service, build.tags[0], seen.image))
-        elif seen.unchanged and settings.command is Command.PUBLISH:
-            images.append(CarryImage(service, own, seen.unchanged))
-        else:
-            images += [build] if settings.command is Command.PUBLISH else []
-            images.append(PushImage(service, own))
+        images += _plan_image(settings, build, seen, own)
         moves += _plan_tags(service, shared, seen, run)
+        if parts.joins(settings):
+            deletions += [
+                DeleteTag(service, tags.part(run.commit, platform), digest, _PUT_TOGETHER, own)
+                for platform, digest in seen.held.items()
+            ]
     if settings.command is Command.BUILD:
         fix = "The command publish does."
         permission = Permission(False, False, "the command build pushes nothing", fix=fix)
     left_out = tuple(gate.left_out(settings, run, permission)) if publishes else ()
-    steps = (*images, *moves)
+    steps = (*images, *moves, *deletions)
     building = [step.service for step in steps if isinstance(step, BuildImage)]
     if not publishes and any(caches.of_service(settings, each).targets for each in building):
         left_out = (_ONLY_READ,)
@@ -138,7 +150,27 @@ def plan_publish(
         left_out=left_out,
         names=_names(snapshot),
         run_url=run.run_url,
+        runners=parts.runners(settings, services) if parts.joins(settings) else {},
     )
+
+
+def _plan_image(settings: Settings, build: BuildImage, seen: Seen, own: Tag) -> list[Step]:
+    """What becomes of a service's image, or of this job's part of it. ``own``: the commit tag."""
+    service, target = build.service, build.tags[0]
+    there = seen.parts.get(settings.part)
+    if settings.reuse is not Reuse.NEVER:
+        if seen.image:
+            return [ReuseImage(service, Reference(service.repository, own), seen.image)]
+        if there:
+            return [ReuseImage(service, target, there.image)]
+    if seen.unchanged and settings.command is Command.PUBLISH:
+        return [CarryImage(service, own, seen.unchanged)]
+    if parts.joins(settings):
+        found = tuple((each, seen.parts.get(each)) for each in service.platforms)
+        told = [each for each in build.annotations if each.level == image_annotations.INDEX]
+        return [JoinParts(service, own, found, tuple((each.key, each.value) for each in told))]
+    push = PushImage(service, Tag(target.identifier))
+    return [build, push] if settings.command is Command.PUBLISH else [push]
 
 
 def _names(snapshot: Snapshot) -> dict[Digest, str]:

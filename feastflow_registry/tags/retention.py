@@ -1,9 +1,11 @@
 """Which tags of a repository may go: a decision with its reason for every one of them. Pure.
 
-Only commit tags, markers of withdrawn commits, and what other tools keep beside an image ever go.
+Only commit tags, parts of their images, markers of withdrawn commits, and what other tools keep
+beside an image ever go.
 Whatever somebody may rely on stays: the newest, the young, those of unknown age, those whose image
 another tag holds, those that ``keep`` or a file names, and the marker of a commit that stays.
-Signatures and the like live and die with the image that they are about.
+Signatures and the like live and die with the image that they are about; a part goes as soon as its
+image is put together, or when it is too old for that.
 """
 
 from __future__ import annotations
@@ -94,8 +96,8 @@ def judge(catalog: Catalog, retention: Retention) -> tuple[Ruling, ...]:
 
 
 def unpushed(rulings: Iterable[Ruling]) -> frozenset[Digest]:
-    """The images of the commits that go by their own date: each may have been made later."""
-    return going(each for each in rulings if each.entry.is_commit and not each.entry.pushed)
+    """The images that go by their commit's date: each may have been made later."""
+    return going(each for each in rulings if each.dated and not each.entry.pushed)
 
 
 def going(rulings: Iterable[Ruling]) -> frozenset[Digest]:
@@ -121,7 +123,13 @@ def steps(
     """
     service = catalog.service
     due = [each for each in reversed(rulings) if not each.kept]
-    due.sort(key=lambda each: (each.entry.subject is not None, each.entry.is_marker))
+    due.sort(
+        key=lambda each: (
+            each.entry.subject is not None,
+            each.entry.is_marker,
+            each.entry.is_part,
+        )
+    )
     holders = (needed.get(each.entry.digest) if each.entry.digest else None for each in due)
     deletions = (
         DeleteTag(service, each.entry.tag, each.entry.digest, each.reason, holder, each.dated)
@@ -136,15 +144,16 @@ def _kept_for_themselves(catalog: Catalog, retention: Retention) -> dict[Tag, st
     dated = [(age, each) for each in catalog.commits if (age := retention.age(each)) is not None]
     dated.sort(key=lambda each: each[0])
     newest = {each.tag for _, each in dated[: retention.last]}
-    others = [
-        each
-        for each in catalog.entries
-        if not (each.is_commit or each.is_marker or each.subject) and each.digest
-    ]
+    others = [each for each in catalog.entries if not _is_owned(each) and each.digest]
     others.sort(key=lambda each: each.tag == LATEST)
     holders = {each.digest: each.tag for each in others}
     found = ((each.tag, _why_kept(each, retention, newest, holders)) for each in catalog.entries)
     return {tag: why for tag, why in found if why}
+
+
+def _is_owned(entry: Entry) -> bool:
+    """Whether a tag is one of those that ever go."""
+    return entry.is_commit or entry.is_part or entry.is_marker or entry.subject is not None
 
 
 def _why_kept(
@@ -154,7 +163,7 @@ def _why_kept(
     holders: Mapping[Digest | None, Tag],
 ) -> str:
     """Why a tag stays whatever becomes of others; nothing, if it may go."""
-    if not (entry.is_commit or entry.is_marker or entry.subject):
+    if not _is_owned(entry):
         return _OTHER
     if entry.digest is None:
         return "what it holds could not be read"
@@ -165,7 +174,7 @@ def _why_kept(
     verdict, rule = retention.immutable.judge(entry.tag.value)
     if verdict is Verdict.YES:
         return f"it is immutable on Docker Hub by the rule {rule[:100]!r}"
-    if entry.subject:
+    if entry.subject or entry.joined:
         return ""
     if entry.tag in newest:
         return f"it is among the newest {retention.last} (keep-last)"
@@ -225,6 +234,8 @@ def _why_it_goes(entry: Entry, retention: Retention) -> str:
     if entry.subject:
         gone = entry.subject in retention.absent
         return "its image is not there any more" if gone else "it goes with its image"
+    if entry.joined:
+        return "its image is put together"
     age = retention.age(entry)
     days = age.days if age else 0
     return f"{days} {'day' if days == 1 else 'days'} old"
@@ -233,7 +244,7 @@ def _why_it_goes(entry: Entry, retention: Retention) -> str:
 def _dated(entry: Entry, retention: Retention) -> str:
     """The date that a tag's age is counted from, and of what it is."""
     moment = retention.moment(entry)
-    if entry.subject or moment is None:
+    if entry.subject or entry.joined or moment is None:
         return ""
     committed = entry.revision.committed if entry.revision else None
     what = "pushed" if entry.pushed else "committed" if moment == committed else "made"
@@ -247,7 +258,7 @@ def patterns(keep: Sequence[KeepItem]) -> tuple[str, ...]:
 
 def reaches(item: KeepItem, catalog: Catalog) -> bool:
     """Whether an item of ``keep`` names any tag that is there; what only takes out always does."""
-    targets = item.targets(catalog.service.repository)
+    targets = item.targets(catalog.service.repository, catalog.sharing)
     return item.pattern.startswith("!") or any(
         each.tag.value == item.text
         or matches(each.tag.value, [item.pattern])

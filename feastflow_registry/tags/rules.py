@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
+from feastflow_registry.model.parts import Part
 from feastflow_registry.model.plan import Facts, Release, Rule
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.source import Source
-from feastflow_registry.model.tag_names import LATEST, CommitTags, commit_digits
+from feastflow_registry.model.tag_names import LATEST, CommitTags, commit_digits, part_digits
 
 ADVANCING = frozenset({Rule.FORWARD, Rule.MILESTONE, Rule.BRANCH})
 """The rules of tags that newer commits take over."""
@@ -32,9 +33,9 @@ class Decision:
     conflict: Failure | None = None
 
     @classmethod
-    def refuse(cls, cause: str, fix: str) -> Decision:
+    def refuse(cls, cause: str, fix: str, see: str = "") -> Decision:
         """Leave the tag, against what was asked for."""
-        return cls(False, cause.removesuffix("."), Failure(Kind.CONFLICT, cause, fix))
+        return cls(False, cause.removesuffix("."), Failure(Kind.CONFLICT, cause, fix, see))
 
 
 def is_ours(image: Published, commit: Commit, source: Source) -> bool:
@@ -139,16 +140,16 @@ def _forward(
         if rule is Rule.RELEASE:
             fix = "If it may be replaced, delete that tag on the registry, then run again."
         if current.source:  # Nothing is published among another repository's images.
-            raise Failure(Kind.CONFLICT, cause, f"{_claim(current)}{fix}")
-        return Decision.refuse(cause, fix)
+            raise Failure(Kind.CONFLICT, cause, f"{_claim(current)}{fix}", see="another-repository")
+        return Decision.refuse(cause, fix, see="another-repository")
     if rule is Rule.BRANCH:
         return Decision(True)
     force = "run once with latest: force" if is_latest else "choose another name"
-    return Decision.refuse(
-        f"{reference} holds {_named(current)}, and {commit.short} {facts.relation.value} it.",
-        f"If history was rewritten on purpose, {force}; "
-        "if it could not be read, give the job contents: read and a github-token.",
-    )
+    cause = f"{reference} holds {_named(current)}, and {commit.short} {facts.relation.value} it."
+    if facts.relation is Relation.UNKNOWN:
+        fix = f"Let it read the history (contents: read and a github-token), or else {force}."
+        return Decision.refuse(cause, fix, see="not-compared")
+    return Decision.refuse(cause, f"If history was rewritten on purpose, {force}.", see="diverged")
 
 
 def _named(image: Published) -> str:
@@ -172,11 +173,29 @@ def check_commit_image(
         f"commit {image.revision.sha[:12]}" if image.revision else "an image of no known commit"
     )
     fix = "It is never overwritten: look at what published it, or use another image name."
-    is_twin = image.revision is not None and image.revision.sha.startswith(commit_digits(tag))
+    digits = commit_digits(tag) or part_digits(tag)
+    is_twin = image.revision is not None and image.revision.sha.startswith(digits)
     if is_twin and image.revision != commit and source.owns(image.source):
         fix = "The first digits of the two commits are the same: set a larger sha-length."
     elif not source.owns(image.source):
         holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"
         fix = f"{_claim(image)}{fix}"
     cause = f"{repository}:{tag} holds {holder}, not {commit.sha[:12]} of this repository."
-    raise Failure(Kind.CONFLICT, cause, fix)
+    raise Failure(Kind.CONFLICT, cause, fix, see="another-repository")
+
+
+def check_part(
+    part: Part, platform: str, reference: Reference, commit: Commit, source: Source
+) -> None:
+    """Refuse the tag of a part that holds another commit's, or another platform.
+
+    Of one architecture, an image of a variant may well be made from that of another one.
+    """
+    repository, tag = reference.repository, Tag(reference.identifier)
+    check_commit_image(part.image, repository=repository, tag=tag, commit=commit, source=source)
+    if part.platform != "/".join(platform.split("/")[:2]):
+        raise Failure(
+            Kind.CONFLICT,
+            f"{reference} holds an image for {part.platform}, not for {platform}.",
+            "Delete that tag, then run the job of its platform again.",
+        )

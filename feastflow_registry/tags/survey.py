@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -11,6 +12,7 @@ from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
 from feastflow_registry.model.marks import is_in_force
 from feastflow_registry.model.parallel import AT_ONCE, spread
+from feastflow_registry.model.parts import Part
 from feastflow_registry.model.plan import (
     Facts,
     Line,
@@ -31,9 +33,11 @@ from feastflow_registry.model.tag_names import (
     frozen_marker,
     withdrawn_digits,
 )
+from feastflow_registry.model.wording import some
 from feastflow_registry.tags.fingerprint import Fingerprint
 from feastflow_registry.tags.rules import (
     check_commit_image,
+    check_part,
     is_ours,
     may_be_carried,
 )
@@ -65,11 +69,19 @@ class Surveyor:
         services: Sequence[Service],
         shared: Sequence[SharedTag],
         reuse: Reuse,
+        parts: Callable[[Service], Sequence[str]] = lambda _: (),
     ) -> Snapshot:
-        """Look at a commit's own tag and at the shared tags of each service."""
+        """Look at a commit's own tag and at the shared tags of each service.
+
+        ``parts``: the platforms of a service whose parts are looked for.
+        """
 
         def see(service: Service) -> Seen:
-            return self._see(commit, service, shared, reuse)
+            # Before the image, for whom these are taken away.
+            held = self._held(service.repository, commit, parts(service))
+            seen = replace(self._see(commit, service, shared, reuse), held=held)
+            found = {} if seen.image else self._parts(service.repository, commit, held)
+            return replace(seen, parts=found)
 
         names = [each.name for each in services]
         return dict(zip(names, spread(see, services), strict=True))
@@ -93,6 +105,32 @@ class Surveyor:
         if own and unsettled and self.is_withdrawn(repository, commit, own):
             facts |= {tag: replace(facts[tag], withdrawn=True) for tag in unsettled}
         return Seen(own, facts, None if own else image, inputs.digest, why)
+
+    def _held(
+        self, repository: Repository, commit: Commit, platforms: Sequence[str]
+    ) -> dict[str, Digest]:
+        """What the tags of a commit's parts hold, by their platforms."""
+        tags = [self.commit_tags.part(commit, each) for each in platforms]
+        found = spread(self.registry.resolve, [Reference(repository, tag) for tag in tags])
+        return {name: each for name, each in zip(platforms, found, strict=True) if each}
+
+    def _parts(
+        self, repository: Repository, commit: Commit, held: Mapping[str, Digest]
+    ) -> dict[str, Part]:
+        """Read the parts of a commit's image. Raises a conflict on what is none of them."""
+        found = spread(partial(self.registry.part, repository), held.values())
+        parts = dict(zip(held, found, strict=True))
+        for platform, part in parts.items():
+            tag = self.commit_tags.part(commit, platform)
+            check_part(part, platform, Reference(repository, tag), commit, self.source)
+        if len({each.image.inputs for each in parts.values()}) > 1:
+            names = some([self.commit_tags.part(commit, each).value for each in parts])
+            raise Failure(
+                Kind.CONFLICT,
+                f"{names} of {repository} were not made from the same inputs.",
+                "Delete these tags, then run all jobs again.",
+            )
+        return parts
 
     def _find(self, repository: Repository, commit: Commit) -> Published | None:
         """What another commit's tag holds, if that can be read."""

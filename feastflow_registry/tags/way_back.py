@@ -232,6 +232,7 @@ class WayBack:
                 f"{names} is at commit {bad.short}, and git knows no commit before it.",
                 "Where that is not the first commit, fetch the history (`git fetch`, in a shallow "
                 "clone with --unshallow); or name a commit in the input to.",
+                see="shallow-clone",
             )
         rest = ", ".join(sorted(each.name for each in others))
         offered = self.surveyor.offered(services[0].repository)
@@ -242,8 +243,8 @@ class WayBack:
             fix = f"To take the others back, name them in the input services: {rest}."
         return Failure(
             Kind.INPUT,
-            f"nothing that is published and not withdrawn came before {named(bad)} of {names} "
-            "with another image.",
+            f"{names} has nothing to go back to: before {named(bad)}, no other image is published "
+            "and not withdrawn.",
             fix,
         )
 

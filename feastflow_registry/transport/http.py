@@ -316,6 +316,7 @@ def _refuse_exhausted(response: Response) -> None:
         f"the pull limit of {urlsplit(response.url).hostname} is used up: "
         f"{count or 'all'} pulls{hours}.",
         f"Wait until the window{hours} has passed, or log in with an account of a higher limit.",
+        see="pull-limit",
     )
 
 
@@ -344,12 +345,14 @@ def _refuse_for_good(url: str, error: Exception) -> None:
             Kind.UNREACHABLE,
             f"{redact(url)} refused the connection: its certificate is not trusted.",
             "If it is signed by your company, name its file of certificates in SSL_CERT_FILE.",
+            see="certificate",
         )
     if any(isinstance(e, ssl.SSLError) and e.reason == "WRONG_VERSION_NUMBER" for e in behind):
         raise Failure(
             Kind.UNREACHABLE,
             f"{redact(url)} speaks plain HTTP, where TLS is due.",
             "Check the port, give the registry a certificate, or name it in insecure-registries.",
+            see="plain-http",
         )
 
 

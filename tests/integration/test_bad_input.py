@@ -77,7 +77,7 @@ def test_a_missing_dockerfile_is_named_with_the_rule(machine: Machine) -> None:
     (machine.project.folder / "app").mkdir()
     [error] = _refused(machine, machine.call(machine.runner(context="app")))
     assert "there is no file 'app/Dockerfile'" in error
-    assert "relative to the context" in error
+    assert "Git tracks Dockerfile: give its folder in context" in error
     [error] = _refused(machine, machine.call(machine.runner(context="none")))
     assert "there is no folder 'none'" in error
 

@@ -85,4 +85,4 @@ def test_what_other_tools_left_in_dockers_configuration(
         assert ran.code == 0, ran.log
     ran = machine.run(machine.laptop(credentials=False, **environ), "publish", *options)
     assert ran.code == 2
-    assert "run `docker login`" in ran.log
+    assert "run `docker login " in ran.log

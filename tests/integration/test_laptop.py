@@ -143,7 +143,7 @@ def test_without_credentials_it_says_where_they_come_from(
     machine: Machine, place: LocalRegistry
 ) -> None:
     ran = _ended(_by_hand(machine, "publish", credentials=False), 2)
-    assert "DOCKERHUB_TOKEN or run `docker login`" in ran.log
+    assert f"DOCKERHUB_TOKEN, or run `docker login {place.host}`" in ran.log
     assert place.proxy.requests == ()
 
 

@@ -89,7 +89,7 @@ def test_error_denied_requested_access_to_the_resource_is_denied(feastflow: Feas
     environ["DOCKER_CONFIG"] = str(feastflow.machine.home)
     ran = feastflow.machine.run(environ, "publish")
     assert ran.code == 2
-    assert "run `docker login`" in ran.log
+    assert "run `docker login " in ran.log
     assert feastflow.tags() == {}
 
 

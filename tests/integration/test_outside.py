@@ -41,7 +41,7 @@ def where(service: str, key: str) -> str:
 
 
 def causes(workspace: Path, service: Service = APP) -> list[str]:
-    return [each.cause for each in check_files(workspace, [service], where)]
+    return [each.cause for each in check_files(workspace, [service], where, lambda: ())]
 
 
 @pytest.mark.parametrize("target", ["../outside", "/dev/zero", "/dev/null"])

@@ -692,6 +692,17 @@ class TestDockerHub:
         assert second not in shop.place.tags()
         assert len(shop.place.tags()) == 2
 
+    def test_a_list_that_is_late_names_what_has_gone(self, shops: Callable[[str], Shop]) -> None:
+        shop = shops("docker hub")
+        first, second, _ = self.lay(shop, 400, 300, 1)
+        assert shop.hub
+        shop.hub.late = {}
+        shop.prune(keep_last="1").ended()
+        again = shop.prune(keep_last="1").ended()
+        assert again.log.count("it was gone already") == 2
+        assert not {first, second} & set(shop.place.tags())
+        assert len(shop.hub.deleted) == 2
+
     def test_it_waits_as_it_is_told(self, shops: Callable[[str], Shop]) -> None:
         shop = shops("docker hub")
         self.lay(shop, *range(120, 100, -1), 1)

@@ -65,6 +65,7 @@ CHECKS = {
         *("check-jsonschema", "--schemafile", "feastflow.schema.json", *names(CONFIGURATIONS))
     ],
     "hadolint": ["hadolint", *names(DOCKERFILES)],
+    "completions of the shells": ["python", "dev/completions", "--check"],
 }
 
 

@@ -23,7 +23,7 @@ from feastflow_registry.config.schema import ServiceModel
 from feastflow_registry.config.settings import parse
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.plan import Action
-from feastflow_registry.report.text import _NAMES as PLANNED
+from feastflow_registry.report.text import STEPS as PLANNED
 
 DOCS = sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md"))
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *DOCS)

@@ -165,6 +165,7 @@ class Runner:
         given.append(f"GITHUB_TOKEN='{GITHUB_TOKEN}'")
         arguments = [
             *(event.name, "--platform", "ubuntu-24.04=-self-hosted"),
+            *("--platform", "ubuntu-24.04-arm=-self-hosted"),
             *("--local-repository", f"{ACTION}={self.action}"),
             *("--var", f"DOCKERHUB_USERNAME={USER}"),
             # From a pipe: on act's command line or in its environment the jobs would find them.

@@ -17,6 +17,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Along, Deleted, HubRepository, ListedTag, Published
 from feastflow_registry.model.marks import NOTHING
+from feastflow_registry.model.parts import Index, Part
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage, Status
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
@@ -49,7 +50,8 @@ class Store:
     """What a registry holds.
 
     `corrupt`: the digests whose bytes no longer hash to them; `unlisted`: tags that are there, but
-    in no list yet; `ghosts`: tags that are listed, but not there.
+    in no list yet; `ghosts`: tags that are listed, but not there; `platforms`: what the parts of
+    images are for.
     """
 
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Store:
     unlisted: set[str] = field(default_factory=set)
     ghosts: set[Tag] = field(default_factory=set)
     readonly: bool = False
+    platforms: dict[Digest, str] = field(default_factory=dict)
 
     def copy(self) -> Store:
         """A registry that holds the same."""
@@ -124,6 +127,22 @@ class FakeRegistry:
                 self._read[repository, digest] = self._published(repository, digest)
         return self._read[repository, digest]
 
+    def part(self, repository: Repository, digest: Digest) -> Part:
+        with self._request("part", Reference(repository, digest)):
+            image = self._read[repository, digest] = self._published(repository, digest)
+            os, _, architecture = self.store.platforms[digest].partition("/")
+            system = {"os": os, "architecture": architecture.partition("/")[0]}
+            return Part(image, system, {"digest": str(digest)})
+
+    def put_index(self, reference: Reference, index: Index) -> None:
+        with self._request("put_index", reference):
+            self._check_writable(reference.repository)
+            for each in index.manifest.content["manifests"]:  # type: ignore[attr-defined]
+                assert (reference.repository, Digest(each["digest"])) in self.store.images
+            self.store.images[reference.repository, index.image.digest] = index.image
+            self._read[reference.repository, index.image.digest] = index.image
+            self.store.write(reference, index.image.digest)
+
     def size(self, repository: Repository, digest: Digest) -> int:
         with self._request("size", Reference(repository, digest)):
             image = self.store.images.get((repository, digest))
@@ -139,7 +158,11 @@ class FakeRegistry:
             if (reference.repository, digest) not in self._read:
                 self._published(reference.repository, digest)
             self._check_writable(reference.repository)
-            self.store.write(reference, digest)
+            if isinstance(reference.target, Tag):
+                self.store.write(reference, digest)
+            else:
+                image = self._read[reference.repository, digest]
+                self.store.images[reference.repository, digest] = image
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
         with self._request("tags", repository):
@@ -241,7 +264,10 @@ class FakeBuilder:
 
     def _build(self, image: BuildImage, *, push: bool) -> BuiltImage:
         labels = dict(image.labels)
-        digest = digest_of(f"{image.service.name} {labels[REVISION]} {self.salt}")
+        platform = image.service.platforms[0] if image.is_part else ""
+        digest = digest_of(f"{image.service.name} {labels[REVISION]} {self.salt}{platform}")
+        if platform:
+            self.registry.store.platforms[digest] = platform
         inputs = labels.get(INPUTS_LABEL, "")
         revision = Commit.read(labels[REVISION])
         published = Published(digest, revision, labels.get(SOURCE, ""), 1000, inputs)
@@ -495,6 +521,7 @@ class FakeLog:
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     depth: int = 0
+    awaited: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         self.lines.append(("say", text))
@@ -511,11 +538,16 @@ class FakeLog:
     def quote(self, line: str) -> None:
         self.lines.append(("quote", line))
 
+    @contextmanager
+    def working(self, text: str) -> Iterator[Callable[[str], None]]:
+        self.awaited.append(text)
+        yield self.awaited.append
+
     def notice(self, text: str) -> None:
         self.lines.append(("notice", text))
 
     def warning(self, text: str) -> None:
         self.lines.append(("warning", text))
 
-    def fail(self, cause: str, fix: str) -> None:
-        self.lines.append(("fail", f"{cause} {fix}"))
+    def fail(self, cause: str, fix: str, more: str = "") -> None:
+        self.lines.append(("fail", " ".join(filter(None, (cause, fix, more)))))

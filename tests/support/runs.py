@@ -20,7 +20,7 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.plan import Outcome, Plan, RunState
+from feastflow_registry.model.plan import Outcome, Plan
 from feastflow_registry.model.references import (
     Commit,
     Digest,
@@ -31,6 +31,7 @@ from feastflow_registry.model.references import (
 )
 from feastflow_registry.model.run import Ref, RefKind
 from feastflow_registry.model.run import Run as GitHubRun
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service, select
 from feastflow_registry.model.source import Source
 from feastflow_registry.tags import gate
@@ -288,6 +289,7 @@ class World:
     )
 
     check: str = ""
+    platforms: tuple[str, ...] = ()
     former_names: set[str] = field(default_factory=set)
     inputs: dict[tuple[Commit, str], str] = field(default_factory=dict)
     """What a service is made of at a commit; the commit itself, where it is not said."""
@@ -301,7 +303,8 @@ class World:
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return tuple(replace(service(name), check=self.check) for name in self.names)
+        more = {"check": self.check, "platforms": self.platforms}
+        return tuple(replace(service(name), **more) for name in self.names)  # type: ignore[arg-type]
 
     def run(
         self,

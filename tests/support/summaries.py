@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,8 +16,8 @@ from feastflow_registry.model.credentials import missing
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag
-from feastflow_registry.model.plan import RunState
 from feastflow_registry.model.references import Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import tags
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.tags.catalog import Catalog, compile_catalog
@@ -44,7 +45,7 @@ def summary(run: Run) -> str:
         return journal.failed(failure).markdown
 
 
-def _published(*names: str) -> World:
+def published(*names: str) -> World:
     world = World(names or ("shop",))
     for each in (A, B):
         world.publish(each)
@@ -52,7 +53,7 @@ def _published(*names: str) -> World:
 
 
 def _publish() -> str:
-    return summary(_published().run(C, milestone="sprint3"))
+    return summary(published().run(C, milestone="sprint3"))
 
 
 def _monorepo() -> str:
@@ -64,7 +65,7 @@ def _monorepo() -> str:
 
 
 def _older() -> str:
-    world = _published()
+    world = published()
     return summary(world.run(A))
 
 
@@ -83,53 +84,58 @@ def _broken_off() -> str:
 
 
 def _dry_run() -> str:
-    return summary(_published(*SIX[:2]).run(C, milestone="sprint3", dry_run="true"))
+    return summary(published(*SIX[:2]).run(C, milestone="sprint3", dry_run="true"))
 
 
 def _promote() -> str:
-    world = _published()
+    world = published()
     summary(world.start("promote", tag="production", to=A.sha))
     return summary(world.start("promote", tag="production", to=B.sha))
 
 
-def _bad() -> World:
-    world = _published()
+def bad() -> World:
+    world = published()
     summary(world.start("promote", tag="production", to=B.sha))
     return world
 
 
 def _rollback() -> str:
-    return summary(_bad().start("rollback"))
+    return summary(bad().start("rollback"))
 
 
 def _rollback_dry_run() -> str:
-    return summary(_bad().start("rollback", dry_run="true"))
+    return summary(bad().start("rollback", dry_run="true"))
 
 
 def _rollback_again() -> str:
-    world = _bad()
+    world = bad()
     summary(world.start("rollback"))
     return summary(world.start("rollback"))
 
 
-def _beside_manifest(world: World, module: Command, **inputs: str) -> str:
-    """Run a command in a folder with a manifest."""
+@contextmanager
+def beside_manifest(world: World, module: Command, **inputs: str) -> Iterator[Run]:
+    """A run of a command in a folder with a manifest."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "shop.yaml").write_text(MANIFEST)
         given = {"manifests": "shop.yaml", **inputs}
-        return summary(Run(world.app(given, run=context(C), folder=Path(folder)), module))
+        yield Run(world.app(given, run=context(C), folder=Path(folder)), module)
 
 
 def _rollback_with_manifests() -> str:
-    return _beside_manifest(_bad(), rollback, command="rollback", tag="latest")
+    with beside_manifest(bad(), rollback, command="rollback", tag="latest") as run:
+        return summary(run)
 
 
 def _deploy() -> str:
-    return _beside_manifest(_published(), deploy, command="deploy", to=B.sha)
+    with beside_manifest(published(), deploy, command="deploy", to=B.sha) as run:
+        return summary(run)
 
 
 def _deploy_dry_run() -> str:
-    return _beside_manifest(_published(), deploy, command="deploy", to=B.sha, dry_run="true")
+    given = {"command": "deploy", "to": B.sha, "dry_run": "true"}
+    with beside_manifest(published(), deploy, **given) as run:
+        return summary(run)
 
 
 def _prune(dry_run: str) -> str:

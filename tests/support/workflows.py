@@ -9,6 +9,7 @@ from textwrap import indent
 SHIPPED = Path(__file__).resolve().parents[2] / "workflows" / "registry-ci.yml"
 LAST_INPUT = "          milestone: sprint3\n"
 MATRIX = SHIPPED.with_name("registry-ci-matrix.yml")
+PLATFORMS = SHIPPED.with_name("registry-ci-platforms.yml")
 DEPLOY = SHIPPED.with_name("deploy.yml")
 TOKEN = "          token: ${{ secrets.DOCKERHUB_TOKEN }}\n"
 PATH = ".github/workflows/registry-ci.yml"
@@ -46,9 +47,9 @@ def with_github_cache(text: str) -> str:
     return text.replace(LAST_INPUT, LAST_INPUT + indent(given, " " * 6))
 
 
-def matrix_caller(registry: str) -> str:
+def matrix_caller(registry: str, shipped: Path = MATRIX) -> str:
     """The shipped workflow of many runners, with a registry given to each of its jobs."""
-    text = MATRIX.read_text()
+    text = shipped.read_text()
     assert text.count(TOKEN) == text.count("uses: feastflow/registry-action@") == 3
     return text.replace(TOKEN, f"{TOKEN}          registry: {registry}\n")
 

@@ -94,6 +94,8 @@ class DockerHub(Server):
         self.lifetime = 600.0
         self.limit = 600
         self.delete_limit: int | None = None
+        self.late: dict[str, Json] | None = None
+        """Lists that stay as they were when they were first asked for, if lists are late."""
         self.deleted: list[tuple[str, str]] = []
         """Each deletion that was done: the repository and the tag."""
         self.logins: list[str] = []
@@ -167,7 +169,7 @@ class DockerHub(Server):
         if tag:
             return 200, self._tag(name, tag)
         address = f"http://{call.headers.get('Host', f'127.0.0.1:{self.port}')}{path}"
-        return 200, self._page(name, address, dict(urllib.parse.parse_qsl(query)))
+        return 200, self._list(name, address, dict(urllib.parse.parse_qsl(query)))
 
     def _login(self, body: bytes) -> str:
         try:
@@ -209,6 +211,11 @@ class DockerHub(Server):
         if answer is None:
             raise RefusedError(404, f"tag '{tag}' not found")
         return answer
+
+    def _list(self, name: str, address: str, query: Mapping[str, str]) -> Json:
+        late = {} if self.late is None else self.late
+        known = f"{address}?{urllib.parse.urlencode(query)}"
+        return late.setdefault(known, self._page(name, address, query))
 
     def _page(self, name: str, address: str, query: Mapping[str, str]) -> Json:
         """`page` from 1, `page_size` 10 unless asked for, at most 100."""

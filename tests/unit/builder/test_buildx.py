@@ -94,8 +94,8 @@ def test_a_program_named_docker_that_lists_no_plugins() -> None:
 @pytest.mark.parametrize(
     ("version", "driver", "words"),
     [
-        ("v0.12.1", "docker", "too old to be followed"),
-        ("0.24.0+ds1", "docker-container", "cannot be handed a credential"),
+        ("v0.12.1", "docker", "too old: it does not report its steps"),
+        ("0.24.0+ds1", "docker-container", "too old: it takes no credential without a file"),
         ("0.24.0+ds1", "docker", ""),
         ("0.25.0", "remote", ""),
         ("v1.0.0", "remote", ""),
@@ -116,7 +116,11 @@ def test_the_version_decides_what_it_can_be_asked(version: str, driver: str, wor
 @pytest.mark.parametrize(
     ("version", "run", "words"),
     [
-        ("0.24.0", BuildOptions(extra_hosts=(("a", "::1"),)), "pass over extra_hosts in silence"),
+        (
+            "0.24.0",
+            BuildOptions(extra_hosts=(("a", "::1"),)),
+            "too old for the input add-hosts (in a file: ",
+        ),
         ("0.16.2", BuildOptions(entitlements=("device",)), "Update buildx to 0.17 or newer"),
         ("0.25.0", BuildOptions(extra_hosts=(("a", "::1"),), entitlements=("device",)), ""),
         ("0.13.0", BuildOptions(network="none"), ""),

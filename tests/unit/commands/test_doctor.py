@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +16,6 @@ from feastflow_registry.model.images import HubRepository, ImmutableTags, PullLi
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import LAPTOP
 from feastflow_registry.model.source import Source
-from feastflow_registry.report.results import RunReport
 
 LATEST, SPRINT, OWN = Tag("latest"), Tag("sprint3"), Tag("commit-000000b")
 ADVICE = Problem("It is private.", "Make it public.")
@@ -209,7 +209,11 @@ def prepare(**inputs: str) -> FakeApp:
 
 def found(app: FakeApp) -> list[str]:
     """The lines of a run; it fails where something is wrong."""
-    assert doctor.run(app) == RunReport()
+    report = doctor.run(app)
+    findings = json.loads(report.json)["findings"]
+    assert bool(report.failure) is any(each["verdict"] == "wrong" for each in findings)
+    if report.failure:
+        raise report.failure
     return [line for _, line in app.log.lines]
 
 
@@ -238,7 +242,15 @@ class TestExamination:
             "✓ prune of ada/shop: the registry deletes by tag",
         ]
         assert app.client.counts == {"resolve": 1, "check_push": 1}
-        assert app.deletion.asked == [f"ada/shop@sha256:{'0' * 64}", "ada/shop:doctor-word"]
+        findings = json.loads(doctor.run(app).json)["findings"]
+        assert findings[-2] == {
+            "name": "push to",
+            "about": ["ada/shop"],
+            "verdict": "good",
+            "detail": "granted",
+            "problems": [],
+        }
+        assert app.deletion.asked[:2] == [f"ada/shop@sha256:{'0' * 64}", "ada/shop:doctor-word"]
         app.deletion.by_tag = False
         assert "deletes by digest" in found(app)[-1]
 
@@ -251,7 +263,7 @@ class TestExamination:
         app = prepare()
         app.inputs = replace(app.inputs, run=replace(app.run, source=Source.behind(["gh:a/b"])))
         with fails("a publish would fail: repository"):
-            doctor.run(app)
+            found(app)
         assert "✗ repository: the git remote origin is 'https://gh/a/b'" in str(app.log.lines)
 
     def test_docker_hub_tells_more(self) -> None:
@@ -369,7 +381,7 @@ class TestExamination:
         app.docker_hub = FakeHub(None)
         app.challenges["docker.io"] = REFUSED
         with fails("a publish would fail: registry.", kind=Kind.UNREACHABLE):
-            doctor.run(app)
+            found(app)
         lines = [line for _, line in app.log.lines]
         assert lines[-2:] == ["✗ registry: nobody answers.", "    Look at the network."]
         assert app.client.counts == {}
@@ -380,11 +392,11 @@ class TestExamination:
         app.checkout.head = B
         app.world.history.cut = True
         with fails("a publish would fail: git, credentials, push to ada/shop."):
-            doctor.run(app)
+            found(app)
         lines = [line for _, line in app.log.lines]
         assert "✓ names: ada/shop, after the owner of the repository" in lines
         assert lines[-1].startswith("✓ prune of ada/shop: not tried")
         app.checkout.head = A
         with fails("a publish would fail: credentials, push to ada/shop."):
-            doctor.run(app)
+            found(app)
         assert any("history cut off, so the remote is asked" in line for _, line in app.log.lines)

@@ -130,7 +130,7 @@ class FakeWorkspace:
         return lies_within(self.folder / path, self.folder)
 
     def check_files(self, services: Iterable[Service], where: Where) -> Iterator[Problem]:
-        return check_files(self.folder, tuple(services), where)
+        return check_files(self.folder, tuple(services), where, lambda: ())
 
     def print_bake(
         self, files: Mapping[str, bytes], file: str, folder: str, variables: Mapping[str, str]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.failures import fails
 from support.memory import FakeDeletion, FakeHub, digest_of
-from support.runs import MOMENT, SHOP, SOURCE, A, B, C, FakeApp, World, context
+from support.runs import MOMENT, SHOP, SOURCE, A, B, C, FakeApp, World, context, image
 
 from feastflow_registry.commands import prune
 from feastflow_registry.model.errors import Failure, Kind
@@ -56,6 +57,20 @@ def test_what_is_planned_goes_and_nothing_else(world: World) -> None:
     assert world.own(C) == world.at("latest")
 
 
+def test_parts_go_and_those_that_a_file_names_stay(world: World, tmp_path: Path) -> None:
+    parts = [f"commit-{each.short}.linux-arm64" for each in (B, C, A)]
+    for tag, each in zip(parts, (B, C, A), strict=True):
+        world.put(Published(digest_of(tag), each, SOURCE, 1), tag)
+    assert going(prune.plan(prepare(world))) == [*own(A, B), parts[2], parts[0], parts[1]]
+    (tmp_path / "pod.yaml").write_text(f"image: ada/shop:{parts[2]}\n")
+    kept = prepare(world, tmp_path, manifests="pod.yaml")
+    assert going(prune.plan(kept)) == [*own(B), parts[0], parts[1]]
+    for tag in own(A, B, C):
+        world.store.tagged.pop((SHOP.repository, Tag(tag)))
+    alone = prepare(world, tmp_path, manifests="pod.yaml", keep_days="1")
+    assert going(prune.plan(alone)) == [parts[0], parts[1]]
+
+
 def test_where_nothing_may_be_written_nothing_is_listed(world: World) -> None:
     app = world.app({"command": "prune", "dry_run": "false"}, run=context(C, "feature"))
     with fails("prune may not write here"):
@@ -89,6 +104,25 @@ def test_what_keep_names_stays_and_is_said_if_it_is_not_there(
     assert going(prune.plan(app)) == own(*([A, B] if warned else [B]))
     warning = ("warning", f"keep: {keep!r} names nothing that is there.")
     assert app.log.lines == ([warning] if warned else [])
+
+
+@pytest.mark.parametrize("form", ["{}", "sha256:{}"])
+def test_keep_names_an_image_by_the_first_digits_of_its_digest(world: World, form: str) -> None:
+    digest = world.own(A)
+    assert digest
+    keep = form.format(digest.short)
+    app = prepare(world, keep=keep)
+    assert f"commit-{A.short}" not in map(str, going(prune.plan(app)))
+    assert app.log.lines == []
+
+
+def test_keep_refuses_digits_that_two_images_begin_with(world: World) -> None:
+    twins = [Digest(f"sha256:abcdef12{last * 56}") for last in "34"]
+    for digest, tag in zip(twins, ("one", "two"), strict=True):
+        world.store.images[SHOP.repository, digest] = replace(image(A), digest=digest)
+        world.store.tagged[SHOP.repository, Tag(tag)] = digest
+    with fails("beginning of the digests of 2 images", *map(str, twins)):
+        prune.plan(prepare(world, keep="abcdef1"))
 
 
 def test_a_digest_without_a_tag_that_keep_names_is_there(world: World) -> None:

@@ -454,7 +454,7 @@ def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
         rollback.plan(app)
     assert not app.client.calls
     by_hand = world.app({"command": "rollback"}, run=context(B, event=LAPTOP))
-    with fails("Run it where `git switch --detach origin/main` leads"):
+    with fails("`git push origin main`", "`git switch --detach origin/main`"):
         rollback.plan(by_hand)
 
 
@@ -658,7 +658,7 @@ class TestReleases:
     @pytest.mark.parametrize(("held", "tag"), [(C, "1.0.0"), (B, "1.0")])
     def test_below_the_first_release_there_is_nothing(self, held: Commit, tag: str) -> None:
         world = self.world(v1_0_0=held)
-        with fails("nothing that is published and not withdrawn came before"):
+        with fails("has nothing to go back to: before"):
             self.roll_back(world, held, tag)
         assert world.commit_at(tag) == held
 

@@ -64,6 +64,30 @@ def test_where_an_image_goes(text: str, repository: str, tag: str | None) -> Non
     assert str(found) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("sha256:0123abc", "sha256:0123abc"),
+        (f"sha512:{'a' * 127}", f"sha512:{'a' * 127}"),
+        ("0123abc", "0123abc"),
+        ("0123ab", ""),
+        (f"sha256:{'a' * 64}", ""),
+        ("production", ""),
+    ],
+)
+def test_how_a_digest_begins(text: str, start: str) -> None:
+    assert selector(text).start == start
+    assert kept(text).start == start
+    assert str(selector(text)) == text
+
+
+@pytest.mark.parametrize("text", ["sha256:0123ab", f"sha256:{'a' * 65}", "sha256:ABCDEF0"])
+def test_what_no_digest_begins_with(text: str) -> None:
+    for read in (selector, kept):
+        with fails("is not a digest"):
+            read(text)
+
+
 def test_where_an_image_goes_is_said_as_it_was_given() -> None:
     assert str(Destination(Tag("v1"), "team/app", RegistryHost("ghcr.io"))) == "ghcr.io/team/app:v1"
     assert str(Destination(None, "team/app")) == "team/app"
@@ -118,13 +142,13 @@ def test_where_nothing_goes(text: str, words: str) -> None:
 )
 def test_what_is_kept_of_a_repository(text: str, found: list[str]) -> None:
     item = kept(text)
-    assert list(map(str, item.targets(service().repository))) == found
+    assert list(map(str, item.targets(service().repository, ()))) == found
     assert bool(item.pattern) is (text in ("v*", "sha-*", "!commit-abc", "production"))
 
 
 def test_what_is_kept_of_docker_hubs_own() -> None:
     own = Repository.parse(RegistryHost("docker.io"), "nginx")
-    assert kept("docker.io/library/nginx:v1").targets(own) == [Tag("v1")]
+    assert kept("docker.io/library/nginx:v1").targets(own, ()) == [Tag("v1")]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import pytest
 from support.failures import fails
 from support.runs import service
 
-from feastflow_registry.config import settings
-from feastflow_registry.config.settings import FromFile, check_options, parse
+from feastflow_registry.config import service_options, settings
+from feastflow_registry.config.platforms import Matrix
+from feastflow_registry.config.settings import FromFile, parse
 from feastflow_registry.model.plan import Command, Latest, Reuse
 from feastflow_registry.model.references import RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
@@ -25,6 +26,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "latest": Latest.FORWARD,
         "shared_tags": True,
         "sha_length": 7,
+        "matrix": Matrix.SERVICES,
         "reuse": Reuse.COMMIT,
         "keep_days": 90,
         "keep_last": 10,
@@ -68,6 +70,9 @@ def test_every_input_is_read_from_text() -> None:
         "extra-tags": "edge,{branch}",
         "shared-tags": "false",
         "sha-length": "12",
+        "matrix": "platforms",
+        "part": "linux/arm64",
+        "runners": "linux/arm64=self-hosted",
         "reuse": "never",
         "builder": "ci",
         "buildkit-image": "mirror.example.com/moby/buildkit:v1",
@@ -116,6 +121,13 @@ def test_prune_is_a_dry_run_unless_it_is_told() -> None:
     assert parse({"command": "prune", "dry-run": "", "dry_run": " "}).dry_run
     assert not parse({"command": "prune", "dry-run": "false"}).dry_run
     assert not parse({"command": "rollback"}).dry_run
+
+
+def test_a_part_of_an_image_gets_no_shared_tag_whoever_asks_for_it() -> None:
+    asked = {"shared_tags": FromFile(True, "feastflow.yml, line 1")}
+    assert parse({}, asked).shared_tags
+    assert not parse({"part": "linux/arm64"}, asked).shared_tags
+    assert not parse({"part": "linux/arm64", "shared-tags": "true"}).shared_tags
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\n"])
@@ -242,7 +254,7 @@ class TestOptions:
         def where(service: str, key: str) -> str:
             return f"{service}.{key}"
 
-        return [str(each) for each in check_options(services, parse(inputs), where)]
+        return [str(each) for each in service_options.check(services, parse(inputs), where)]
 
     def test_what_options_forbid_each_other(self) -> None:
         one = parse({"network": "host", "annotations": "index:a=b"})

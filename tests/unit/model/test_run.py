@@ -110,6 +110,8 @@ def test_refuses_what_is_no_ref(text: str) -> None:
         ("GITHUB_REPOSITORY", "shop"),
         ("GITHUB_REPOSITORY", "a/b/c"),
         ("GITHUB_REPOSITORY", "a b/c"),
+        ("GITHUB_REPOSITORY", "a/.."),
+        ("GITHUB_REPOSITORY", "./c"),
         ("GITHUB_SERVER_URL", "javascript:alert(1)"),
         ("GITHUB_SERVER_URL", "https://github.com)<script>"),
         ("GITHUB_SHA", "a b"),

@@ -22,10 +22,10 @@ from feastflow_registry.model.plan import (
     Plan,
     ReuseImage,
     Rule,
-    RunState,
     WithdrawImage,
 )
 from feastflow_registry.model.references import Reference, Repository, Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import text
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport

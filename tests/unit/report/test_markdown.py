@@ -23,11 +23,11 @@ from feastflow_registry.model.plan import (
     Plan,
     PushImage,
     Rule,
-    RunState,
     UnmarkImage,
 )
 from feastflow_registry.model.references import Commit, Reference, Repository, Tag
 from feastflow_registry.model.run import RefKind
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import markdown, results
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.summary import EMPTY

@@ -9,8 +9,9 @@ from support.memory import FakeLog
 from support.runs import service
 
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan, RunState
+from feastflow_registry.model.plan import Action, DeleteTag, Outcome, Plan
 from feastflow_registry.model.references import Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import prune
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.summary import EMPTY
@@ -76,12 +77,14 @@ class TestReport:
             "Would delete 4 tags, keep 3.",
             "       2 kept: it is young",
             "       1 kept: it is a <b>",
-            "This was a dry run: nothing was deleted. With dry-run: false, it is.",
+            "This was a dry run: nothing was deleted. To delete: --dry-run=false.",
         ]
         assert answer.outputs["reason"] == "a dry run deletes nothing"
         assert answer.outputs["pushed"] == "false"
-        assert answer.outputs["plan"] == answer.json
-        steps = json.loads(answer.json)["steps"]
+        document = json.loads(answer.json)
+        assert json.loads(answer.outputs["plan"]).items() <= document.items()
+        assert (document["dry_run"], document["outcomes"]) == (True, [])
+        steps = document["steps"]
         assert steps[0] == {
             "step": "delete",
             "service": "shop",

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from support.runs import SHOP, A, B, World, image, service
 
+from feastflow_registry.model import wording
 from feastflow_registry.model.plan import (
     Action,
     BuildImage,
@@ -104,7 +105,7 @@ class TestResults:
     ],
 )
 def test_size(count: int, text: str) -> None:
-    assert results.size(count) == text
+    assert wording.size(count) == text
 
 
 STEPS = [

@@ -107,11 +107,32 @@ class TestLines:
 
 def test_rows_fit_a_terminal() -> None:
     whole = report.lines([sized(1000, 2000, subject="Show the prices of all that is on the menu")])
-    lines = report.lines(
-        [sized(1000, 2000, subject="Show the prices of all that is on the menu")], 60
-    )
-    assert max(map(len, lines[1:4])) == 60
-    assert lines[2] == f"{whole[2][:59]}…"
+    for width in (40, 60, 80, 100, 120):
+        lines = report.lines(
+            [sized(1000, 2000, subject="Show the prices of all that is on the menu")], width
+        )
+        assert max(map(len, lines[1:4])) < width
+        assert lines[2].split()[:2] == whole[2].split()[:2]
+
+
+def test_what_is_worth_least_is_left_out_first() -> None:
+    catalog = sized(1000, 2000, subject="Show the prices of all that is on the menu")
+    heads = {width: report.lines([catalog], width)[1].split() for width in (40, 60, 80, 120, 160)}
+    assert heads == {
+        40: ["TAG", "DIGEST", "COMMIT"],
+        60: ["TAG", "DIGEST", "COMMIT", "NOTE"],
+        80: ["TAG", "DIGEST", "PUSHED", "COMMIT", "NOTE"],
+        120: ["TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE"],
+        160: ["TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE", "SUBJECT"],
+    }
+
+
+@pytest.mark.parametrize("width", [0, 30, 80, 200])
+def test_a_whole_digest_is_never_cut(width: int) -> None:
+    catalog = sized(1000, 2000)
+    rows = report.lines([catalog], width, whole=True)[2:4]
+    found = [row.split()[1] for row in rows]
+    assert found == [str(each.digest) for each in catalog.entries[:2]]
 
 
 class TestChart:
@@ -124,9 +145,9 @@ class TestChart:
         assert chart == "size of 4 commits, oldest first: ▂▄██ 1.0 kB to 4.0 kB"
         assert line == "commit 0000102 made it 2.0 times as large: 2.0 kB to 4.0 kB"
 
-    def test_where_nothing_changed(self) -> None:
-        *_, line = report.lines([sized(1000, 1000)])
-        assert line == "size of 2 commits, oldest first: ██ 1.0 kB"
+    @pytest.mark.parametrize("sizes", [(1000,), (1000, 1000), (1000, 1199, 1100)])
+    def test_none_where_the_size_hardly_changed(self, sizes: tuple[int, ...]) -> None:
+        assert not any("size of" in line for line in report.lines([sized(*sizes)]))
 
     def test_history_orders_them_and_not_the_last_push(self) -> None:
         tags = [
@@ -137,8 +158,8 @@ class TestChart:
         assert any("█▁" in line for line in report.lines([compile_catalog(SHOP, tags, {})]))
 
     def test_only_the_newest_fit(self) -> None:
-        *_, line = report.lines([sized(1, *[1000] * 60)])
-        assert line == f"size of 60 commits, oldest first: {'█' * 60} 1.0 kB"
+        *_, line = report.lines([sized(1, *[1000] * 59, 1200)])
+        assert line == f"size of 60 commits, oldest first: {'▇' * 59}█ 1.0 kB to 1.2 kB"
 
     @pytest.mark.parametrize("sizes", [(), (1,), (1, 0)])
     def test_none_of_less_than_two(self, sizes: tuple[int, ...]) -> None:
@@ -177,6 +198,7 @@ class TestJson:
             "withdrawn": False,
             "carried_from": "000000a",
             "final": False,
+            "part": False,
         }
         empty = {"size", "pushed", "digest", "commit", "subject", "authored", "carried_from"}
         assert {key for key, value in service["tags"][2].items() if value is None} == empty

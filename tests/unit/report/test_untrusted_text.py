@@ -37,9 +37,9 @@ from feastflow_registry.model.plan import (
     PushImage,
     ReuseImage,
     Rule,
-    RunState,
 )
 from feastflow_registry.model.references import Reference, Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import runner, tags
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport

@@ -12,7 +12,7 @@ from support.runs_after_push import carry_out, choose, chooser, roll_back
 
 from feastflow_registry.config.selectors import selector
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.references import Commit, Tag
+from feastflow_registry.model.references import Commit, Digest, Tag
 from feastflow_registry.tags.choose import Chooser
 
 
@@ -33,6 +33,17 @@ def test_a_commit_by_its_digits(world: World, wanted: str) -> None:
     assert (found.commit, found.tag) == (B, Tag(f"commit-{B.short}"))
     assert found.digest == world.own(B)
     assert str(found) == f"ada/shop:commit-{B.short}"
+
+
+@pytest.mark.parametrize("platform", ["linux-amd64", "linux-arm-v7"])
+def test_a_part_is_no_image(world: World, platform: str) -> None:
+    part = f"commit-{B.short}.{platform}"
+    world.put(image(B, salt=platform), part, f"commit-{D.short}.{platform}")
+    with fails(f"ada/shop:{part} holds one platform alone", f"the image itself: {B.short}."):
+        choose(world, part)
+    assert choose(world, B.short).digest == world.own(B)
+    with fails(f"no image of commit {D.short}"):
+        choose(world, D.short)
 
 
 def test_few_digits_are_enough_where_they_are_one_commits() -> None:
@@ -81,8 +92,47 @@ def test_a_commit_that_no_history_knows_names_what_is_there(world: World) -> Non
         choose(world, "7654321")
     with fails("no image of commit 7654", "choose one that is"):
         choose(world, "7654")
-    with fails("A digest is given whole"):
-        choose(world, "765432176543")
+
+
+@pytest.mark.parametrize("length", [7, 12, 63])
+@pytest.mark.parametrize("form", ["{}", "sha256:{}"])
+def test_the_first_digits_of_a_digest_are_enough(world: World, length: int, form: str) -> None:
+    digest = world.own(B)
+    assert digest
+    found = choose(world, form.format(digest.value.partition(":")[2][:length]))
+    assert (found.commit, found.digest) == (B, digest)
+
+
+def test_a_digest_is_not_named_by_fewer_digits(world: World) -> None:
+    digest = world.own(B)
+    assert digest
+    digits = digest.value.partition(":")[2]
+    with fails(f"no image of commit {digits[:6]}"):
+        choose(world, digits[:6])
+
+
+@pytest.mark.parametrize("form", ["{}", "sha256:{}"])
+def test_digits_that_two_digests_begin_with_name_both(world: World, form: str) -> None:
+    twins = [Digest(f"sha256:abcdef12{last * 56}") for last in "34"]
+    for digest, tag in zip(twins, ("one", "two"), strict=True):
+        world.store.images[SHOP.repository, digest] = replace(image(A), digest=digest)
+        world.store.tagged[SHOP.repository, Tag(tag)] = digest
+    with fails("beginning of the digests of 2 images of ada/shop", *map(str, twins)):
+        choose(world, form.format("abcdef1"))
+    assert choose(world, form.format("abcdef123")).digest == twins[0]
+
+
+def test_a_commit_is_meant_before_a_digest(world: World) -> None:
+    digest = Digest(f"sha256:{B.short}{'0' * 57}")
+    world.store.images[SHOP.repository, digest] = replace(image(A), digest=digest)
+    world.store.tagged[SHOP.repository, Tag("other")] = digest
+    assert choose(world, B.short).digest == world.own(B)
+    assert choose(world, f"sha256:{B.short}").digest == digest
+
+
+def test_no_image_has_a_digest_that_begins_so(world: World) -> None:
+    with fails("ada/shop holds no image sha256:abcdef1", "`feastflow-registry tags`"):
+        choose(world, "sha256:abcdef1")
     with fails("No commit is published there yet"):
         choose(World(), A.short)
 

@@ -8,7 +8,8 @@ import pytest
 from support.runs import context
 
 from feastflow_registry.config.settings import parse
-from feastflow_registry.model.plan import Access, Permission
+from feastflow_registry.model.credentials import Access
+from feastflow_registry.model.plan import Permission
 from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.tags.gate import access, permit
 
