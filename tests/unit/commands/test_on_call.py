@@ -332,6 +332,17 @@ class TestCarried:
             assert world.commit_at("latest") == B
         assert not marked(world, "cart")
 
+    def test_a_release_of_the_very_image_is_no_way_back(self) -> None:
+        """An old commit was released again: v1.0.0 and v3.0.0 are one image."""
+        world = published(A, B)
+        for name, at in (("v1.0.0", A), ("v2.0.0", B), ("v3.0.0", A)):
+            world.history.git_tags[name] = at
+            give(world, at, name, "latest")
+        press(world, latest="release", bad="v2.0.0")
+        with fails("nothing good came before", kind=Kind.CONFLICT):
+            press(world, latest="release", bad="v3.0.0")
+        assert marked(world) == {A, B}
+
     def test_of_what_is_no_release_the_last_commit_counts(self) -> None:
         world = self.world()
         world.history.git_tags["v1.0.0"] = A
