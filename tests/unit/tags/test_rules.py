@@ -106,6 +106,10 @@ def test_force_moves_wherever_it_is_told(relation: Relation) -> None:
     assert ask(Rule.FORCE, facts(relation)) == MOVE
 
 
+def test_a_final_tag_that_was_lost_is_given_back() -> None:
+    assert ask(Rule.FINAL, Facts(None, frozen=True), SPRINT) == MOVE
+
+
 class TestGitTag:
     def test_is_rewritten_for_its_own_commit_only(self) -> None:
         assert ask(Rule.GIT_TAG, facts(Relation.SAME)) == MOVE
