@@ -90,7 +90,8 @@ class TestForwardOnly:
 
     def test_an_image_without_labels(self, rule: Rule) -> None:
         unknown = Facts(replace(AT_A, revision=None, source=""), Relation.UNKNOWN)
-        refused(ask(rule, unknown), "whose labels name no commit", "once with latest: force")
+        said = refused(ask(rule, unknown), "whose labels name no commit", "once with latest: force")
+        assert "its source is" not in said
         refused(ask(rule, unknown, SPRINT), "another name", "delete that tag")
 
     def test_an_image_of_another_source(self, rule: Rule) -> None:
