@@ -48,8 +48,8 @@ compiled: .venv/installed
 soak: .venv/installed up ## run the same proofs at every other place, as each night
 	pytest -n $(WORKERS) --dist loadscope -m soak tests
 
-mutants: $(UV_IF_MISSING) ## change the code line by line, and see the tests fail
-	$(UV) run --quiet --locked --isolated --group mutants mutmut run
+mutants: $(UV_IF_MISSING) ## change the code line by line, and see the tests fail; PART=".tags.rules.*"
+	nice $(UV) run --quiet --locked --isolated --group mutants mutmut run $(if $(PART),'feastflow_registry$(PART)')
 
 site: $(UV_IF_MISSING) ## make the pages of docs/ a site, in .dev/site
 	$(UV) run --quiet --locked --isolated --only-group site \

@@ -64,7 +64,7 @@ def decide(
     """
     current = facts.current
     if rule is Rule.RELEASE and facts.release:  # Which is no withdrawn one.
-        return _decide_release(facts, facts.release, digest, reference, commit)
+        return _decide_release(current, facts.release, digest, reference)
     if rule is not Rule.FORCE and facts.withdrawn:
         return Decision(False, f"{commit.short} was withdrawn by a rollback")
     if rule is Rule.RELEASE:
@@ -83,16 +83,15 @@ def decide(
 
 
 def _decide_release(
-    facts: Facts, release: Release, digest: Digest | None, reference: Reference, commit: Commit
+    current: Published | None, release: Release, digest: Digest | None, reference: Reference
 ) -> Decision:
-    current = facts.current
     if release.is_damaged:
         return Decision(False, holder(release, reference))
     if current is not None and current.digest == release.digest:
         is_own = release.digest == digest
         return Decision(False, THERE if is_own else holder(release, reference))
     if current is not None and current.revision is None:
-        return _forward(Rule.RELEASE, facts, reference, commit, current)
+        return _leave_unknown(Rule.RELEASE, reference, current)
     return Decision(True)
 
 
@@ -130,26 +129,31 @@ def _forward(
         return Decision(True)
     if facts.relation is Relation.BEHIND:
         return Decision(False, f"{_named(current)} is there, which is newer than {commit.short}")
-    is_latest = reference.target == LATEST
     if current.revision is None:
-        of = f' (its source is "{current.source[:100]}")' if current.source else ""
-        cause = f"{reference} holds an image whose labels name no commit of this repository{of}."
-        fix = "Choose another name, or delete that tag on the registry."
-        if is_latest:
-            fix = "If it may be replaced, run once with latest: force."
-        if rule is Rule.RELEASE:
-            fix = "If it may be replaced, delete that tag on the registry, then run again."
-        if current.source:  # Nothing is published among another repository's images.
-            raise Failure(Kind.CONFLICT, cause, f"{_claim(current)}{fix}", see="another-repository")
-        return Decision.refuse(cause, fix, see="another-repository")
+        return _leave_unknown(rule, reference, current)
     if rule is Rule.BRANCH:
         return Decision(True)
+    is_latest = reference.target == LATEST
     force = "run once with latest: force" if is_latest else "choose another name"
     cause = f"{reference} holds {_named(current)}, and {commit.short} {facts.relation.value} it."
     if facts.relation is Relation.UNKNOWN:
         fix = f"Let it read the history (contents: read and a github-token), or else {force}."
         return Decision.refuse(cause, fix, see="not-compared")
     return Decision.refuse(cause, f"If history was rewritten on purpose, {force}.", see="diverged")
+
+
+def _leave_unknown(rule: Rule, reference: Reference, current: Published) -> Decision:
+    """Leave a tag whose image is of no known commit. Raises a conflict where it is somebody's."""
+    of = f' (its source is "{current.source[:100]}")' if current.source else ""
+    cause = f"{reference} holds an image whose labels name no commit of this repository{of}."
+    fix = "Choose another name, or delete that tag on the registry."
+    if reference.target == LATEST:
+        fix = "If it may be replaced, run once with latest: force."
+    if rule is Rule.RELEASE:
+        fix = "If it may be replaced, delete that tag on the registry, then run again."
+    if current.source:  # Nothing is published among another repository's images.
+        raise Failure(Kind.CONFLICT, cause, f"{_claim(current)}{fix}", see="another-repository")
+    return Decision.refuse(cause, fix, see="another-repository")
 
 
 def _named(image: Published) -> str:

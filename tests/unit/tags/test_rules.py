@@ -91,7 +91,8 @@ class TestForwardOnly:
 
     def test_an_image_without_labels(self, rule: Rule) -> None:
         unknown = Facts(replace(AT_A, revision=None, source=""), Relation.UNKNOWN)
-        refused(ask(rule, unknown), "whose labels name no commit", "once with latest: force")
+        said = refused(ask(rule, unknown), "whose labels name no commit", "once with latest: force")
+        assert "its source is" not in said
         refused(ask(rule, unknown, SPRINT), "another name", "delete that tag")
 
     def test_an_image_of_another_source(self, rule: Rule) -> None:
@@ -105,6 +106,10 @@ class TestForwardOnly:
 @pytest.mark.parametrize("relation", Relation)
 def test_force_moves_wherever_it_is_told(relation: Relation) -> None:
     assert ask(Rule.FORCE, facts(relation)) == MOVE
+
+
+def test_a_final_tag_that_was_lost_is_given_back() -> None:
+    assert ask(Rule.FINAL, Facts(None, frozen=True), SPRINT) == MOVE
 
 
 class TestGitTag:
