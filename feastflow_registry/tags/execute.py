@@ -302,12 +302,11 @@ class Execution:
         registry, repository = self._registry, step.service.repository
         why = "no tag is deleted alone here; prune takes it away with its image"
         try:
-            if step.digest:
-                registry.inspect(repository, step.digest)  # To have it, should it go along.
+            assert step.digest
+            registry.inspect(repository, step.digest)  # To have it, should it go along.
             deleted = untagging.delete_tag(repository, step.tag)
-            part = Reference(repository, step.digest) if step.digest else None
-            is_lost = part is not None and registry.resolve(part) is None
-            if is_lost and part and step.digest:
+            part = Reference(repository, step.digest)
+            if registry.resolve(part) is None:
                 registry.set_tag(part, step.digest)
             elif deleted is not Deleted.UNSUPPORTED:
                 return Outcome(step.service, Action.DELETED, step.reference)

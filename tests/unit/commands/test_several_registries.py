@@ -466,6 +466,20 @@ class TestTwoRunsOfOneCommit:
         assert holds(world, B)
         assert len({at(world, host, "v1") for host in (HUB, GHCR)}) == 1
 
+    def test_a_copy_stays_one_where_a_final_tag_holds_another_image(self) -> None:
+        """There, the commit tag takes what is final only where it is not a copy."""
+        world = World()
+        inputs = {"milestone": "sprint3", **TWO}
+        start(world, B, salt="one", git_tag="sprint3", **inputs).go()
+        world.store.tagged = {
+            (where, tag): digest
+            for (where, tag), digest in world.store.tagged.items()
+            if str(where.host) == GHCR and str(tag) != OWN
+        }
+        start(world, B, salt="other").go()
+        start(world, B, salt="third", **inputs).go()
+        assert at(world, GHCR, OWN) == at(world, HUB, OWN) != at(world, GHCR, "sprint3")
+
     @pytest.mark.parametrize("number", one_in(3, EACH_OF_A_MILESTONE[2:]))
     def test_of_main_and_of_a_milestones_git_tag(self, number: int) -> None:
         world = World()

@@ -16,6 +16,7 @@ from feastflow_registry.model.plan import (
     CopyImage,
     DeleteTag,
     EditFile,
+    JoinParts,
     KeepTag,
     MoveTag,
     Outcome,
@@ -203,6 +204,7 @@ class TestDryRun:
         target = Repository.parse(HOST, "team/shop")
         steps = (
             PushImage(SHOP, Tag("commit-1")),
+            JoinParts(SHOP, Tag("commit-1"), (("linux/amd64", None), ("linux/arm64", None))),
             CopyImage(SHOP, Reference(SHOP.repository, good.digest), target),
             UnmarkImage(SHOP, Tag(f"withdrawn-{A.short}"), good.digest),
             DeleteTag(SHOP, Tag("old"), bad.digest, "400 days old"),
@@ -214,6 +216,12 @@ class TestDryRun:
         page = "https://hub.docker.com/r/ada/shop/tags?name"
         assert rows(markdown.planned(plan)) == [
             ["shop", "push", "<code>commit-1</code>", "as it was built"],
+            [
+                "shop",
+                "join",
+                "<code>commit-1</code>",
+                "from linux/amd64 (to be built), linux/arm64 (to be built)",
+            ],
             ["shop", "copy", f"<code>ada/shop&#64;{good.digest}</code>", "to team/shop"],
             [
                 *("shop", "unmark", f"<code>{good.digest.short}</code>"),
