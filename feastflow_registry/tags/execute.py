@@ -237,16 +237,15 @@ class Execution:
 
     def _untag(self, untagging: Listing | Deletion, step: DeleteTag) -> Outcome:
         """Delete the tag of a part; the image goes on without. To publish, nobody has to delete."""
-        registry, repository = self._registry, step.service.repository
+        registry, repository, digest = self._registry, step.service.repository, step.digest
+        assert digest
+        part = Reference(repository, digest)
         why = "no tag is deleted alone here; prune takes it away with its image"
         try:
-            if step.digest:
-                registry.inspect(repository, step.digest)  # To have it, should it go along.
+            registry.inspect(repository, digest)  # To have it, should it go along.
             deleted = untagging.delete_tag(repository, step.tag)
-            part = Reference(repository, step.digest) if step.digest else None
-            is_lost = part is not None and registry.resolve(part) is None
-            if is_lost and part and step.digest:
-                registry.set_tag(part, step.digest)
+            if registry.resolve(part) is None:
+                registry.set_tag(part, digest)
             elif deleted is not Deleted.UNSUPPORTED:
                 return Outcome(step.service, Action.DELETED, step.reference)
         except Failure as failure:

@@ -10,6 +10,7 @@ from support.contract_registries import ContractRegistry, Image
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
+from feastflow_registry.model.parts import put_together
 from feastflow_registry.model.references import Commit, Digest, Reference, Tag
 
 A, B = Commit("a" * 40), Commit("b" * 40)
@@ -52,6 +53,32 @@ class TestResolve:
         assert client.resolve(at(shelf, "one")) == first
         second = shelf.put("one", OTHER)
         assert client.resolve(at(shelf, "one")) == second != first
+
+
+class TestParts:
+    def test_one_as_it_was_pushed(self, shelf: ContractRegistry) -> None:
+        image = replace(OURS, inputs="sha256:1")
+        digest = shelf.put("one", image)
+        found = shelf.client().part(shelf.repository, digest)
+        assert found.image == Published(digest, A, SOURCE, image.size, "sha256:1")
+        assert (found.platform, found.manifest["digest"]) == ("linux/amd64", str(digest))
+
+    def test_one_that_is_not_there(self, shelf: ContractRegistry) -> None:
+        shelf.put("one", OURS)
+        with pytest.raises(Failure) as caught:
+            shelf.client().part(shelf.repository, NOWHERE)
+        assert caught.value.kind is Kind.UNVERIFIED
+
+    def test_several_are_put_together(self, shelf: ContractRegistry) -> None:
+        client = shelf.client()
+        digests = [shelf.put(tag, each) for tag, each in (("one", OURS), ("two", LARGER))]
+        parts = [client.part(shelf.repository, each) for each in digests]
+        index = put_together(zip(("linux/amd64", "linux/arm64"), parts, strict=True), [("a", "b")])
+        client.put_index(at(shelf, "both"), index)
+        for each in (client, shelf.client()):
+            assert each.resolve(at(shelf, "both")) == index.image.digest
+            assert each.inspect(shelf.repository, index.image.digest) == index.image
+        assert index.image == Published(index.image.digest, A, SOURCE, LARGER.size)
 
 
 class TestConfirm:

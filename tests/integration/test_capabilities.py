@@ -54,8 +54,9 @@ def words(shop: BuildSetup, feature: Feature) -> dict[str, Any]:
         Feature.CACHE: {"cache_to": (f"{cache_of(shop)},mode=max",)},
         Feature.ANNOTATIONS: {"annotations": (NAMED,)},
         Feature.REPRODUCIBLE: {"epoch": EPOCH},
+        Feature.BY_DIGEST: {"is_part": True},
     }
-    return asked.get(feature, {})
+    return asked[feature]
 
 
 def options(shop: BuildSetup, feature: Feature) -> list[str]:
@@ -78,17 +79,14 @@ def test_what_is_refused_is_impossible(
 ) -> None:
     shop = workshops(name)
     image, other = shop.image("app", **words(shop, feature)), shop.image("other")
-    if feature is Feature.BY_DIGEST:
-        # Nobody asks for it: the engine pushes.
-        assert not shop.engine().pushes_by_digest
-    else:
-        with pytest.raises(Failure) as caught:
-            shop.engine().check_ready([other, image])
-        [problem] = caught.value.problems
-        assert caught.value.kind is Kind.BUILD
-        assert problem.cause == f"{KINDS[name]} {feature.value}: app."
-        assert "docker/setup-buildx-action" in problem.fix
-        assert ("image store" in problem.fix) == (feature is not Feature.REPRODUCIBLE)
+    with pytest.raises(Failure) as caught:
+        shop.engine().check_ready([other, image])
+    [problem] = caught.value.problems
+    assert caught.value.kind is Kind.BUILD
+    assert problem.cause == f"{KINDS[name]} {feature.value}: app."
+    assert "docker/setup-buildx-action" in problem.fix
+    by_another_only = feature in (Feature.REPRODUCIBLE, Feature.BY_DIGEST)
+    assert ("image store" in problem.fix) != by_another_only
     done = shop.buildx("build", "--progress=plain", *options(shop, feature), "app", check=False)
     if (name, feature) == ("classic", Feature.REPRODUCIBLE):
         # It says nothing, and does nothing.

@@ -137,6 +137,7 @@ class FakeContractRegistry:
         revision, source, inputs = origins.pop() if len(origins) == 1 else (None, "", "")
         size = max(each.size for each in platforms)
         image = Published(Digest(images.digest_of(data)), revision, source, size, inputs)
+        self.store.platforms[image.digest] = "linux/amd64"
         if created := [each for platform in platforms if (each := read_created(platform.config))]:
             self.store.created[image.digest] = max(created)
         return self.store.add(self.repository, image, Tag(tag))

@@ -56,6 +56,7 @@ def test_the_kind_of_a_builder(driver: str, containerd: bool, kind: BuilderKind)
         (image(annotations=(NAMED,)), []),
         (BuildImage(replace(service("menu"), annotations=(NAMED,)), (), ()), [Feature.ANNOTATIONS]),
         (image(epoch=0), [Feature.REPRODUCIBLE]),
+        (image(platforms=TWO[:1], is_part=True), [Feature.BY_DIGEST]),
     ],
 )
 def test_what_a_build_asks_for(asks: BuildImage, features: list[Feature]) -> None:

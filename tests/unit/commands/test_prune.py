@@ -56,6 +56,20 @@ def test_what_is_planned_goes_and_nothing_else(world: World) -> None:
     assert world.own(C) == world.at("latest")
 
 
+def test_parts_go_and_those_that_a_file_names_stay(world: World, tmp_path: Path) -> None:
+    parts = [f"commit-{each.short}.linux-arm64" for each in (B, C, A)]
+    for tag, each in zip(parts, (B, C, A), strict=True):
+        world.put(Published(digest_of(tag), each, SOURCE, 1), tag)
+    assert going(prune.plan(prepare(world))) == [*own(A, B), parts[2], parts[0], parts[1]]
+    (tmp_path / "pod.yaml").write_text(f"image: ada/shop:{parts[2]}\n")
+    kept = prepare(world, tmp_path, manifests="pod.yaml")
+    assert going(prune.plan(kept)) == [*own(B), parts[0], parts[1]]
+    for tag in own(A, B, C):
+        world.store.tagged.pop((SHOP.repository, Tag(tag)))
+    alone = prepare(world, tmp_path, manifests="pod.yaml", keep_days="1")
+    assert going(prune.plan(alone)) == [parts[0], parts[1]]
+
+
 def test_where_nothing_may_be_written_nothing_is_listed(world: World) -> None:
     app = world.app({"command": "prune", "dry_run": "false"}, run=context(C, "feature"))
     with fails("prune may not write here"):

@@ -35,6 +35,17 @@ def test_a_commit_by_its_digits(world: World, wanted: str) -> None:
     assert str(found) == f"ada/shop:commit-{B.short}"
 
 
+@pytest.mark.parametrize("platform", ["linux-amd64", "linux-arm-v7"])
+def test_a_part_is_no_image(world: World, platform: str) -> None:
+    part = f"commit-{B.short}.{platform}"
+    world.put(image(B, salt=platform), part, f"commit-{D.short}.{platform}")
+    with fails(f"ada/shop:{part} holds one platform alone", f"the image itself: {B.short}."):
+        choose(world, part)
+    assert choose(world, B.short).digest == world.own(B)
+    with fails(f"no image of commit {D.short}"):
+        choose(world, D.short)
+
+
 def test_few_digits_are_enough_where_they_are_one_commits() -> None:
     world = World()
     one, other = Commit("abcd" + "1" * 36), Commit("abce" + "1" * 36)

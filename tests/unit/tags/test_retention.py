@@ -108,6 +108,59 @@ class TestCommitTags:
         assert (found.kept, found.reason) == (False, "1 day old")
 
 
+PART, OTHER_PART = f"{own(A)}.linux-amd64", f"{own(A)}.linux-arm64"
+
+
+class TestParts:
+    def test_they_go_as_soon_as_their_image_is_put_together(self) -> None:
+        found = stock((own(A), ONE, 0), (PART, TWO, 0), (OTHER_PART, THREE, 0))
+        rulings = judge(found, rules())
+        told = [(each.kept, each.reason, each.dated) for each in rulings if each.entry.is_part]
+        assert told == [(False, "its image is put together", "")] * 2
+        needed = retention.needs(rulings, rules(parts={ONE: frozenset({TWO})}))
+        steps = retention.steps(found, rulings, needed)
+        assert {each.tag.value: each.needed for each in steps if isinstance(each, DeleteTag)} == {
+            PART: Tag(own(A)),
+            OTHER_PART: None,
+        }
+
+    @pytest.mark.parametrize(
+        ("age", "reason"), [(10, "it is younger than 90 days (keep-days)"), (91, "")]
+    )
+    def test_without_an_image_they_wait_for_it(self, age: int, reason: str) -> None:
+        found = fates(stock((own(D), ONE, 1), (PART, TWO, age)), rules())
+        assert found[PART] == reason
+
+    def test_they_are_none_of_the_newest_commits(self) -> None:
+        found = fates(stock((PART, TWO, 95), (own(D), ONE, 100)), rules())
+        assert found == {PART: "", own(D): "it is among the newest 1 (keep-last)"}
+
+    @pytest.mark.parametrize("tags", [(PART,), (own(A), PART)])
+    def test_what_is_used_stays(self, tags: tuple[str, ...]) -> None:
+        found = stock(*((tag, digest_of(tag), 400) for tag in tags))
+        for named in (Tag(PART), digest_of(PART)):
+            kept = fates(found, rules(last=0, named={named: "k8s/web.yaml"}))
+            assert kept[PART] == "k8s/web.yaml names it"
+        assert fates(found, rules(patterns=("*.linux-amd64",)))[PART] == "keep names it"
+
+    def test_the_age_of_one_is_its_commits_where_the_registry_tells_none(self) -> None:
+        found = compile_catalog(SHOP, listed((PART, ONE), (own(D), TWO)), HISTORY)
+        rulings = judge(found, rules())
+        assert {each.entry.tag.value: each.reason for each in rulings}[PART] == "1003 days old"
+        assert retention.unpushed(rulings) == {ONE}
+        later = rules(created={ONE: NOW - timedelta(days=1)})
+        assert fates(found, later)[PART] == "it is younger than 90 days (keep-days)"
+        unknown = compile_catalog(SHOP, listed((PART, ONE)), {})
+        assert fates(unknown, rules())[PART] == UNDATED
+
+    def test_they_go_after_images_and_before_marks(self) -> None:
+        mark = f"withdrawn-{A.short}"
+        found = stock((mark, ONE, 400), (PART, TWO, 500), (own(A), ONE, 400), (own(D), THREE, 1))
+        steps = retention.steps(found, judge(found, rules()), {})
+        going = [each.tag.value for each in steps if isinstance(each, DeleteTag)]
+        assert going == [own(A), PART, mark]
+
+
 class TestAge:
     """Where the registry does not tell when a tag was pushed."""
 
