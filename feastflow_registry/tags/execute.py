@@ -199,7 +199,7 @@ class Execution:
         return Outcome(step.service, action, step.reference, digest, size, seconds, note)
 
     def _join_parts(self, step: JoinParts) -> Outcome:
-        """Put an image together; the run of another job may have done so, and taken parts away."""
+        """Put an image together; another run may have done so by now, and taken parts away."""
         tagger = self.tagger
         started = tagger.clock()
         index = None
