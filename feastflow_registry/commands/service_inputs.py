@@ -61,6 +61,7 @@ class ServiceReader:
         services = source.build(self.settings, self._namespace) if source else (self._single(),)
         where = source.where if source else _input
         problems = list(check_together(services, where))
+        problems += parts.check(services, self.settings, where)
         variables: dict[str, str] = {}
         contents: list[str] = []
         if self.settings.command.builds:

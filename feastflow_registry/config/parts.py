@@ -78,7 +78,7 @@ def _check_service(service: Service, settings: Settings, place: str) -> Iterator
     for platform in service.platforms if joins(settings) else ():
         if platform not in known:
             fix = f"Name its label in the input runners, as in {platform}=my-runner."
-            yield Problem(f"{place}: no runner is known for {platform}.", fix)
+            yield Problem(f"{place}: no runner is known for {platform}.", fix, see="no-runner")
 
 
 def _check_part(services: Sequence[Service], settings: Settings) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from feastflow_registry.config import build_options, grammar, image_annotations, parts
+from feastflow_registry.config import build_options, grammar, image_annotations
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.errors import Problem
 from feastflow_registry.model.services import Service, Where
@@ -14,7 +14,6 @@ def check(services: Sequence[Service], settings: Settings, where: Where) -> Iter
     """Yield all that is forbidden."""
     yield from build_options.check(services, settings.command, where)
     yield from image_annotations.check(services, settings.attest, where)
-    yield from parts.check(services, settings, where)
     if any("mode=max" in each for each in settings.attest):
         for service in services:
             for key, _ in service.args:

@@ -126,7 +126,9 @@ class Chooser:
     def _by_tag(self, repository: Repository, tag: Tag) -> Chosen:
         if digits := part_digits(tag):
             cause = f"{Reference(repository, tag)} holds one platform alone, a part of an image."
-            raise Failure(Kind.INPUT, cause, f"Name the image itself: {digits}.")
+            raise Failure(
+                Kind.INPUT, cause, f"Name the image itself: {digits}.", see="part-no-image"
+            )
         digest = self.surveyor.registry.resolve(Reference(repository, tag))
         if digest is None:
             names = [each.value for each in self.surveyor.registry.tags(repository)]

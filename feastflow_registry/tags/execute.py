@@ -261,7 +261,7 @@ class Execution:
         return Outcome(step.service, action, step.reference, digest, size, seconds, note)
 
     def _join_parts(self, step: JoinParts) -> Outcome:
-        """Put an image together; the run of another job may have done so, and taken parts away."""
+        """Put an image together; another run may have done so by now, and taken parts away."""
         tagger = self.tagger
         started = tagger.clock()
         index = None
@@ -283,6 +283,7 @@ class Execution:
                 Kind.BUILD,
                 f"{step.reference} lacks {', '.join(step.missing)}: no job has pushed that.",
                 "Run the jobs that failed again, then this one.",
+                see="lacks",
             )
         return [(platform, part) for platform, part in step.parts if part]
 
@@ -299,15 +300,15 @@ class Execution:
 
     def _untag(self, untagging: Listing | Deletion, step: DeleteTag) -> Outcome:
         """Delete the tag of a part; the image goes on without. To publish, nobody has to delete."""
-        registry, repository = self._registry, step.service.repository
+        registry, repository, digest = self._registry, step.service.repository, step.digest
+        assert digest
+        part = Reference(repository, digest)
         why = "no tag is deleted alone here; prune takes it away with its image"
         try:
-            assert step.digest
-            registry.inspect(repository, step.digest)  # To have it, should it go along.
+            registry.inspect(repository, digest)  # To have it, should it go along.
             deleted = untagging.delete_tag(repository, step.tag)
-            part = Reference(repository, step.digest)
             if registry.resolve(part) is None:
-                registry.set_tag(part, step.digest)
+                registry.set_tag(part, digest)
             elif deleted is not Deleted.UNSUPPORTED:
                 return Outcome(step.service, Action.DELETED, step.reference)
         except Failure as failure:

@@ -202,4 +202,5 @@ def check_part(
             Kind.CONFLICT,
             f"{reference} holds an image for {part.platform}, not for {platform}.",
             "Delete that tag, then run the job of its platform again.",
+            see="wrong-part",
         )

@@ -127,6 +127,7 @@ class Surveyor:
                 Kind.CONFLICT,
                 f"{names} of {repository} were not made from the same inputs.",
                 "Delete these tags, then run all jobs again.",
+                see="wrong-part",
             )
         return parts
 

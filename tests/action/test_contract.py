@@ -45,6 +45,10 @@ LITERAL = [
 ]
 CALLER: dict[Any, Any] = yaml.safe_load((ROOT / "workflows/registry-ci.yml").read_text())
 MATRIX: dict[Any, Any] = yaml.safe_load((ROOT / "workflows/registry-ci-matrix.yml").read_text())
+PLATFORMS: dict[Any, Any] = yaml.safe_load(
+    (ROOT / "workflows/registry-ci-platforms.yml").read_text()
+)
+MATRICES = pytest.mark.parametrize("matrix", [MATRIX, PLATFORMS], ids=["services", "platforms"])
 WORKFLOWS = [*sorted((ROOT / "workflows").glob("*.yml")), ROOT / ".github/workflows/ci.yml"]
 OURS: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
 
@@ -166,16 +170,26 @@ def test_the_workflows_read_outputs_that_exist() -> None:
     assert set(used) <= set(ACTION["outputs"])
 
 
-def test_the_runners_of_a_matrix_differ_in_nothing_but_their_part() -> None:
+BY_SERVICE: dict[str, dict[str, Any]] = {
+    "plan": {"dry-run": True},
+    "build": {"services": "${{ matrix.service }}", "shared-tags": False},
+    "publish": {},
+}
+BY_PLATFORM: dict[str, dict[str, Any]] = {
+    "plan": {"matrix": "platforms", "dry-run": True},
+    "build": {"services": "${{ matrix.service }}", "part": "${{ matrix.platform }}"},
+    "publish": {"matrix": "platforms"},
+}
+
+
+@pytest.mark.parametrize(("matrix", "parts"), [(MATRIX, BY_SERVICE), (PLATFORMS, BY_PLATFORM)])
+def test_the_runners_of_a_matrix_differ_in_nothing_but_their_part(
+    matrix: dict[Any, Any], parts: dict[str, dict[str, Any]]
+) -> None:
     [alone] = uses_of_this_action(CALLER)
     secret = {name: alone["with"][name] for name in ("username", "token")}
-    parts: dict[str, dict[str, Any]] = {
-        "plan": {"dry-run": True},
-        "build": {"services": "${{ matrix.service }}", "shared-tags": False},
-        "publish": {},
-    }
-    assert MATRIX["jobs"].keys() == parts.keys()
-    for name, job in MATRIX["jobs"].items():
+    assert matrix["jobs"].keys() == parts.keys()
+    for name, job in matrix["jobs"].items():
         checkout, step = job["steps"]
         assert checkout == CALLER["jobs"]["publish"]["steps"][0]
         assert step["uses"] == alone["uses"]
@@ -187,13 +201,15 @@ def test_the_runners_of_a_matrix_differ_in_nothing_but_their_part() -> None:
     assert CALLER["jobs"]["publish"]["permissions"] == needed
 
 
-def test_both_workflows_start_on_the_same_events() -> None:
+@MATRICES
+def test_the_workflows_start_on_the_same_events(matrix: dict[Any, Any]) -> None:
     for key in (True, "permissions", "concurrency"):  # YAML 1.1 takes on for a boolean.
-        assert MATRIX[key] == CALLER[key]
+        assert matrix[key] == CALLER[key]
 
 
-def test_no_runner_of_a_matrix_ends_another() -> None:
-    assert MATRIX["jobs"]["build"]["strategy"]["fail-fast"] is False
+@MATRICES
+def test_no_runner_of_a_matrix_ends_another(matrix: dict[Any, Any]) -> None:
+    assert matrix["jobs"]["build"]["strategy"]["fail-fast"] is False
 
 
 def test_the_self_test_runs_as_callers_do() -> None:

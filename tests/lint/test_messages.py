@@ -11,8 +11,8 @@ from feastflow_registry.model.errors import HELP
 
 ALL = messages()
 DOCUMENTED = [each for each in ALL if each.see]
-NOTES = {"taken-back", "python"}
-"""What is said of a tag that stays, and before the program is there: no failure of it."""
+NOTES = {"taken-back", "python", "also"}
+"""What is said of a tag that stays, before the program is there, and of one registry of several."""
 LITERALS = literals()
 
 

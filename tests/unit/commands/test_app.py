@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.plan import Permission
 from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.model.run import LAPTOP
+from feastflow_registry.tags.fingerprint import Fingerprint
 from feastflow_registry.transport.http import Client
 
 ELSEWHERE = Repository.parse(RegistryHost("registry.example"), "team/shop")
@@ -109,3 +111,25 @@ def test_an_engine_is_made_by_one_thread(app: App, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("feastflow_registry.builder.engine.Engine", make)
     assert app.builder is app.builder
     assert locked == [True]
+
+
+def test_the_machines_of_a_matrix_make_one_image_of_the_same_inputs(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which else would take each other's parts for those of another image."""
+    seen: list[Mapping[str, str]] = []
+
+    def sum_up(*given: object) -> Fingerprint:
+        seen.append(cast("Mapping[str, str]", given[3]))
+        return Fingerprint("")
+
+    monkeypatch.setattr("feastflow_registry.commands.app.fingerprint", sum_up)
+    app.__dict__["_tree"] = None
+    jobs = ({"matrix": "platforms"}, {"part": "linux/arm64"}, {"part": "linux/amd64"})
+    for inputs in (*jobs, {}, {}):
+        app.inputs = replace(app.inputs, settings=settings.parse({"builder": "x", **inputs}))
+        app.machine += "x"
+        app._fingerprint(SHOP)
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[3] not in (seen[0], seen[4])
+    assert seen[3]["builder"] == "x"

@@ -288,6 +288,29 @@ class TestServices:
         assert str(found.services[0].repository) == "eve/shop"
         assert found.credential == Credential("eve", "password")
 
+    def test_a_job_has_those_that_are_built_for_its_platform(self, folder: Path) -> None:
+        (folder / "feastflow.yml").write_text(
+            "services:\n  web: {platforms: [linux/amd64, linux/arm64]}\n"
+            "  api: {platforms: [linux/amd64]}\n  job: {platforms: [linux/s390x]}\n"
+        )
+        found = load(folder, part="linux/amd64")
+        assert [each.name for each in found.services] == ["web", "api"]
+        assert found.services[0].platforms == ("linux/amd64", "linux/arm64"), "as they label it"
+        assert len(found.all_services) == 3
+        with fails('input "part": api is not built for linux/arm64', "linux/amd64."):
+            load(folder, part="linux/arm64", services="api")
+        with fails("line 4: services.job.platforms: no runner is known for linux/s390x"):
+            load(folder, matrix="platforms")
+        assert len(load(folder, matrix="platforms", runners="linux/s390x=z").services) == 3
+
+    @pytest.mark.parametrize("command", ["build", "tags", "prune", "rollback"])
+    def test_no_other_command_leaves_some_out_for_a_platform(
+        self, folder: Path, command: str
+    ) -> None:
+        (folder / "feastflow.yml").write_text("services: {web: {platforms: [linux/amd64]}}")
+        with fails(f'input "part": {command} knows no parts of images'):
+            load(folder, part="linux/arm64", command=command)
+
     @pytest.mark.parametrize(
         ("registry", "user", "words"),
         [

@@ -7,19 +7,23 @@ from dataclasses import replace
 
 import pytest
 from support.failures import fails
+from support.memory import Call
 from support.platform_jobs import JOBS, NAMES, PLATFORMS, Workflow
-from support.runs import SHOP, A, B, Run, World, at_call, context, service
+from support.runs import SHOP, TWIN, A, B, C, Run, World, at_call, context, service
 
 from feastflow_registry.commands import publish
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted, Published
 from feastflow_registry.model.plan import Action, BuildImage, DeleteTag, JoinParts
-from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.report import results, text
+from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
+from feastflow_registry.model.services import Annotation
+from feastflow_registry.model.tag_names import LATEST
+from feastflow_registry.report import markdown, results, text
 
 AMD, ARM, ARM7 = PLATFORMS
 OWN = f"commit-{B.short}"
 PART = f"{OWN}.linux-amd64"
+LATEST_SHOP = Reference(SHOP.repository, LATEST)
 
 
 def built(workflow: Workflow, jobs: object = JOBS) -> Workflow:
@@ -63,6 +67,11 @@ class TestAPlatformsJob:
         again = workflow.job(("shop", ARM)).go()
         assert again.actions == [("reused", OWN)]
         assert workflow.left == []
+
+    def test_nor_where_another_run_puts_it_together_while_this_one_looks(self) -> None:
+        workflow = Workflow()
+        run = workflow.job(("shop", ARM), at_call(1, lambda: workflow.go(JOBS)))
+        assert run.go().actions == [("reused", OWN)]
 
     def test_several_services_may_share_a_job(self, whole: list[Digest | None]) -> None:
         workflow = Workflow()
@@ -179,12 +188,30 @@ class TestTheLastJob:
         assert run.registry.calls == []
 
     def test_the_index_is_annotated_as_the_image_of_one_builder_is(self) -> None:
-        run = built(Workflow()).last(annotations="index:a=b", labels="c=d")
-        plan = publish.plan(run.app)
-        annotations = dict(plan.every(JoinParts)[0].annotations)
+        app = built(Workflow()).last().app
+        levels = ("", "index", "manifest", f"manifest[{ARM}]")
+        given = tuple(Annotation(each, f"key{place}", each) for place, each in enumerate(levels))
+        services = tuple(replace(each, annotations=given) for each in app.services)
+        app.inputs = replace(app.inputs, services=services)
+        annotations = dict(publish.plan(app).every(JoinParts)[0].annotations)
+        assert (annotations.pop("key0"), annotations.pop("key1")) == ("", "index")
         assert annotations["org.opencontainers.image.revision"] == B.sha
         assert annotations["org.opencontainers.image.title"] == "shop"
         assert not [each for each in annotations if not each.startswith("org.opencontainers.")]
+
+    def test_what_moved_while_it_was_put_together_is_looked_at_again(self) -> None:
+        workflow = built(Workflow())
+        run = workflow.last()
+
+        def publish_newer(call: Call) -> None:
+            if call.method == "put_index" and "shop" in call.subject:
+                World(NAMES, workflow.world.store).publish(C)
+
+        run.registry.after = publish_newer
+        run.go()
+        written = [digest for each, digest in workflow.world.store.writes if each == LATEST_SHOP]
+        assert written[-1] == workflow.world.own(C)
+        assert workflow.images[0] not in written, "latest never went back"
 
     def test_another_run_may_do_the_same_at_any_moment(self) -> None:
         count = len(built(Workflow()).last().go().registry.calls)
@@ -233,6 +260,14 @@ class TestWhatIsRefused:
         self.put(workflow, replace(part, **changes))  # type: ignore[arg-type]
         self.refused(workflow, f"ada/shop:{PART} holds", *words)
 
+    @pytest.mark.parametrize(("revision", "is_twin"), [(A, False), (TWIN, True)])
+    def test_why_it_is_another_ones(
+        self, workflow: Workflow, revision: Commit, is_twin: bool
+    ) -> None:
+        part = workflow.world.store.images[SHOP.repository, held(workflow)]
+        self.put(workflow, replace(part, revision=revision))
+        assert ("larger sha-length" in str(workflow.last().failure())) == is_twin
+
     @pytest.mark.parametrize("platform", [ARM, ARM7, "windows/amd64"])
     def test_two_parts_of_one_platform(self, workflow: Workflow, platform: str) -> None:
         part = workflow.world.store.images[SHOP.repository, held(workflow)]
@@ -266,9 +301,11 @@ class TestWhatIsRefused:
         run = workflow.last()
         with fails(f"ada/shop:{OWN} lacks {ARM}: no job", kind=Kind.BUILD):
             run.go()
-        parts = [("deleted", f"{OWN}.{each}") for each in ("linux-amd64", "linux-arm-v7")]
+        parts = [
+            ("deleted", f"{OWN}.{each}") for each in ("linux-amd64", "linux-arm64", "linux-arm-v7")
+        ]
         assert run.actions[0] == ("joined", OWN)
-        assert {*run.actions[1:]} <= {*parts, ("deleted", f"{OWN}.linux-arm64")}
+        assert {*run.actions[1:]} <= {*parts}
         assert {each.service.name for each in run.outcomes} == {"menu"}
         assert run.plan
         left = results.standing(run.plan, run.outcomes, run.attempted)
@@ -345,8 +382,13 @@ class TestTakingPartsAway:
         assert workflow.latest == workflow.images
 
     @pytest.mark.parametrize("answer", Deleted)
-    def test_a_part_that_goes_with_its_tag_is_put_back(self, answer: Deleted) -> None:
-        workflow = built(Workflow())
+    @pytest.mark.parametrize("by_another", [False, True])
+    def test_a_part_that_goes_with_its_tag_is_put_back(
+        self, answer: Deleted, by_another: bool
+    ) -> None:
+        workflow = built(Workflow(by_tag=False))
+        if by_another:
+            workflow.last().go()
         run = workflow.last()
         part = (SHOP.repository, held(workflow))
 
@@ -382,6 +424,8 @@ class TestWhatIsShown:
             f"join   ada/shop:{OWN} from linux/amd64, linux/arm64 (to be built), "
             "linux/arm/v7 (to be built)"
         )
+        row = f"<code>{OWN}</code> | from linux/amd64, linux/arm64 (to be built)"
+        assert row in markdown.planned(plan)
         assert lines[-1] == f"delete ada/shop:{PART}: its image is put together"
         join = json.loads(text.plan_json(plan))["steps"][0]
         digest = str(held(workflow))
