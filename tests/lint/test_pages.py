@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import tomllib
 import urllib.parse
 from functools import cache
 from pathlib import Path
@@ -321,9 +322,11 @@ def test_the_tree_names_every_module() -> None:
         assert f"`{path.stem}`" in row or path.parent.name in ("commands", "report"), path
 
 
-def test_the_changelog_says_what_is_not_released_yet() -> None:
-    text = (ROOT / "CHANGELOG.md").read_text()
-    assert re.search(r"(?m)^## \[Unreleased\]\n\n### \w+\n- \S", text)
+def test_the_changelog_has_this_version_and_a_place_for_what_comes() -> None:
+    first, newest, *_ = re.findall(r"(?m)^## (.+)$", (ROOT / "CHANGELOG.md").read_text())
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert first == "[Unreleased]"
+    assert re.fullmatch(rf"\[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d", newest)
 
 
 @pytest.mark.parametrize(("page", "least"), [("docs/security.md", 20), ("tests/cases.md", 18)])
