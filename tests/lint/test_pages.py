@@ -367,3 +367,12 @@ def test_each_input_and_output_of_theirs_has_its_place(action: str) -> None:
             assert here.startswith(("none: ", "the commit tag", "as ", "file: ")) or words, name
             assert not words or words[1] in ours, name
             assert set(keys) <= ServiceModel.model_fields.keys(), name
+
+
+def test_the_pictures_show_what_is_true() -> None:
+    """They are drawn from a summary and from examples that other tests hold."""
+    argv = [sys.executable, str(ROOT / "dev/pictures"), "--check"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = set(re.findall(r"docs/pictures/([\w-]+\.png)", README))
+    assert shown == {each.name for each in (ROOT / "docs/pictures").glob("*.png")}
