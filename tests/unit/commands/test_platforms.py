@@ -440,3 +440,34 @@ class TestWhatIsShown:
         step = JoinParts(service(), Tag(OWN), ((AMD, None), (ARM, None)))
         assert step.missing == (AMD, ARM)
         assert step.reference == Reference(SHOP.repository, Tag(OWN))
+
+
+def test_other_registries_get_the_whole_image_and_no_part() -> None:
+    workflow = Workflow(options={"also": "ghcr.io/team/{service}"})
+    assert workflow.due() == list(JOBS)
+    for job in JOBS:
+        workflow.job(job).go()
+    held = {str(where) for where, _ in workflow.world.store.tagged}
+    assert not any("ghcr.io" in each for each in held), "a part goes to the first registry alone"
+    workflow.last().go()
+    tags = {
+        (str(where), str(tag)): each for (where, tag), each in workflow.world.store.tagged.items()
+    }
+    for name, image in zip(NAMES, workflow.images, strict=True):
+        assert tags[f"ghcr.io/team/{name}", OWN] == tags[f"ghcr.io/team/{name}", "latest"] == image
+    assert workflow.left == []
+
+
+def test_where_a_platform_is_missing_no_registry_gets_the_image() -> None:
+    workflow = Workflow(options={"also": "ghcr.io/team/{service}"})
+    for job in JOBS:
+        if job != ("shop", ARM):
+            workflow.job(job).go()
+    with fails(f"ada/shop:{OWN} lacks {ARM}: no job", kind=Kind.BUILD):
+        workflow.last().go()
+    tags = {(str(where), str(tag)) for where, tag in workflow.world.store.tagged}
+    assert ("ghcr.io/team/shop", OWN) not in tags
+    assert not any("ghcr.io" in where and tag == "latest" for where, tag in tags)
+    workflow.job(("shop", ARM)).go()
+    workflow.last().go()
+    assert workflow.left == []
