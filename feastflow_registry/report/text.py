@@ -99,8 +99,9 @@ def _going(step: Step, plan: Plan) -> tuple[str, str, str] | None:
     if not isinstance(step, MoveTag) or step.keep or not step.expect or not plan.names:
         return None
     goals = (each.image.digest for each in plan.every(ReuseImage) if each.service == step.service)
-    way = " → ".join(plan.names.get(each, each.short) for each in (step.expect, *goals))
-    return f"tag    {step.service.repository}:", step.tag.value, f": {way}"
+    goal = next((plan.names.get(each, each.short) for each in goals), plan.commit.short)
+    was = plan.names.get(step.expect, step.expect.short)
+    return f"tag    {step.service.repository}:", step.tag.value, f": {was} → {goal}"
 
 
 def _tagging(step: Step) -> tuple[str, str, str]:

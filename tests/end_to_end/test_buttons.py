@@ -59,7 +59,7 @@ def test_rollback_takes_latest_back_and_promote_gives_what_was_tested(site: Site
     withdrawn = site.newer.replace("commit-", "withdrawn-")
     assert site.digest(withdrawn) == site.digest(site.newer)
     assert job.outputs()["pushed"] == "true"
-    assert "### ✅ Rolled back: " in job.summary
+    assert "### ⚠️ Rolled back: " in job.summary, "sprint3 still holds the bad image"
 
     job = site.press("promote.yml", tag="production", to=site.older)
     assert site.digest("production") == site.digest(site.older)

