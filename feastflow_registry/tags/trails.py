@@ -238,12 +238,13 @@ class Releases:
         return _unmarked(self.surveyor, self.image(repository, place))
 
     def taken_back(self, held: Held, place: Place) -> Held:
-        """The marked image of the nearest higher release."""
+        """The marked image of the nearest higher release, not the one that was carried there."""
         higher = self.names[: self.names.index(str(place))][::-1]
 
         def find(service: Service) -> Chosen | None:
             images = (self._image(service.repository, name) for name in higher)
-            return next(filter(Chooser(self.surveyor).is_withdrawn, filter(None, images)), None)
+            others = (each for each in images if each and each.digest != held[service].digest)
+            return next(filter(Chooser(self.surveyor).is_withdrawn, others), None)
 
         found = zip(held, spread(find, held), strict=True)
         return {service: image for service, image in found if image}

@@ -76,7 +76,7 @@ def test_one_that_is_down_fails_no_build(
     assert github.token not in said
 
 
-@pytest.mark.parametrize("kept", [b"{}", b"no JSON", b""])
+@pytest.mark.parametrize("kept", chosen([b"no JSON", b"{}", b""]))
 def test_a_poisoned_index_fails_no_build(
     shop: BuildSetup, github: ActionsCache, kept: bytes
 ) -> None:

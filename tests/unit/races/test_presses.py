@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.memory import FakeHistory
 from support.runs import World, commit, service
@@ -184,5 +184,11 @@ def play(releases: bool, first: Sequence[Push], then: Sequence[object]) -> None:
                 check(on, each)
 
 
-test_a_hundred_stories = settings(max_examples=100, deadline=None)(STORY(play))
+CARRIED = example(
+    releases=True,
+    first=[Push(set()), Push({"cart", "menu", "shop"}), Push(set())],
+    then=[Press(("latest",), None), Press(TAGS, None)],
+)
+"""A release only has what another one had, which is marked, and which a tag still holds."""
+test_a_hundred_stories = settings(max_examples=100, deadline=None)(CARRIED(STORY(play)))
 test_ten_thousand_stories = soak(settings(max_examples=10_000, deadline=None)(STORY(play)))
