@@ -45,6 +45,11 @@ _HEAD = f"""\
 # The services of this repository: look over the names and the contexts, and take out what is not
 # to be published. The policy of the action (milestone, reuse, branches) can be said here, too.
 """
+_DESCRIBING = (
+    *("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"),
+    *("docker-bake.hcl", "docker-bake.json"),
+)
+"""Files that describe services, too: https://docs.docker.com/build/bake/reference/#file-lookup"""
 
 
 Read = Callable[[str], bytes | None]
@@ -170,7 +175,14 @@ def draft(repository: str, paths: Iterable[str], read: Read) -> str:
         )
     known = _word(repository.rpartition("/")[2]) or "image"
     single = len(found) == 1 and posixpath.dirname(found[0].path) == ""
-    lines = [_HEAD + "services:"]
+    others = [each for each in _DESCRIBING if each in tracked][:1]
+    lines = [_HEAD.rstrip("\n")]
+    for each in others:
+        lines += [
+            f"# {each} describes services, too. To take them from there, write in place of these:",
+            f"# services-from: {each}",
+        ]
+    lines.append("services:")
     for each, name in zip(found, _names(found, known), strict=True):
         image = known if single or name == known else f"{known}-{name}"
         lines += _described(each, name, image)

@@ -49,6 +49,13 @@ def test_a_single_service_is_the_repository() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["compose.yaml", "docker-compose.yml", "docker-bake.hcl"])
+def test_a_file_that_describes_services_already_is_named(name: str) -> None:
+    text = draft("feastflow/shop", ["Dockerfile", name], scratch)
+    assert f"\n# services-from: {name}\nservices:\n" in text
+    assert "services-from" not in draft("feastflow/shop", ["Dockerfile", f"old/{name}"], scratch)
+
+
 @pytest.mark.parametrize(
     ("paths", "expected"),
     [
