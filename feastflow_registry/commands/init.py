@@ -175,13 +175,10 @@ def draft(repository: str, paths: Iterable[str], read: Read) -> str:
         )
     known = _word(repository.rpartition("/")[2]) or "image"
     single = len(found) == 1 and posixpath.dirname(found[0].path) == ""
-    others = [each for each in _DESCRIBING if each in tracked][:1]
     lines = [_HEAD.rstrip("\n")]
-    for each in others:
-        lines += [
-            f"# {each} describes services, too. To take them from there, write in place of these:",
-            f"# services-from: {each}",
-        ]
+    if other := next((each for each in _DESCRIBING if each in tracked), ""):
+        lines.append(f"# {other} describes services, too. To take them from there, write instead:")
+        lines.append(f"# services-from: {other}")
     lines.append("services:")
     for each, name in zip(found, _names(found, known), strict=True):
         image = known if single or name == known else f"{known}-{name}"
