@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from support import token_search
 from support.machine import Machine, Ran
 from support.published_pair import PublishedPair
 from support.registries import REPOSITORY, USER, LocalRegistry
+from support.repositories import MARK
 from support.servers.faults import Fault, Kind
 from support.soak import chosen, one_in
 from support.token_search import Watch
@@ -71,12 +73,14 @@ def test_one_build_is_on_every_registry(
 
 
 def test_only_the_layers_that_it_lacks_travel(machine: Machine, there: LocalRegistry) -> None:
+    steps = f"FROM scratch\nLABEL {MARK}\nCOPY large /\nCOPY page.html /\n"
+    machine.project.commit({"Dockerfile": steps, "large": secrets.token_hex(20_000)})
     machine.publish(**inputs(there)).ended()
     first = there.proxy.uploaded(LAYERS)
     machine.project.commit({"page.html": "another page"})
     machine.publish(**inputs(there)).ended()
     assert same(machine, there)
-    assert 0 < there.proxy.uploaded(LAYERS) - first < first
+    assert 0 < there.proxy.uploaded(LAYERS) - first < 5_000 < 20_000 < first
 
 
 def test_docker_login_serves_too(machine: Machine, there: LocalRegistry) -> None:
