@@ -33,6 +33,8 @@ _SESSION = {
     "BUILDX_GIT_INFO": "0",  # Or buildx runs git, which would see the credential.
 }
 _PR_SET_PDEATHSIG = 1
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
+"""Found before any fork: to look it up takes a lock that a thread which shows progress may hold."""
 _NO_PROGRAM = 127
 _PATIENCE = 60.0
 _PLAIN_CONTEXTS = ("", "default")
@@ -215,7 +217,7 @@ class Buildx:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  No other thread runs during a build.
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  It takes no lock: see there.
         ) as process:
             try:
                 for line in filter(str.strip, _exchange(process, definition)):
@@ -323,8 +325,8 @@ def _end_with_parent() -> None:
     It holds the credential, or makes a builder that nobody waits for. Only Linux knows this.
     https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
     """
-    with suppress(AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _PRCTL:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _exchange(process: subprocess.Popen[bytes], text: str) -> Iterator[str]:
