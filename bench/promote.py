@@ -88,6 +88,7 @@ def promotions(
     machine: Machine, megabytes: int, layers: int
 ) -> Iterator[Callable[[int], list[Alternative]]]:
     """Publish; then what there is to compare, by the number of tags."""
+    machine.registry.clear()  # What is there is of another history.
     project = Project(machine.new_folder("promoted"), megabytes, layers)
     with github(project) as api:
         publish = Ours.on(machine, project, api)

@@ -169,7 +169,7 @@ def _keep_in_memory(folder: Path) -> None:
     if int(facts["MemAvailable"].split()[0]) < LEAST_MEMORY or folder.is_mount():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    argv = ["mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(folder)]
+    argv = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
     subprocess.run(argv, capture_output=True, check=False)
 
 
