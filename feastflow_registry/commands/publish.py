@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 from feastflow_registry.commands import registries
 from feastflow_registry.commands.app import App
 from feastflow_registry.config import parts
 from feastflow_registry.model.errors import Failure, Kind
-from feastflow_registry.model.parallel import together
+from feastflow_registry.model.parallel import spread, together
 from feastflow_registry.model.plan import (
     Command,
     Line,
@@ -44,10 +45,7 @@ def plan(app: App) -> Plan:
     if app.publishes or (gives_secrets and run.in_runner):
         app.worktree.ensure(run.checkout, by_content=gives_secrets)
     if app.publishes:
-        shared = gate.shared_tags(settings, run, app.permission)
-        lines = _lines(app, shared)
-        shared = tuple(replace(each, line=lines.get(each.tag)) for each in shared)
-        snapshot = _survey(app, shared)
+        snapshot = _survey(app, gate.shared_tags(settings, run, app.permission))
     return _plan(app, tuple(snapshot) or app.services, snapshot)
 
 
@@ -56,12 +54,14 @@ def _plan(app: App, services: tuple[Service, ...], snapshot: Snapshot) -> Plan:
     return plan_publish(settings, run, permission, services, snapshot, app.inputs.all_services)
 
 
-def _survey(app: App, shared: Sequence[SharedTag]) -> Snapshot:
+def _survey(app: App, deserved: Sequence[SharedTag]) -> Snapshot:
     """Look at every registry. What is not on the first that answers is copied there from it."""
     found: dict[Service, Seen] = {}
 
     def look(services: Sequence[Service]) -> None:
         surveyor, commit = app.surveyor, app.run.commit
+        lines = _lines(app, deserved, services)
+        shared = [replace(each, line=lines.get(each.tag)) for each in deserved]
         if found:
             seen = surveyor.survey(commit, services, shared, Reuse.COMMIT)
         else:
@@ -84,12 +84,21 @@ def _warn(app: App, found: Snapshot) -> None:
             )
 
 
-def _lines(app: App, shared: Sequence[SharedTag]) -> Mapping[Tag, Line]:
-    """The releases that tags are for, by the git tags that the remote has now."""
+def _lines(
+    app: App, shared: Sequence[SharedTag], services: Iterable[Service]
+) -> Mapping[Tag, Line]:
+    """The releases that tags are for, by the git tags that the remote has now.
+
+    Its list may be late, so that the run's own counts, and those that images are named after:
+    whether one is there is asked again where it counts.
+    """
     due = [each.tag for each in shared if each.rule is Rule.RELEASE]
-    # A list may be late: whether the run's own is there is asked again where it counts.
-    names = {app.run.ref.name, *app.history.git_tag_names()} if due else set[str]()
-    return {tag: gate.line(app.settings, app.run, tag, names) for tag in due}
+    if not due:
+        return {}
+    names = {app.run.ref.name, *app.history.git_tag_names()}
+    lists = spread(app.registry.tags, [each.repository for each in services])
+    published = set(chain.from_iterable(lists))
+    return {tag: gate.line(app.settings, app.run, tag, names, published) for tag in due}
 
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
@@ -104,9 +113,8 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     mirror = Mirror(tagger, app.copier)
 
     def converge(part: Plan) -> Convergence:
-        return Convergence(
-            part, tagger, mirror, app.settings.main, others, lambda: _lines(app, shared)
-        )
+        lines = partial(_lines, app, shared, part.services)
+        return Convergence(part, tagger, mirror, app.settings.main, others, lines)
 
     execution = Execution(
         plan=plan,

@@ -86,7 +86,10 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The releases that a tag is for, by their git tags, the highest first; ``own``: this run's."""
+    """The releases that a tag is for, by their git tags, the highest first; ``own``: this run's.
+
+    A name may be no git tag: the survey looks.
+    """
 
     own: str
     names: tuple[str, ...] = ()

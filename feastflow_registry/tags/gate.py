@@ -174,11 +174,14 @@ def version_of(settings: Settings, name: str) -> Version | None:
     return next(filter(None, (Version.read(name, prefix) for prefix in prefixes)), None)
 
 
-def line(settings: Settings, run: Run, tag: Tag, names: Iterable[str]) -> Line:
+def line(
+    settings: Settings, run: Run, tag: Tag, names: Iterable[str], published: Iterable[Tag] = ()
+) -> Line:
     """The git tags of the releases that a tag is for: those from which it would be made, too.
 
     ``latest`` is for every release, ``1.2`` of ``{major}.{minor}`` for those of that line, and the
-    name of a git tag for that one.
+    name of a git tag for that one. ``published``: tags of images, as the list of git tags may be
+    late; those that are named after no git tag are among the releases, too.
     """
     templates = [each for each in settings.extra_tags if _rule(each) is Rule.RELEASE]
 
@@ -194,9 +197,19 @@ def line(settings: Settings, run: Run, tag: Tag, names: Iterable[str]) -> Line:
     owners = tuple(name for name in named if matches(name, settings.git_tags))
     if owners:  # What is named as a git tag is that one's alone.
         return Line(run.ref.name, owners)
+    names = {*names, *_sources(settings, published)}
     versions = filter(None, (version_of(settings, name) for name in names))
     found = sorted(filter(is_for, versions), key=lambda version: version.order, reverse=True)
     return Line(run.ref.name, tuple(version.name for version in found))
+
+
+def _sources(settings: Settings, published: Iterable[Tag]) -> Iterator[str]:
+    """The git tags that tags of images may be named after."""
+    for prefix in {prefix_of(each) for each in settings.git_tags}:
+        near = Tag.near(f"{prefix}0").value[:-1]
+        for tag in published:
+            if tag.value.startswith(near):
+                yield f"{prefix}{tag.value.removeprefix(near)}"
 
 
 def repointable(settings: Settings, permission: Permission) -> tuple[Tag, ...]:

@@ -194,7 +194,7 @@ class Surveyor:
         """Gather what decides whether a tag may move to a commit's image (``digest``, if built)."""
         marker = Reference(repository, frozen_marker(shared.tag))
         # The marker follows its tag: if it is asked for first, the tag is where it is final.
-        frozen = shared.rule is Rule.FINAL and self.registry.resolve(marker) is not None
+        frozen = self.registry.resolve(marker) if shared.rule is Rule.FINAL else None
         held = self.registry.resolve(Reference(repository, shared.tag))
         settled = held is not None and held == digest
         forced = shared.rule is Rule.FORCE  # Whatever is there, an image or not, may go.
@@ -204,25 +204,31 @@ class Surveyor:
         relation = Relation.UNKNOWN
         if current and current.revision and not settled and not forced:
             relation = self.history.relation(current.revision, commit)
+        if held is None and frozen not in (None, digest):
+            was = self._identify(repository, frozen)  # Its tag was deleted: the name is not free.
+            current = None if was.revision == commit else was
         git_tag = None
         if shared.rule is Rule.MILESTONE and not settled:
             git_tag = self.history.git_tag(shared.tag.value)
-            frozen = self.registry.resolve(marker) is not None
+            frozen = self.registry.resolve(marker)
         release = self.highest(repository, commit, shared.line, digest) if shared.line else None
-        return Facts(current, relation, git_tag, frozen, line=shared.line, release=release)
+        is_final = frozen is not None
+        return Facts(current, relation, git_tag, is_final, line=shared.line, release=release)
 
     def highest(
         self, repository: Repository, commit: Commit, line: Line, digest: Digest | None
     ) -> Release | None:
         """The highest release of a line that is published and not withdrawn.
 
-        This run's own counts as published, with the image ``digest``, if it is built.
+        This run's own counts as published, with the image ``digest``, if it is built, unless its
+        name holds another image, and may never be moved.
         """
         for name, found in self._named(repository, line):
             at = self.history.git_tag(name) if name == line.own or found else None
             if name == line.own:
                 image = self.registry.inspect(repository, digest) if digest else None
-                if at == commit and not self.is_withdrawn(repository, commit, image):
+                is_free = found in (None, digest)
+                if at == commit and is_free and not self.is_withdrawn(repository, commit, image):
                     return Release(name, digest)
             elif found and at:
                 image = self.read(repository, found)
@@ -233,15 +239,14 @@ class Surveyor:
         return None
 
     def _named(self, repository: Repository, line: Line) -> Iterator[tuple[str, Digest | None]]:
-        """What the names of releases hold, the highest first; nothing for this run's own.
+        """What the names of releases hold, the highest first.
 
         A list may be late, so that the highest are asked for by name, side by side from the second
         one on. Of many that were never published, a list costs less.
         """
 
         def resolve(name: str) -> Digest | None:
-            reference = Reference(repository, Tag.near(name))
-            return None if name == line.own else self.registry.resolve(reference)
+            return self.registry.resolve(Reference(repository, Tag.near(name)))
 
         asked, others = line.names[:_MOST_NAMES_ASKED], line.names[_MOST_NAMES_ASKED:]
         places = [0, *range(1, len(asked), AT_ONCE), len(asked)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from support.failures import fails
-from support.runs import A, B, C, World, at_call, commit
+from support.runs import A, B, C, World, at_call, commit, image
 
 from feastflow_registry.model.errors import Kind
-from feastflow_registry.model.references import Commit
+from feastflow_registry.model.references import Commit, Tag
 
 FIRST = commit(0x9)
 ENOUGH = 40
@@ -21,6 +21,10 @@ def world(*published: Commit) -> World:
     for each in published:
         found.publish(each, latest="never")
     return found
+
+
+def lose(here: World, tag: str) -> None:
+    del here.store.tagged[here.services[0].repository, Tag(tag)]
 
 
 def test_a_git_tag_ends_it() -> None:
@@ -57,10 +61,35 @@ def test_it_stays_final_when_the_git_tag_is_deleted() -> None:
     assert "it was published from its git tag, so it is final" in reasons
 
 
+def test_it_stays_final_when_its_tag_is_deleted_on_the_registry() -> None:
+    """Its own commit may bring it back, be its image an ancestor's that was carried there."""
+    here = world()
+    here.inputs = {(each, "shop"): "the same" for each in (A, B)}
+    here.publish(A, milestone="sprint3", reuse="unchanged")
+    here.publish(B, git_tag="sprint3", milestone="sprint3", reuse="unchanged")
+    held = here.at("sprint3")
+    lose(here, "sprint3")
+    here.history.git_tags["sprint3"] = C
+    with fails("sprint3 is for commit", "never moved", kind=Kind.CONFLICT):
+        here.publish(C, git_tag="sprint3", milestone="sprint3")
+    assert here.at("sprint3") is None
+    here.publish(B, git_tag="sprint3", milestone="sprint3", reuse="unchanged")
+    assert here.at("sprint3") == held == here.own(A)
+
+
+def test_it_is_its_commit_s_though_that_was_built_anew() -> None:
+    """Of an image whose commit tag and name are both gone, the mark alone is left."""
+    here = world()
+    lose(here, "sprint3")
+    here.put(image(A, salt="earlier"), "frozen-sprint3")
+    here.publish(A, git_tag="sprint3", milestone="sprint3")
+    assert here.at("sprint3") == here.own(A) != here.at("frozen-sprint3")
+
+
 def test_a_git_tag_without_a_milestone_is_never_moved() -> None:
     here = world()
     here.publish(A, git_tag="v1")
-    with fails(f"shop:v1 holds commit {A.short}", kind=Kind.CONFLICT):
+    with fails(f"shop:v1 is for commit {A.short}", kind=Kind.CONFLICT):
         here.publish(B, git_tag="v1")
     assert here.commit_at("v1") == A
 

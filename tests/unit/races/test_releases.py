@@ -292,6 +292,33 @@ def test_a_list_of_git_tags_that_is_late_hides_no_release_of_its_own(
     assert on.at("latest") == on.own(commits["v2.0.0"])
 
 
+@pytest.mark.parametrize("prefix", ["", "web/", "@web/app@"])
+def test_nor_one_that_is_published(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """And one that was retracted since counts no more, though its image is there."""
+    names = [f"{prefix}v1.0.0", f"{prefix}v2.0.0", f"{prefix}v3.0.0"]
+    on, commits = world(names)
+
+    def publish(name: str) -> None:
+        on.run(commits[name], git_tag=name, latest="release", git_tags=f"{prefix}v*").go()
+
+    publish(names[2])
+    publish(names[1])
+    del on.history.git_tags[names[2]]
+    monkeypatch.setattr(on.history, "git_tag_names", lambda: names[:1])
+    publish(names[0])
+    assert on.at("latest") == on.own(commits[names[1]])
+
+
+def test_a_name_that_holds_an_earlier_build_of_its_commit_is_its_own() -> None:
+    on, commits = world(["v1.0.0"])
+    on.put(image(commits["v1.0.0"], salt="earlier"), "v1.0.0")
+    release(on, commits, "v1.0.0").go()
+    own = on.own(commits["v1.0.0"])
+    assert (
+        on.at("latest") == own == on.at("v1.0.0") != image(commits["v1.0.0"], salt="earlier").digest
+    )
+
+
 def test_what_nobody_knows_is_not_replaced_by_a_higher_release_either() -> None:
     on, commits = world(["v1.0.0", "v2.0.0"])
     run = release(on, commits, "v1.0.0")
