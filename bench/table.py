@@ -30,7 +30,7 @@ def chart(results: Sequence[Result]) -> list[str]:
     rows = [(each.scenario, row) for each in results for row in each.rows[1:]]
     if not rows:
         return []
-    names = ", ".join(f'"{name}: {row.name}"' for name, row in rows)
+    names = ", ".join(f'"{name}: {row.name.removeprefix("ours, install ")}"' for name, row in rows)
     bars = ", ".join(f"{row.ratio.median:.2f}" for _, row in rows)
     return [
         "```mermaid",
