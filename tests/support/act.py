@@ -153,6 +153,7 @@ class Runner:
         workflow: str = "",
         options: tuple[str, ...] = ("--json",),
         secrets: bool = True,
+        more_secrets: Mapping[str, str] | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> Running:
         """Start the workflow that is committed in the checkout, or another text of it."""
@@ -162,7 +163,8 @@ class Runner:
         payload = self.folder / f"event-{number}.json"
         payload.write_text(json.dumps(event.payload))
         given = [f"DOCKERHUB_TOKEN='{self.token or self.place.token}'"] if secrets else []
-        given.append(f"GITHUB_TOKEN='{GITHUB_TOKEN}'")
+        more = {"GITHUB_TOKEN": GITHUB_TOKEN, **(more_secrets or {})}
+        given += [f"{name}='{value}'" for name, value in more.items()]
         arguments = [
             *(event.name, "--platform", "ubuntu-24.04=-self-hosted"),
             *("--platform", "ubuntu-24.04-arm=-self-hosted"),
