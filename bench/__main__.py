@@ -11,7 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench import jobs, mirror, planning, promote, prune, publish, services, start, table, tags
+from bench import (
+    cache,
+    jobs,
+    mirror,
+    planning,
+    promote,
+    prune,
+    publish,
+    services,
+    start,
+    table,
+    tags,
+)
 from bench.machine import BenchError, Machine
 from bench.measure import Alternative, Result, alternate
 
@@ -23,8 +35,8 @@ WARM = ("six-one-cached", "six-none", "six-again")
 JOBS = ("job-first", "job-next", "job-again")
 START, PLAN = "start", "plan"
 PROMOTE, TAGS, PRUNE = "promote", "tags", "prune"
-SECOND = "second"
-SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, START, PLAN, SECOND, PROMOTE, TAGS, PRUNE, *JOBS)
+SECOND, CACHE = "second", "cache"
+SCENARIOS = (*ONE_IMAGE, *COLD, *WARM, START, PLAN, CACHE, SECOND, PROMOTE, TAGS, PRUNE, *JOBS)
 DELAYS = (0, 80)
 """Milliseconds that every request is made to take longer."""
 ROUNDS = 5
@@ -40,6 +52,7 @@ _ABOUT = {
     "six-one-cached": "{}, one of them new, the others cached",
     "six-none": "{}, none of them new, all cached",
     "six-again": "{}, published already",
+    "cache": "{}, one layer new",
     "second": "{}, published, on a second registry",
     "start": "importing the program, Python itself not counted",
     "plan": "a dry run in memory: no start-up, no network, no engine",
@@ -95,6 +108,9 @@ def _measure(machine: Machine, options: argparse.Namespace) -> Iterator[Result]:
     if PLAN in wanted:
         with planning.plans(machine) as planners:
             yield from _results({PLAN: lambda: planners}, [PLAN], options)
+    if CACHE in wanted:
+        with cache.builds(machine, size, layers) as alternatives:
+            yield from _results({CACHE: lambda: alternatives}, [CACHE], options)
     yield from _afterwards(machine, wanted, options)
     whole_jobs = [each for each in wanted if each in JOBS]
     reason = jobs.missing(options.docker_actions)
@@ -162,7 +178,7 @@ def _results(plans: Plans, names: Sequence[str], options: argparse.Namespace) ->
 
 def _about(name: str, options: argparse.Namespace) -> str:
     size = f"{options.megabytes} MB in {options.layers} layers"
-    if name not in (*ONE_IMAGE, *JOBS, SECOND):
+    if name not in (*ONE_IMAGE, *JOBS, SECOND, CACHE):
         size = f"{services.SERVICES} services of {options.service_megabytes} MB"
     whole = "a whole job under act, " if name in JOBS else ""
     return whole + _ABOUT[name.removeprefix("job-")].format(size)

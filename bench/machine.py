@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Self
@@ -83,7 +84,7 @@ class Machine:
             opening.enter_context(self.registry)
             opening.enter_context(self.proxy)
             self.proxy.upstream = self.registry.url
-            self._known = self._build_cache()
+            self._cache = BuildCache(self.environ(home=self.folder / "housekeeping"))
             opening.callback(self.clear_engine)
             self._open = opening.pop_all()
         return self
@@ -203,10 +204,7 @@ class Machine:
     def clear_engine(self) -> None:
         """Remove the images that were made here, and what the build cache did not hold before."""
         self.clear_images()
-        new = sorted(self._build_cache() - self._known)
-        for at in range(0, len(new), _AT_ONCE):
-            names = "|".join(new[at : at + _AT_ONCE])
-            self._docker("buildx", "prune", "--all", "--force", "--filter", f"id~=^({names})$")
+        self._cache.prune()
 
     def _path(self, *, uv: bool) -> str:
         """A PATH with the programs that are needed, and with uv or without any."""
@@ -263,21 +261,44 @@ class Machine:
             file.write_bytes(found + self.authority.file.read_bytes())
         return file
 
-    def _build_cache(self) -> set[str]:
-        """The identifiers of what the engine's build cache holds."""
-        first = (line.split()[0] for line in self._docker("buildx", "du").splitlines() if line)
-        return {word.removesuffix("*") for word in first if re.fullmatch(r"[a-z0-9]{25}\*?", word)}
-
     def _docker(self, *arguments: str) -> str:
-        """What docker says; nothing, if it fails."""
-        done = subprocess.run(
-            ["docker", *arguments],
-            env=self.environ(home=self.folder / "housekeeping"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout
+        return docker(self.environ(home=self.folder / "housekeeping"), *arguments)
+
+
+@dataclass
+class BuildCache:
+    """What a builder keeps; the current one, if it is not named. `known`: what it had before."""
+
+    environ: Mapping[str, str]
+    builder: str = ""
+    known: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = self._held()
+
+    def prune(self) -> None:
+        """Remove what was not there before."""
+        new = sorted(self._held() - self.known)
+        for at in range(0, len(new), _AT_ONCE):
+            names = f"id~=^({'|'.join(new[at : at + _AT_ONCE])})$"
+            self._buildx("prune", "--all", "--force", "--filter", names)
+
+    def _held(self) -> frozenset[str]:
+        first = (line.split()[0] for line in self._buildx("du").splitlines() if line)
+        found = (word.removesuffix("*") for word in first)
+        return frozenset(word for word in found if re.fullmatch(r"[a-z0-9]{25}", word))
+
+    def _buildx(self, command: str, *arguments: str) -> str:
+        named = ["--builder", self.builder] if self.builder else []
+        return docker(self.environ, "buildx", command, *named, *arguments)
+
+
+def docker(environ: Mapping[str, str], *arguments: str) -> str:
+    """What docker says; nothing, if it fails."""
+    done = subprocess.run(
+        ["docker", *arguments], env=environ, capture_output=True, text=True, check=False
+    )
+    return done.stdout
 
 
 def _stack() -> dict[str, str]:
