@@ -191,7 +191,7 @@ def histories(
     begun = len(on.store.writes)
     at_the_writes(run, write, [partial(story.happen, each) for each in meanwhile], after=after)
     failure = run.failure()
-    is_taken = held[own] not in (None, image(COMMITS[own]).digest)
+    is_taken = {held[own], on.at(own)} - {None, image(COMMITS[own]).digest}
     assert not failure or is_taken or UNKNOWN in held.values() or story.locked, failure
     if not meanwhile:
         names = {each.identifier for each, _ in on.store.writes[begun:]}
