@@ -194,6 +194,8 @@ def histories(
     is_taken = {held[own], on.at(own)} - {None, image(COMMITS[own]).digest}
     assert not failure or is_taken or UNKNOWN in held.values() or story.locked, failure
     if not meanwhile:
+        is_marked = is_in_force(on.at(story.mark(COMMITS[own])))
+        assert failure or is_marked or not is_taken, "a name that is another's is told"
         names = {each.identifier for each, _ in on.store.writes[begun:]}
         assert names <= {own, f"commit-{COMMITS[own].short}", *story.tags(own)}
         assert held[own] in (None, on.at(own))
@@ -246,7 +248,7 @@ GUARDS: Mapping[str, tuple[str, ...]] = {
     "a damaged one keeps its tags": ("publish v2.0.0, damage v2.0.0", "v1.9.0"),
     "and gets none": ("publish v2.0.0, damage v2.0.0, lose v2.0.0", "v1.9.0"),
     "what nobody knows stays": ("foreign own", "v1.9.0"),
-    "a late list of git tags": ("delay own", "v1.9.0"),
+    "a late list of git tags": ("delay own, hide own", "v1.9.0"),
     "what is on the registry is tagged": ("delay own, publish v1.10.0", "v1.9.0"),
     "a name that is another's is not published": ("publish v2.0.0, withdraw v2.0.0", "2.0.0"),
     "a late list of the registry": ("publish v1.10.0, hide v1.10.0", "v1.9.0"),
