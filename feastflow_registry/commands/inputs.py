@@ -195,11 +195,14 @@ def _withhold(
     """Why the credential is not sent to the registry, if only a file of the checkout names it.
 
     What is checked out is data: it decides where a credential goes only in a run that may push, and
-    only as it was committed.
+    only as it was committed. By hand, it may be anybody's: what ``docker login`` has kept for that
+    very registry goes there, and no variable.
     """
     is_from_file = config and "registry" in config.policy and "registry" not in request.given
-    if not config or not is_from_file or options.registry.is_docker_hub or not current.in_runner:
+    if not config or not is_from_file or options.registry.is_docker_hub:
         return None
+    if not current.in_runner:
+        return _of_variable(config.name, options.registry) if request.token else None
     if not may_push(request, current):
         why = "no input lets this run push"
     elif current.foreign:
@@ -213,6 +216,16 @@ def _withhold(
         f"{config.name} names the registry {options.registry}, and {why}: the credential is not "
         "sent there.",
         "Name the registry in the input registry.",
+        see="registry-of-a-file",
+    )
+
+
+def _of_variable(name: str, host: RegistryHost) -> Failure:
+    return Failure(
+        Kind.INPUT,
+        f"{name} names the registry {host}, where the token of a variable is not sent unless you "
+        "name it, too.",
+        f"Give --registry {host}, or unset the variable and run `docker login {host}`.",
         see="registry-of-a-file",
     )
 

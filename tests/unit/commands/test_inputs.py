@@ -530,11 +530,24 @@ class TestARegistryThatAFileNames:
         assert found.settings.registry == RegistryHost("ghcr.io")
         assert load(file, environ, command="tags", registry="evil.example").credential
 
-    def test_it_is_trusted_where_it_may_push_and_by_hand(self, file: Path) -> None:
-        for environ in (RUNNER, {}):
-            found = load(file, environ, command="tags")
-            assert found.credential == Credential("ada", TOKEN)
-            assert found.warnings == ()
+    def test_it_is_trusted_where_it_may_push(self, file: Path) -> None:
+        found = load(file, RUNNER, command="tags")
+        assert found.credential == Credential("ada", TOKEN)
+        assert found.warnings == ()
+
+    def test_by_hand_no_variable_goes_there_unless_it_is_named_too(self, file: Path) -> None:
+        found = load(file, {}, command="tags")
+        assert found.credential is None
+        [warning] = found.warnings
+        assert "Give --registry evil.example, or unset the variable" in warning
+        with fails("where the token of a variable is not sent", "docker login evil.example"):
+            load(file, {})
+        assert load(file, {}, command="tags", registry="evil.example").credential
+
+    def test_by_hand_what_docker_login_kept_for_it_goes_there(self, file: Path) -> None:
+        kept = Credential("ada", "kept for that one")
+        found = load(file, {}, token="", kept=kept, command="tags")
+        assert (found.credential, found.warnings) == (kept, ())
 
     def test_docker_hub_is_where_it_goes_anyway(self, folder: Path) -> None:
         (folder / "feastflow.yml").write_text("registry: docker.io\nservices: {web: }\n")
