@@ -371,8 +371,20 @@ class App:
 
     @cached_property
     def history(self) -> History:
-        """The clone's history where it can prove, else that of the remote."""
-        return LayeredHistory(self.workspace.git, self._remote_history)
+        """The clone's history where it can prove, else that of the remote.
+
+        By hand, a rollback waits for no remote: it is what people do when all is down.
+        """
+        clone = self.workspace.git
+        waits = self.run.in_runner or self.settings.command is not Command.ROLLBACK
+        spare = None if waits else replace(clone, offline=True)
+        return LayeredHistory(clone, self._remote_history, spare, self._warn_of_remote)
+
+    def _warn_of_remote(self) -> None:
+        self.log.warning(
+            "The git remote origin does not answer: what was last fetched of it counts. Look again "
+            "when it answers: a commit that was pushed since is not known here."
+        )
 
     def _remote_history(self) -> History:
         """GitHub's own word in a runner; by hand, what the git remote says."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from feastflow_registry.commands import publish
 from feastflow_registry.commands.app import App
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind, Problem
@@ -190,16 +191,20 @@ class Examination:
         also = some([str(each.repository) for each in self.app.inputs.also], _MOST)
         return f"{said}; also {also}" if also else said
 
-    def _check_git(self) -> str:
+    def _check_git(self) -> str | Problem:
         app = self.app
         app.worktree.ensure(app.run.checkout)
+        if others := publish.untracked(app, app.services):
+            return others
         depth = "cut off, so the remote is asked" if app.is_shallow() else "whole"
         return f"commit {app.run.commit.short}, nothing modified, history {depth}"
 
     def _check_source(self) -> str:
-        gate.check_source(self.app.run)
+        run = self.app.run
+        gate.check_source(run)
+        self.app.history.newer(run.commit, self.app.settings.main)
         others = some(self.app.settings.also_known_as, _MOST)
-        return self.app.run.source.url + (f", also known as {others}" if others else "")
+        return run.source.url + (f", also known as {others}" if others else "")
 
     def _check_branch(self) -> str | Problem:
         main, default = self.app.settings.main, self.app.run.default_branch

@@ -121,6 +121,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     permission = gate.grant(options, current, has_credential=credential is not None)
     if permission.push and options.command.writes and not options.dry_run:
         others = _log_in(others, options, workspace, current)
+    doubts = _doubts(current) if options.dry_run and options.command.builds else ()
     withheld = _withhold(request, workspace, config, options, current) if credential else None
     if withheld and permission.push and options.command.writes and not options.dry_run:
         raise withheld
@@ -136,7 +137,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         github_api=github_api(request.environ),
         notices=notices,
         warnings=(
-            *unread,
+            *(*unread, *doubts),
             *((str(withheld),) if withheld else ()),
             *described.warnings,
         ),
@@ -166,6 +167,15 @@ def _kept(workspace: Workspace, options: Settings) -> tuple[Credential | None, t
         return workspace.login(options.registry, options.username), ()
     except Failure as failure:
         return None, (str(failure),)
+
+
+def _doubts(current: Run) -> tuple[str, ...]:
+    """Why what a dry run promises would be refused."""
+    try:
+        gate.check_source(current)
+    except Failure as failure:
+        return (str(failure),)
+    return ()
 
 
 def _lower(given: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[str, ...]]:

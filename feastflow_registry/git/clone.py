@@ -61,10 +61,14 @@ _ALONE = (
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """One working copy. ``environ``: what the ``git`` process may see."""
+    """One working copy. ``environ``: what the ``git`` process may see.
+
+    ``offline``: whether what was last fetched counts as what the remote has.
+    """
 
     workspace: Path
     environ: Mapping[str, str]
+    offline: bool = False
 
     def checkout(self, main: str) -> Checkout:
         """Read what HEAD is. Raises an input failure where there is no commit to publish.
@@ -286,6 +290,10 @@ class Git:
             )
         return [os.fsdecode(entry) for entry in answer.stdout.split(b"\0") if entry]
 
+    def untracked(self, folders: Sequence[str]) -> list[str]:
+        """List what git neither tracks nor ignores."""
+        return self._list("--others", "--exclude-standard", "--", *folders)
+
     def relation(self, base: Commit, head: Commit) -> Relation:
         """Say where ``head`` stands to ``base``, as far as this clone can prove it."""
         if base == head:
@@ -300,8 +308,8 @@ class Git:
 
     def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
         """Ask the remote for a branch's head, and list the first parents back to a commit."""
-        listed = self._remote("ls-remote", "origin", f"refs/heads/{branch}").split()
-        tip = Commit.read(listed[0]) if listed else None
+        ref = f"refs/heads/{branch}"
+        tip = Commit.read(self._refs(ref).get(ref, ""))
         if tip in (None, commit):
             return []
         if not self._is_known(tip):
@@ -321,14 +329,24 @@ class Git:
     def git_tag(self, name: str) -> Commit | None:
         """Ask the remote for a git tag; an annotated one is peeled to its commit."""
         ref = f"refs/tags/{name}"
-        fields = self._remote("ls-remote", "origin", ref, f"{ref}^{{}}").split()
-        listed = dict(zip(fields[1::2], fields[::2], strict=False))
+        listed = self._refs(ref, f"{ref}^{{}}")
         return Commit.read(listed.get(f"{ref}^{{}}") or listed.get(ref))
 
     def git_tag_names(self) -> Collection[str]:
         """Ask the remote for the names of all git tags."""
-        refs = self._remote("ls-remote", "--tags", "--refs", "origin").split()[1::2]
-        return [ref.removeprefix("refs/tags/") for ref in refs]
+        tags = (ref.partition("refs/tags/") for ref in self._refs("refs/tags/*"))
+        return [name for start, _, name in tags if not start and not name.endswith("^{}")]
+
+    def _refs(self, *patterns: str) -> dict[str, str]:
+        """What the remote's branches and tags point to; with ``^{}``, an annotated one's commit."""
+        if self.offline:
+            known = self._text("show-ref", "--dereference").split("\n")
+            kept = [line for line in known if " refs/heads/" not in line]
+            listed = "\n".join(kept).replace(" refs/remotes/origin/", " refs/heads/")
+        else:
+            listed = self._remote("ls-remote", "origin", *patterns)
+        fields = listed.split()
+        return dict(zip(fields[1::2], fields[::2], strict=False))
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit that this clone knows."""

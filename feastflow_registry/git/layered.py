@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
+from typing import TypeVar
 
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.ports import History
 from feastflow_registry.model.references import Commit
 
+T = TypeVar("T")
 _ENOUGH = 100
 
 
@@ -17,13 +20,17 @@ _ENOUGH = 100
 class LayeredHistory:
     """Asks the clone first, then the remote, which is reached only when it is needed.
 
-    What may change during a run (branches, git tags) is always asked of the remote. Several
+    What may change during a run (branches, git tags) is always asked of the remote; from the first
+    time on that it does not answer, of ``spare``, if there is one, and ``warn`` is called. Several
     threads may ask.
     """
 
     clone: History
     reach: Callable[[], History]
+    spare: History | None = None
+    warn: Callable[[], None] = lambda: None
     _remote: History | None = None
+    _is_lost: bool = False
     _relations: dict[tuple[Commit, Commit], Relation] = field(default_factory=dict)
     _ancestors: dict[Commit, Sequence[Commit]] = field(default_factory=dict)
     _asking: RLock = field(default_factory=RLock)
@@ -48,7 +55,7 @@ class LayeredHistory:
 
     def newer(self, commit: Commit, branch: str) -> Iterable[Commit]:
         """List what a branch has beyond a commit, newest first."""
-        return self.remote.newer(commit, branch)
+        return self._ask(lambda remote: remote.newer(commit, branch))
 
     def ancestors(self, commit: Commit) -> Sequence[Commit]:
         """List the first parents before a commit, newest first; each is asked once."""
@@ -66,12 +73,26 @@ class LayeredHistory:
 
     def git_tag(self, name: str) -> Commit | None:
         """Name the commit of a git tag."""
-        return self.remote.git_tag(name)
+        return self._ask(lambda remote: remote.git_tag(name))
 
     def git_tag_names(self) -> Collection[str]:
         """Name all git tags."""
-        return self.remote.git_tag_names()
+        return self._ask(lambda remote: remote.git_tag_names())
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit."""
         return self.clone.resolve(abbreviation) or self.remote.resolve(abbreviation)
+
+    def _ask(self, question: Callable[[History], T]) -> T:
+        if not self._is_lost:
+            try:
+                return question(self.remote)
+            except Failure as failure:
+                if self.spare is None or failure.kind is not Kind.UNREACHABLE:
+                    raise
+            with self._asking:
+                if not self._is_lost:
+                    self.warn()
+                self._is_lost = True
+        assert self.spare
+        return question(self.spare)

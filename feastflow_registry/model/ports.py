@@ -232,6 +232,9 @@ class Worktree(Protocol):
     def ensure(self, commit: Commit, *, by_content: bool = False) -> None:
         """Refuse unless HEAD is this commit and no tracked file differs from it."""
 
+    def untracked(self, folders: Sequence[str]) -> Sequence[str]:
+        """The files that are in no commit, and are not ignored."""
+
 
 class Ledger(Protocol):
     """What ``build`` made, for ``push``."""

@@ -56,8 +56,10 @@ class Journal:
             done = "built or pushed" if self.plan.command.builds else "written"
             lines.append(f"This was a dry run: nothing was {done}.")
         lines += self.plan.left_out
-        lines += [*deploy.edit_lines(self.plan), *self.plan.advice]
-        if self.plan.kubectl:
+        lines += deploy.edit_lines(self.plan)
+        if not dry_run:
+            lines += self.plan.advice
+        if self.plan.kubectl and not dry_run:
             head = f"{markdown.CLUSTER[self.plan.guessed]}:"
             lines += [head, *(f"  {each}" for each in self.plan.kubectl)]
         document = data.planned(self.plan, services, self.outcomes, dry_run=dry_run)

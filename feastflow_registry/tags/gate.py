@@ -100,13 +100,13 @@ def check_source(run: Run) -> None:
     if run.source.is_known:
         return
     origin = printable(run.source.url, _LONGEST_SHOWN)
-    where = f"the git remote origin is {origin!r}" if origin else "there is no git remote origin"
-    raise Failure(
-        Kind.INPUT,
-        f"{where}, and no host that others know: no image can be labelled as this repository's.",
-        "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName.",
-        see="unknown-host",
-    )
+    where = f"the git remote origin is {origin!r}, and no host that others know"
+    fix = "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName."
+    if not origin:
+        where = "there is no git remote origin"
+        fix = "Give the repository's address to `git remote add origin`."
+    cause = f"{where}: no image can be labelled as this repository's."
+    raise Failure(Kind.INPUT, cause, fix, see="unknown-host")
 
 
 def access(settings: Settings, permission: Permission) -> Access:

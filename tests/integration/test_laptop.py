@@ -193,3 +193,40 @@ def test_doctor_finds_all_that_is_wrong(machine: Machine, tmp_path: Path) -> Non
     assert "tracked files differ" in ran.log
     assert "does not accept the user name and token" in ran.log
     assert "dckr_pat_wrong" not in ran.log
+
+
+def test_where_origin_is_gone_a_rollback_goes_on_and_nothing_is_published(
+    machine: Machine, place: LocalRegistry
+) -> None:
+    """What was last fetched counts for the one; for the other, somebody may have pushed since."""
+    first = machine.project.head
+    _ended(_by_hand(machine, "publish"))
+    bad = machine.project.commit()
+    _ended(_by_hand(machine, "publish"))
+    machine.project.origin.rename(machine.project.origin.with_name("gone"))
+    ran = _ended(_by_hand(machine, "rollback", "--from", bad, "--tag", "latest"))
+    assert "origin does not answer: what was last fetched of it counts" in ran.log
+    assert place.tags()["latest"] == place.tags()[f"commit-{first[:7]}"]
+
+    machine.project.commit(push=False)
+    machine.project.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    before = place.tags()
+    for command in ("publish", "doctor"):
+        ran = _ended(_by_hand(machine, command), 5)
+        assert "origin could not be asked" in ran.log
+    assert place.tags() == before
+
+
+def test_what_is_in_no_commit_is_told_where_it_may_get_into_an_image(
+    machine: Machine, place: LocalRegistry
+) -> None:
+    machine.project.commit({".gitignore": "ignored.txt\n"})
+    for name in ("notes.txt", "ignored.txt"):
+        (machine.project.folder / name).write_text("mine")
+    said = "What is in no commit may get into the images: notes.txt."
+    for command in ("doctor", "publish"):
+        ran = _ended(_by_hand(machine, command))
+        assert said in ran.log
+    assert "ignored.txt" not in ran.log
+    ran = machine.publish().ended()
+    assert said not in ran.shown

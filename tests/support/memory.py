@@ -497,13 +497,17 @@ class FakeHistory:
 
 @dataclass
 class FakeWorktree:
-    """A clean working copy at one commit."""
+    """A working copy at one commit, unchanged. ``others``: what is in no commit."""
 
     head: Commit
+    others: Sequence[str] = ()
 
     def ensure(self, commit: Commit, *, by_content: bool = False) -> None:
         if commit != self.head:
             raise Failure(Kind.INPUT, f"HEAD is {self.head.short}.", "Check it out.")
+
+    def untracked(self, folders: Sequence[str]) -> Sequence[str]:
+        return [each for each in self.others if "." in folders or each.startswith(tuple(folders))]
 
 
 @dataclass

@@ -735,7 +735,7 @@ class TestWhoseImage:
             (("git@github-work:feastflow/shop.git",), ["'https://github-work/feastflow/shop'"]),
             (("/srv/git/shop.git",), ["'/srv/git/shop'", "git remote set-url origin", "HostName"]),
             (("https://me:secret@localhost/a/b",), ["'https://localhost/a/b'"]),
-            ((), ["there is no git remote origin", "git remote set-url origin"]),
+            ((), ["there is no git remote origin: no image", "git remote add origin"]),
             (("\x1b[31m/" + "x" * 500,), ["…'"]),
         ],
     )
@@ -746,12 +746,14 @@ class TestWhoseImage:
         with fails("no host that others know" if remotes else "", *words) as caught:
             load(folder, workspace=FakeWorkspace(folder, remotes=remotes), command=command)
         assert len(str(caught.value)) < 400
+        workspace = FakeWorkspace(folder, remotes=remotes)
+        found = load(folder, workspace=workspace, command=command, dry_run="true")
+        assert found.warnings == (str(caught.value),), "a dry run promises no more"
 
     @pytest.mark.parametrize(
         "given",
         [
             {"command": "build"},
-            {"dry_run": "true"},
             *[{"command": each} for each in ("tags", "doctor", "deploy", "prune", "rollback")],
         ],
     )

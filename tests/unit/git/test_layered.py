@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
+from support.failures import fails
 from support.memory import FakeHistory
 from support.runs import A, B, C
 
 from feastflow_registry.git.layered import LayeredHistory
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.references import Commit
 
@@ -91,3 +95,38 @@ def test_the_clone_may_know_more_than_the_remote_tells() -> None:
     clone, remote = FakeHistory({C: (B,), B: ()}, cut=True), FakeHistory({C: ()})
     history, _ = layered(clone, remote)
     assert history.ancestors(C) == [B]
+
+
+class Lost(FakeHistory):
+    """A remote that does not answer, or refuses."""
+
+    kind = Kind.UNREACHABLE
+
+    def newer(self, commit: Commit, branch: str) -> NoReturn:
+        self.git_tag("")
+
+    def git_tag(self, name: str) -> NoReturn:
+        self.asked.append(("in vain",))
+        raise Failure(self.kind, "no answer.", "Run again.")
+
+    def git_tag_names(self) -> NoReturn:
+        self.git_tag("")
+
+
+def test_a_remote_that_does_not_answer_is_asked_once_if_there_is_a_spare_one() -> None:
+    remote, told = Lost(), []
+    spare = FakeHistory(dict(WHOLE), {"main": B}, {"v1": A})
+    history = LayeredHistory(FakeHistory(), lambda: remote, spare, lambda: told.append("lost"))
+    assert history.git_tag("v1") == A
+    assert list(history.newer(A, "main")) == [B]
+    assert history.git_tag_names() == ["v1"]
+    assert (len(remote.asked), told) == (1, ["lost"])
+
+
+def test_otherwise_it_is_told() -> None:
+    with fails("no answer.", kind=Kind.UNREACHABLE):
+        LayeredHistory(FakeHistory(), Lost).git_tag_names()
+    refusing = Lost()
+    refusing.kind = Kind.REFUSED
+    with fails("no answer.", kind=Kind.REFUSED):
+        LayeredHistory(FakeHistory(), lambda: refusing, FakeHistory()).git_tag_names()

@@ -217,6 +217,8 @@ def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
         "Tell the cluster:",
         f"  {command}",
     ]
+    planned = journal.report(dry_run=True).lines
+    assert not {*advice, f"  {command}"} & {*planned}, "nobody is to do what was not done"
     assert f"```bash\n{command}\n```" in report.markdown
     assert report.outputs["changed-files"] == "k8s/shop.yaml"
     assert json.loads(report.json)["steps"][-1] == {
