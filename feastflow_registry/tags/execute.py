@@ -46,7 +46,7 @@ from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.mirror import Mirror
 from feastflow_registry.tags.move import Tagger
 
-StepT = TypeVar("StepT")
+T = TypeVar("T")
 ImageT = TypeVar("ImageT", bound=Imaging)
 
 
@@ -114,12 +114,11 @@ class Execution:
             return
         self.builder().check_ready(builds)
         names = {step.service.name for step in builds}
-        places = (*self.plan.every(PushImage), *self.plan.every(MirrorImage))
-        for place, failure in _failed(
+        places = [each for each in self.plan.images if isinstance(each, PushImage | MirrorImage)]
+        self._attempt(
             lambda step: self._registry.check_push(step.service.repository),
             [each for each in places if each.service.name in names],
-        ):
-            self.failures[place.service] = failure
+        )
         builds = tuple(placed for step in builds if (placed := self._placed(step)))
         if not builds:
             return
@@ -136,9 +135,8 @@ class Execution:
                 if image.digest:
                     origin = Reference(step.service.repository, image.digest)
                     self.tagger.state.origins[step.service.name] = origin
-                note = f"cache: {image.cache}" if image.cache else ""
-                built = Outcome(step.service, Action.BUILT, step.tags[0], note=note)
-                yield replace(built, size=image.size, seconds=seconds)
+                note, size = f"cache: {image.cache}" if image.cache else "", image.size
+                yield Outcome(step.service, Action.BUILT, step.tags[0], None, size, seconds, note)
         self._check(builds)
         sound = {step.service.name for step in builds if step.service not in self.failures}
         self.built = {name: image for name, image in made.images.items() if name in sound}
@@ -166,8 +164,9 @@ class Execution:
             checker.check(step.service, image, step.tags[0], alone=len(due) == 1)
 
         try:
-            for step, failure in _failed(judge, due):
-                self._give_up(step.service.name, failure)
+            for step, result in zip(due, attempt(judge, due), strict=True):
+                if isinstance(result, Failure):
+                    self._give_up(step.service.name, result)
         except BaseException:
             checker.end()
             raise
@@ -201,9 +200,9 @@ class Execution:
             self.tagger.state.origins[done[0].service.name] = done[0].reference
         return done + self._attempt(self.mirror.copy, copies)
 
-    def _attempt(self, work: Callable[[ImageT], Outcome], steps: Sequence[ImageT]) -> list[Outcome]:
+    def _attempt(self, work: Callable[[ImageT], T], steps: Sequence[ImageT]) -> list[T]:
         """What was done; why the rest was not is told in the end."""
-        done: list[Outcome] = []
+        done: list[T] = []
         for step, result in zip(steps, attempt(work, steps), strict=True):
             if isinstance(result, Failure):
                 self.failures[step.service] = result
@@ -335,12 +334,3 @@ class Execution:
         return self.tagger.move_all(
             (each for each in self.plan.moves if each.service == service), look
         )
-
-
-def _failed(
-    work: Callable[[StepT], None], steps: Sequence[StepT]
-) -> Iterator[tuple[StepT, Failure]]:
-    """Work on several steps at once; yield those that fail."""
-    for step, result in zip(steps, attempt(work, steps), strict=True):
-        if isinstance(result, Failure):
-            yield step, result
