@@ -310,10 +310,11 @@ class Execution:
         part = Reference(repository, digest)
         why = "no tag is deleted alone here; prune takes it away with its image"
         try:
-            registry.inspect(repository, digest)  # To have it, should it go along.
+            registry.inspect(repository, digest)  # Its bytes are kept, to be put back.
             deleted = untagging.delete_tag(repository, step.tag)
             if registry.resolve(part) is None:
                 registry.set_tag(part, digest)
+                why = "the registry deleted its image too, which is put back"
             elif deleted is not Deleted.UNSUPPORTED:
                 return Outcome(step.service, Action.DELETED, step.reference)
         except Failure as failure:

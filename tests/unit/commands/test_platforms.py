@@ -400,6 +400,7 @@ class TestTakingPartsAway:
         run.app.deletes.delete_tag = delete  # type: ignore[method-assign]
         run.go()
         assert run.actions[-1] == ("kept", PART)
+        assert run.outcomes[-1].note == "the registry deleted its image too, which is put back"
         assert part in workflow.world.store.images
         assert len(workflow.left) == 5
 
