@@ -308,17 +308,18 @@ class Execution:
         registry, repository, digest = self._registry, step.service.repository, step.digest
         assert digest
         part = Reference(repository, digest)
-        why = "no tag is deleted alone here; prune takes it away with its image"
         try:
             registry.inspect(repository, digest)  # Its bytes are kept, to be put back.
             deleted = untagging.delete_tag(repository, step.tag)
-            if registry.resolve(part) is None:
-                registry.set_tag(part, digest)
-                why = "the registry deleted its image too, which is put back"
-            elif deleted is not Deleted.UNSUPPORTED:
-                return Outcome(step.service, Action.DELETED, step.reference)
         except Failure as failure:
             why = failure.problems[0].cause
+            return Outcome(step.service, Action.KEPT, step.reference, note=why)
+        why = "no tag is deleted alone here; prune takes it away with its image"
+        if registry.resolve(part) is None:
+            registry.set_tag(part, digest)
+            why = "the registry deleted its image too, which is put back"
+        elif deleted is not Deleted.UNSUPPORTED:
+            return Outcome(step.service, Action.DELETED, step.reference)
         return Outcome(step.service, Action.KEPT, step.reference, note=why)
 
     def _move(self, plan: Plan) -> Iterator[Outcome]:
