@@ -16,7 +16,7 @@ from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
+from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import (
     Action,
     Command,
@@ -57,7 +57,7 @@ def _until_settled(registry: Registry, look: Callable[[], Iterator[Outcome]]) ->
 
 @dataclass(slots=True)
 class Convergence:
-    """The end of one run.
+    """The end of a publish.
 
     ``others``: shared tags that other runs of this commit may have moved, and that newer commits
     of the branch ``main`` take over; ``repointed``: those of them that this run gave its digest;
@@ -227,8 +227,8 @@ class _Meanwhile:
 
 
 @dataclass(frozen=True, slots=True)
-class Transferred:
-    """A promotion or a rollback, and its end: what other runs did meanwhile is not overwritten.
+class TransferConvergence:
+    """The end of a promotion or a rollback: what other runs did meanwhile is not overwritten.
 
     A write replaces whatever a tag holds at that moment, and no registry tells what that was:
 
@@ -245,9 +245,8 @@ class Transferred:
     releases: Callable[[Tag], Sequence[str]] = lambda _: ()
 
     def run(self) -> Iterator[Outcome]:
-        """Carry the plan out, then look again, even if a part of it failed."""
-        settled = _until_settled(self.transfer.surveyor.registry, self._look)
-        yield from one_after_another(self.transfer.run(), settled)
+        """Look again until nothing has changed."""
+        return _until_settled(self.transfer.surveyor.registry, self._look)
 
     def _look(self) -> Iterator[Outcome]:
         # What was written once stays, whatever comes.
