@@ -212,8 +212,7 @@ def _run(
         log.notice(notice)
     for warning in checked.warnings:
         log.warning(warning)
-    own = {checked.settings.registry: checked.credential} if checked.credential else {}
-    for host, credential in {**checked.also_credentials, **own}.items():
+    for host, credential in checked.credentials.items():
         http.secrets.learn_header(credential.basic)
         _mask(log, [form for form in credential.forms(host) if form != request.token])
     return _carry_out(_wire(checked, request, workspace, http, log, state), journal)

@@ -57,6 +57,12 @@ class Inputs:
     also: tuple[Service, ...] = ()
     also_credentials: Mapping[RegistryHost, Credential] = field(default_factory=dict)
 
+    @property
+    def credentials(self) -> Mapping[RegistryHost, Credential]:
+        """What the registries that are pushed to know us by."""
+        own = {self.settings.registry: self.credential} if self.credential else {}
+        return {**own, **self.also_credentials}
+
 
 _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
     "namespace": lower_ascii,
