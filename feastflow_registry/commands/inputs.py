@@ -125,10 +125,11 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     if not described.cache_service:
         options = caches.without_github(options)
     permission = gate.grant(options, current, has_credential=credential is not None)
-    if permission.push and options.command.writes and not options.dry_run:
+    writes = permission.push and options.command.writes and not options.dry_run
+    if writes:
         others = _log_in(others, options, workspace, current)
     withheld = _withhold(request, workspace, config, options, current) if credential else None
-    if withheld and permission.push and options.command.writes and not options.dry_run:
+    if withheld and writes:
         raise withheld
     first, also = places.of(described.services, options)
     return Inputs(
@@ -141,11 +142,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         variables=described.variables,
         github_api=github_api(request.environ),
         notices=notices,
-        warnings=(
-            *unread,
-            *((str(withheld),) if withheld else ()),
-            *described.warnings,
-        ),
+        warnings=(*unread, *([str(withheld)] if withheld else []), *described.warnings),
         file_secrets=described.file_secrets,
         cache_service=described.cache_service,
         also=also,
