@@ -67,7 +67,7 @@ def _survey(app: App, deserved: Sequence[SharedTag]) -> Snapshot:
         else:
             platforms = partial(parts.of_service, app.settings)
             seen = surveyor.survey(commit, services, shared, app.settings.reuse, platforms)
-        _plan(app, tuple(services), seen)  # What a registry's tags forbid concerns it alone.
+        _plan(app, tuple(services), seen)  # May raise: a conflict leaves out this registry alone.
         found.update(seen)
         _warn(app, seen)
 
