@@ -14,5 +14,8 @@ if (token) {
   console.log(`::add-mask::${token}`)
   fs.appendFileSync(process.env.GITHUB_OUTPUT, `token=${JSON.stringify(service)}\n`)
 } else {
-  console.log('::warning::This runner has no cache, so that no layers are kept in it.')
+  console.log(
+    '::warning::This runner has no cache, so that no layers are kept in it. ' +
+      'Give the input cache another value, such as registry.',
+  )
 }

@@ -93,10 +93,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("The current folder is gone. Change to another one, then run again.", file=sys.stderr)
         return Kind.INPUT
     request = Request(
-        environ, given, folder, token, github_token, hidden, cache_token, words.digest, others
+        environ,
+        given,
+        folder,
+        token=token,
+        github_token=github_token,
+        hidden=hidden,
+        cache_token=cache_token,
+        whole_digests=words.digest,
+        also_credentials=others,
     )
     stream = sys.stderr if words.json else sys.stdout
-    http.secrets.learn([*tokens, github_token, cache_token])
     if words.shell and not words.problem:
         print(_completion(words.shell))
         return 0
@@ -143,8 +150,6 @@ def _obey_signals(stop: Event) -> None:
 
 def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
     """Run what is asked for; the exit code is the failure's kind."""
-    others = credentials.secrets_of(request.also_credentials)
-    http.secrets.learn([request.token, request.github_token, request.cache_token, *others])
     log = _log(request, stream, http.secrets)
     state = RunState()
     journal = Journal(log, state)
@@ -212,8 +217,7 @@ def _run(
         log.notice(notice)
     for warning in checked.warnings:
         log.warning(warning)
-    own = {checked.settings.registry: checked.credential} if checked.credential else {}
-    for host, credential in {**checked.also_credentials, **own}.items():
+    for host, credential in checked.credentials.items():
         http.secrets.learn_header(credential.basic)
         _mask(log, [form for form in credential.forms(host) if form != request.token])
     return _carry_out(_wire(checked, request, workspace, http, log, state), journal)
@@ -287,6 +291,8 @@ def _wire(
 
 
 def _log(request: Request, stream: TextIO, known: Secrets) -> RunnerLog | TerminalLog:
+    """Where a person reads along, without what nobody may see."""
+    known.learn(request.secrets)
     if request.in_runner:
         return RunnerLog(stream, secrets.token_hex, known.hide)
     on_screen = stream.isatty()

@@ -115,8 +115,7 @@ class App:
     @property
     def credentials(self) -> Mapping[RegistryHost, Credential]:
         """What the registries that are pushed to know us by."""
-        own = {self.settings.registry: self.credential} if self.credential else {}
-        return {**own, **self.inputs.also_credentials}
+        return self.inputs.credentials
 
     @property
     def services(self) -> tuple[Service, ...]:

@@ -57,6 +57,12 @@ class Inputs:
     also: tuple[Service, ...] = ()
     also_credentials: Mapping[RegistryHost, Credential] = field(default_factory=dict)
 
+    @property
+    def credentials(self) -> Mapping[RegistryHost, Credential]:
+        """What the registries that are pushed to know us by."""
+        own = {self.settings.registry: self.credential} if self.credential else {}
+        return {**own, **self.also_credentials}
+
 
 _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
     "namespace": lower_ascii,
@@ -119,11 +125,12 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     if not described.cache_service:
         options = caches.without_github(options)
     permission = gate.grant(options, current, has_credential=credential is not None)
-    if permission.push and options.command.writes and not options.dry_run:
+    writes = permission.push and options.command.writes and not options.dry_run
+    if writes:
         others = _log_in(others, options, workspace, current)
     doubts = _doubts(current) if options.dry_run and options.command.builds else ()
     withheld = _withhold(request, workspace, config, options, current) if credential else None
-    if withheld and permission.push and options.command.writes and not options.dry_run:
+    if withheld and writes:
         raise withheld
     first, also = places.of(described.services, options)
     return Inputs(
@@ -138,7 +145,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
         notices=notices,
         warnings=(
             *(*unread, *doubts),
-            *((str(withheld),) if withheld else ()),
+            *([str(withheld)] if withheld else []),
             *described.warnings,
         ),
         file_secrets=described.file_secrets,

@@ -69,7 +69,7 @@ def plan(app: App) -> Plan:
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Copy the images that are not there yet, then set the tags."""
-    return registries.transferred(app, plan)
+    return registries.carry_out(app, plan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def _survey(app: App, deserved: Sequence[SharedTag]) -> Snapshot:
         else:
             platforms = partial(parts.of_service, app.settings)
             seen = surveyor.survey(commit, services, shared, app.settings.reuse, platforms)
-        _plan(app, tuple(services), seen)  # What a registry's tags forbid concerns it alone.
+        _plan(app, tuple(services), seen)  # May raise: a conflict leaves out this registry alone.
         found.update(seen)
         _warn(app, seen)
 
@@ -181,9 +181,8 @@ def _remember(app: App, plan: Plan, built: Mapping[str, BuiltImage]) -> None:
         if step.service.name in kept:
             names = ", ".join(map(str, step.tags))
             app.log.say(f"{step.service.name} is in the engine as {names}.")
-    for name in built.keys() - kept.keys():
-        where = "has several platforms and stays in the cache"
-        app.log.notice(f"{name} {where}: use publish.")
+    for name in sorted(built.keys() - kept.keys()):
+        app.log.notice(f"{name} has several platforms and stays in the cache: use publish.")
     try:
         gate.check_source(app.run)
         app.worktree.ensure(app.run.checkout, by_content=True)

@@ -16,7 +16,7 @@ from feastflow_registry.model.plan import Outcome, Plan
 from feastflow_registry.model.references import Reference, RegistryHost, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST
-from feastflow_registry.tags.converge import Transferred
+from feastflow_registry.tags.converge import TransferConvergence
 from feastflow_registry.tags.transfer import Transfer
 
 T = TypeVar("T")
@@ -52,16 +52,17 @@ def answering(app: App) -> tuple[Service, ...]:
     return tuple(chain.from_iterable(of_each(app, ask)))
 
 
-def transferred(
+def carry_out(
     app: App, plan: Plan, releases: Callable[[Tag], Sequence[str]] = lambda _: ()
 ) -> Iterator[Outcome]:
-    """Copy, mark and move on one registry after the other, each to its end.
+    """Copy, mark and move on one registry after the other, whatever fails, and look again there.
 
     ``releases``: the git tags of the releases that a tag is for, the highest first.
     """
 
     def on_one(part: Plan) -> Iterator[Outcome]:
         transfer = Transfer(part, app.surveyor, app.clock, app.state, app.copier, app.untagging)
-        return Transferred(transfer, app.settings.main, releases).run()
+        convergence = TransferConvergence(transfer, app.settings.main, releases)
+        return one_after_another(transfer.run(), convergence.run())
 
     yield from one_after_another(*(on_one(plan.on(host)) for host in plan.hosts))

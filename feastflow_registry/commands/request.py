@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from feastflow_registry.model import credentials
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Problem
 from feastflow_registry.model.history import Checkout
@@ -33,6 +34,12 @@ class Request:
     cache_token: str = field(default="", repr=False)
     whole_digests: bool = False
     also_credentials: str = field(default="", repr=False)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What nobody may see."""
+        others = credentials.secrets_of(self.also_credentials)
+        return [self.token, self.github_token, self.cache_token, *others]
 
     @property
     def in_runner(self) -> bool:

@@ -97,7 +97,7 @@ def _used(pins: Mapping[Service, Pin], files: Manifests) -> Mapping[Service, Pin
 
 def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
     """Mark what is bad, then move the tags, then point the manifests at what they hold."""
-    yield from registries.transferred(app, plan, partial(_releases, app))
+    yield from registries.carry_out(app, plan, partial(_releases, app))
     try:
         yield from manifests.write(app, plan)
     except Failure as failure:

@@ -71,10 +71,10 @@ class Manual:
 
     def options(self) -> dict[str, list[str]]:
         """The inputs that the command uses, by group."""
-        groups = {title: _GROUPS[title] for title in _GROUPS if title in self.groups}
         return {
             title: [name for name in names if name not in self.left_out]
-            for title, names in groups.items()
+            for title, names in _GROUPS.items()
+            if title in self.groups
         }
 
 
@@ -134,8 +134,8 @@ MANUALS: Mapping[Command, Manual] = {
 
 def overview() -> str:
     """The help of the program: its commands. Each one's help has the options."""
-    others = {"completion": f"print what completes words in a shell: {', '.join(SHELLS)}"}
-    meanings = {**{each.value: MANUALS[each].meaning for each in Command}, **others}
+    meanings = {each.value: MANUALS[each].meaning for each in Command}
+    meanings["completion"] = f"print what completes words in a shell: {', '.join(SHELLS)}"
     width = max(map(len, meanings))
     return "\n".join(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.errors import Problem, nearest
@@ -27,12 +28,8 @@ def of(
         for place in settings.also
     ]
     wanted = settings.registries
-    chosen = [
-        found
-        for each in everywhere
-        if (found := tuple(s for s in each if not wanted or s.repository.host in wanted))
-    ]
-    return chosen[0], tuple(service for each in chosen[1:] for service in each)
+    first, *also = [each for each in everywhere if not wanted or each[0].repository.host in wanted]
+    return first, tuple(chain.from_iterable(also))
 
 
 def check(services: Sequence[Service], settings: Settings) -> Iterator[Problem]:

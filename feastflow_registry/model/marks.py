@@ -7,7 +7,6 @@ https://github.com/opencontainers/image-spec/blob/main/manifest.md
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 from feastflow_registry.model.images import Manifest
@@ -17,13 +16,7 @@ _TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = json.dumps(
     {"architecture": "unknown", "os": "unknown", "rootfs": {"type": "layers", "diff_ids": []}}
 ).encode()
-
-
-def _digest(data: bytes) -> Digest:
-    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
-
-
-CONFIG_DIGEST = _digest(CONFIG)
+CONFIG_DIGEST = Digest.of(CONFIG)
 _DATA = json.dumps(
     {
         "schemaVersion": 2,
@@ -36,7 +29,7 @@ _DATA = json.dumps(
         "layers": [],
     }
 ).encode()
-NOTHING = _digest(_DATA)
+NOTHING = Digest.of(_DATA)
 """The digest of the image of nothing. A test holds it, for registries hold it for years."""
 
 

@@ -8,7 +8,6 @@ https://docs.docker.com/build/metadata/attestations/attestation-storage/
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -58,14 +57,14 @@ class Part:
 def read_part(digest: Digest, held: Manifest, image: Manifest, config: bytes) -> Part:
     """Read a part. ``held``: what its tag holds: the image, or an index of it and attestations."""
     origin, facts = read_origin(config), json_object(config)
-    own = f"sha256:{hashlib.sha256(image.data).hexdigest()}"
+    own = Digest.of(image.data)
     entries = held.content["manifests"] if held.is_index else []
     assert isinstance(entries, list)
     listed = zip(held.children, entries, strict=True)
     return Part(
         Published(digest, origin.revision, origin.source, image.size, origin.inputs),
         {key: str(facts[key]) for key in ("architecture", "os", "os.version") if key in facts},
-        {"mediaType": image.media_type, "digest": own, "size": len(image.data)},
+        {"mediaType": image.media_type, "digest": own.value, "size": len(image.data)},
         tuple(
             {key: entry[key] for key in _LISTED if key in entry}
             for child, entry in listed
@@ -92,10 +91,9 @@ def put_together(
         "annotations": dict(sorted(annotations)),
     }
     data = json.dumps(content, indent=2, ensure_ascii=False).translate(_ESCAPED).encode()
-    first = parts[0][1].image
-    digest = Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
     largest = max(part.image.size for _, part in parts)
-    return Index(Manifest(data, INDEXES[0], content), replace(first, digest=digest, size=largest))
+    image = replace(parts[0][1].image, digest=Digest.of(data), size=largest)
+    return Index(Manifest(data, INDEXES[0], content), image)
 
 
 def _platform(name: str, part: Part) -> dict[str, str]:

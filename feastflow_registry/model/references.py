@@ -8,6 +8,7 @@ https://pkg.go.dev/github.com/distribution/reference
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -219,6 +220,11 @@ class Digest:
                 "A digest is sha256: and 64 lowercase hexadecimal digits.",
             )
         return cls(text)
+
+    @classmethod
+    def of(cls, data: bytes) -> Digest:
+        """The digest that what we make ourselves has."""
+        return cls(f"sha256:{hashlib.sha256(data).hexdigest()}")
 
     @property
     def algorithm(self) -> str:

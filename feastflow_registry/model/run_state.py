@@ -1,4 +1,4 @@
-"""What one run has done so far, for whoever has to say where it stands."""
+"""What one run remembers: each part of it writes its own, and whoever tells reads all of it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Seen:
     ``unchanged``: an ancestor's image that was made from the same ``inputs`` (their digest);
     ``why``: why there is none; ``held``: what the tags of its parts hold, by their platforms;
     ``parts``: those that it can be put together from, as long as there is no image;
-    ``bad``: the ancestor whose image is one, and was withdrawn.
+    ``bad``: the ancestor whose image would be ``unchanged``, had it not been withdrawn.
     """
 
     image: Published | None = None

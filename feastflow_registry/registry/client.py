@@ -6,7 +6,6 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -257,7 +256,7 @@ class RegistryClient:
         if response.status != 200:
             raise self.unexpected(response, str(reference))
         Manifest.parse(response.body, response.headers.get("content-type", ""))
-        return Digest(f"sha256:{hashlib.sha256(response.body).hexdigest()}")
+        return Digest.of(response.body)
 
     def manifest(self, repository: Repository, digest: Digest) -> Manifest:
         """Read a manifest or an index, and recompute its digest."""

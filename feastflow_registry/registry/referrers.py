@@ -9,7 +9,6 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-re
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
@@ -95,7 +94,7 @@ def keep(
     """Write the list under the tag."""
     content = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": list(entries)}
     data = json.dumps(content).encode()
-    own = Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+    own = Digest.of(data)
     client.manifests[repository, own] = Manifest.parse(data, _INDEX)
     give(client, Reference(repository, list_tag(digest)), own)
 

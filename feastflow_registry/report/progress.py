@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from threading import Event, Lock, Thread
 from typing import TextIO
 
@@ -38,8 +37,7 @@ class Progress:
     width: int
     is_drawn: bool = False
     _writing: Lock = field(default_factory=Lock)
-    _tasks: dict[int, _Task] = field(default_factory=dict)
-    _keys: Iterator[int] = field(default_factory=count)
+    _tasks: list[_Task] = field(default_factory=list)
     _ended: Event | None = None
 
     @contextmanager
@@ -49,9 +47,9 @@ class Progress:
             with unseen(text) as tell:
                 yield tell
             return
-        task, key = _Task(text), next(self._keys)
+        task = _Task(text)
         with self._writing:
-            self._tasks[key] = task
+            self._tasks.append(task)
             self._start()
 
         def tell_anew(text: str) -> None:
@@ -61,7 +59,7 @@ class Progress:
             yield tell_anew
         finally:
             with self._writing:
-                self._tasks.pop(key, None)
+                self._tasks = [each for each in self._tasks if each is not task]
                 if not self._tasks:
                     self._stop()
 
@@ -81,18 +79,17 @@ class Progress:
     def tick(self) -> None:
         """Count a second of everything that is waited for, and draw the line."""
         with self._writing:
-            tasks = list(self._tasks.values())
-            for each in tasks:
+            for each in self._tasks:
                 each.seconds += 1
             self._wipe()
-            if tasks:
-                self.stream.write(self._line(tasks))
+            if self._tasks:
+                self.stream.write(self._line())
                 self.stream.flush()
                 self.is_drawn = True
 
-    def _line(self, tasks: list[_Task]) -> str:
+    def _line(self) -> str:
         """What is waited for, the longest first; cut before the edge, where a line would break."""
-        inner = tasks[1:] or tasks
+        inner = self._tasks[1:] or self._tasks
         first, more = inner[0], len(inner) - 1
         line = f"… {first.text} ({first.seconds} s)" + (f", and {more} more" if more else "")
         return line if len(line) < self.width else f"{line[: self.width - 2]}…"

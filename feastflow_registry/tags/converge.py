@@ -16,7 +16,7 @@ from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
+from feastflow_registry.model.parallel import attempt, results, spread
 from feastflow_registry.model.plan import (
     Action,
     Command,
@@ -30,6 +30,7 @@ from feastflow_registry.model.plan import (
     Rule,
     WithdrawImage,
 )
+from feastflow_registry.model.ports import Registry
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, frozen_marker
@@ -41,9 +42,22 @@ from feastflow_registry.tags.transfer import Transfer
 _ROUNDS = 5
 
 
+def _until_settled(registry: Registry, look: Callable[[], Iterator[Outcome]]) -> Iterator[Outcome]:
+    """Look again until nothing has to be moved any more."""
+    for _ in range(_ROUNDS):
+        settled = True
+        registry.catch_up()
+        for outcome in look():
+            settled = False
+            yield outcome
+        if settled:
+            return
+    raise unverified("The tags were moved by other runs time and again.")
+
+
 @dataclass(slots=True)
 class Convergence:
-    """The end of one run.
+    """The end of a publish.
 
     ``others``: shared tags that other runs of this commit may have moved, and that newer commits
     of the branch ``main`` take over; ``repointed``: those of them that this run gave its digest;
@@ -60,16 +74,10 @@ class Convergence:
 
     def run(self) -> Iterator[Outcome]:
         """Look again until nothing has become newer."""
-        for _ in range(_ROUNDS):
-            settled = True
-            self.tagger.surveyor.registry.catch_up()
-            looks = self._adopt_commit_tags(), self._repoint(), self._follow(), self._release()
-            for outcome in chain(*looks):
-                settled = False
-                yield outcome
-            if settled:
-                return
-        raise unverified("The shared tags were moved by other runs time and again.")
+        return _until_settled(self.tagger.surveyor.registry, self._look)
+
+    def _look(self) -> Iterator[Outcome]:
+        return chain(self._adopt_commit_tags(), self._repoint(), self._follow(), self._release())
 
     def _adopt_commit_tags(self) -> Iterator[Outcome]:
         """Take over a commit tag that another run of this commit wrote at the same time."""
@@ -219,8 +227,8 @@ class _Meanwhile:
 
 
 @dataclass(frozen=True, slots=True)
-class Transferred:
-    """A promotion or a rollback, and its end: what other runs did meanwhile is not overwritten.
+class TransferConvergence:
+    """The end of a promotion or a rollback: what other runs did meanwhile is not overwritten.
 
     A write replaces whatever a tag holds at that moment, and no registry tells what that was:
 
@@ -237,28 +245,17 @@ class Transferred:
     releases: Callable[[Tag], Sequence[str]] = lambda _: ()
 
     def run(self) -> Iterator[Outcome]:
-        """Carry the plan out, then look again, even if a part of it failed."""
-        yield from one_after_another(self.transfer.run(), self._converge())
-
-    def _converge(self) -> Iterator[Outcome]:
         """Look again until nothing has changed."""
-        state = self.transfer.state
-        for _ in range(_ROUNDS):
-            settled = True
-            # What was written once stays, whatever comes.
-            moves = [each for each in self.transfer.plan.moves if each.rule is not Rule.COMMIT]
-            written = [each for each in moves if each.reference in state.current]
-            self.transfer.surveyor.registry.catch_up()
-            meanwhile = self._look(written)
-            for outcomes in results(attempt(partial(self._settle, meanwhile), written)):
-                for outcome in outcomes:
-                    settled = False
-                    yield outcome
-            if settled:
-                return
-        raise unverified("The tags were moved by other runs time and again.")
+        return _until_settled(self.transfer.surveyor.registry, self._look)
 
-    def _look(self, steps: Sequence[MoveTag]) -> _Meanwhile:
+    def _look(self) -> Iterator[Outcome]:
+        # What was written once stays, whatever comes.
+        moves = [each for each in self.transfer.plan.moves if each.rule is not Rule.COMMIT]
+        written = [each for each in moves if each.reference in self.transfer.state.current]
+        settle = partial(self._settle, self._ask(written))
+        return chain.from_iterable(results(attempt(settle, written)))
+
+    def _ask(self, steps: Sequence[MoveTag]) -> _Meanwhile:
         """Ask what several tags have in common, once."""
         bases = {step.since.commit for step in steps if step.since.commit}
         history = self.transfer.surveyor.history

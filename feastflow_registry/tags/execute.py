@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted
@@ -46,9 +46,19 @@ from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.mirror import Mirror
 from feastflow_registry.tags.move import Tagger
 
-_PUBLISHED = "it was published already, and a commit tag stays"
-StepT = TypeVar("StepT")
+T = TypeVar("T")
 ImageT = TypeVar("ImageT", bound=Imaging)
+
+
+class _Written(NamedTuple):
+    """The image that a commit tag was given, and what is said of that."""
+
+    digest: Digest | None
+    action: Action
+    note: str = ""
+
+
+_BY_ANOTHER = _Written(None, Action.ADOPTED, "it was published already, and a commit tag stays")
 
 
 @dataclass(slots=True)
@@ -104,12 +114,11 @@ class Execution:
             return
         self.builder().check_ready(builds)
         names = {step.service.name for step in builds}
-        places = (*self.plan.every(PushImage), *self.plan.every(MirrorImage))
-        for place, failure in _failed(
+        places = [each for each in self.plan.images if isinstance(each, PushImage | MirrorImage)]
+        self._attempt(
             lambda step: self._registry.check_push(step.service.repository),
             [each for each in places if each.service.name in names],
-        ):
-            self.failures[place.service] = failure
+        )
         builds = tuple(placed for step in builds if (placed := self._placed(step)))
         if not builds:
             return
@@ -126,9 +135,8 @@ class Execution:
                 if image.digest:
                     origin = Reference(step.service.repository, image.digest)
                     self.tagger.state.origins[step.service.name] = origin
-                note = f"cache: {image.cache}" if image.cache else ""
-                built = Outcome(step.service, Action.BUILT, step.tags[0], note=note)
-                yield replace(built, size=image.size, seconds=seconds)
+                note, size = f"cache: {image.cache}" if image.cache else "", image.size
+                yield Outcome(step.service, Action.BUILT, step.tags[0], None, size, seconds, note)
         self._check(builds)
         sound = {step.service.name for step in builds if step.service not in self.failures}
         self.built = {name: image for name, image in made.images.items() if name in sound}
@@ -156,8 +164,9 @@ class Execution:
             checker.check(step.service, image, step.tags[0], alone=len(due) == 1)
 
         try:
-            for step, failure in _failed(judge, due):
-                self._give_up(step.service.name, failure)
+            for step, result in zip(due, attempt(judge, due), strict=True):
+                if isinstance(result, Failure):
+                    self._give_up(step.service.name, result)
         except BaseException:
             checker.end()
             raise
@@ -191,9 +200,9 @@ class Execution:
             self.tagger.state.origins[done[0].service.name] = done[0].reference
         return done + self._attempt(self.mirror.copy, copies)
 
-    def _attempt(self, work: Callable[[ImageT], Outcome], steps: Sequence[ImageT]) -> list[Outcome]:
+    def _attempt(self, work: Callable[[ImageT], T], steps: Sequence[ImageT]) -> list[T]:
         """What was done; why the rest was not is told in the end."""
-        done: list[Outcome] = []
+        done: list[T] = []
         for step, result in zip(steps, attempt(work, steps), strict=True):
             if isinstance(result, Failure):
                 self.failures[step.service] = result
@@ -203,78 +212,74 @@ class Execution:
 
     def _publish(self, step: Imaging) -> Outcome:
         """Give one service its commit tag, with an image that is here or on its own registry."""
-        if isinstance(step, CarryImage):
-            origin = Reference(step.service.repository, step.image.digest)
-            self.tagger.state.origins[step.service.name] = origin
-            return self._carry_image(step)
-        if isinstance(step, ReuseImage):
-            digest = self.tagger.state.proven[step.service] = step.image.digest
-            return Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
-        if isinstance(step, JoinParts):
-            return self._join_parts(step)
-        return self._push_image(step)
+        match step:
+            case ReuseImage():
+                digest = self.tagger.state.proven[step.service] = step.image.digest
+                return Outcome(step.service, Action.REUSED, step.reference, digest, step.image.size)
+            case CarryImage():
+                origin = Reference(step.service.repository, step.image.digest)
+                self.tagger.state.origins[step.service.name] = origin
+                return self._write_once(step, self._carry)
+            case JoinParts():
+                return self._write_once(step, self._join)
+            case _:
+                return self._write_once(step, self._push_built)
 
     def _take_over(self, step: MirrorImage) -> Outcome:
         """Publish where the image was to be copied to, as the registry that was first fails."""
-        there = step.service.name in self.tagger.state.origins
-        return self.mirror.copy(step) if there else self._push_image(step)
+        if step.service.name in self.tagger.state.origins:
+            return self.mirror.copy(step)
+        return self._write_once(step, self._push_built)
 
-    def _push_image(self, step: PushImage | MirrorImage) -> Outcome:
-        tagger = self.tagger
-        started = tagger.clock()
-        pushed = None
+    def _write_once(self, step: ImageT, write: Callable[[ImageT], _Written]) -> Outcome:
+        """Write a commit tag, unless another run has done so by now, and read it back."""
+        started, written = self.tagger.clock(), _BY_ANOTHER
         if self._registry.resolve(step.reference) is None:
-            image = self.built[step.service.name]
-            if image.digest:
-                pushed = image.digest
-                self._registry.expect(Reference(step.service.repository, pushed), pushed)
-                tagger.write(step.reference, pushed)
-            else:
-                tagger.begin(step.reference)
-                pushed = self.builder().push(image, step.reference)
-                self._registry.expect(step.reference, pushed)
-        reference = step.reference
-        try:
-            digest, size = tagger.prove(step.service, reference)
-        except Failure:
-            # Of a part: another run may have put the image together, and taken the part away.
-            reference = Reference(reference.repository, tagger.own_tag)
-            if reference == step.reference or not self._registry.resolve(reference):
-                raise
-            digest, size = tagger.prove(step.service, reference)
-        action = Action.PUSHED if digest == pushed else Action.ADOPTED
-        note = "" if digest == pushed else _PUBLISHED
-        seconds = tagger.clock() - started
+            written = write(step)
+        reference, digest, size = self._prove(step)
+        _, action, note = written if digest == written.digest else _BY_ANOTHER
+        seconds = self.tagger.clock() - started
         return Outcome(step.service, action, reference, digest, size, seconds, note)
 
-    def _carry_image(self, step: CarryImage) -> Outcome:
-        tagger = self.tagger
-        started = tagger.clock()
-        if self._registry.resolve(step.reference) is None:
-            tagger.write(step.reference, step.image.digest)
-        digest, size = tagger.prove(step.service, step.reference)
-        same = digest == step.image.digest
-        action = Action.CARRIED if same else Action.ADOPTED
-        since = step.image.revision
-        note = f"unchanged since {since.short}" if same and since else "it was published already"
-        seconds = tagger.clock() - started
-        return Outcome(step.service, action, step.reference, digest, size, seconds, note)
+    def _prove(self, step: Imaging) -> tuple[Reference, Digest, int]:
+        """Read back what was written; or the whole image, if it was a part of one.
 
-    def _join_parts(self, step: JoinParts) -> Outcome:
-        """Put an image together; another run may have done so by now, and taken parts away."""
-        tagger = self.tagger
-        started = tagger.clock()
-        index = None
-        if self._registry.resolve(step.reference) is None:
-            index = put_together(self._whole(step), step.annotations)
-            tagger.begin(step.reference)
-            self._registry.put_index(step.reference, index)
-        digest, size = tagger.prove(step.service, step.reference)
-        is_own = index is not None and digest == index.image.digest
-        action = Action.JOINED if is_own else Action.ADOPTED
-        note = f"of {', '.join(step.service.platforms)}" if is_own else _PUBLISHED
-        seconds = tagger.clock() - started
-        return Outcome(step.service, action, step.reference, digest, size, seconds, note)
+        Another run may have put the image together by now, and taken the part away.
+        """
+        whole = Reference(step.service.repository, self.tagger.own_tag)
+        try:
+            return step.reference, *self.tagger.prove(step.service, step.reference)
+        except Failure:
+            if step.reference == whole or not self._registry.resolve(whole):
+                raise
+            return whole, *self.tagger.prove(step.service, whole)
+
+    def _push_built(self, step: PushImage | MirrorImage) -> _Written:
+        """Name what was pushed by digest, or have the engine push what it has."""
+        image = self.built[step.service.name]
+        if image.digest:
+            self._registry.expect(Reference(step.service.repository, image.digest), image.digest)
+            self.tagger.write(step.reference, image.digest)
+            return _Written(image.digest, Action.PUSHED)
+        self.tagger.begin(step.reference)
+        digest = self.builder().push(image, step.reference)
+        self._registry.expect(step.reference, digest)
+        return _Written(digest, Action.PUSHED)
+
+    def _carry(self, step: CarryImage) -> _Written:
+        """Give an ancestor's image this commit's tag, too."""
+        self.tagger.write(step.reference, step.image.digest)
+        since = step.image.revision
+        note = f"unchanged since {since.short}" if since else ""
+        return _Written(step.image.digest, Action.CARRIED, note)
+
+    def _join(self, step: JoinParts) -> _Written:
+        """Put an image together from its parts."""
+        index = put_together(self._whole(step), step.annotations)
+        self.tagger.begin(step.reference)
+        self._registry.put_index(step.reference, index)
+        note = f"of {', '.join(step.service.platforms)}"
+        return _Written(index.image.digest, Action.JOINED, note)
 
     def _whole(self, step: JoinParts) -> list[tuple[str, Part]]:
         """The parts of an image. Raises a failure that names those that are missing."""
@@ -303,16 +308,18 @@ class Execution:
         registry, repository, digest = self._registry, step.service.repository, step.digest
         assert digest
         part = Reference(repository, digest)
-        why = "no tag is deleted alone here; prune takes it away with its image"
         try:
-            registry.inspect(repository, digest)  # To have it, should it go along.
+            registry.inspect(repository, digest)  # Its bytes are kept, to be put back.
             deleted = untagging.delete_tag(repository, step.tag)
-            if registry.resolve(part) is None:
-                registry.set_tag(part, digest)
-            elif deleted is not Deleted.UNSUPPORTED:
-                return Outcome(step.service, Action.DELETED, step.reference)
         except Failure as failure:
             why = failure.problems[0].cause
+            return Outcome(step.service, Action.KEPT, step.reference, note=why)
+        why = "no tag is deleted alone here; prune takes it away with its image"
+        if registry.resolve(part) is None:
+            registry.set_tag(part, digest)
+            why = "the registry deleted its image too, which is put back"
+        elif deleted is not Deleted.UNSUPPORTED:
+            return Outcome(step.service, Action.DELETED, step.reference)
         return Outcome(step.service, Action.KEPT, step.reference, note=why)
 
     def _move(self, plan: Plan) -> Iterator[Outcome]:
@@ -329,12 +336,3 @@ class Execution:
         return self.tagger.move_all(
             (each for each in self.plan.moves if each.service == service), look
         )
-
-
-def _failed(
-    work: Callable[[StepT], None], steps: Sequence[StepT]
-) -> Iterator[tuple[StepT, Failure]]:
-    """Work on several steps at once; yield those that fail."""
-    for step, result in zip(steps, attempt(work, steps), strict=True):
-        if isinstance(result, Failure):
-            yield step, result

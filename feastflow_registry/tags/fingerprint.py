@@ -8,7 +8,6 @@ long as it is so written.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
 import re
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 
 from feastflow_registry.model.history import SUBMODULE, Tree
+from feastflow_registry.model.references import Digest
 from feastflow_registry.model.services import SERVICE_PREFIX, Service, linked
 
 _SYMLINK = "12"
@@ -45,7 +45,7 @@ def fingerprint(
         shown = "".join(each if each.isprintable() else "?" for each in str(doubt))
         return Fingerprint("", shown)
     text = json.dumps([3, dict(options), parts], sort_keys=True)
-    return Fingerprint(f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+    return Fingerprint(Digest.of(text.encode()).value)
 
 
 def _describe(service: Service, tree: Tree) -> Mapping[str, object]:

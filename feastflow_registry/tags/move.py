@@ -153,9 +153,9 @@ class Tagger:
             self.state.conflicts[step.reference] = conflict
 
     def _keep(self, step: MoveTag, digest: Digest, current: Digest | None, why: str) -> Outcome:
-        if current == digest:
+        if current == digest or step.reference not in self.state.current:
+            # Whatever it holds, it is looked at again in the end, as those that were moved.
             self.state.current[step.reference] = digest
-        self.state.current.setdefault(step.reference, digest)
         self.state.declined.add((step.reference, digest))
         return Outcome(step.service, Action.KEPT, step.reference, current, note=why)
 

@@ -400,8 +400,27 @@ class TestTakingPartsAway:
         run.app.deletes.delete_tag = delete  # type: ignore[method-assign]
         run.go()
         assert run.actions[-1] == ("kept", PART)
+        assert run.outcomes[-1].note == "the registry deleted its image too, which is put back"
         assert part in workflow.world.store.images
         assert len(workflow.left) == 5
+
+    def test_one_that_cannot_be_put_back_is_told(self) -> None:
+        workflow = built(Workflow())
+        run = workflow.last()
+
+        def delete(repository: Repository, tag: Tag) -> Deleted:
+            digest = workflow.world.store.tagged.pop((repository, tag))
+            workflow.world.store.images.pop((repository, digest))
+            return Deleted.DONE
+
+        def refuse(call: Call) -> None:
+            if call.method == "set_tag" and "@" in call.subject:
+                raise Failure(Kind.UNREACHABLE, "no answer.", "Run again.")
+
+        run.app.deletes.delete_tag = delete  # type: ignore[method-assign]
+        run.registry.before = refuse
+        with fails("no answer.", kind=Kind.UNREACHABLE):
+            run.go()
 
     def test_one_that_is_gone_already(self) -> None:
         workflow = built(Workflow())

@@ -306,6 +306,18 @@ def test_somebody_publishes_the_commit_meanwhile() -> None:
     assert run.actions[0][0] == "adopted"
 
 
+def test_somebody_carries_the_same_image_meanwhile() -> None:
+    on = world(a="1", b="1")
+    publish(on, A)
+    rival = on.run(B, reuse="unchanged")
+    run = on.run(B, reuse="unchanged")
+    run.registry.before = at_call(_first_write(on), rival.go)
+    run.go()
+    assert on.own(B) == on.own(A)
+    assert (rival.actions[0][0], run.actions[0][0]) == ("carried", "adopted")
+    assert run.outcomes[0].note == "it was published already, and a commit tag stays"
+
+
 def _first_write(on: World) -> int:
     """The position of the look at the commit tag that comes before it is carried."""
     copy = world(a="1", b="1")
