@@ -25,6 +25,7 @@ demo: .venv/installed ## publish examples/frontend to a registry on this machine
 
 # The unit tests take every branch of the core by themselves. They need no engine, and no time but
 # what the others leave, much of whose time is waiting: what they say is shown when they end.
+# Of the others, the longest come first: nobody waits for one at the end.
 RUNGS ?= unit end_to_end lint integration races contract servers action
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
 WORKERS := $(shell expr `nproc` + 3)
