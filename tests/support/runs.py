@@ -453,8 +453,10 @@ class Turns:
 
         def wait(_: Call) -> None:
             with self._changed:
-                self._end_turn(number)
-                assert self._changed.wait_for(lambda: self._is_due(number), 60)
+                self._turn = None if self._turn == number else self._turn
+                if not self._is_due(number):
+                    self._changed.notify_all()
+                    assert self._changed.wait_for(lambda: self._is_due(number), 60)
                 self.order = self.order[1:]
                 self._turn = number
 

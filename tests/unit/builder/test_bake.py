@@ -148,7 +148,6 @@ def test_no_text_of_the_user_is_evaluated() -> None:
         assert "$${BAKE_CMD_CONTEXT} %%{ if true }" in text
 
 
-@pytest.mark.no_cover
 @given(st.text(alphabet="a{}"))
 def test_text_without_a_template_is_left_alone(text: str) -> None:
     assert escape(text) == text

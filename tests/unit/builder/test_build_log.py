@@ -297,7 +297,6 @@ def test_output_that_is_not_encoded_is_empty() -> None:
     assert read_events('{"logs": [{"vertex": "v", "data": "a"}]}') == (Output("v", False, b""),)
 
 
-@pytest.mark.no_cover
 @settings(max_examples=50)
 @given(
     st.recursive(

@@ -372,7 +372,6 @@ FOLDERS = FOLDERS.filter(lambda each: each not in (".", "..") and not each.start
 FILES = st.sampled_from(["Dockerfile", "Dockerfile.web", "web.Dockerfile", "Dockerfile.1"])
 
 
-@pytest.mark.no_cover
 @given(
     st.text(max_size=9),
     st.sets(st.tuples(st.lists(FOLDERS, max_size=3).map("/".join), FILES), min_size=1, max_size=9),

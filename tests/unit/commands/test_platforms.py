@@ -213,6 +213,7 @@ class TestTheLastJob:
         assert written[-1] == workflow.world.own(C)
         assert workflow.images[0] not in written, "latest never went back"
 
+    @pytest.mark.no_cover
     def test_another_run_may_do_the_same_at_any_moment(self) -> None:
         count = len(built(Workflow()).last().go().registry.calls)
         for number in range(count):

@@ -407,6 +407,7 @@ def requests(**inputs: str) -> list[int]:
 EACH, EACH_OF_A_MILESTONE = requests(), requests(milestone="sprint3")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("later", [B, C])
 @pytest.mark.parametrize("by_digest", [False, True])
 @pytest.mark.parametrize("number", one_in(3, EACH_OF_A_MILESTONE))
@@ -524,6 +525,7 @@ class TestRollback:
         world.start("rollback", C, **TWO).go()
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [B, B]
 
+    @pytest.mark.no_cover
     def test_every_request(self, world: World) -> None:
         whole = world.copy().start("rollback", C, **TWO).go()
         for host in (HUB, GHCR):

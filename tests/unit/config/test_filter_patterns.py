@@ -95,7 +95,6 @@ def test_any_pattern_is_compiled_or_refused(pattern: str) -> None:
         parse_pattern(pattern)
 
 
-@pytest.mark.no_cover
 @given(
     st.lists(st.sampled_from(["a", "b", "/", "a?", "b+", "/+", "a*", "b**", "[ab]", "[ab]+"])),
     st.text(alphabet="ab/\n", max_size=8),

@@ -247,7 +247,6 @@ KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,9}", fullmatch=True)
 VALUES = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f\x85\u2028\u2029"))
 
 
-@pytest.mark.no_cover
 @given(st.dictionaries(KEYS, VALUES.map(str.strip)))
 def test_pairs_round_trip(found: dict[str, str]) -> None:
     text = "\n".join(f"{key}={value}" for key, value in found.items())

@@ -442,7 +442,6 @@ def manifests(draw: st.DrawFn) -> str:
     return bom + (text if draw(st.booleans()) else text.rstrip("\r\n"))
 
 
-@pytest.mark.no_cover
 @given(manifests())
 def test_any_manifest_means_the_same_but_for_its_images(text: str) -> None:
     content = text.encode()
@@ -459,7 +458,6 @@ def test_any_manifest_means_the_same_but_for_its_images(text: str) -> None:
     assert (found.after == content) == (not found.changes)
 
 
-@pytest.mark.no_cover
 @given(
     st.dictionaries(st.text(), st.text() | st.none() | st.integers(), max_size=3),
     st.lists(IMAGES, max_size=3),
@@ -479,7 +477,6 @@ def test_any_json_stays_json(
     assert json.loads(found.after) == pin_all([json.loads(text)])[0]
 
 
-@pytest.mark.no_cover
 @given(
     st.sampled_from(FILES),
     st.lists(

@@ -163,7 +163,6 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.no_cover
 @settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from(["config", "layers", "manifests", "mediaType"]), JSON))
 def test_any_json_is_read_or_unverified(content: dict[str, object]) -> None:

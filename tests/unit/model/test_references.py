@@ -146,7 +146,6 @@ class TestTag:
     def test_near_is_always_a_tag(self, text: str) -> None:
         assert Tag.parse(str(Tag.near(text))) == Tag.near(text)
 
-    @pytest.mark.no_cover
     @given(st.from_regex(re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"), fullmatch=True))
     def test_round_trip(self, text: str) -> None:
         assert str(Tag.parse(text)) == text
@@ -203,7 +202,6 @@ HOSTS = st.from_regex(
 )
 
 
-@pytest.mark.no_cover
 @given(HOSTS, st.from_regex(re.compile(rf"{COMPONENT}(/{COMPONENT}){{0,2}}"), fullmatch=True))
 def test_hosts_and_repositories_round_trip(host: str, path: str) -> None:
     assert str(RegistryHost.parse(host)) == host

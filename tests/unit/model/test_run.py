@@ -199,7 +199,6 @@ class TestPayload:
         assert (found.commit, found.checkout) == (named, B)
         assert read(body).commit == B
 
-    @pytest.mark.no_cover
     @given(
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(),

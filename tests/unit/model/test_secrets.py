@@ -38,7 +38,6 @@ def test_hides_it_as_a_summary_writes_it(token: str) -> None:
     assert secrets(token).hide(cell(f"x {token} y")) == f"x {HIDDEN} y"
 
 
-@pytest.mark.no_cover
 @given(secret=SECRETS, before=st.text(max_size=9), after=st.text(max_size=9))
 def test_nothing_is_left_wherever_it_stands(secret: str, before: str, after: str) -> None:
     assert secret not in secrets(secret).hide(f"{before}{secret}{after}")

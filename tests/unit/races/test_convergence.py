@@ -82,7 +82,6 @@ class TestOneRunWithinAnother:
             check(world, B)
 
 
-@pytest.mark.no_cover
 @settings(max_examples=60)
 @given(order=st.lists(st.booleans(), max_size=20))
 def test_outcome_by_outcome(order: list[bool]) -> None:

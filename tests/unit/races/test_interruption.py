@@ -66,6 +66,7 @@ class TestAFailureAtAnyRequest:
 
         each_failure(look, by_digest=by_digest, after=after)
 
+    @pytest.mark.no_cover
     def test_says_what_it_wrote_and_nothing_else(self, by_digest: bool, after: bool) -> None:
         def look(world: World, run: Run, _: Failure) -> None:
             if run.plan is None:
@@ -84,6 +85,7 @@ class TestAFailureAtAnyRequest:
         each_failure(look, by_digest=by_digest, after=after)
 
 
+@pytest.mark.no_cover
 @CASES
 def test_a_write_without_an_answer_is_in_doubt(by_digest: bool) -> None:
     """The first write that each service sees, and that no answer came back to."""

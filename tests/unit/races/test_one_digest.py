@@ -146,7 +146,6 @@ class TestThreeRunsOfOneCommit:
                 break
         assert reused > 50
 
-    @pytest.mark.no_cover
     @settings(max_examples=60)
     @given(turns=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 25)), max_size=8))
     def test_by_any_turns(self, by_digest: bool, turns: list[tuple[int, int]]) -> None:

@@ -22,12 +22,24 @@ def test_a_change_is_shown_with_what_is_around_it() -> None:
     )
 
 
+def test_a_line_that_comes_moves_those_below_it() -> None:
+    assert unified("f", b"a\nc\n", b"a\nb\nc\n") == (
+        "--- a/f\n+++ b/f\n@@ -1,2 +1,3 @@\n a\n+b\n c\n"
+    )
+
+
 def test_changes_far_apart_have_hunks_of_their_own() -> None:
     found = unified("f", TEN.encode(), TEN.replace("1\n", "one\n", 1).replace("9", "nine").encode())
     assert [line for line in found.split("\n") if line.startswith("@@")] == [
         "@@ -1,4 +1,4 @@",
         "@@ -6,5 +6,5 @@",
     ]
+
+
+def test_changes_close_to_one_another_share_one() -> None:
+    assert unified("f", b"1\n2\n3\n", b"one\n2\nthree\n") == (
+        "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n-1\n+one\n 2\n-3\n+three\n"
+    )
 
 
 def test_a_line_break_that_is_not_there_is_told() -> None:

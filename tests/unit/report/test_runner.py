@@ -56,7 +56,6 @@ def log(prefix: str = "w") -> tuple[RunnerLog, io.StringIO]:
 
 
 class TestRunnerLog:
-    @pytest.mark.no_cover
     @given(st.lists(st.tuples(st.sampled_from(["say", "quote"]), TEXTS)))
     def test_no_text_is_obeyed(self, lines: list[tuple[str, str]]) -> None:
         shown, stream = log("unguessable")
@@ -93,6 +92,11 @@ class TestRunnerLog:
         assert [each for each, _ in obeyed(stream.getvalue())] == (
             ["group", "endgroup"] if method == "group" else [name]
         )
+
+    def test_every_secret_is_masked_whole(self) -> None:
+        shown, stream = log()
+        shown.mask(["a\nb", "100%"])
+        assert stream.getvalue() == "::add-mask::a%0Ab\n::add-mask::100%25\n"
 
     @pytest.mark.parametrize(
         "secret", ["stop-commands", "::error::", "add-mask", "endgroup", "w0::", "unguessable"]
@@ -186,7 +190,6 @@ def read_outputs(text: str) -> dict[str, str]:
 
 
 class TestOutputs:
-    @pytest.mark.no_cover
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.dictionaries(

@@ -15,10 +15,11 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.memory import FakeLog, digest_of
 from support.runs import SHOP, A, B, image
+from support.soak import soak
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Revision
@@ -161,11 +162,8 @@ def structure(summary: str) -> list[str]:
     return found
 
 
-@pytest.mark.no_cover
-@pytest.mark.parametrize("name", REPORTS)
-@given(text=TEXTS)
 @example(text="".join(PIECES))
-def test_no_text_changes_what_a_report_is(name: str, text: str) -> None:
+def no_text_changes_what_a_report_is(name: str, text: str) -> None:
     plain, hostile = REPORTS[name](PLAIN), REPORTS[name](text)
     shown = runner.summary(hostile.markdown).decode()
     assert structure(shown) == structure(plain.markdown)
@@ -181,6 +179,13 @@ def test_no_text_changes_what_a_report_is(name: str, text: str) -> None:
     assert read(hostile) == {name: _sent(value) for name, value in hostile.outputs.items()}
     if hostile.json:
         json.loads(hostile.json)
+
+
+EACH, ANY = pytest.mark.parametrize("name", REPORTS), given(text=TEXTS)
+test_no_text = EACH(settings(max_examples=25)(ANY(no_text_changes_what_a_report_is)))
+test_no_text_of_a_thousand = soak(
+    EACH(settings(max_examples=1000)(ANY(no_text_changes_what_a_report_is)))
+)
 
 
 def _sent(value: str) -> str:

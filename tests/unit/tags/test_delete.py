@@ -561,7 +561,6 @@ class TestProof:
             list(place.deleter().run(plan(*steps)))
 
 
-@pytest.mark.no_cover
 @given(repositories(), st.booleans(), st.integers(0, 8))
 def test_broken_off_anywhere_and_run_again_it_ends_the_same(
     given_: tuple[Any, Retention], by_tag: bool, calls: int

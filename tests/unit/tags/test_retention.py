@@ -437,7 +437,6 @@ def repositories(draw: st.DrawFn) -> tuple[Catalog, Retention]:
     return compile_catalog(SHOP, tags, {}), policy
 
 
-@pytest.mark.no_cover
 @given(repositories())
 def test_what_is_in_use_never_goes(given_: tuple[Catalog, Retention]) -> None:
     catalog, policy = given_
