@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -207,6 +208,37 @@ def test_a_newer_commit_that_is_withdrawn_before_it_is_written_is_given_back(com
     assert world.commit_at("latest") == (A if command == "rollback" else B)
     noted = [each.note for each in run.outcomes if each.action is Action.MOVED]
     assert noted == ["", f"commit {C.short} is newer", f"{C.short} was withdrawn by a rollback"]
+
+
+def test_a_tag_that_needs_nothing_keeps_no_other_from_moving_on() -> None:
+    names = ("api", "shop")
+    position = World(names).publish(B).number_of("set_tag", "shop:latest")
+    world = World(names)
+
+    def meanwhile() -> None:
+        world.publish(C, services="shop", latest="never")
+
+    world.run(B, before=at_call(position, meanwhile)).go()
+    assert [world.commit_at("latest", name) for name in names] == [B, C]
+
+
+def test_what_was_carried_to_a_commit_goes_back_from_there() -> None:
+    """Not from the commit that its label names."""
+
+    def carry(meanwhile: Callable[[World], None], position: int = -1) -> tuple[World, Run]:
+        world = World(inputs={(A, "shop"): "equal", (C, "shop"): "equal"})
+        world.publish(A, latest="never", reuse="unchanged")
+        before = at_call(position, lambda: meanwhile(world))
+        return world, world.run(C, reuse="unchanged", before=before).go()
+
+    def roll_back(world: World) -> None:
+        world.publish(B, latest="never")
+        world.store.tagged[SHOP.repository, Tag(f"withdrawn-{C.short}")] = world.own(A)
+
+    _, run = carry(roll_back)
+    world, run = carry(roll_back, run.number_of("set_tag", "shop:latest"))
+    assert world.commit_at("latest") == B
+    assert run.outcomes[-1].note == f"{C.short} was withdrawn by a rollback"
 
 
 def test_what_is_withdrawn_and_has_nothing_before_it_stays() -> None:
