@@ -84,7 +84,7 @@ def grant(settings: Settings, run: Run, *, has_credential: bool) -> Permission:
     permission = permit(settings, run)
     if not (permission.push and settings.command.writes) or settings.dry_run:
         return permission
-    if run.in_runner and run.actor == DEPENDABOT:
+    if run.actor == DEPENDABOT:
         reason = "Dependabot's runs publish nothing, whatever they are given"
         fix = f"The next run on {settings.main} publishes."
         return Permission(False, False, reason, f"Nothing is pushed: {reason}. {fix}", fix)

@@ -107,6 +107,8 @@ def told(kind: RefKind, name: str, inputs: dict[str, str]) -> list[str]:
         ((RefKind.TAG, "v1.0-rc.1"), {"latest": "release"}, {"v1.0-rc.1": Rule.GIT_TAG}),
         ((RefKind.TAG, "sprint3"), {"latest": "release"}, {"sprint3": Rule.GIT_TAG}),
         (MAIN, {"latest": "release"}, {}),
+        ((RefKind.TAG, "v1.0"), {"latest": "release", "shared-tags": "false"}, {}),
+        ((RefKind.BRANCH, "v1.0"), {"latest": "release", "branches": "v1.0"}, {}),
         (
             MAIN,
             {"extra-tags": "{sha},{timestamp},ci-{run}", "latest": "never"},
@@ -290,11 +292,36 @@ def test_a_git_tag_that_would_make_no_tag_is_of_no_line() -> None:
     assert line(settings, run, Tag("release-1.0"), names).names == ("v1.0",)
 
 
-def test_a_line_is_of_its_own_prefix() -> None:
-    settings = parse({"latest": "release", "git-tags": "web/v*"})
-    run = context(ref="web/v1.0", kind=RefKind.TAG)
-    names = ["web/v1.0", "web/v1.1", "api/v9.0", "v7.0"]
-    assert line(settings, run, Tag("latest"), names).names == ("web/v1.1", "web/v1.0")
+@pytest.mark.parametrize(
+    ("tag", "inputs", "names", "published", "expected"),
+    [
+        # Of its own prefix, and of the pattern that has it.
+        (
+            "latest",
+            {"latest": "release", "git-tags": "web/v*"},
+            ["web/v1.0", "web/v1.1", "api/v9.0", "v7.0"],
+            [],
+            ("web/v1.1", "web/v1.0"),
+        ),
+        ("latest", {"latest": "release", "git-tags": "app-v*,*"}, ["app-9.0", "1.0"], [], ("1.0",)),
+        ("latest", {"latest": "release", "git-tags": "web/*"}, [], ["web-1.5", "1.6"], ("web/1.5",)),
+        # What is taken out is no release, nor the owner of a name.
+        ("latest", {"latest": "release", "git-tags": "v*,!v0*"}, ["v0.1", "v1"], ["v0.2"], ()),
+        ("1.0", {"extra-tags": "{version}", "git-tags": "v*"}, ["1.0", "v1.0"], [], ("v1.0",)),
+        # What is made of no version is of no line.
+        ("1", {"extra-tags": "{major},1"}, ["v1.0", "v2.0"], [], ("v1.0",)),
+    ],
+)
+def test_which_git_tags_are_of_a_line(
+    tag: str, inputs: dict[str, str], names: list[str], published: list[str], expected: object
+) -> None:
+    settings, run = parse(inputs), context(kind=RefKind.TAG)
+    assert line(settings, run, Tag(tag), names, map(Tag, published)).names == expected
+
+
+def test_a_run_without_a_number_makes_no_tag_of_it() -> None:
+    settings, run = parse({"extra-tags": "ci-{run}", "latest": "never"}), context(ref="main")
+    assert shared_tags(settings, run, permit(settings, run)) == ()
 
 
 @pytest.mark.parametrize("name", ["latest", "commit-abc"])
