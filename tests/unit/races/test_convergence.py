@@ -241,6 +241,26 @@ def test_what_was_carried_to_a_commit_goes_back_from_there() -> None:
     assert run.outcomes[-1].note == f"{C.short} was withdrawn by a rollback"
 
 
+def test_what_is_withdrawn_while_a_newer_one_is_declined_goes_back() -> None:
+    """C is withdrawn just before it is written, and B, which is there, with it."""
+    world = World()
+    world.publish(A)
+    run = world.run(B)
+
+    def meanwhile(call: Call) -> None:
+        asked = run.registry.subjects("resolve").count(f"ada/shop:withdrawn-{C.short}")
+        if (call.method, call.subject) == WRITE:
+            world.publish(C, latest="never")
+        if call.subject.endswith(f"withdrawn-{C.short}") and asked == 2:
+            for each in (B, C):
+                world.put(image(each), f"withdrawn-{each.short}")
+
+    run.registry.after = meanwhile
+    run.registry.before = meanwhile
+    run.go()
+    assert world.commit_at("latest") == A
+
+
 def test_what_is_withdrawn_and_has_nothing_before_it_stays() -> None:
     world = World()
     position = start(World(), A).go().number_of("set_tag", "shop:latest")

@@ -266,6 +266,42 @@ def test_a_dated_tag_is_not_taken_back_from_a_carried_commit() -> None:
     assert on.at("20250304") == on.own(C) != on.own(B)
 
 
+def test_a_dated_tag_follows_no_newer_commit() -> None:
+    on = world(a="1", b="2", c="3")
+    publish(on, A, extra_tags="{date}")
+    publish(on, C)
+    publish(on, B, extra_tags="{date}")
+    assert on.at("20250304") == on.own(B)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_force_takes_back_what_was_carried_to_a_newer_commit(meanwhile: bool) -> None:
+    on = world(a="1", b="2", c="1")
+
+    def others(_: Call) -> None:
+        for each in (A, C):
+            publish(on, each)
+
+    def before(call: Call) -> None:
+        if call.method == "push":
+            others(call)
+
+    if not meanwhile:
+        others(Call(0, "", ""))
+    publish(on, B, latest="force", before=before if meanwhile else None)
+    assert on.at("latest") == on.own(B)
+
+
+def test_a_git_tag_takes_no_other_tag_back() -> None:
+    """No branch tells what is newer than its commit, and none is asked for it."""
+    on = world(a="1", b="2", c="1")
+    for each in (A, C):
+        publish(on, each, extra_tags="edge")
+    publish(on, B, git_tag="v1", extra_tags="edge")
+    assert on.at("edge") == on.own(C)
+    assert ("newer", B.sha, "") not in on.history.asked
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_git_tags_own_tags_are_not_taken_back(again: bool) -> None:
     """v1.2.2 merges v1.2.1's branch, and its service is as it was in v1.2.0."""
@@ -349,3 +385,4 @@ def test_a_tag_that_an_older_commit_takes_meanwhile_moves_on() -> None:
     run.registry.before = publish_meanwhile
     run.go()
     assert on.at("latest") == on.own(B) != on.own(A)
+    assert run.outcomes[-1].note == ""

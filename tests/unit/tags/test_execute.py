@@ -382,6 +382,18 @@ class TestTagsThatFail:
             run.go()
         assert world.at("latest") == world.own(B) == image(B, salt="theirs").digest
 
+    def test_what_another_runs_image_gets_in_the_end_is_told_no_more(self) -> None:
+        world = World()
+        once = itertools.count()
+
+        def refuse(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith(":1") and not next(once):
+                world.put(image(B, salt="theirs"), f"commit-{B.short}")
+                raise Failure(Kind.CONFLICT, "it is immutable.", "Change the rule.")
+
+        world.run(B, extra_tags="1", before=refuse).go()
+        assert world.at("1") == world.own(B) == image(B, salt="theirs").digest
+
     def test_running_again_moves_what_failed(self) -> None:
         world = World()
         run = world.run(B, latest="never", extra_tags="1")

@@ -11,7 +11,15 @@ from feastflow_registry.model.plan import Line, Rule
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.model.tag_names import CommitTags, frozen_marker
-from feastflow_registry.tags.gate import expand, left_behind, left_out, line, permit, shared_tags
+from feastflow_registry.tags.gate import (
+    expand,
+    left_behind,
+    left_out,
+    line,
+    makes_lines,
+    permit,
+    shared_tags,
+)
 
 MAIN = (RefKind.BRANCH, "main")
 RELEASE = (RefKind.BRANCH, "release/1.0")
@@ -317,6 +325,13 @@ def test_which_git_tags_are_of_a_line(
 ) -> None:
     settings, run = parse(inputs), context(kind=RefKind.TAG)
     assert line(settings, run, Tag(tag), names, map(Tag, published)).names == expected
+
+
+@pytest.mark.parametrize(
+    ("templates", "expected"), [("edge,{major}", True), ("edge,{branch}", False), ("", False)]
+)
+def test_whether_tags_are_made_of_versions(templates: str, expected: bool) -> None:
+    assert makes_lines(parse({"extra-tags": templates})) is expected
 
 
 def test_a_run_without_a_number_makes_no_tag_of_it() -> None:
