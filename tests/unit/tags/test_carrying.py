@@ -270,8 +270,9 @@ def test_a_dated_tag_follows_no_newer_commit() -> None:
     on = world(a="1", b="2", c="3")
     publish(on, A, extra_tags="{date}")
     publish(on, C)
-    publish(on, B, extra_tags="{date}")
+    run = publish(on, B, extra_tags="{date}")
     assert on.at("20250304") == on.own(B)
+    assert ("moved", "20250304") in run.actions
 
 
 @pytest.mark.parametrize("meanwhile", [False, True])
