@@ -55,7 +55,9 @@ def test_other_inputs_are_built() -> None:
 def test_only_where_it_is_asked_for(reuse: str) -> None:
     on = world(a="1", b="1")
     publish(on, A)
-    assert on.run(B, reuse=reuse).go().builder.sessions
+    run = on.run(B, reuse=reuse).go()
+    assert run.builder.sessions
+    assert why(run) == ""
 
 
 def test_an_image_published_without_its_inputs_is_not_carried() -> None:
@@ -135,10 +137,13 @@ def test_what_was_carried_is_believed_by_a_machine_that_sums_up_otherwise(inputs
     assert on.run(B).go().actions[0][0] == "reused"
 
 
-def test_what_cannot_be_known_is_built() -> None:
+@pytest.mark.parametrize("reuse", ["commit", "unchanged"])
+def test_what_cannot_be_known_is_built(reuse: str) -> None:
     on = world(a="1", b="")
-    publish(on, A)
-    assert publish(on, B).builder.sessions
+    on.publish(A, reuse=reuse)
+    run = publish(on, B)
+    assert run.builder.sessions
+    assert why(run) == ""
 
 
 @pytest.mark.parametrize(

@@ -556,6 +556,7 @@ class TestDamagedLatest:
         with fails("run once with latest: force", kind=Kind.CONFLICT):
             world.run(B).go()
         assert world.at("latest") == bad
+        assert world.own(B)
         world.run(B, latest="force").go()
         assert world.commit_at("latest") == B
 
