@@ -72,6 +72,14 @@ class TestSurvey:
         looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)
         assert not [each for each in registry.subjects("resolve") if "withdrawn" in each]
 
+    def test_no_part_is_read_of_an_image_that_is_there(self) -> None:
+        world = World()
+        world.put(image(B), f"commit-{B.short}")
+        other = world.put(image(A), f"commit-{B.short}.linux-arm64")
+        looking, _ = surveyor(world)
+        seen = looking.survey(B, [SHOP], [], Reuse.COMMIT, lambda _: ["linux/arm64"])[SHOP]
+        assert (seen.held, seen.parts) == ({"linux/arm64": other}, {})
+
     def test_nothing_is_summed_up_for_what_is_published(self) -> None:
         def refuse(_: Service) -> NoReturn:
             pytest.fail("it is published")
