@@ -290,6 +290,11 @@ class TestMarkers:
         found = stock((own(D), ONE, 1), (self.MARKER, ONE, 400), (own(A), ONE, 400))
         assert fates(found, rules())[self.MARKER] == "the commit that it marks is kept"
 
+    def test_one_keeps_no_other_of_its_image(self) -> None:
+        marks = [f"withdrawn-{each.short}" for each in (A, B)]
+        found = fates(stock((own(D), TWO, 1), (marks[0], ONE, 1), (marks[1], ONE, 400)), rules())
+        assert (bool(found[marks[0]]), found[marks[1]]) == (True, "")
+
     def test_latest_does_not_keep_a_marker_of_nothing(self) -> None:
         found = stock(("latest", ONE, 1), (self.MARKER, ONE, 400))
         assert fates(found, rules())[self.MARKER] == ""
