@@ -88,6 +88,13 @@ class TestByTag:
         assert told(place.deleter().run(wanted)) == [("deleted", "a", ""), ("deleted", "b", "")]
         assert (place.tags(), place.deleted) == ({"latest": ONE}, ["a", "b"])
 
+    def test_many_go_once_each(self) -> None:
+        place = Place()
+        tags = [f"t{number:02}" for number in range(20)]
+        place.put(ONE, *tags)
+        outcomes = told(place.deleter().run(plan(*(going(tag, ONE) for tag in tags))))
+        assert outcomes == [("deleted", tag, "") for tag in tags]
+
     def test_nothing_is_asked_where_nothing_goes(self) -> None:
         place = Place()
         deleter = place.deleter()

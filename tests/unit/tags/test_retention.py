@@ -223,7 +223,6 @@ class TestAge:
         }
         assert retention.unpushed(judge(found, rules(last=0))) == set()
 
-
     def test_the_newest_are_those_that_were_made_last(self) -> None:
         found = compile_catalog(SHOP, listed((own(A), ONE), (own(B), TWO)), HISTORY)
         made = {ONE: NOW - timedelta(days=200), TWO: NOW - timedelta(days=300)}
@@ -256,6 +255,10 @@ class TestTheDateThatDecided:
     @pytest.mark.parametrize("name", [f"sha256-{ONE.value[7:]}.sig", "commit-1234567"])
     def test_of_what_has_no_age_of_its_own(self, name: str) -> None:
         (ruling,) = judge(compile_catalog(SHOP, listed((name, TWO)), HISTORY), rules(last=0))
+        assert ruling.dated == ""
+
+    def test_of_what_is_about_an_image_though_it_was_pushed(self) -> None:
+        (ruling,) = judge(stock((f"sha256-{ONE.value[7:]}.sig", TWO, 400)), rules(last=0))
         assert ruling.dated == ""
 
 

@@ -13,11 +13,13 @@ from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.model.tag_names import CommitTags, frozen_marker
 from feastflow_registry.tags.gate import (
     expand,
+    following,
     left_behind,
     left_out,
     line,
     makes_lines,
     permit,
+    repointable,
     shared_tags,
 )
 
@@ -312,7 +314,13 @@ def test_a_git_tag_that_would_make_no_tag_is_of_no_line() -> None:
             ("web/v1.1", "web/v1.0"),
         ),
         ("latest", {"latest": "release", "git-tags": "app-v*,*"}, ["app-9.0", "1.0"], [], ("1.0",)),
-        ("latest", {"latest": "release", "git-tags": "web/*"}, [], ["web-1.5", "1.6"], ("web/1.5",)),
+        (
+            "latest",
+            {"latest": "release", "git-tags": "web/*"},
+            [],
+            ["web-1.5", "1.6"],
+            ("web/1.5",),
+        ),
         # What is taken out is no release, nor the owner of a name.
         ("latest", {"latest": "release", "git-tags": "v*,!v0*"}, ["v0.1", "v1"], ["v0.2"], ()),
         ("1.0", {"extra-tags": "{version}", "git-tags": "v*"}, ["1.0", "v1.0"], [], ("v1.0",)),
@@ -332,6 +340,24 @@ def test_which_git_tags_are_of_a_line(
 )
 def test_whether_tags_are_made_of_versions(templates: str, expected: bool) -> None:
     assert makes_lines(parse({"extra-tags": templates})) is expected
+
+
+@pytest.mark.parametrize(
+    ("inputs", "moved", "followed"),
+    [
+        ({}, ("latest",), {"latest"}),
+        ({"milestone": "s", "latest": "force"}, ("latest", "s"), {"s", "latest"}),
+        ({"extra-tags": "edge,{branch}", "latest": "never"}, (), {"edge"}),
+        ({"latest": "release"}, (), set()),
+        ({"milestone": "s", "shared-tags": "false"}, (), {"s", "latest"}),
+    ],
+)
+def test_what_other_runs_of_a_commit_and_newer_commits_move(
+    inputs: dict[str, str], moved: tuple[str, ...], followed: set[str]
+) -> None:
+    settings, run = parse(inputs), context(ref="main")
+    assert tuple(map(str, repointable(settings, permit(settings, run)))) == moved
+    assert set(map(str, following(settings))) == followed
 
 
 def test_a_run_without_a_number_makes_no_tag_of_it() -> None:
