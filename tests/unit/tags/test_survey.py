@@ -139,6 +139,12 @@ class TestLook:
         assert not look(world, Rule.MILESTONE, digest).frozen
         assert not look(world, Rule.FORWARD).frozen
 
+    def test_what_a_tag_holds_counts_before_what_was_final(self) -> None:
+        world = World()
+        world.put(image(A), "sprint3")
+        world.put(image(C), "frozen-sprint3")
+        assert look(world, Rule.FINAL).current == image(A)
+
 
 class TestUnlabelled:
     """An image whose labels do not name this repository has an unknown commit, unless…"""

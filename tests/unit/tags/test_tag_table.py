@@ -120,6 +120,11 @@ def told(kind: RefKind, name: str, inputs: dict[str, str]) -> list[str]:
         ((RefKind.TAG, "v1.0"), {"latest": "release", "shared-tags": "false"}, {}),
         ((RefKind.BRANCH, "v1.0"), {"latest": "release", "branches": "v1.0"}, {}),
         (
+            (RefKind.BRANCH, "v1.0"),
+            {"extra-tags": "{major}", "latest": "never", "branches": "v1.0"},
+            {},
+        ),
+        (
             MAIN,
             {"extra-tags": "{sha},{timestamp},ci-{run}", "latest": "never"},
             {"000000b": Rule.ONE_RUN, "20250304050607": Rule.ONE_RUN, "ci-77": Rule.ONE_RUN},
@@ -227,6 +232,8 @@ def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
             ["latest stays where it is: force moves it on main alone, not on branch release/1.0."],
         ),
         (RELEASE, {"latest": "force"}, []),
+        (RELEASE, {"extra-tags": "ci-{run}", "branches": "main,release/**"}, []),
+        (RELEASE, {"branches": "release/1.0"}, []),
         (("tag", "v1.0"), {"latest": "force", "shared-tags": "false"}, []),
         (MAIN, {"latest": "force"}, []),
         (
