@@ -237,7 +237,9 @@ def test_what_was_carried_to_a_commit_goes_back_from_there() -> None:
 
     def roll_back(world: World) -> None:
         world.publish(B, latest="never")
-        world.store.tagged[SHOP.repository, Tag(f"withdrawn-{C.short}")] = world.own(A)
+        digest = world.own(A)
+        assert digest
+        world.store.tagged[SHOP.repository, Tag(f"withdrawn-{C.short}")] = digest
 
     _, run = carry(roll_back)
     world, run = carry(roll_back, run.number_of("set_tag", "shop:latest"))
