@@ -162,13 +162,12 @@ class Convergence:
             commit, digest = final or newest[step.service, branch]
             given = state.current[step.reference]
             is_given = (step.reference, given) in state.given
-            withdrawn = find_withdrawn(step.service, given) if is_given and not final else None
+            withdrawn = find_withdrawn(step.service, given) if is_given else None
             if withdrawn:
                 good = tagger.surveyor.good_before(step.service.repository, withdrawn)
                 taken = tagger.take_back(step, withdrawn, good)
                 if taken:
                     yield taken
-                    continue
             if given == digest or (step.reference, digest) in state.declined:
                 continue
             if final:
@@ -188,20 +187,18 @@ class Convergence:
     def _release(self) -> Iterator[Outcome]:
         """Move tags of releases on to the highest one that is published by now."""
         tagger, state = self.tagger, self.tagger.state
-        moves = self.plan.moves
-        steps = [step for step in moves if step.rule is Rule.RELEASE]
-        steps = [step for step in steps if step.reference not in state.conflicts]
-        lines = self.lines() if steps else {}
-        for step in steps:
+        commit, lines = self.plan.commit, self.lines()
+        for step in self.plan.moves:
+            line = lines.get(step.tag)
+            if line is None or step.reference in state.conflicts:
+                continue
             own, repository = state.proven[step.service], step.service.repository
-            fresh = replace(step, line=lines.get(step.tag, step.line))
-            commit = self.plan.commit
-            found = fresh.line and tagger.surveyor.highest(repository, commit, fresh.line, own)
+            found = tagger.surveyor.highest(repository, commit, line, own)
             digest = found.digest if found else None
             if digest in (None, state.current.get(step.reference, step.expect)):
                 continue
             if (step.reference, digest) not in state.declined:
-                yield tagger.advance(fresh, commit, own, "")
+                yield tagger.advance(replace(step, line=line), commit, own, "")
 
     def _final_image(self, step: MoveTag) -> tuple[Commit, Digest] | None:
         """Whose a milestone is, if it became final while this run moved it."""

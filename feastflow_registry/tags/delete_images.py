@@ -69,7 +69,7 @@ class ImageDeleter:
             outcomes, digest = self._delete(steps, view)
             stayed = {each.reference for each in outcomes if each.action is Action.KEPT}
             moved = [each.tag for each in steps if each.reference in stayed]
-            self.watched += [tag for tag in moved if tag not in self.watched]
+            self.watched += moved
             if digest:
                 now = self._look()
                 undone = self._put_back(digest, outcomes, before=view, now=now)
@@ -164,18 +164,19 @@ class ImageDeleter:
             holder = Reference(self.repository, needed[part])
             cause = f"{holder} came to need {part.short} while that was deleted: it was put back."
             self.conflicts.append(Problem(cause, AGAIN))
-        self.gone -= due
         if digest not in due:
             return outcomes
-        own = [each for each in outcomes if each.action is Action.DELETED]
-        tags = [Reference(self.repository, tag) for tag in lost]
-        for reference in (*tags, *(each.reference for each in own)):
+        own = [each.reference for each in outcomes if each.digest == digest]
+        for reference in (*(Reference(self.repository, tag) for tag in lost), *own):
             # Whoever has set it since then knows better.
             if self.registry.resolve(reference) is None:
                 self.registry.set_tag(reference, digest)
                 self._prove(reference, digest)
         note = "another tag was given its image at that moment, and it was put back"
-        return [replace(each, action=Action.KEPT, note=each.note or note) for each in outcomes]
+        return [
+            replace(each, action=Action.KEPT, note=note) if each.reference in own else each
+            for each in outcomes
+        ]
 
     def _resolve(self, target: Tag | Digest) -> Digest | None:
         return self.registry.resolve(Reference(self.repository, target))

@@ -84,7 +84,7 @@ def grant(settings: Settings, run: Run, *, has_credential: bool) -> Permission:
     permission = permit(settings, run)
     if not (permission.push and settings.command.writes) or settings.dry_run:
         return permission
-    if run.in_runner and run.actor == DEPENDABOT:
+    if run.actor == DEPENDABOT:
         reason = "Dependabot's runs publish nothing, whatever they are given"
         fix = f"The next run on {settings.main} publishes."
         return Permission(False, False, reason, f"Nothing is pushed: {reason}. {fix}", fix)
@@ -291,7 +291,7 @@ def _without_value(settings: Settings, run: Run) -> Iterator[str]:
         lacking = [name for name in _VARIABLE.findall(template) if name not in values]
         if lacking and on_git_tag == bool(_OF_RELEASES & set(lacking)):
             yield f"extra-tags {template}: {run.ref} gives {{{lacking[0]}}} no value."
-    version = version_of(settings, run.ref.name) if on_git_tag else None
+    version = version_of(settings, run.ref.name)
     if on_git_tag and settings.latest is Latest.RELEASE and not (version and version.is_stable):
         yield f"latest stays where it is: {run.ref.name} is no release."
     near = Tag.near(run.ref.name)

@@ -97,7 +97,7 @@ class Tagger:
         if current not in (step.expect, digest) or step.rule is Rule.RELEASE:
             return self.advance(step, commit, digest, "")
         if current not in (None, digest) and self._may_be_carried(step, current):
-            if step.rule in rules.ADVANCING and self.branch:
+            if step.rule in rules.ADVANCING:
                 commit, digest = self.newest(step.service, self.newer(self.branch))
                 if digest == current:
                     return self._keep(step, digest, current, _also(commit))
@@ -192,9 +192,7 @@ class Tagger:
             return read
         try:
             registry.confirm(reference, read)
-        except Failure as failure:
-            if failure.kind is not Kind.UNVERIFIED:
-                raise
+        except Failure:
             read = registry.resolve(reference)
             if read not in (None, digest):
                 registry.confirm(reference, read)
@@ -233,7 +231,7 @@ class Tagger:
         if self.surveyor.registry.resolve(step.reference) != given or self._is_final(step):
             return None
         why = f"{commit.short} was withdrawn by a rollback"
-        return self.set(replace(step, rule=Rule.FORCE), good, given, why)
+        return self.set(step, good, given, why)
 
     def _is_final(self, step: MoveTag) -> bool:
         """Whether a tag became final: then it stays, even with an image that was withdrawn."""

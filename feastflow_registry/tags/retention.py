@@ -145,7 +145,7 @@ def _kept_for_themselves(catalog: Catalog, retention: Retention) -> dict[Tag, st
     dated = [(age, each) for each in catalog.commits if (age := retention.age(each)) is not None]
     dated.sort(key=lambda each: each[0])
     newest = {each.tag for _, each in dated[: retention.last]}
-    others = [each for each in catalog.entries if not _is_owned(each) and each.digest]
+    others = [each for each in catalog.entries if not _is_owned(each)]
     others.sort(key=lambda each: each.tag == LATEST)
     holders = {each.digest: each.tag for each in others}
     found = ((each.tag, _why_kept(each, retention, newest, holders)) for each in catalog.entries)
@@ -200,7 +200,7 @@ def _named(entry: Entry, retention: Retention, digest: Digest) -> str:
 
 def _same_commit(named: Tag | Digest, tag: Tag) -> bool:
     """Whether a tag is named by more or fewer of its commit's digits."""
-    short, long = sorted((named.value, tag.value), key=len)
+    short, long = sorted((named.value, tag.value))
     return _COMMIT.match(short) is not None and long.startswith(short)
 
 
@@ -211,7 +211,7 @@ def _kept_along(catalog: Catalog, retention: Retention, kept: Mapping[Tag, str])
     tag stays as long as that is there: somebody may use it by its digest.
     """
     stays = [each for each in catalog.entries if each.tag in kept]
-    marked = {each.digest: each.tag for each in stays if each.is_marker and each.digest}
+    marked = {each.digest: each.tag for each in stays if each.is_marker}
     commits = {each.digits for each in stays if each.is_commit}
     images = {each.digest for each in stays if each.is_commit}
     needed = needs((Ruling(each, True, "") for each in stays), retention)

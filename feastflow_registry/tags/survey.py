@@ -202,7 +202,7 @@ class Surveyor:
         if held:
             current = Published(held, None, "") if forced else self._identify(repository, held)
         relation = Relation.UNKNOWN
-        if current and current.revision and not settled and not forced:
+        if current and current.revision and not settled:
             relation = self.history.relation(current.revision, commit)
         if held is None and frozen not in (None, digest):
             was = self._identify(repository, frozen)  # Its tag was deleted: the name is not free.

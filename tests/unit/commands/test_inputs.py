@@ -710,6 +710,7 @@ class TestRun:
         for token in ("", TOKEN):  # Its pull requests are merged by its own command, too.
             dependabot = load(folder, {**RUNNER, "GITHUB_ACTOR": DEPENDABOT}, token=token)
             assert not dependabot.permission.push
+            assert not dependabot.permission.shared
             assert "The next run on main publishes" in dependabot.permission.warning
 
     def test_the_address_of_github(self, folder: Path) -> None:

@@ -758,14 +758,33 @@ class TestReleasesMeanwhile:
         press(world, latest="release")
         assert world.commit_at("latest") == B
 
-    def test_the_good_one_is_withdrawn_too(self) -> None:
+    @pytest.mark.parametrize("kept_back", [False, True])
+    def test_the_good_one_is_withdrawn_too(self, kept_back: bool) -> None:
         world = self.world()
+        if kept_back:
+            world.history.git_tags["v4.0.0"] = D
+            give(world, D, "v4.0.0")
         run = start(world, latest="release")
         plan = rollback.plan(run.app)
         world.publish(D, latest="never")
         world.put(image(B), f"withdrawn-{B.short}")
         list(rollback.carry_out(run.app, plan))
         assert world.commit_at("latest") == A, "the release before, and no commit in between"
+
+    @pytest.mark.parametrize("lower", [("v1.0.0",), ()])
+    def test_the_good_one_is_withdrawn_and_no_commit_before_it_is_a_release(
+        self, lower: tuple[str, ...]
+    ) -> None:
+        world = published(A, B, C, D)
+        for name, at in {**dict.fromkeys(lower, A), "v2.0.0": C, "v3.0.0": D}.items():
+            world.history.git_tags[name] = at
+            give(world, at, name)
+        give(world, D, "latest")
+        run = start(world, latest="release")
+        plan = rollback.plan(run.app)
+        world.put(image(C), f"withdrawn-{C.short}")
+        list(rollback.carry_out(run.app, plan))
+        assert world.commit_at("latest") == (A if lower else C)
 
     def test_a_good_one_that_is_retracted_and_withdrawn_leaves_the_highest(self) -> None:
         world = self.world()

@@ -415,13 +415,17 @@ def test_a_milestone_that_becomes_final_meanwhile_stays(world: World, published:
     assert world.at("sprint3") == world.own(B)
 
 
-def test_one_that_is_withdrawn_when_it_is_final_stays_too(world: World) -> None:
+@pytest.mark.parametrize("by_marker", [False, True])
+def test_one_that_is_withdrawn_when_it_is_final_stays_too(world: World, by_marker: bool) -> None:
     world.put(world.store.images[SHOP.repository, world.own(A)], "sprint3")  # type: ignore[index]
     steps = promote(world, B.short, "sprint3", milestone="sprint3")
     assert shapes(steps)[1:] == ["MoveTag sprint3"]
 
     def meanwhile() -> None:
-        world.history.git_tags["sprint3"] = B
+        if by_marker:
+            world.put(image(B), "frozen-sprint3")
+        else:
+            world.history.git_tags["sprint3"] = B
         world.put(image(B), f"withdrawn-{B.short}")
 
     carry_out(world, steps, before=at_call(1, meanwhile))

@@ -68,6 +68,23 @@ class TestAdoption:
         for name in names:
             assert world.at("latest", name) == world.own(B, name)
         assert run.registry.subjects("set_tag").count("ada/one:latest") == 1
+        assert ("kept", "latest") not in run.actions
+
+    @pytest.mark.parametrize("inputs", [{"git_tag": "v1"}, {"extra_tags": "v1-{date}"}])
+    def test_moves_what_no_newer_commit_takes_over(
+        self, by_digest: bool, inputs: dict[str, str]
+    ) -> None:
+        tag = inputs.get("git_tag", "v1-20250304")
+        run = World().run(B, by_digest=by_digest, **inputs).go()  # type: ignore[arg-type]
+        position = run.number_of("set_tag", f"shop:{tag}")
+        world = World()
+
+        def overwrite() -> None:
+            world.put(image(B, salt="late"), f"commit-{B.short}")
+
+        after = at_call(position, overwrite)
+        world.run(B, by_digest=by_digest, after=after, **inputs).go()  # type: ignore[arg-type]
+        assert world.at(tag) == world.own(B) == image(B, salt="late").digest
 
     def test_a_foreign_commit_tag_is_a_conflict_at_any_moment(self, by_digest: bool) -> None:
         count = len(World().run(B, by_digest=by_digest).go().registry.calls)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.failures import fails
 from support.memory import Call
 from support.runs import SHOP, A, B, C, D, Run, World, at_call, commit, image
 
+from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.plan import Action
 from feastflow_registry.model.references import Commit, Tag
 from feastflow_registry.model.tag_names import LATEST
@@ -167,9 +170,11 @@ def test_a_commit_tag_that_no_list_shows_yet_counts(by_digest: bool) -> None:
     assert world.commit_at("latest") == C
 
 
-def test_a_publish_of_what_is_withdrawn_meanwhile_goes_back() -> None:
-    """A rollback goes through while the run is about to write."""
+@pytest.mark.parametrize("git_tags", [(), ("latest",)])
+def test_a_publish_of_what_is_withdrawn_meanwhile_goes_back(git_tags: tuple[str, ...]) -> None:
+    """A rollback goes through while the run is about to write; no git tag makes `latest` final."""
     world = World()
+    world.history.git_tags |= dict.fromkeys(git_tags, A)
     for each in (A, B):
         start(world, each).go()
     position = start_alone().number_of("set_tag", "shop:latest")
@@ -206,6 +211,112 @@ def test_a_newer_commit_that_is_withdrawn_before_it_is_written_is_given_back(com
     assert world.commit_at("latest") == (A if command == "rollback" else B)
     noted = [each.note for each in run.outcomes if each.action is Action.MOVED]
     assert noted == ["", f"commit {C.short} is newer", f"{C.short} was withdrawn by a rollback"]
+
+
+def test_a_tag_that_needs_nothing_keeps_no_other_from_moving_on() -> None:
+    names = ("api", "shop")
+    position = World(names).publish(B).number_of("set_tag", "shop:latest")
+    world = World(names)
+
+    def meanwhile() -> None:
+        world.publish(C, services="shop", latest="never")
+
+    world.run(B, before=at_call(position, meanwhile)).go()
+    assert [world.commit_at("latest", name) for name in names] == [B, C]
+
+
+def test_what_was_carried_to_a_commit_goes_back_from_there() -> None:
+    """Not from the commit that its label names."""
+
+    def carry(meanwhile: Callable[[World], None], position: int = -1) -> tuple[World, Run]:
+        world = World(inputs={(A, "shop"): "equal", (C, "shop"): "equal"})
+        world.publish(A, latest="never", reuse="unchanged")
+        before = at_call(position, lambda: meanwhile(world))
+        return world, world.run(C, reuse="unchanged", before=before).go()
+
+    def roll_back(world: World) -> None:
+        world.publish(B, latest="never")
+        digest = world.own(A)
+        assert digest
+        world.store.tagged[SHOP.repository, Tag(f"withdrawn-{C.short}")] = digest
+
+    _, run = carry(roll_back)
+    world, run = carry(roll_back, run.number_of("set_tag", "shop:latest"))
+    assert world.commit_at("latest") == B
+    assert run.outcomes[-1].note == f"{C.short} was withdrawn by a rollback"
+
+
+@pytest.mark.parametrize("command", ["publish", "promote"])
+def test_what_is_withdrawn_while_a_newer_one_is_declined_goes_back(command: str) -> None:
+    """C is withdrawn just before it is written, and B, which is there, with it."""
+    world = World()
+    world.publish(A)
+    if command == "promote":
+        world.publish(B, latest="never")
+        run = world.start(command, D, to=B.sha, tag="latest")
+    else:
+        run = world.run(B)
+
+    def meanwhile(call: Call) -> None:
+        asked = run.registry.subjects("resolve").count(f"ada/shop:withdrawn-{C.short}")
+        if (call.method, call.subject) == WRITE:
+            world.publish(C, latest="never")
+        if call.subject.endswith(f"withdrawn-{C.short}") and asked == 2:
+            for each in (B, C):
+                world.put(image(each), f"withdrawn-{each.short}")
+
+    run.registry.before = meanwhile
+    run.go()
+    assert world.commit_at("latest") == A
+
+
+def test_what_another_run_has_moved_on_may_be_withdrawn() -> None:
+    """A promotion gave a tag A, C has it by now, and then A is found to be bad."""
+    world = World()
+    world.publish(A, latest="never")
+    run = world.start("promote", D, to=A.sha, tag="latest")
+
+    def meanwhile(call: Call) -> None:
+        looks = (call.method, call.subject) == ("resolve", WRITE[1])
+        if looks and run.registry.subjects("set_tag") and not world.own(C):
+            world.publish(C)
+
+    run.registry.after = meanwhile
+    for outcome in run.steps():
+        if outcome.action is Action.KEPT:
+            world.put(image(A), f"withdrawn-{A.short}")
+    assert ("kept", "latest") in run.actions
+    assert world.commit_at("latest") == C
+
+
+def test_what_is_published_just_after_a_rollbacks_write_stays() -> None:
+    world = World()
+    for each in (A, B):
+        world.publish(each)
+    run = world.start("rollback", B)
+    run.registry.after = lambda call: _publish_after(call, world)
+    run.go()
+    assert world.commit_at("latest") == C
+
+
+def _publish_after(call: Call, world: World) -> None:
+    if (call.method, call.subject) == WRITE and not world.own(C):
+        world.publish(C)
+
+
+def test_a_rollback_whose_write_is_not_seen_has_failed() -> None:
+    world = World()
+    for each in (A, B):
+        world.publish(each)
+    run = world.start("rollback", B)
+
+    def undo(call: Call) -> None:
+        if (call.method, call.subject) == WRITE:
+            world.put(image(B), "latest")
+
+    run.registry.after = undo
+    with fails("latest was written, and is not visible yet", kind=Kind.UNVERIFIED):
+        run.go()
 
 
 def test_what_is_withdrawn_and_has_nothing_before_it_stays() -> None:

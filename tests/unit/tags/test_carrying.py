@@ -55,7 +55,9 @@ def test_other_inputs_are_built() -> None:
 def test_only_where_it_is_asked_for(reuse: str) -> None:
     on = world(a="1", b="1")
     publish(on, A)
-    assert on.run(B, reuse=reuse).go().builder.sessions
+    run = on.run(B, reuse=reuse).go()
+    assert run.builder.sessions
+    assert why(run) == ""
 
 
 def test_an_image_published_without_its_inputs_is_not_carried() -> None:
@@ -135,10 +137,13 @@ def test_what_was_carried_is_believed_by_a_machine_that_sums_up_otherwise(inputs
     assert on.run(B).go().actions[0][0] == "reused"
 
 
-def test_what_cannot_be_known_is_built() -> None:
+@pytest.mark.parametrize("reuse", ["commit", "unchanged"])
+def test_what_cannot_be_known_is_built(reuse: str) -> None:
     on = world(a="1", b="")
-    publish(on, A)
-    assert publish(on, B).builder.sessions
+    on.publish(A, reuse=reuse)
+    run = publish(on, B)
+    assert run.builder.sessions
+    assert why(run) == ""
 
 
 @pytest.mark.parametrize(
@@ -266,6 +271,43 @@ def test_a_dated_tag_is_not_taken_back_from_a_carried_commit() -> None:
     assert on.at("20250304") == on.own(C) != on.own(B)
 
 
+def test_a_dated_tag_follows_no_newer_commit() -> None:
+    on = world(a="1", b="2", c="3")
+    publish(on, A, extra_tags="{date}")
+    publish(on, C)
+    run = publish(on, B, extra_tags="{date}")
+    assert on.at("20250304") == on.own(B)
+    assert ("moved", "20250304") in run.actions
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_force_takes_back_what_was_carried_to_a_newer_commit(meanwhile: bool) -> None:
+    on = world(a="1", b="2", c="1")
+
+    def others(_: Call) -> None:
+        for each in (A, C):
+            publish(on, each)
+
+    def before(call: Call) -> None:
+        if call.method == "push":
+            others(call)
+
+    if not meanwhile:
+        others(Call(0, "", ""))
+    publish(on, B, latest="force", before=before if meanwhile else None)
+    assert on.at("latest") == on.own(B)
+
+
+def test_a_git_tag_takes_no_other_tag_back() -> None:
+    """No branch tells what is newer than its commit, and none is asked for it."""
+    on = world(a="1", b="2", c="1")
+    for each in (A, C):
+        publish(on, each, extra_tags="edge")
+    publish(on, B, git_tag="v1", extra_tags="edge")
+    assert on.at("edge") == on.own(C)
+    assert ("newer", B.sha, "") not in on.history.asked
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_git_tags_own_tags_are_not_taken_back(again: bool) -> None:
     """v1.2.2 merges v1.2.1's branch, and its service is as it was in v1.2.0."""
@@ -361,3 +403,4 @@ def test_a_tag_that_an_older_commit_takes_meanwhile_moves_on() -> None:
     run.registry.before = publish_meanwhile
     run.go()
     assert on.at("latest") == on.own(B) != on.own(A)
+    assert run.outcomes[-1].note == ""

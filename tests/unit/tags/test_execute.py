@@ -247,17 +247,24 @@ class TestProof:
             run.go()
 
     @pytest.mark.parametrize("inputs", [{"latest": "force"}, {"git_tag": "v1"}])
-    def test_a_tag_that_is_not_ours_to_lose(self, inputs: dict[str, str]) -> None:
+    @pytest.mark.parametrize("theirs", [image(C), image(B, salt="theirs")])
+    def test_a_tag_that_is_its_commits_alone(
+        self, inputs: dict[str, str], theirs: Published
+    ) -> None:
         world = World()
         run = world.run(B, **inputs)  # type: ignore[arg-type]
 
         def steal(call: Call) -> None:
             if call.method == "set_tag":
-                world.put(image(C), inputs.get("git_tag", "latest"))
+                world.put(theirs, inputs.get("git_tag", "latest"))
+                run.registry.after = lambda _: None
 
         run.registry.after = steal
-        with fails("reads back as sha256:", kind=Kind.UNVERIFIED):
+        if theirs.revision == B:
             run.go()
+        else:
+            with fails("reads back as sha256:", kind=Kind.UNVERIFIED):
+                run.go()
 
     @pytest.mark.parametrize(("lies", "kind"), [(1, None), (2, Kind.UNVERIFIED)])
     def test_another_image_is_believed_by_its_bytes_alone(
@@ -279,6 +286,33 @@ class TestProof:
         else:
             run.go()
         assert world.commit_at("latest") == B
+        assert run.registry.subjects("confirm") == ["ada/shop:latest"] * lies
+
+    @pytest.mark.parametrize("undone", [1, 2])
+    def test_a_write_that_shows_nothing_new_is_tried_twice(self, undone: int) -> None:
+        world = World()
+        held = world.put(image(A), "latest")
+        run = world.run(B, latest="force")
+
+        def undo(call: Call) -> None:
+            written = run.registry.subjects("set_tag").count("ada/shop:latest")
+            if call.method == "set_tag" and 0 < written <= undone:
+                world.put(image(A), "latest")
+
+        run.registry.after = undo
+        if undone == 1:
+            run.go()
+            assert world.at("latest") == world.own(B)
+        else:
+            with fails(f"the registry shows {held.short} still", kind=Kind.UNVERIFIED):
+                run.go()
+        assert run.registry.subjects("set_tag").count("ada/shop:latest") == 2
+
+    def test_what_a_release_moves_has_no_reason(self) -> None:
+        run = World().run(B, git_tag="v1.2.3", extra_tags="{major}").go()
+        moved = [each for each in run.outcomes if each.action is Action.MOVED]
+        told = {each.reference.identifier: each.note for each in moved}
+        assert told == {"v1.2.3": "", "1": ""}
 
     def test_a_tag_that_is_written_between_a_look_and_another(self) -> None:
         world = World()
@@ -381,6 +415,18 @@ class TestTagsThatFail:
         with fails("ada/shop:1 is immutable.", kind=Kind.CONFLICT):
             run.go()
         assert world.at("latest") == world.own(B) == image(B, salt="theirs").digest
+
+    def test_what_another_runs_image_gets_in_the_end_is_told_no_more(self) -> None:
+        world = World()
+        once = itertools.count()
+
+        def refuse(call: Call) -> None:
+            if call.method == "set_tag" and call.subject.endswith(":1") and not next(once):
+                world.put(image(B, salt="theirs"), f"commit-{B.short}")
+                raise Failure(Kind.CONFLICT, "it is immutable.", "Change the rule.")
+
+        world.run(B, extra_tags="1", before=refuse).go()
+        assert world.at("1") == world.own(B) == image(B, salt="theirs").digest
 
     def test_running_again_moves_what_failed(self) -> None:
         world = World()
@@ -510,6 +556,7 @@ class TestDamagedLatest:
         with fails("run once with latest: force", kind=Kind.CONFLICT):
             world.run(B).go()
         assert world.at("latest") == bad
+        assert world.own(B)
         world.run(B, latest="force").go()
         assert world.commit_at("latest") == B
 

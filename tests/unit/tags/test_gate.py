@@ -10,7 +10,7 @@ from support.runs import context
 from feastflow_registry.config.settings import parse
 from feastflow_registry.model.credentials import Access
 from feastflow_registry.model.plan import Permission
-from feastflow_registry.model.run import LAPTOP, RefKind
+from feastflow_registry.model.run import LAPTOP, RefKind, Run
 from feastflow_registry.tags.gate import access, permit
 
 PATTERNS = "main, release/**, !release/old/**"
@@ -89,6 +89,24 @@ def test_event_fork_deleted_ref(event: str, fork: bool, deleted: bool) -> None:
 )
 def test_says_why(ref: str, kind: RefKind, more: dict[str, object], reason: str) -> None:
     assert permit(parse(BRANCHES), context(ref=ref, kind=kind, **more)).reason == reason  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("found", "fix"),
+    [
+        (context(ref="main", fork=True), "A push to main publishes, as merging it does."),
+        (
+            context(ref="x"),
+            "Merge it into main, or name the branch in the input branches.",
+        ),
+        (
+            context(ref="x", kind=RefKind.TAG),
+            "Name it, or a pattern of it, in the input git-tags.",
+        ),
+    ],
+)
+def test_says_how_to_publish(found: Run, fix: str) -> None:
+    assert permit(parse(BRANCHES), found).fix == fix
 
 
 @pytest.mark.parametrize(("kind", "name"), [(RefKind.BRANCH, "main"), (RefKind.TAG, "v1")])

@@ -62,6 +62,10 @@ class TestCommitTags:
             ({"patterns": ("commit-*",)}, "keep names it"),
             ({"patterns": ("*", f"!{own(A)}")}, ""),
             ({"named": {Tag(own(A)): "k8s/web.yaml"}}, "k8s/web.yaml names it"),
+            (
+                {"named": {Tag(own(A)): "k8s/web.yaml"}, "patterns": ("commit-*",)},
+                "k8s/web.yaml names it",
+            ),
             ({"named": {Tag(f"commit-{A.sha}"): KEEP}}, "keep names it"),
             ({"named": {Tag(f"commit-{A.sha[:4]}"): KEEP}}, "keep names it"),
             ({"named": {Tag("commit"): KEEP, Tag("commit-x"): KEEP}}, ""),
@@ -143,6 +147,17 @@ class TestParts:
             assert kept[PART] == "k8s/web.yaml names it"
         assert fates(found, rules(patterns=("*.linux-amd64",)))[PART] == "keep names it"
 
+    def test_what_names_their_commit_names_none_of_them(self) -> None:
+        found = stock((own(A), ONE, 400), (PART, TWO, 400))
+        named = {Tag(f"commit-{A.sha[:5]}"): "k8s/web.yaml"}
+        kept = fates(found, rules(last=0, named=named))
+        assert kept == {own(A): "k8s/web.yaml names it", PART: ""}
+
+    def test_one_that_stays_keeps_no_mark(self) -> None:
+        mark = f"withdrawn-{A.short}"
+        found = fates(stock((PART, TWO, 1), (mark, ONE, 400), (own(D), THREE, 1)), rules())
+        assert (bool(found[PART]), found[mark]) == (True, "")
+
     def test_the_age_of_one_is_its_commits_where_the_registry_tells_none(self) -> None:
         found = compile_catalog(SHOP, listed((PART, ONE), (own(D), TWO)), HISTORY)
         rulings = judge(found, rules())
@@ -208,6 +223,16 @@ class TestAge:
         }
         assert retention.unpushed(judge(found, rules(last=0))) == set()
 
+    def test_the_newest_are_those_that_were_made_last(self) -> None:
+        found = compile_catalog(SHOP, listed((own(A), ONE), (own(B), TWO)), HISTORY)
+        made = {ONE: NOW - timedelta(days=200), TWO: NOW - timedelta(days=300)}
+        kept = fates(found, rules(created=made))
+        assert kept == {own(A): "it is among the newest 1 (keep-last)", own(B): ""}
+
+    def test_that_of_what_goes_for_another_reason_is_not_asked(self) -> None:
+        found = compile_catalog(SHOP, listed((own(A), ONE), (PART, TWO)), HISTORY)
+        assert retention.unpushed(judge(found, rules())) == frozenset()
+
 
 class TestTheDateThatDecided:
     def test_a_push(self) -> None:
@@ -230,6 +255,10 @@ class TestTheDateThatDecided:
     @pytest.mark.parametrize("name", [f"sha256-{ONE.value[7:]}.sig", "commit-1234567"])
     def test_of_what_has_no_age_of_its_own(self, name: str) -> None:
         (ruling,) = judge(compile_catalog(SHOP, listed((name, TWO)), HISTORY), rules(last=0))
+        assert ruling.dated == ""
+
+    def test_of_what_is_about_an_image_though_it_was_pushed(self) -> None:
+        (ruling,) = judge(stock((f"sha256-{ONE.value[7:]}.sig", TWO, 400)), rules(last=0))
         assert ruling.dated == ""
 
 
@@ -263,6 +292,11 @@ class TestMarkers:
     def test_one_whose_image_another_commit_carries(self) -> None:
         found = stock((own(D), ONE, 1), (self.MARKER, ONE, 400), (own(A), ONE, 400))
         assert fates(found, rules())[self.MARKER] == "the commit that it marks is kept"
+
+    def test_one_keeps_no_other_of_its_image(self) -> None:
+        marks = [f"withdrawn-{each.short}" for each in (A, B)]
+        found = fates(stock((own(D), TWO, 1), (marks[0], ONE, 1), (marks[1], ONE, 400)), rules())
+        assert (bool(found[marks[0]]), found[marks[1]]) == (True, "")
 
     def test_latest_does_not_keep_a_marker_of_nothing(self) -> None:
         found = stock(("latest", ONE, 1), (self.MARKER, ONE, 400))

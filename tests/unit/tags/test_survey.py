@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import NoReturn
+
 import pytest
 from support.failures import fails
 from support.memory import FakeRegistry
@@ -10,8 +13,9 @@ from support.runs import OURS, SHOP, TWIN, A, B, C, World, image
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.model.history import Relation
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.plan import Facts, Reuse, Rule, SharedTag
+from feastflow_registry.model.plan import Facts, Line, Reuse, Rule, SharedTag
 from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.tags.survey import Surveyor
 
@@ -62,9 +66,28 @@ class TestSurvey:
         assert not facts[edge.tag].withdrawn
 
     def test_what_is_not_published_is_not_asked_to_be_withdrawn(self) -> None:
-        looking, registry = surveyor(World())
+        world = World()
+        world.put(image(A), "latest")
+        looking, registry = surveyor(world)
         looking.survey(B, [SHOP], [LATEST], Reuse.COMMIT)
         assert not [each for each in registry.subjects("resolve") if "withdrawn" in each]
+
+    def test_no_part_is_read_of_an_image_that_is_there(self) -> None:
+        world = World()
+        world.put(image(B), f"commit-{B.short}")
+        other = world.put(image(A), f"commit-{B.short}.linux-arm64")
+        looking, _ = surveyor(world)
+        seen = looking.survey(B, [SHOP], [], Reuse.COMMIT, lambda _: ["linux/arm64"])[SHOP]
+        assert (seen.held, seen.parts) == ({"linux/arm64": other}, {})
+
+    def test_nothing_is_summed_up_for_what_is_published(self) -> None:
+        def refuse(_: Service) -> NoReturn:
+            pytest.fail("it is published")
+
+        world = World()
+        world.put(image(B), f"commit-{B.short}")
+        looking = replace(surveyor(world)[0], fingerprint=refuse)
+        assert looking.survey(B, [SHOP], [], Reuse.UNCHANGED)[SHOP].image == image(B)
 
     @pytest.mark.parametrize("reuse", Reuse)
     def test_a_commit_tag_of_another_commit(self, reuse: Reuse) -> None:
@@ -91,9 +114,17 @@ class TestLook:
         assert look(world, Rule.FORWARD, digest).relation is Relation.UNKNOWN
         assert world.history.asked == []
 
+    def test_what_goes_by_force_is_not_read(self) -> None:
+        world = World()
+        world.put(image(A), "sprint3")
+        looking, registry = surveyor(world)
+        looking.look(SHOP.repository, B, SharedTag(SPRINT, Rule.FORCE), None)
+        assert registry.counts == {"resolve": 1}
+
     def test_a_git_tag_counts_for_a_milestone_that_could_move(self) -> None:
         world = World()
         world.history.git_tags["sprint3"] = C
+        assert look(world, Rule.MILESTONE).git_tag == C
         digest = world.put(image(A), "sprint3")
         assert look(world, Rule.MILESTONE).git_tag == C
         for rule, ours in ((Rule.MILESTONE, digest), (Rule.FINAL, None), (Rule.FORWARD, None)):
@@ -107,6 +138,12 @@ class TestLook:
         assert look(world, Rule.FINAL, digest).frozen
         assert not look(world, Rule.MILESTONE, digest).frozen
         assert not look(world, Rule.FORWARD).frozen
+
+    def test_what_a_tag_holds_counts_before_what_was_final(self) -> None:
+        world = World()
+        world.put(image(A), "sprint3")
+        world.put(image(C), "frozen-sprint3")
+        assert look(world, Rule.FINAL).current == image(A)
 
 
 class TestUnlabelled:
@@ -167,3 +204,29 @@ class TestFindPublished:
         world = World()
         world.put(published, *tags)
         assert surveyor(world)[0].find_published(SHOP.repository, C) is None
+
+    def test_a_mark_is_believed_by_its_bytes(self) -> None:
+        world = World()
+        world.put(image(C), f"commit-{C.short}", f"withdrawn-{C.short}")
+        looking, registry = surveyor(world)
+        looking.find_published(SHOP.repository, C)
+        assert registry.subjects("confirm") == [f"ada/shop:withdrawn-{C.short}"]
+
+
+def test_what_is_offered_costs_a_request_for_each_mark() -> None:
+    world = World()
+    world.put(image(A), f"commit-{A.short}", "latest", "edge")
+    world.put(image(B), f"commit-{B.short}", f"withdrawn-{B.short}")
+    looking, registry = surveyor(world)
+    assert looking.offered(SHOP.repository) == [A.short]
+    assert registry.counts == {"tags": 1, "resolve": 1}
+
+
+def test_git_tags_are_asked_for_what_is_published_alone() -> None:
+    world = World()
+    world.put(image(A), "v1.0")
+    world.history.git_tags |= {"v1.0": A, "v1.1": C}
+    found = surveyor(world)[0].highest(SHOP.repository, B, Line("", ("v1.1", "v1.0")), None)
+    assert found
+    assert found.name == "v1.0"
+    assert world.history.asked == [("git_tag", "v1.0")]

@@ -11,7 +11,17 @@ from feastflow_registry.model.plan import Line, Rule
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import LAPTOP, RefKind
 from feastflow_registry.model.tag_names import CommitTags, frozen_marker
-from feastflow_registry.tags.gate import expand, left_behind, left_out, line, permit, shared_tags
+from feastflow_registry.tags.gate import (
+    expand,
+    following,
+    left_behind,
+    left_out,
+    line,
+    makes_lines,
+    permit,
+    repointable,
+    shared_tags,
+)
 
 MAIN = (RefKind.BRANCH, "main")
 RELEASE = (RefKind.BRANCH, "release/1.0")
@@ -107,6 +117,13 @@ def told(kind: RefKind, name: str, inputs: dict[str, str]) -> list[str]:
         ((RefKind.TAG, "v1.0-rc.1"), {"latest": "release"}, {"v1.0-rc.1": Rule.GIT_TAG}),
         ((RefKind.TAG, "sprint3"), {"latest": "release"}, {"sprint3": Rule.GIT_TAG}),
         (MAIN, {"latest": "release"}, {}),
+        ((RefKind.TAG, "v1.0"), {"latest": "release", "shared-tags": "false"}, {}),
+        ((RefKind.BRANCH, "v1.0"), {"latest": "release", "branches": "v1.0"}, {}),
+        (
+            (RefKind.BRANCH, "v1.0"),
+            {"extra-tags": "{major}", "latest": "never", "branches": "v1.0"},
+            {},
+        ),
         (
             MAIN,
             {"extra-tags": "{sha},{timestamp},ci-{run}", "latest": "never"},
@@ -215,6 +232,8 @@ def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
             ["latest stays where it is: force moves it on main alone, not on branch release/1.0."],
         ),
         (RELEASE, {"latest": "force"}, []),
+        (RELEASE, {"extra-tags": "ci-{run}", "branches": "main,release/**"}, []),
+        (RELEASE, {"branches": "release/1.0"}, []),
         (("tag", "v1.0"), {"latest": "force", "shared-tags": "false"}, []),
         (MAIN, {"latest": "force"}, []),
         (
@@ -290,11 +309,67 @@ def test_a_git_tag_that_would_make_no_tag_is_of_no_line() -> None:
     assert line(settings, run, Tag("release-1.0"), names).names == ("v1.0",)
 
 
-def test_a_line_is_of_its_own_prefix() -> None:
-    settings = parse({"latest": "release", "git-tags": "web/v*"})
-    run = context(ref="web/v1.0", kind=RefKind.TAG)
-    names = ["web/v1.0", "web/v1.1", "api/v9.0", "v7.0"]
-    assert line(settings, run, Tag("latest"), names).names == ("web/v1.1", "web/v1.0")
+@pytest.mark.parametrize(
+    ("tag", "inputs", "names", "published", "expected"),
+    [
+        # Of its own prefix, and of the pattern that has it.
+        (
+            "latest",
+            {"latest": "release", "git-tags": "web/v*"},
+            ["web/v1.0", "web/v1.1", "api/v9.0", "v7.0"],
+            [],
+            ("web/v1.1", "web/v1.0"),
+        ),
+        ("latest", {"latest": "release", "git-tags": "app-v*,*"}, ["app-9.0", "1.0"], [], ("1.0",)),
+        (
+            "latest",
+            {"latest": "release", "git-tags": "web/*"},
+            [],
+            ["web-1.5", "1.6"],
+            ("web/1.5",),
+        ),
+        # What is taken out is no release, nor the owner of a name.
+        ("latest", {"latest": "release", "git-tags": "v*,!v0*"}, ["v0.1", "v1"], ["v0.2"], ()),
+        ("1.0", {"extra-tags": "{version}", "git-tags": "v*"}, ["1.0", "v1.0"], [], ("v1.0",)),
+        # What is made of no version is of no line.
+        ("1", {"extra-tags": "{major},1"}, ["v1.0", "v2.0"], [], ("v1.0",)),
+    ],
+)
+def test_which_git_tags_are_of_a_line(
+    tag: str, inputs: dict[str, str], names: list[str], published: list[str], expected: object
+) -> None:
+    settings, run = parse(inputs), context(kind=RefKind.TAG)
+    assert line(settings, run, Tag(tag), names, map(Tag, published)).names == expected
+
+
+@pytest.mark.parametrize(
+    ("templates", "expected"), [("edge,{major}", True), ("edge,{branch}", False), ("", False)]
+)
+def test_whether_tags_are_made_of_versions(templates: str, expected: bool) -> None:
+    assert makes_lines(parse({"extra-tags": templates})) is expected
+
+
+@pytest.mark.parametrize(
+    ("inputs", "moved", "followed"),
+    [
+        ({}, ("latest",), {"latest"}),
+        ({"milestone": "s", "latest": "force"}, ("latest", "s"), {"s", "latest"}),
+        ({"extra-tags": "edge,{branch}", "latest": "never"}, (), {"edge"}),
+        ({"latest": "release"}, (), set()),
+        ({"milestone": "s", "shared-tags": "false"}, (), {"s", "latest"}),
+    ],
+)
+def test_what_other_runs_of_a_commit_and_newer_commits_move(
+    inputs: dict[str, str], moved: tuple[str, ...], followed: set[str]
+) -> None:
+    settings, run = parse(inputs), context(ref="main")
+    assert tuple(map(str, repointable(settings, permit(settings, run)))) == moved
+    assert set(map(str, following(settings))) == followed
+
+
+def test_a_run_without_a_number_makes_no_tag_of_it() -> None:
+    settings, run = parse({"extra-tags": "ci-{run}", "latest": "never"}), context(ref="main")
+    assert shared_tags(settings, run, permit(settings, run)) == ()
 
 
 @pytest.mark.parametrize("name", ["latest", "commit-abc"])
