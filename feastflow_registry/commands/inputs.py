@@ -118,6 +118,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     assert described
     if not described.cache_service:
         options = caches.without_github(options)
+    options = options.model_copy(update={"builder": described.builder})
     permission = gate.grant(options, current, has_credential=credential is not None)
     if permission.push and options.command.writes and not options.dry_run:
         others = _log_in(others, options, workspace, current)
