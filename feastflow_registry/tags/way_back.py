@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 
 from feastflow_registry.config.selectors import Selector
 from feastflow_registry.model.errors import Failure, Kind
@@ -296,19 +297,23 @@ def steps(returns: Sequence[Return], tags: CommitTags) -> tuple[Step, ...]:
                 f"the tags of {service.name} would go to different images: {ways}.",
                 "Roll them back one by one, or say in the input to where all of them go.",
             )
+    marked = {each.service for each in returns if each.marks}
     # Several tags of a service have its image and its mark in common.
-    return tuple(dict.fromkeys(step for each in returns for step in _steps(each, tags)))
+    found = chain.from_iterable(_steps(each, tags, each.service in marked) for each in returns)
+    return tuple(dict.fromkeys(found))
 
 
-def _steps(target: Return, tags: CommitTags) -> Iterator[Step]:
+def _steps(target: Return, tags: CommitTags, is_marked: bool) -> Iterator[Step]:
+    """``is_marked``: whether the tag may come to hold what is marked, by another run meanwhile."""
     service, held, good, bad = target.service, target.held, target.good, target.bad
     if good and target.moves:
         yield ReuseImage(service, Reference(good.repository, good.tag or good.digest), good.image)
     if target.marks and bad and bad.commit:
         yield WithdrawImage(service, tags.withdrawn(bad.commit), bad.digest)
-    if target.moves or target.marks:
+    if target.moves or is_marked:
         yield MoveTag(
-            *(service, target.tag, Rule.FORCE, held.digest, target.why),
+            *(service, target.tag, Rule.FORCE, held.digest),
+            keep=target.why or ("" if target.moves else rules.THERE),
             conflict=_stuck(target) if target.is_stuck else None,
             since=target.since,
         )

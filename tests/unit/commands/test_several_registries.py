@@ -206,6 +206,33 @@ class TestPublish:
         assert run.outcomes
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A]
 
+    @pytest.mark.parametrize("how", [{}, {"from": B.sha}, {"to": A.sha}])
+    def test_at_any_moment_of_a_copy(self, how: dict[str, str]) -> None:
+        """The rollback may see no image there, and the copy no mark before it."""
+
+        def before() -> World:
+            world = World()
+            world.publish(A, **TWO)
+            world.publish(B)
+            return world
+
+        for number in range(len(start(before(), B, **TWO).go().registry.calls)):
+            world = before()
+            rollback = world.start("rollback", B, **how, **TWO)
+            start(world, B, before=at_call(number, rollback.go), **TWO).go()
+            assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A], number
+            mark = f"withdrawn-{B.short}"
+            assert at(world, GHCR, mark) == at(world, HUB, mark) == at(world, HUB, OWN), number
+
+    def test_a_mark_that_is_there_is_not_written_again(self) -> None:
+        world = World()
+        world.publish(A, **TWO)
+        world.publish(B)
+        world.start("rollback", B).go()
+        start(world, B, **TWO).go()
+        written = [str(reference) for reference, _ in world.store.writes]
+        assert written.count(f"ghcr.io/team/shop:withdrawn-{B.short}") == 1
+
     def test_what_refers_to_an_image_goes_along(self) -> None:
         world = World()
         run = start(world, B, **TWO)
