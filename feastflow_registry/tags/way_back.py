@@ -280,10 +280,13 @@ def called(chosen: Chosen) -> str:
     return str(chosen.tag or chosen.digest.short)
 
 
-def steps(returns: Sequence[Return], tags: CommitTags) -> tuple[Step, ...]:
+def steps(
+    returns: Sequence[Return], tags: CommitTags, everywhere: Collection[Service]
+) -> tuple[Step, ...]:
     """Plan the way back: marks first, so that no run moves a tag to a bad image again.
 
-    Raises a conflict where the tags of one service would go to different images.
+    ``everywhere``: the services on all registries; an image that is bad on one is so on each that
+    has it, whatever the tags hold there. Raises a conflict where the tags of one service would go to different images.
     """
     goals: dict[Service, dict[Chosen, Tag]] = {}
     for each in returns:
@@ -297,20 +300,24 @@ def steps(returns: Sequence[Return], tags: CommitTags) -> tuple[Step, ...]:
                 f"the tags of {service.name} would go to different images: {ways}.",
                 "Roll them back one by one, or say in the input to where all of them go.",
             )
-    marked = {each.service for each in returns if each.marks}
+    marked = {each.service.name for each in returns if each.marks}
     # Several tags of a service have its image and its mark in common.
-    found = chain.from_iterable(_steps(each, tags, each.service in marked) for each in returns)
+    found = chain.from_iterable(_steps(each, tags, marked, everywhere) for each in returns)
     return tuple(dict.fromkeys(found))
 
 
-def _steps(target: Return, tags: CommitTags, is_marked: bool) -> Iterator[Step]:
-    """``is_marked``: whether the tag may come to hold what is marked, by another run meanwhile."""
+def _steps(
+    target: Return, tags: CommitTags, marked: Collection[str], everywhere: Collection[Service]
+) -> Iterator[Step]:
+    """``marked``: the services whose tags may come to hold a bad image by another run meanwhile."""
     service, held, good, bad = target.service, target.held, target.good, target.bad
     if good and target.moves:
         yield ReuseImage(service, Reference(good.repository, good.tag or good.digest), good.image)
     if target.marks and bad and bad.commit:
-        yield WithdrawImage(service, tags.withdrawn(bad.commit), bad.digest)
-    if target.moves or is_marked:
+        for each in everywhere:
+            if each.name == service.name:
+                yield WithdrawImage(each, tags.withdrawn(bad.commit), bad.digest)
+    if target.moves or service.name in marked:
         yield MoveTag(
             *(service, target.tag, Rule.FORCE, held.digest),
             keep=target.why or ("" if target.moves else rules.THERE),

@@ -224,6 +224,66 @@ class TestPublish:
             mark = f"withdrawn-{B.short}"
             assert at(world, GHCR, mark) == at(world, HUB, mark) == at(world, HUB, OWN), number
 
+    @pytest.mark.parametrize("how", [{}, {"from": B.sha}, {"to": A.sha}])
+    def test_at_any_moment_before_the_rollback_marks_it(self, how: dict[str, str]) -> None:
+        """The other way round: a whole publish comes between what the rollback does."""
+
+        def before() -> World:
+            world = World()
+            world.publish(A, **TWO)
+            world.publish(B)
+            return world
+
+        def roll_back(on: World) -> Run:
+            return on.start("rollback", B, **how, **TWO)
+
+        for number in range(len(roll_back(before()).go().registry.calls)):
+            world = before()
+            run = roll_back(world)
+            run.registry.before = at_call(number, start(world, B, **TWO).go)
+            run.go()
+            assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A], number
+            mark = f"withdrawn-{B.short}"
+            assert at(world, GHCR, mark) == at(world, HUB, mark) == at(world, HUB, OWN), number
+
+    @pytest.mark.parametrize("how", [{}, {"to": A.sha}])
+    def test_it_is_marked_wherever_it_is(self, how: dict[str, str]) -> None:
+        """There its publish broke off before `latest` moved: no other run is to finish that."""
+        world = World()
+        world.publish(A, **TWO)
+        world.publish(B, **TWO)
+        world.store.tagged[place(GHCR), Tag("latest")] = world.store.tagged[
+            place(GHCR), Tag(f"commit-{A.short}")
+        ]
+        world.start("rollback", B, **how, **TWO).go()
+        assert at(world, GHCR, f"withdrawn-{B.short}") == at(world, HUB, OWN)
+        for each in (A, B):
+            start(world, each, **TWO).go()
+            assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A]
+        world.publish(C, **TWO)
+        world.start("rollback", C, **TWO).go()
+        assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A]
+
+    def test_a_registry_that_has_not_the_image_has_no_mark(self) -> None:
+        world = World()
+        world.publish(A, **TWO)
+        world.publish(B)
+        run = world.start("rollback", B, **TWO).go()
+        assert at(world, GHCR, f"withdrawn-{B.short}") is None
+        mark = f"ghcr.io/team/shop:withdrawn-{B.short}"
+        assert ("that image is not there",) == tuple(
+            each.note for each in run.outcomes if str(each.reference) == mark
+        )
+
+    def test_a_mark_that_is_refused_is_told(self) -> None:
+        world = World()
+        world.publish(A, **TWO)
+        world.publish(B, **TWO)
+        run = world.start("rollback", B, **TWO)
+        run.registry.before = refusing(GHCR)
+        with fails("ghcr.io denied it", kind=Kind.REFUSED):
+            run.go()
+
     def test_a_mark_that_is_there_is_not_written_again(self) -> None:
         world = World()
         world.publish(A, **TWO)
