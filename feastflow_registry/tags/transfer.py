@@ -31,7 +31,6 @@ from feastflow_registry.tags.mirror import Mirror
 from feastflow_registry.tags.move import Tagger, bring, not_seen
 from feastflow_registry.tags.survey import Surveyor
 
-
 _NOT_THERE = "that image is not there"
 
 

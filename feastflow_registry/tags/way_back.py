@@ -286,7 +286,8 @@ def steps(
     """Plan the way back: marks first, so that no run moves a tag to a bad image again.
 
     ``everywhere``: the services on all registries; an image that is bad on one is so on each that
-    has it, whatever the tags hold there. Raises a conflict where the tags of one service would go to different images.
+    has it, whatever the tags hold there. Raises a conflict where the tags of one service would go
+    to different images.
     """
     goals: dict[Service, dict[Chosen, Tag]] = {}
     for each in returns:
@@ -302,8 +303,8 @@ def steps(
             )
     marked = {each.service.name for each in returns if each.marks}
     # Several tags of a service have its image and its mark in common.
-    found = chain.from_iterable(_steps(each, tags, marked, everywhere) for each in returns)
-    return tuple(dict.fromkeys(found))
+    every = (_steps(each, tags, marked, everywhere) for each in returns)
+    return tuple(dict.fromkeys(chain.from_iterable(every)))
 
 
 def _steps(

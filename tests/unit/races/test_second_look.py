@@ -163,7 +163,8 @@ def test_a_tag_that_a_rollback_leaves_does_not_come_to_what_it_marks(tags: str, 
     """A promotion that ends before the mark is there finds none: who marks looks again."""
 
     def start(world: World) -> Run:
-        return world.start("rollback", tag=tags, **({"from": bad} if bad else {}))
+        inputs = {"tag": tags, **({"from": bad} if bad else {})}
+        return world.start("rollback", **inputs)  # type: ignore[arg-type]
 
     for position in range(len(start(kept_tags()).go().registry.calls)):
         world = kept_tags()
