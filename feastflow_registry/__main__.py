@@ -1,12 +1,19 @@
-"""``python -m feastflow_registry``."""
+"""``python -m feastflow_registry``, and what is installed as ``feastflow-registry``."""
 
 import sys
 
-try:
-    from feastflow_registry.cli import main
 
-    code = main()
-except KeyboardInterrupt:  # Before anything could be done.
-    print("The run was cancelled.")
-    code = 130
-sys.exit(code)
+def start() -> None:
+    """Run the program, and end with its exit code."""
+    try:
+        from feastflow_registry.cli import main
+
+        code = main()
+    except KeyboardInterrupt:  # Before anything could be done.
+        print("The run was cancelled.")
+        code = 130
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    start()

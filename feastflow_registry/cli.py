@@ -63,6 +63,7 @@ _OF_THIS_MACHINE = frozenset(
     }
 )
 """What is a disk's or a folder's fault. Any other error of the system is a defect of ours."""
+_AnyLog = RunnerLog | TerminalLog
 _ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
 
 
@@ -151,41 +152,52 @@ def _obey_signals(stop: Event) -> None:
 def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
     """Run what is asked for; the exit code is the failure's kind."""
     log = _log(request, stream, http.secrets)
-    state = RunState()
-    journal = Journal(log, state)
+    journal = Journal(log, RunState())
+    try:
+        return _run_and_tell(request, http, log, journal, as_json=as_json)
+    except (KeyboardInterrupt, SystemExit) as stop:  # Whatever it was about to tell, too.
+        http.stop.set()
+        try:
+            log.seize()
+            log.warning("The run was cancelled.")
+            for line in journal.remains().lines:
+                log.say(line)
+        except OSError:  # Whoever read along was interrupted, too.
+            _write_no_more()
+        return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
+
+
+def _run_and_tell(
+    request: Request, http: Client, log: _AnyLog, journal: Journal, *, as_json: bool
+) -> int:
+    """Run, and tell how it ended, unless it is interrupted."""
     document = ""
     try:
         _mask(log, [request.token])
-        report = _run(request, http, log, journal, state)
+        report = _run(request, http, log, journal)
         handed_over = _hand_over(report, request, log, http.secrets)
         document = report.json
         if as_json:
             _print(http.secrets.hide(document))
         _end(report)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        http.stop.set()
-        log.seize()
-        log.warning("The run was cancelled.")
-        for line in journal.remains().lines:
-            log.say(line)
-        return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
     except BrokenPipeError:
         _write_no_more()  # Whoever read along has gone.
         return 141
     except Exception as error:  # noqa: BLE001  What is no failure is a defect of ours: say so.
         failure = _failure(error)
-        if not failure:
-            _report_defect(log)
-            return 1
         try:
+            if not failure:
+                _report_defect(log)
+                return 1
             told = _close_failed(failure, journal, request, log, http.secrets)
             if as_json and not document:
                 _print(http.secrets.hide(told))
         except OSError:  # It is what we write to that has no room.
             with suppress(OSError):
-                print(f"feastflow-registry: {failure}", file=sys.stderr, flush=True)
+                told = http.secrets.hide(str(failure or "this program has a defect."))
+                print(f"feastflow-registry: {told}", file=sys.stderr, flush=True)
             _write_no_more()
-        return failure.kind
+        return failure.kind if failure else 1
     return 0 if handed_over else Kind.BUILD
 
 
@@ -195,9 +207,7 @@ def _end(report: RunReport) -> None:
         raise report.failure
 
 
-def _run(
-    request: Request, http: Client, log: RunnerLog | TerminalLog, journal: Journal, state: RunState
-) -> RunReport:
+def _run(request: Request, http: Client, log: _AnyLog, journal: Journal) -> RunReport:
     """Read the inputs, wire the run, and carry its command out."""
     environ = child_environ(request.environ)
     request = replace(request, folder=_find_checkout(request, environ))
@@ -220,7 +230,8 @@ def _run(
     for host, credential in checked.credentials.items():
         http.secrets.learn_header(credential.basic)
         _mask(log, [form for form in credential.forms(host) if form != request.token])
-    return _carry_out(_wire(checked, request, workspace, http, log, state), journal)
+    app = _wire(checked, request, workspace, http, log, journal.state)
+    return _carry_out(app, journal)
 
 
 def _find_checkout(request: Request, environ: Mapping[str, str]) -> Path:
@@ -271,7 +282,7 @@ def _wire(
     request: Request,
     workspace: LocalWorkspace,
     http: Client,
-    log: RunnerLog | TerminalLog,
+    log: _AnyLog,
     state: RunState,
 ) -> App:
     return App(
@@ -290,7 +301,7 @@ def _wire(
     )
 
 
-def _log(request: Request, stream: TextIO, known: Secrets) -> RunnerLog | TerminalLog:
+def _log(request: Request, stream: TextIO, known: Secrets) -> _AnyLog:
     """Where a person reads along, without what nobody may see."""
     known.learn(request.secrets)
     if request.in_runner:
@@ -302,14 +313,14 @@ def _log(request: Request, stream: TextIO, known: Secrets) -> RunnerLog | Termin
     return TerminalLog(stream, known.hide, colour, width, live)
 
 
-def _mask(log: RunnerLog | TerminalLog, secret_forms: Sequence[str]) -> None:
+def _mask(log: _AnyLog, secret_forms: Sequence[str]) -> None:
     """Have the runner hide texts; of one in several lines, those that are no part of others."""
     if isinstance(log, RunnerLog):
         for lines in map(str.splitlines, secret_forms):
             log.mask(each for each in lines if len(lines) == 1 or len(each) >= SHORTEST)
 
 
-def _report_defect(log: RunnerLog | TerminalLog) -> None:
+def _report_defect(log: _AnyLog) -> None:
     log.fail("this program has a defect.", "Report it with the traceback below.")
     with log.group("Traceback"):
         for line in traceback.format_exc().splitlines():
@@ -317,11 +328,7 @@ def _report_defect(log: RunnerLog | TerminalLog) -> None:
 
 
 def _close_failed(
-    failure: Failure,
-    journal: Journal,
-    request: Request,
-    log: RunnerLog | TerminalLog,
-    known: Secrets,
+    failure: Failure, journal: Journal, request: Request, log: _AnyLog, known: Secrets
 ) -> str:
     """Say what failed, what to do, and where that leaves the registry; the same as JSON."""
     for problem in failure.problems:
@@ -333,9 +340,7 @@ def _close_failed(
     return report.json
 
 
-def _hand_over(
-    report: RunReport, request: Request, log: RunnerLog | TerminalLog, known: Secrets
-) -> bool:
+def _hand_over(report: RunReport, request: Request, log: _AnyLog, known: Secrets) -> bool:
     """Give what was done to the runner, then say it: whether later steps get their outputs."""
     lost: OSError | None = None
     if report.outputs:

@@ -124,6 +124,7 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     assert described
     if not described.cache_service:
         options = caches.without_github(options)
+    options = options.model_copy(update={"builder": described.builder})
     permission = gate.grant(options, current, has_credential=credential is not None)
     writes = permission.push and options.command.writes and not options.dry_run
     if writes:

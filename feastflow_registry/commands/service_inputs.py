@@ -30,8 +30,8 @@ _SECRET_LIMIT = 1024 * 1024
 class Described:
     """The services to work on, those that they may be built from, and the secrets of them all.
 
-    ``cache_service``: how builds reach GitHub's cache, empty if they do not; ``warnings``: what has
-    to be said aloud.
+    ``cache_service``: how builds reach GitHub's cache, empty if they do not; ``builder``: the one
+    that builds, empty if it is to be found; ``warnings``: what has to be said aloud.
     """
 
     services: tuple[Service, ...]
@@ -39,6 +39,7 @@ class Described:
     variables: Mapping[str, str]
     file_secrets: tuple[str, ...]
     cache_service: Mapping[str, str]
+    builder: str
     warnings: tuple[str, ...]
 
 
@@ -86,9 +87,11 @@ class ServiceReader:
             variables,
             tuple(contents),
             self._given_cache,
+            self._builder,
             (
                 *(source.notices if source else ()),
                 *self._nowhere(services),
+                *self._no_builder(),
                 *_left_out(services, bounded),
             )
             if self.settings.command.builds
@@ -153,6 +156,19 @@ class ServiceReader:
             yield (
                 f"{_NO_GITHUB_CACHE}the input cache-token is empty. Give it the output token of a "
                 "step that uses feastflow/registry-action/cache."
+            )
+
+    @property
+    def _builder(self) -> str:
+        """The builder that may build: one may be in the host's network, or on another machine."""
+        is_from_file = "builder" not in self.request.given
+        return "" if is_from_file and not self._runs_own_code else self.settings.builder
+
+    def _no_builder(self) -> Iterator[str]:
+        if self.settings.builder != self._builder:
+            yield (
+                f"The builder {self.settings.builder} is not used here: code of others chooses no "
+                "machine that builds. Name it in the input builder."
             )
 
     @property

@@ -80,14 +80,15 @@ class Secrets:
         return any(form in text for form in self._forms)
 
     def _hide_beginnings(self, text: str) -> str:
-        """Hide as much as is there of forms that were cut off somewhere, the most of one first."""
-        while True:
-            long = (form for form in self._forms if len(form) > _BEGINNING)
-            spans = [_find(form, text) for form in long if form[:_BEGINNING] in text]
-            if not spans:
-                return text
-            start, end = max(spans, key=lambda span: span[1] - span[0])
-            text = text[:start] + HIDDEN + text[end:]
+        """Hide as much as is there of forms that were cut off somewhere."""
+        long = (form for form in self._forms if len(form) > _BEGINNING)
+        spans = sorted(span for form in long for span in _find(form, text))
+        parts, last = [], 0
+        for start, end in spans:
+            if start >= last:
+                parts += [text[last:start], HIDDEN]
+            last = max(last, end)
+        return "".join([*parts, text[last:]])
 
     def _hide_end(self, text: str) -> str:
         """Hide what a text ends with, if a form of a secret begins so."""
@@ -139,11 +140,14 @@ def _decoded(line: str) -> str:
     return f"{plain}\n{pairs}"
 
 
-def _find(form: str, text: str) -> tuple[int, int]:
-    """Where a form begins in a text, and where it ends or goes on otherwise."""
-    start = text.index(form[:_BEGINNING])
-    pairs = zip(form, text[start:], strict=False)
-    return start, start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _find(form: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where a form begins in a text, and where it ends or goes on otherwise, each time."""
+    start = text.find(form[:_BEGINNING])
+    while start >= 0:
+        pairs = zip(form, text[start : start + len(form)], strict=False)
+        end = start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        yield start, end
+        start = text.find(form[:_BEGINNING], start + _BEGINNING)
 
 
 def _kept(form: str) -> str:

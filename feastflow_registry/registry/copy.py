@@ -34,6 +34,8 @@ from feastflow_registry.transport.response import Response
 _AT_ONCE = 4
 _DEEPEST = 3
 """A signature of an SBOM of an image."""
+_MOST = 1000
+"""How many of what refers to an image are looked at: whoever may push may list any number."""
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ class ImageCopier:
             found = [trip.bring(each) for each in sorted(wanted)]
             done |= wanted
             wanted = {*chain.from_iterable(found)} - done
-        return Along(len(trip.brought), trip.size, tuple(trip.left))
+        return Along(len(trip.brought), trip.size, trip.told)
 
     def clear(self, mark: Reference) -> None:
         """Point a tag at the image of nothing, whose configuration is sent if it is missing."""
@@ -114,7 +116,7 @@ class _Trip:
     """What refers to one image, on its way to another repository.
 
     ``tags``: those at the source that are made from digests; ``lists``: whether the source keeps
-    lists of its own, as far as it was asked.
+    lists of its own, as far as it was asked; ``passed_over``: how many were more than enough.
     """
 
     copier: ImageCopier
@@ -125,6 +127,13 @@ class _Trip:
     brought: set[Digest] = field(default_factory=set)
     left: list[str] = field(default_factory=list)
     size: int = 0
+    passed_over: int = 0
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was left, and why."""
+        more = f"{self.passed_over} of them, as there are more than {_MOST}"
+        return (*([more] if self.passed_over else []), *self.left)
 
     def bring(self, digest: Digest) -> set[Digest]:
         """Bring along what refers to one manifest; what that is."""
@@ -168,6 +177,9 @@ class _Trip:
 
         ``about``: what it has to name as its subject.
         """
+        if len(self.brought) + len(self.left) >= _MOST:
+            self.passed_over += 1
+            return False
         try:
             if about:
                 referrers.check(self.copier.source.manifest(self.origin, digest), about)

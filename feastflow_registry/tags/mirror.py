@@ -45,7 +45,9 @@ class Mirror:
                 surveyor.check_own(repository, tagger.commit, registry.inspect(repository, held))
             copier = self.copier(origin.repository, repository)
             sent, note = bring(copier, registry, Reference(origin.repository, digest), repository)
-            self._mark(origin.repository, registry.inspect(repository, digest), repository)
+        # Looked for in the end, too: a rollback may have found no image here to mark.
+        self._mark(origin.repository, registry.inspect(repository, digest), repository)
+        if held != digest:
             tagger.write(step.reference, digest)
         digest, _ = tagger.prove(step.service, step.reference)
         seconds = tagger.clock() - started
@@ -54,6 +56,8 @@ class Mirror:
     def _mark(self, source: Repository, image: Published, target: Repository) -> None:
         """Have an image that a rollback has withdrawn be withdrawn wherever it goes."""
         tagger = self.tagger
-        if tagger.surveyor.is_withdrawn(source, tagger.commit, image):
-            mark = tagger.surveyor.commit_tags.withdrawn(tagger.commit)
-            tagger.write(Reference(target, mark), image.digest)
+        surveyor = tagger.surveyor
+        mark = Reference(target, surveyor.commit_tags.withdrawn(tagger.commit))
+        is_bad = surveyor.is_withdrawn(source, tagger.commit, image)
+        if is_bad and surveyor.registry.resolve(mark) != image.digest:
+            tagger.write(mark, image.digest)

@@ -25,6 +25,8 @@ from feastflow_registry.model.tag_names import LATEST, frozen_marker
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.survey import Surveyor
 
+_MOST_TOLD = 10
+"""How much of what does not go along with an image is named."""
 _WRITES = 2
 """How often a tag is written that reads back unchanged: another run may have set it again."""
 
@@ -262,7 +264,9 @@ def bring(
     size = moved + along.size
     notes = [] if size else ["all of it was there"]
     notes += [f"with {along.number} that refer to it"] if along.number else []
-    notes += [f"left: {each}" for each in along.left]
+    notes += [f"left: {each}" for each in along.left[:_MOST_TOLD]]
+    more = len(along.left) - _MOST_TOLD
+    notes += [f"and {more} more"] if more > 0 else []
     return size, "; ".join(notes)
 
 

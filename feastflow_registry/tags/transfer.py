@@ -31,6 +31,8 @@ from feastflow_registry.tags.mirror import Mirror
 from feastflow_registry.tags.move import Tagger, bring, not_seen
 from feastflow_registry.tags.survey import Surveyor
 
+_NOT_THERE = "that image is not there"
+
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
@@ -91,7 +93,13 @@ class Transfer:
         tagger = self.tagger(step.service)
         registry = tagger.surveyor.registry
         if registry.resolve(step.reference) != step.digest:
-            tagger.write(step.reference, step.digest)
+            try:
+                tagger.write(step.reference, step.digest)
+            except Failure:
+                # What is copied there later finds the mark of where it comes from.
+                if not registry.resolve(Reference(step.service.repository, step.digest)):
+                    return Outcome(step.service, Action.KEPT, step.reference, note=_NOT_THERE)
+                tagger.write(step.reference, step.digest)  # Or it was copied just then.
             read = registry.resolve(step.reference)
             if read != step.digest:
                 raise not_seen(step.reference, read, None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 
 from feastflow_registry.config.selectors import Selector
 from feastflow_registry.model.errors import Failure, Kind
@@ -279,10 +280,14 @@ def called(chosen: Chosen) -> str:
     return str(chosen.tag or chosen.digest.short)
 
 
-def steps(returns: Sequence[Return], tags: CommitTags) -> tuple[Step, ...]:
+def steps(
+    returns: Sequence[Return], tags: CommitTags, everywhere: Collection[Service]
+) -> tuple[Step, ...]:
     """Plan the way back: marks first, so that no run moves a tag to a bad image again.
 
-    Raises a conflict where the tags of one service would go to different images.
+    ``everywhere``: the services on all registries; an image that is bad on one is so on each that
+    has it, whatever the tags hold there. Raises a conflict where the tags of one service would go
+    to different images.
     """
     goals: dict[Service, dict[Chosen, Tag]] = {}
     for each in returns:
@@ -296,19 +301,27 @@ def steps(returns: Sequence[Return], tags: CommitTags) -> tuple[Step, ...]:
                 f"the tags of {service.name} would go to different images: {ways}.",
                 "Roll them back one by one, or say in the input to where all of them go.",
             )
+    marked = {each.service.name for each in returns if each.marks}
     # Several tags of a service have its image and its mark in common.
-    return tuple(dict.fromkeys(step for each in returns for step in _steps(each, tags)))
+    every = (_steps(each, tags, marked, everywhere) for each in returns)
+    return tuple(dict.fromkeys(chain.from_iterable(every)))
 
 
-def _steps(target: Return, tags: CommitTags) -> Iterator[Step]:
+def _steps(
+    target: Return, tags: CommitTags, marked: Collection[str], everywhere: Collection[Service]
+) -> Iterator[Step]:
+    """``marked``: the services whose tags may come to hold a bad image by another run meanwhile."""
     service, held, good, bad = target.service, target.held, target.good, target.bad
     if good and target.moves:
         yield ReuseImage(service, Reference(good.repository, good.tag or good.digest), good.image)
     if target.marks and bad and bad.commit:
-        yield WithdrawImage(service, tags.withdrawn(bad.commit), bad.digest)
-    if target.moves or target.marks:
+        for each in everywhere:
+            if each.name == service.name:
+                yield WithdrawImage(each, tags.withdrawn(bad.commit), bad.digest)
+    if target.moves or service.name in marked:
         yield MoveTag(
-            *(service, target.tag, Rule.FORCE, held.digest, target.why),
+            *(service, target.tag, Rule.FORCE, held.digest),
+            keep=target.why or ("" if target.moves else rules.THERE),
             conflict=_stuck(target) if target.is_stuck else None,
             since=target.since,
         )

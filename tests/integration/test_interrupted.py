@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from typing import Any
 
 import pytest
-from support.machine import Machine, Ran, Running
+from support.machine import PROGRAM, Machine, Ran, Running
 from support.published_pair import PublishedPair
 from support.registries import LocalRegistry
 from support.servers.faults import Fault
@@ -64,3 +65,26 @@ def test_no_write_begins(
     assert 1 <= len(writes) <= 8
     assert later == 0
     assert "In doubt, for it was not read back" in ran.log
+
+
+@pytest.mark.parametrize("name", chosen(["SIGINT", "SIGTERM"]))
+def test_whoever_reads_along_is_interrupted_too(
+    machine: Machine, place: LocalRegistry, published: PublishedPair, name: str
+) -> None:
+    """As by Ctrl-C in `feastflow-registry tags | tee log`."""
+    fault = place.proxy.add(Fault("stall", times=None))
+    process = subprocess.Popen(
+        [*PROGRAM, "tags"],
+        env=machine.laptop(FEASTFLOW_REGISTRY=place.host),
+        cwd=machine.project.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert fault.arrived.wait(300)
+    process.stdout.close()
+    process.send_signal(getattr(signal, name))
+    assert process.stderr
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait(300) == {"SIGINT": 130, "SIGTERM": 143}[name]

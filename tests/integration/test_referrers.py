@@ -22,6 +22,8 @@ from support.servers.images import MANIFEST
 from support.servers.serving import Call, Server
 from support.soak import chosen
 
+from feastflow_registry.registry import copy
+
 Scenes = Callable[[str], Scene]
 OWN_LIST = TABLE["referrers are listed by the registry"]
 
@@ -271,6 +273,19 @@ class TestHostileLists:
         assert "sent more than" in ran.errors[0]
         assert saying.asked <= 4
         self.check_not_promoted(signed)
+
+    def test_a_list_of_thousands(self, signed: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each costs requests, and a line of what the runner takes: they hold up no promotion."""
+        monkeypatch.setattr(copy, "_MOST", 20)
+        say(signed, page(*(f"sha256:{number:064x}" for number in range(50))))
+        scene = signed.scene
+        ran = scene.run().ended()
+        asked = [each for each in scene.place.proxy.requests if "manifests/sha256:0" in each.path]
+        assert len(asked) == 20
+        assert "left: 30 of them, as there are more than 20; left: sha256:0" in ran.log
+        assert "; and 11 more" in ran.log
+        assert scene.other
+        assert scene.other.tags(MIRROR)["production"] == signed.image
 
     def check_not_promoted(self, signed: Signed) -> None:
         other = signed.scene.other

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 from support import token_search
+from support.machine import PROGRAM as COMMAND
 from support.machine import Machine, Ran, Running
 from support.registries import USER, LocalRegistry
 from support.repositories import MARK
@@ -278,14 +281,59 @@ def test_a_server_that_echoes_what_it_was_sent(machine: Machine, place: LocalReg
         assert "you sent ***" in ran.errors[0], "nothing was echoed"
 
 
-def test_an_echo_is_hidden_from_a_person_too(machine: Machine, place: LocalRegistry) -> None:
+def _echo(place: LocalRegistry) -> None:
+    """Have a registry answer everything with the token."""
     message = f"you sent {place.token}"
     body = json.dumps({"errors": [{"code": "DENIED", "message": message}]}).encode()
     place.proxy.add(Fault("status", status=403, body=body, times=None))
+
+
+def test_an_echo_is_hidden_from_a_person_too(machine: Machine, place: LocalRegistry) -> None:
+    _echo(place)
     ran = machine.run(machine.laptop(FEASTFLOW_REGISTRY=place.host), "tags")
     assert ran.code == 3
     assert "you sent ***" in ran.log
     assert _found(place, {"log": ran.log.encode()}) == []
+
+
+def test_nor_is_it_shown_where_nothing_can_be_written(
+    machine: Machine, place: LocalRegistry
+) -> None:
+    _echo(place)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "tags"],
+            env=machine.laptop(FEASTFLOW_REGISTRY=place.host),
+            cwd=machine.project.folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert b"you sent ***" in done.stderr
+    assert _found(place, {"stderr": done.stderr}) == []
+
+
+def test_nor_by_an_interrupt_while_it_is_told(machine: Machine, place: LocalRegistry) -> None:
+    """The summary is waited for, as on a disk that is slow."""
+    _echo(place)
+    environ = machine.runner(command="tags")
+    os.mkfifo(environ["GITHUB_STEP_SUMMARY"])
+    installed = Path(sys.executable).with_name("feastflow-registry")
+    process = subprocess.Popen(
+        [installed],
+        env=environ,
+        cwd=machine.project.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout
+    assert next(line for line in process.stdout if b"::error::" in line)
+    process.send_signal(signal.SIGINT)
+    log, _ = process.communicate(timeout=300)
+    assert b"Traceback" not in log
+    assert b"The run was cancelled." in log
+    assert process.returncode == 130
+    assert _found(place, {"log": log}) == []
 
 
 @pytest.mark.parametrize("event", ["pull_request_target", "issue_comment", "workflow_run"])

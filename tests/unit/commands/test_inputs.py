@@ -648,6 +648,29 @@ class TestVariablesThatAFileNames:
         assert found.all_services[0].powers == ()
 
     @pytest.mark.parametrize("event", HOLDS_SECRETS)
+    def test_nor_does_it_choose_the_builder(self, folder: Path, event: str) -> None:
+        """It may be in the host's network, as one that a run that may push has left there."""
+        (folder / "feastflow.yml").write_text("builder: theirs\nservices: {web: }\n")
+        environ = {**RUNNER, "GITHUB_EVENT_NAME": event}
+        found = load(folder, environ, command="build")
+        assert found.settings.builder == ""
+        assert found.warnings[0].startswith("The builder theirs is not used here")
+        assert load(folder, environ, command="doctor").settings.builder == ""
+        found = load(folder, environ, command="build", builder="ours")
+        assert (found.settings.builder, found.warnings) == ("ours", ())
+
+    @pytest.mark.parametrize("event", [{}, *NOT_PUSHING[-2:]])
+    def test_its_own_code_chooses_it(self, folder: Path, event: dict[str, str]) -> None:
+        (folder / "feastflow.yml").write_text("builder: theirs\nservices: {web: }\n")
+        found = load(folder, {**RUNNER, **event}, command="build")
+        assert (found.settings.builder, found.warnings) == ("theirs", ())
+        assert load(folder, {}, command="build").settings.builder == "theirs", "by hand"
+        if not event:
+            foreign = FakeWorkspace(folder, head=A)
+            found = load(folder, RUNNER, workspace=foreign, command="build")
+            assert found.settings.builder == ""
+
+    @pytest.mark.parametrize("event", HOLDS_SECRETS)
     def test_the_workflows_own_word_counts(self, folder: Path, event: str) -> None:
         environ = {**RUNNER, "GITHUB_EVENT_NAME": event}
         found = load(folder, environ, network="host", allow="network.host")

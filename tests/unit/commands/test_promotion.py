@@ -126,6 +126,8 @@ def test_an_image_lands_in_another_repository_under_its_commit_tag(world: World)
         (Along(2, 30, ()), "with 2 that refer to it", 1030),
         (Along(0, 0, ("x.sig: gone",)), "left: x.sig: gone", 1000),
         (Along(1, 0, ("a", "b")), "with 1 that refer to it; left: a; left: b", 1000),
+        (Along(0, 0, ("a",) * 10), "; ".join(["left: a"] * 10), 1000),
+        (Along(0, 0, ("a",) * 12), "; ".join(["left: a"] * 10) + "; and 2 more", 1000),
     ],
 )
 def test_what_refers_to_an_image_goes_along(

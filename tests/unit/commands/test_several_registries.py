@@ -206,6 +206,92 @@ class TestPublish:
         assert run.outcomes
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A]
 
+    @pytest.mark.parametrize("how", [{}, {"from": B.sha}, {"to": A.sha}])
+    def test_at_any_moment_of_a_copy(self, how: dict[str, str]) -> None:
+        """The rollback may see no image there, and the copy no mark before it."""
+
+        def before() -> World:
+            world = World()
+            world.publish(A, **TWO)
+            world.publish(B)
+            return world
+
+        for number in range(len(start(before(), B, **TWO).go().registry.calls)):
+            world = before()
+            rollback = world.start("rollback", B, **how, **TWO)
+            start(world, B, before=at_call(number, rollback.go), **TWO).go()
+            assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A], number
+            mark = f"withdrawn-{B.short}"
+            assert at(world, GHCR, mark) == at(world, HUB, mark) == at(world, HUB, OWN), number
+
+    @pytest.mark.parametrize("how", [{}, {"from": B.sha}, {"to": A.sha}])
+    def test_at_any_moment_before_the_rollback_marks_it(self, how: dict[str, str]) -> None:
+        """The other way round: a whole publish comes between what the rollback does."""
+
+        def before() -> World:
+            world = World()
+            world.publish(A, **TWO)
+            world.publish(B)
+            return world
+
+        def roll_back(on: World) -> Run:
+            return on.start("rollback", B, **how, **TWO)
+
+        for number in range(len(roll_back(before()).go().registry.calls)):
+            world = before()
+            run = roll_back(world)
+            run.registry.before = at_call(number, start(world, B, **TWO).go)
+            run.go()
+            assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A], number
+            mark = f"withdrawn-{B.short}"
+            assert at(world, GHCR, mark) == at(world, HUB, mark) == at(world, HUB, OWN), number
+
+    @pytest.mark.parametrize("how", [{}, {"to": A.sha}])
+    def test_it_is_marked_wherever_it_is(self, how: dict[str, str]) -> None:
+        """There its publish broke off before `latest` moved: no other run is to finish that."""
+        world = World()
+        world.publish(A, **TWO)
+        world.publish(B, **TWO)
+        world.store.tagged[place(GHCR), Tag("latest")] = world.store.tagged[
+            place(GHCR), Tag(f"commit-{A.short}")
+        ]
+        world.start("rollback", B, **how, **TWO).go()
+        assert at(world, GHCR, f"withdrawn-{B.short}") == at(world, HUB, OWN)
+        for each in (A, B):
+            start(world, each, **TWO).go()
+            assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A]
+        world.publish(C, **TWO)
+        world.start("rollback", C, **TWO).go()
+        assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [A, A]
+
+    def test_a_registry_that_has_not_the_image_has_no_mark(self) -> None:
+        world = World()
+        world.publish(A, **TWO)
+        world.publish(B)
+        run = world.start("rollback", B, **TWO).go()
+        assert at(world, GHCR, f"withdrawn-{B.short}") is None
+        mark = f"ghcr.io/team/shop:withdrawn-{B.short}"
+        notes = [each.note for each in run.outcomes if str(each.reference) == mark]
+        assert notes == ["that image is not there"]
+
+    def test_a_mark_that_is_refused_is_told(self) -> None:
+        world = World()
+        world.publish(A, **TWO)
+        world.publish(B, **TWO)
+        run = world.start("rollback", B, **TWO)
+        run.registry.before = refusing(GHCR)
+        with fails("ghcr.io denied it", kind=Kind.REFUSED):
+            run.go()
+
+    def test_a_mark_that_is_there_is_not_written_again(self) -> None:
+        world = World()
+        world.publish(A, **TWO)
+        world.publish(B)
+        world.start("rollback", B).go()
+        start(world, B, **TWO).go()
+        written = [str(reference) for reference, _ in world.store.writes]
+        assert written.count(f"ghcr.io/team/shop:withdrawn-{B.short}") == 1
+
     def test_what_refers_to_an_image_goes_along(self) -> None:
         world = World()
         run = start(world, B, **TWO)

@@ -71,6 +71,15 @@ def test_hides_each_line_of_what_a_tool_broke_into_lines(
     assert len(shown[-1]) < SHORTEST + len(HIDDEN)
 
 
+def test_what_begins_as_secrets_do_is_hidden_each_time() -> None:
+    """Also where a build prints it again and again, and where two of them overlap."""
+    known = secrets("dckr_pat_abcdefghijklmnop", "abcdefghijklm-and-more")
+    assert known.hide("a dckr_pat_abcX " * 20_000) == f"a {HIDDEN}X " * 20_000
+    assert known.hide("dckr_pat_abcdefghijklmX") == f"{HIDDEN}X"
+    assert known.hide("dckr_pat_abcdefghijklm-and") == HIDDEN
+    assert known.hide("dckr_pat_abcdckr_pat_abc") == HIDDEN
+
+
 def test_learns_line_by_line_and_leaves_short_lines_alone() -> None:
     known = secrets("-----BEGIN-----\n}\nfirst-line-of-it\r\nsecond-line-of-it\n")
     assert known.hide("} first-line-of-it second-line-of-it") == f"}} {HIDDEN} {HIDDEN}"

@@ -145,3 +145,41 @@ def test_a_working_copy_that_changed_during_the_build_is_not_pushed(by_digest: b
     with fails("HEAD is", kind=Kind.INPUT):
         next(steps)
     assert world.store.writes == []
+
+
+def kept_tags() -> World:
+    """Two commits are published; `production` and `staging` hold the older one, `latest` not."""
+    world = World()
+    for each in (A, B):
+        world.publish(each)
+    for tag in ("production", "staging"):
+        world.start("promote", to=A.sha, tag=tag).go()
+    return world
+
+
+@pytest.mark.parametrize("tags", ["production,latest", "latest,staging,production"])
+@pytest.mark.parametrize("bad", ["", B.sha])
+def test_a_tag_that_a_rollback_leaves_does_not_come_to_what_it_marks(tags: str, bad: str) -> None:
+    """A promotion that ends before the mark is there finds none: who marks looks again."""
+
+    def start(world: World) -> Run:
+        inputs = {"tag": tags, **({"from": bad} if bad else {})}
+        return world.start("rollback", **inputs)  # type: ignore[arg-type]
+
+    for position in range(len(start(kept_tags()).go().registry.calls)):
+        world = kept_tags()
+        promotion = world.start("promote", to=B.sha, tag="production")
+        rollback = start(world)
+        rollback.registry.before = at_call(position, promotion.failure)
+        rollback.failure()
+        held = {tag: world.commit_at(tag) for tag in tags.split(",")}
+        assert set(held.values()) == {A}, position
+
+
+def test_a_rollback_that_marks_nothing_leaves_tags_to_others() -> None:
+    world = kept_tags()
+    rollback = world.start("rollback", tag="production", to=A.sha)
+    promotion = world.start("promote", to=B.sha, tag="production")
+    rollback.registry.before = at_call(3, promotion.go)
+    rollback.go()
+    assert world.commit_at("production") == B
