@@ -69,7 +69,7 @@ class Convergence:
                 yield outcome
             if settled:
                 return
-        raise unverified("The shared tags were moved by other runs time and again.")
+        raise unverified("other runs moved the shared tags again and again.")
 
     def _adopt_commit_tags(self) -> Iterator[Outcome]:
         """Take over a commit tag that another run of this commit wrote at the same time."""
@@ -256,7 +256,7 @@ class Transferred:
                     yield outcome
             if settled:
                 return
-        raise unverified("The tags were moved by other runs time and again.")
+        raise unverified("other runs moved the tags again and again.")
 
     def _look(self, steps: Sequence[MoveTag]) -> _Meanwhile:
         """Ask what several tags have in common, once."""
