@@ -59,7 +59,7 @@ class TestPublish:
         assert f"Commit [<code>{B.short}</code>]({page}) · [This run]({RUN_URL}) · Push" in text
         ((name, image, tags, short, size, time),) = rows(text)
         assert name == "[shop](https://hub.docker.com/r/ada/shop)"
-        assert (image, short, size) == ("built", f"<code>{digest.short}</code>", "1.0 kB")
+        assert (image, short, size) == ("built", f"<code>{digest.short}</code>", "1.0&nbsp;kB")
         assert time.endswith(" s")
         assert tags.split() == [
             f"[<code>{tag}</code>](https://hub.docker.com/r/ada/shop/tags?name={tag})"
