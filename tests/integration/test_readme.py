@@ -18,7 +18,7 @@ from support.many_tags import ImageMaker, commit_days
 from support.registries import USER
 
 ROOT = Path(__file__).resolve().parents[2]
-DIGITS = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{12}|[0-9a-f]{7})\b")
+DIGITS = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{7})\b")
 AFTER_THE_PUSH = (
     "tags",
     "promote --to {good} --tag production",

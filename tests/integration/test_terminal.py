@@ -194,7 +194,7 @@ def test_zsh_takes_the_words_up(environ: dict[str, str], tmp_path: Path, way: st
     """By hand it registers itself; only a file of `fpath` is called at once."""
     script = _completion(environ, "zsh", tmp_path)
     ask = f'compdef() {{ print -r -- "$@" }}; {way}'
-    argv = ["zsh", "-f", "-c", ask, "zsh", script]
+    argv = ["zsh", "-f", "-c", ask, "zsh", str(script)]
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
     assert done.stdout.split()[1:] == ["-N", "feastflow-registry"]
 

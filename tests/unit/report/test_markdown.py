@@ -60,7 +60,7 @@ class TestPublish:
         ((name, image, tags, short, size, time),) = rows(text)
         assert name == "[shop](https://hub.docker.com/r/ada/shop)"
         assert (image, short, size) == ("built", f"<code>{digest.short}</code>", "1.0&nbsp;kB")
-        assert time.endswith(" s")
+        assert time.endswith("&nbsp;s")
         assert tags.split() == [
             f"[<code>{tag}</code>](https://hub.docker.com/r/ada/shop/tags?name={tag})"
             for tag in (f"commit-{B.short}", "sprint3", "latest")
