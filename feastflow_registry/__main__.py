@@ -10,7 +10,7 @@ def start() -> None:
 
         code = main()
     except KeyboardInterrupt:  # Before anything could be done.
-        print("The run was cancelled.")
+        print("The run was cancelled.", file=sys.stderr)
         code = 130
     sys.exit(code)
 

@@ -28,6 +28,7 @@ from typing import TextIO
 from feastflow_registry import commands
 from feastflow_registry.commands import inputs
 from feastflow_registry.commands.app import App
+from feastflow_registry.commands.ending import Ending, unusable, write, write_no_more
 from feastflow_registry.commands.inputs import Inputs
 from feastflow_registry.commands.request import Request
 from feastflow_registry.commands.workspace import LocalWorkspace
@@ -40,14 +41,15 @@ from feastflow_registry.config.command_line import (
     find_folder,
     merge,
 )
+from feastflow_registry.config.input_names import InputNames
 from feastflow_registry.git import checkouts
 from feastflow_registry.model import credentials
-from feastflow_registry.model.errors import Failure, Kind, exhausted
+from feastflow_registry.model.errors import Failure, Kind, Problem, exhausted
 from feastflow_registry.model.plan import Command
 from feastflow_registry.model.references import Commit
 from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.secrets import SHORTEST, Secrets
-from feastflow_registry.report import data, runner
+from feastflow_registry.report import data
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport, Standing
 from feastflow_registry.report.runner import RunnerLog
@@ -64,7 +66,13 @@ _OF_THIS_MACHINE = frozenset(
 )
 """What is a disk's or a folder's fault. Any other error of the system is a defect of ours."""
 _AnyLog = RunnerLog | TerminalLog
-_ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
+_GONE = Problem("the current folder is gone.", "Change to another one, then run again.")
+_CANCELLED = Problem("the run was cancelled.", "Run it again: what is done stays done.")
+_DEFECT = Problem(
+    "this program has a defect.",
+    "Report it at https://github.com/feastflow/registry-action/issues, with the traceback in the "
+    "log.",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,11 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             erase(name)
             hidden[name] = environ.pop(name)
             del os.environ[name]
+    problem = words.problem
     try:
         folder = find_folder(environ, Path.cwd())
     except OSError:
-        print("The current folder is gone. Change to another one, then run again.", file=sys.stderr)
-        return Kind.INPUT
+        folder, problem = Path("/"), problem or _GONE
     request = Request(
         environ,
         given,
@@ -105,14 +113,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         also_credentials=others,
     )
     stream = sys.stderr if words.json else sys.stdout
-    if words.shell and not words.problem:
+    if words.shell and not problem:
         print(_completion(words.shell))
         return 0
-    if words.problem:
-        _log(request, sys.stderr, http.secrets).fail(words.problem.cause, words.problem.fix)
+    if problem:
+        names = InputNames(request.in_runner)
+        _log(request, sys.stderr, http.secrets, names).fail(problem.cause, problem.fix)
         if words.json:
-            bad = Failure.of(Kind.INPUT, [words.problem])
-            _print(data.failed(given.get("command", Command.PUBLISH), bad, Standing()))
+            command = given.get("command", Command.PUBLISH)
+            write(data.failed(command, Kind.INPUT, [problem], Standing()))
         return Kind.INPUT
     code = run(request, http, stream, as_json=words.json)
     if http.stop.is_set():
@@ -151,54 +160,66 @@ def _obey_signals(stop: Event) -> None:
 
 def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False) -> int:
     """Run what is asked for; the exit code is the failure's kind."""
-    log = _log(request, stream, http.secrets)
-    journal = Journal(log, RunState())
+    names = InputNames(request.in_runner)
+    log = _log(request, stream, http.secrets, names)
+    journal = Journal(log, RunState(), request.given.get("command", Command.PUBLISH))
+    ending = Ending(
+        request, log, lambda text: http.secrets.hide(names.spell(text)), as_json=as_json
+    )
     try:
-        return _run_and_tell(request, http, log, journal, as_json=as_json)
+        return _run_and_tell(request, http, journal, names, ending)
     except (KeyboardInterrupt, SystemExit) as stop:  # Whatever it was about to tell, too.
         http.stop.set()
+        code = stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
         try:
             log.seize()
             log.warning("The run was cancelled.")
-            for line in journal.remains().lines:
-                log.say(line)
+            if not ending.is_printed:
+                ending.end(journal.broken_off([_CANCELLED], code))
         except OSError:  # Whoever read along was interrupted, too.
-            _write_no_more()
-        return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
+            write_no_more()
+        return code
 
 
 def _run_and_tell(
-    request: Request, http: Client, log: _AnyLog, journal: Journal, *, as_json: bool
+    request: Request, http: Client, journal: Journal, names: InputNames, ending: Ending
 ) -> int:
     """Run, and tell how it ended, unless it is interrupted."""
-    document = ""
+    log = ending.log
     try:
         _mask(log, [request.token])
-        report = _run(request, http, log, journal)
-        handed_over = _hand_over(report, request, log, http.secrets)
-        document = report.json
-        if as_json:
-            _print(http.secrets.hide(document))
+        report = _run(request, http, log, journal, names)
+        handed_over = ending.end(report)
         _end(report)
     except BrokenPipeError:
-        _write_no_more()  # Whoever read along has gone.
+        write_no_more()  # Whoever read along has gone.
         return 141
     except Exception as error:  # noqa: BLE001  What is no failure is a defect of ours: say so.
         failure = _failure(error)
         try:
             if not failure:
-                _report_defect(log)
-                return 1
-            told = _close_failed(failure, journal, request, log, http.secrets)
-            if as_json and not document:
-                _print(http.secrets.hide(told))
+                return _end_defect(journal, log, ending)
+            for problem in failure.problems:
+                log.fail(problem.cause, problem.fix, problem.help)
+            ending.end(journal.failed(failure))
         except OSError:  # It is what we write to that has no room.
             with suppress(OSError):
-                told = http.secrets.hide(str(failure or "this program has a defect."))
+                told = ending.finish(str(failure or _DEFECT.cause))
                 print(f"feastflow-registry: {told}", file=sys.stderr, flush=True)
-            _write_no_more()
+            write_no_more()
         return failure.kind if failure else 1
     return 0 if handed_over else Kind.BUILD
+
+
+def _end_defect(journal: Journal, log: RunnerLog | TerminalLog, ending: Ending) -> int:
+    """Say that a defect has ended the run, and where that leaves the registry."""
+    log.fail(_DEFECT.cause, _DEFECT.fix)
+    with log.group("Traceback"):
+        for line in traceback.format_exc().splitlines():
+            log.quote(line)
+    with suppress(Exception):  # The defect may be in what sums up.
+        ending.end(journal.broken_off([_DEFECT], 1))
+    return 1
 
 
 def _end(report: RunReport) -> None:
@@ -207,7 +228,9 @@ def _end(report: RunReport) -> None:
         raise report.failure
 
 
-def _run(request: Request, http: Client, log: _AnyLog, journal: Journal) -> RunReport:
+def _run(
+    request: Request, http: Client, log: _AnyLog, journal: Journal, names: InputNames
+) -> RunReport:
     """Read the inputs, wire the run, and carry its command out."""
     environ = child_environ(request.environ)
     request = replace(request, folder=_find_checkout(request, environ))
@@ -218,7 +241,7 @@ def _run(request: Request, http: Client, log: _AnyLog, journal: Journal) -> RunR
         return init.run(workspace, log)
     http.trust(certificates.find(request.environ))
     http.tell = log.say
-    checked = inputs.read(request, workspace)
+    checked = inputs.read(request, workspace, names)
     secret_lines = (line for value in checked.variables.values() for line in value.splitlines())
     _mask(log, [line for line in secret_lines if len(line) >= SHORTEST])
     given = (*checked.variables.values(), *checked.file_secrets, *checked.cache_service.values())
@@ -301,16 +324,16 @@ def _wire(
     )
 
 
-def _log(request: Request, stream: TextIO, known: Secrets) -> _AnyLog:
+def _log(request: Request, stream: TextIO, known: Secrets, names: InputNames) -> _AnyLog:
     """Where a person reads along, without what nobody may see."""
     known.learn(request.secrets)
     if request.in_runner:
-        return RunnerLog(stream, secrets.token_hex, known.hide)
+        return RunnerLog(stream, secrets.token_hex, known.hide, names.spell)
     on_screen = stream.isatty()
     live = on_screen and request.environ.get("TERM") != "dumb"
     colour = live and not request.environ.get("NO_COLOR")
     width = shutil.get_terminal_size().columns if on_screen else 0
-    return TerminalLog(stream, known.hide, colour, width, live)
+    return TerminalLog(stream, known.hide, colour, width, live, names.spell)
 
 
 def _mask(log: _AnyLog, secret_forms: Sequence[str]) -> None:
@@ -320,92 +343,12 @@ def _mask(log: _AnyLog, secret_forms: Sequence[str]) -> None:
             log.mask(each for each in lines if len(lines) == 1 or len(each) >= SHORTEST)
 
 
-def _report_defect(log: _AnyLog) -> None:
-    log.fail("this program has a defect.", "Report it with the traceback below.")
-    with log.group("Traceback"):
-        for line in traceback.format_exc().splitlines():
-            log.quote(line)
-
-
-def _close_failed(
-    failure: Failure, journal: Journal, request: Request, log: _AnyLog, known: Secrets
-) -> str:
-    """Say what failed, what to do, and where that leaves the registry; the same as JSON."""
-    for problem in failure.problems:
-        log.fail(problem.cause, problem.fix, problem.help)
-    report = journal.failed(failure, request.given.get("command", Command.PUBLISH))
-    lines = () if failure.kind is Kind.INPUT else report.lines
-    outputs = {**report.outputs, "pushed": "false", "reason": failure.problems[0].cause}
-    _hand_over(replace(report, lines=lines, outputs=outputs), request, log, known)
-    return report.json
-
-
-def _hand_over(report: RunReport, request: Request, log: _AnyLog, known: Secrets) -> bool:
-    """Give what was done to the runner, then say it: whether later steps get their outputs."""
-    lost: OSError | None = None
-    if report.outputs:
-        values = {name: known.hide(value) for name, value in report.outputs.items()}
-        try:
-            _append(request, "GITHUB_OUTPUT", runner.outputs(values, secrets.token_hex))
-        except OSError as problem:
-            lost = problem
-    if report.markdown:
-        try:
-            _append(request, "GITHUB_STEP_SUMMARY", runner.summary(known.hide(report.markdown)))
-        except OSError as problem:
-            log.warning(f"There is no job summary: {_unusable(problem)}")
-    for line in report.lines:
-        log.say(line)
-    if lost:
-        [why] = _unusable(lost).problems
-        log.fail(f"the step has no outputs: {why.cause}", why.fix)
-    return lost is None
-
-
-def _append(request: Request, variable: str, data: bytes) -> None:
-    """Append to one of the files that the runner reads after the step: all of it, or nothing.
-
-    The runner refuses a file whose last value has no end.
-    """
-    name = request.environ.get(variable)
-    if not name or not request.in_runner:
-        return
-    path = Path(name)
-    end = path.stat().st_size if path.exists() else 0
-    try:
-        with path.open("ab") as file:
-            file.write(data)
-    except OSError:
-        with suppress(OSError):
-            os.truncate(path, end)
-        raise
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except OSError:  # Or Python would try once more at its end.
-        _write_no_more()
-        raise
-
-
-def _write_no_more() -> None:
-    """Have what Python would still flush at its end go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _failure(error: Exception) -> Failure | None:
     """What an error means to whoever runs this; nothing, if it is a defect of ours."""
     found = exhausted(error)
     if isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE:
-        found = _unusable(error)
+        found = unusable(error)
     return found or (error if isinstance(error, Failure) else None)
-
-
-def _unusable(problem: OSError) -> Failure:
-    """What this machine does not let us do, with a file of its own."""
-    where = f"{problem.filename}: " if problem.filename else ""
-    return Failure(Kind.BUILD, f"{where}{problem.strerror or problem}.", _ROOM)
 
 
 def _version() -> str:

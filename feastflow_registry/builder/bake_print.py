@@ -98,7 +98,7 @@ class BakeFile:
         if not plugin:
             raise Failure(
                 Kind.BUILD,
-                "docker with buildx is not installed, and services-from needs it.",
+                'docker with buildx is not installed, and the input "services-from" needs it.',
                 "Install Docker Engine and the plugin: https://docs.docker.com/get-docker/.",
             )
         return plugin
@@ -106,7 +106,7 @@ class BakeFile:
 
 def _refused(file: str, what: str) -> Failure:
     fix = "Write the services into a feastflow.yml instead."
-    return Failure(Kind.INPUT, f"services-from: {file!r} {what}.", fix)
+    return Failure(Kind.INPUT, f'input "services-from": {file!r} {what}.', fix)
 
 
 def _agent(folder: Path) -> Path:

@@ -41,8 +41,8 @@ _PLAIN_CONTEXTS = ("", "default")
 _SOCKET = "unix:///var/run/docker.sock"
 _TELLS_EVENTS = (0, 13)  # https://github.com/docker/buildx/releases/tag/v0.13.0
 _TAKES_WORDS = {
-    "entitlements": ("the input allow (in a file: entitlements)", (0, 17)),
-    "extra_hosts": ("the input add-hosts (in a file: extra_hosts)", (0, 25)),
+    "entitlements": ('the input "allow" (in a file: entitlements)', (0, 17)),
+    "extra_hosts": ('the input "add-hosts" (in a file: extra_hosts)', (0, 25)),
 }
 """https://github.com/docker/buildx/pull/2666 and https://github.com/docker/buildx/pull/3234"""
 _TAKES_CREDENTIALS = (0, 25)  # https://github.com/docker/cli/pull/6008

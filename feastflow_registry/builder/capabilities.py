@@ -54,7 +54,7 @@ EMULATED = "Until then BuildKit's own emulation is tried, which not every progra
 https://github.com/moby/buildkit/blob/master/docs/multi-platform.md says that they mostly do;
 https://github.com/docker/docs/pull/24750 that they are a fallback.
 """
-_BUILDER = "leave the input builder empty, or name the one of docker/setup-buildx-action in it"
+_BUILDER = 'leave the input "builder" empty, or name the one of docker/setup-buildx-action in it'
 _STORE = "turn on the engine's containerd image store (https://docs.docker.com/engine/storage/containerd/)"
 _LACKING = re.compile(
     r"attestations? (?:is|are) not supported|cache export is not supported|"
@@ -127,7 +127,7 @@ def check_platforms(runs: Mapping[str, Sequence[str]], able: Collection[str]) ->
             names = [name for name, platforms in runs.items() if platform in platforms]
             yield Problem(
                 f"{platform} needs emulation here: {', '.join(names)}.",
-                "Use docker/setup-qemu-action, or a runner of that platform (see matrix).",
+                'Use docker/setup-qemu-action, or a runner of that platform (the input "matrix").',
                 see="emulation",
             )
 

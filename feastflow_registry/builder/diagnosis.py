@@ -127,16 +127,16 @@ def explain(service: str, fault: Fault) -> Failure:
         step = "the builder stumbled over its own cache: "
         fix = (
             "Run again; if that does not help, clear it by `docker builder prune`, or by "
-            "`docker buildx prune` where the input builder names one."
+            '`docker buildx prune` where the input "builder" names one.'
         )
     elif is_plain_http(fault.error):
         fix = _ALLOW_HTTP
     elif _UNGRANTED.search(fault.error):
-        fix = "Grant it: by the input allow, or in a file by entitlements."
+        fix = 'Grant it: by the input "allow", or in a file by entitlements.'
     elif any(_EMULATION.search(text) for text in (error, *fault.output)):
         fix = (
             "The image is for a platform that this machine is not: run docker/setup-qemu-action "
-            "first, or build where that platform is at home."
+            "first, or build on a runner of that platform."
         )
     cause = f"the build of {service} failed: {step}{error or 'see the log above'}{last}."
     return Failure(Kind.BUILD, cause, fix)

@@ -64,7 +64,7 @@ def _from_helper(helper: str, name: str, environ: Mapping[str, str]) -> Credenti
             Kind.INPUT,
             f"Docker's configuration keeps the credential for {name} with {store.program}, which "
             "is not installed.",
-            "Install it, or give username and token.",
+            'Install it, or set the input "username" and the input "token".',
         )
     try:
         entry = store.get(name)
@@ -75,7 +75,7 @@ def _from_helper(helper: str, name: str, environ: Mapping[str, str]) -> Credenti
         raise Failure(
             Kind.INPUT,
             f"the credential helper {store.program} does not give the credential for {name}.",
-            f"Run `docker login {name}` again, or give username and token.",
+            f'Run `docker login {name}` again, or set the input "username" and the input "token".',
         ) from None
 
 

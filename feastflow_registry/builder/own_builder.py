@@ -112,7 +112,7 @@ class OwnBuilder:
             log.say(f"An earlier run has made the builder {name}.")
         else:
             if "@sha256:" not in image:
-                fix = "add @sha256:… to buildkit-image"
+                fix = 'add @sha256:… to it in the input "buildkit-image"'
                 log.notice(f"{image} may be another image tomorrow: {fix}.")
             with log.working(f"Making the builder {name} from {image}"):
                 self._start(name)
@@ -185,8 +185,8 @@ class OwnBuilder:
         return Failure(
             Kind.BUILD,
             f"no builder can be made from {self.recipe.image}: {clean(error)}.",
-            "Name an image of BuildKit that this engine can pull in the input buildkit-image, or "
-            "a builder that is there already in the input builder.",
+            'Name an image of BuildKit that this engine can pull in the input "buildkit-image", or '
+            'a builder that is there already in the input "builder".',
         )
 
 
@@ -200,5 +200,5 @@ def _not_ours(name: str, why: str) -> Failure:
         Kind.BUILD,
         f"the builder {name} is not the one that this program makes: {why}.",
         f"Remove it: `docker buildx rm {name}; docker rm --force {_container(name)}`. "
-        "Or name the builder that is meant in the input builder.",
+        'Or name the builder that is meant in the input "builder".',
     )

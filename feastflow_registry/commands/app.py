@@ -180,7 +180,7 @@ class App:
             raise Failure(
                 Kind.INPUT,
                 f"this machine's clock is {_hours(abs(skew))} {way} the registry's, "
-                "so nobody can say how old anything is.",
+                "so how old a tag is cannot be told.",
                 "Set the clock (`timedatectl` shows it), then run again.",
             )
         return self.http.wall()

@@ -75,7 +75,7 @@ def _check_named(app: App, chosen: Chosen) -> None:
         raise Failure(
             Kind.CONFLICT,
             f"{chosen} was withdrawn by a rollback.",
-            "Deploy another commit; if it is to run all the same, name it in the input to.",
+            'Deploy another commit; if it is to run all the same, name it in the input "to".',
             see="withdrawn",
         )
     app.log.warning(f"{chosen} was withdrawn by a rollback.")

@@ -16,6 +16,7 @@ from feastflow_registry.config import file as config_file
 from feastflow_registry.config.command_line import github_api
 from feastflow_registry.config.file import Config
 from feastflow_registry.config.filter_patterns import is_literal
+from feastflow_registry.config.input_names import InputNames
 from feastflow_registry.config.selectors import lower_repository
 from feastflow_registry.config.settings import Settings, option
 from feastflow_registry.model import credentials, run
@@ -74,8 +75,11 @@ _REPOSITORIES: Mapping[str, Callable[[str], str]] = {
 """The inputs that name repositories, and how each item is written in lower case."""
 
 
-def read(request: Request, workspace: Workspace) -> Inputs:
-    """Read and check everything. Raises one input failure with all that is wrong."""
+def read(request: Request, workspace: Workspace, names: InputNames) -> Inputs:
+    """Read and check everything. Raises one input failure with all that is wrong.
+
+    ``names`` learns which inputs a file has given.
+    """
     texts = {f'input "{option(name)}"': value for name, value in request.given.items()}
     problems = Problems()
     others = problems.collect(partial(credentials.read_several, request.also_credentials)) or {}
@@ -86,6 +90,8 @@ def read(request: Request, workspace: Workspace) -> Inputs:
     file = problems.collect(partial(_read_file, request, workspace, texts))
     config = file.config if file else None
     policy = config.policy if config else {}
+    if config:
+        names.learn(config.name, policy.keys() - request.given.keys())
     options = problems.collect(partial(settings.parse, request.given, policy))
     # The files can be checked all the same, if their own names are sound.
     paths = options or _read_paths(request.given)
@@ -233,7 +239,7 @@ def _withhold(
         Kind.INPUT,
         f"{config.name} names the registry {options.registry}, and {why}: the credential is not "
         "sent there.",
-        "Name the registry in the input registry.",
+        'Name the registry in the input "registry".',
         see="registry-of-a-file",
     )
 

@@ -44,7 +44,7 @@ def read(app: App) -> Manifests:
         raise Failure(
             Kind.INPUT,
             f'input "manifests": {app.settings.command} needs to know which files to edit.',
-            "Name files, patterns or folders, as in manifests: k8s/**.",
+            'Name files, patterns or folders, as in input "manifests: k8s/**".',
         )
     repositories = [each.repository for each in app.everywhere]
     files: dict[Path, ManifestFile] = {}

@@ -105,20 +105,21 @@ def _check_destinations(app: App) -> None:
         raise Failure(
             Kind.INPUT,
             'input "tag": promote needs to know which tag the image is to get.',
-            "Name it, as in tag: production, or a repository: host/team/{service}:production.",
+            'Name it, as in input "tag: production", or with a repository: '
+            "host/team/{service}:production.",
         )
     for destination in given:
         if destination.tag == LATEST and app.settings.latest is Latest.NEVER:
             raise Failure(
                 Kind.INPUT,
-                'input "tag": latest is not to be moved, as the input latest says never.',
-                "Promote to another tag, or leave the input latest out.",
+                'input "tag": latest is not to be moved, as the input "latest" says never.',
+                'Promote to another tag, or leave the input "latest" out.',
             )
         if len({destination.repository(service) for service in services}) < len(services):
             raise Failure(
                 Kind.INPUT,
                 f'input "tag": {destination} is one repository for {len(services)} services.',
-                "Put {service} into it, or name one service in the input services.",
+                'Put {service} into it, or name one service in the input "services".',
             )
 
 
@@ -140,7 +141,7 @@ def _look_at(
         raise Failure(
             Kind.INPUT,
             f"no commit tag holds {chosen}, so there is no tag to promote it to.",
-            "Name one in the input tag, as in host/repository:tag.",
+            'Name one in the input "tag", as in host/repository:tag.',
         )
     rule = Rule.COMMIT if tag == chosen.tag else Rule.MILESTONE
     if tag == LATEST:
@@ -202,12 +203,12 @@ def _decide(promotion: Promotion) -> Step:
     is_there = decision.reason == rules.THERE
     if (decision.move or is_there) and promotion.newer:
         newer = promotion.newer.short
+        force = ', or set input "latest: force"' if tag == LATEST else ""
         raise Failure(
             Kind.CONFLICT,
             f"{promotion.reference} is not moved to {commit.short}: commit {newer} is published, "
             "which is newer, and the tag follows its branch.",
-            f"Promote {newer}, or choose another tag"
-            f"{', or set latest: force' if tag == LATEST else ''}.",
+            f"Promote {newer}, or choose another tag{force}.",
             see="newer",
         )
     if decision.move:
@@ -219,8 +220,8 @@ def _decide(promotion: Promotion) -> Step:
         raise Failure(
             Kind.CONFLICT,
             f"{chosen} was withdrawn by a rollback.",
-            "Promote another commit; if it is good after all, take its mark off (rollback with to "
-            "and unmark).",
+            "Promote another commit; if it is good after all, take its mark off by rollback, with "
+            'the input "to" and the input "unmark".',
             see="withdrawn",
         )
     final = facts.frozen or facts.git_tag not in (None, commit)
@@ -231,7 +232,7 @@ def _decide(promotion: Promotion) -> Step:
 def _refused(reference: Reference, why: str, *, final: bool = False) -> Failure:
     fix = "Promote a newer commit or choose another tag; to go back, use rollback."
     if reference.target == LATEST:
-        fix = "Promote a newer commit; to go back, use rollback or latest: force."
+        fix = 'Promote a newer commit; to go back, use rollback or input "latest: force".'
     if final:
         fix = "Choose another tag: this one stays what it is."
     return Failure(Kind.CONFLICT, f"{reference} {why}.", fix)

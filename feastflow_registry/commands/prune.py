@@ -75,7 +75,7 @@ def _check_keep(app: App, catalogs: Sequence[Catalog]) -> None:
         repositories = [each.service.repository for each in catalogs if item.digest]
         digests = (Reference(each, item.digest) for each in repositories if item.digest)
         if not any(map(app.registry.resolve, digests)):
-            app.log.warning(f"keep: {item.text[:80]!r} names nothing that is there.")
+            app.log.warning(f'input "keep": {item.text[:80]!r} names nothing that is there.')
 
 
 def _find(

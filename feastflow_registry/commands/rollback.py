@@ -103,7 +103,7 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
         yield from manifests.write(app, plan)
     except Failure as failure:
         tag = next(step.tag for step in plan.steps if isinstance(step, MoveTag | KeepTag))
-        fix = f"Mend that, then run deploy with tag: {tag} and the same manifests."
+        fix = f'Mend that, then run deploy with input "tag: {tag}" and the same manifests.'
         causes = (problem.cause for problem in failure.problems)
         raise Failure.of(
             Kind.CONFLICT,
@@ -120,14 +120,14 @@ def _check(app: App, tags: Sequence[Tag]) -> None:
     if LATEST in tags and settings.latest is Latest.NEVER:
         raise Failure(
             Kind.INPUT,
-            "latest is not to be moved, as the input latest says never.",
-            "Roll another tag back, or leave the input latest out.",
+            'latest is not to be moved, as the input "latest" says never.',
+            'Roll another tag back, or leave the input "latest" out.',
         )
     if settings.unmark and not settings.to:
         raise Failure(
             Kind.INPUT,
-            'input "unmark": nothing tells which image is good after all.',
-            "Name it in the input to.",
+            'input "unmark": which image is good after all is not said.',
+            'Name it in the input "to".',
         )
     named = settings.from_.tag if settings.from_ else None
     if named and named not in map(Tag.near, app.history.git_tag_names()):
@@ -210,7 +210,7 @@ def _back(app: App, pairs: Sequence[tuple[WayBack, Held]]) -> list[Return]:
             raise Failure(
                 Kind.CONFLICT,
                 f"the tags hold {called(each)}, which {relation.value} {called(newest)}.",
-                "Roll them back one by one, or name the bad image in the input from.",
+                'Roll them back one by one, or name the bad image in the input "from".',
             )
         newest = each if relation is Relation.AHEAD else newest
     found: list[Return] = []
@@ -226,8 +226,8 @@ def _back(app: App, pairs: Sequence[tuple[WayBack, Held]]) -> list[Return]:
     if done and not follows:
         raise Failure(
             Kind.CONFLICT,
-            f"{Reference(done.service.repository, done.tag)} stays: {done.why}. Nothing tells "
-            "whether it was taken back from there.",
+            f"{Reference(done.service.repository, done.tag)} stays: {done.why}. Whether it "
+            "was taken back from there is not known.",
             f"If {called(newest)} is bad: {_again(app, {'from': called(newest)})}. If not, it is "
             "done.",
         )
@@ -267,7 +267,7 @@ def _away_from(
         raise Failure(
             Kind.INPUT,
             f"{Reference(first.service.repository, first.tag)} is not taken back: {first.why}.",
-            "Name what it holds in the input from, or where to go in the input to.",
+            'Name what it holds in the input "from", or where to go in the input "to".',
             see="never-there",
         )
     for each in returns:
@@ -351,7 +351,9 @@ def _again(app: App, wanted: Mapping[str, str]) -> str:
     kept = {"tag": ",".join(tags), "services": ",".join(app.settings.services)}
     words = {name: value for name, value in {**wanted, **kept, **wanted}.items() if value}
     if app.run.in_runner:
-        return "run it again with " + ", ".join(f"{name}: {value}" for name, value in words.items())
+        return "run it again with " + ", ".join(
+            f'input "{name}: {value}"' for name, value in words.items()
+        )
     options = (f"--{name} {value}".removesuffix(" true") for name, value in words.items())
     return f"`feastflow-registry rollback {' '.join(options)}`"
 

@@ -154,8 +154,8 @@ class ServiceReader:
             yield f"{_NO_GITHUB_CACHE}a Dockerfile of somebody else's code could take its token."
         else:
             yield (
-                f"{_NO_GITHUB_CACHE}the input cache-token is empty. Give it the output token of a "
-                "step that uses feastflow/registry-action/cache."
+                f'{_NO_GITHUB_CACHE}the input "cache-token" is empty. Give it the output token of '
+                "a step that uses feastflow/registry-action/cache."
             )
 
     @property
@@ -231,7 +231,7 @@ class ServiceReader:
         if self._in_runner and variable not in {*named, *self.settings.secret_variables}:
             return Problem(
                 f"names the variable {variable}, which the workflow does not offer.",
-                f"Set the input secret-variables to {variable}.",
+                f'Set the input "secret-variables" to {variable}.',
                 see="secret-variables",
             )
         if not value:
@@ -265,7 +265,7 @@ def _left_out(services: Iterable[Service], bounded: Mapping[str, Service]) -> It
     """Say what services do without in a run that holds secrets beside somebody else's code."""
     lost = [each.name for each in services if each.check and not bounded[each.name].check]
     if lost:
-        yield f"The check of {some(lost)} is not run here: name it in the input check."
+        yield f'The check of {some(lost)} is not run here: name it in the input "check".'
     for each in services:
         if each.powers != bounded[each.name].powers:
             yield (

@@ -145,7 +145,7 @@ def check(services: Iterable[Service], command: Command, where: Where) -> Iterat
             yield Problem(
                 f"{where(service.name, 'network')}: the network host needs the entitlement "
                 f"{NETWORK_HOST}, which gives the build every service of this machine.",
-                "Grant it: by the input allow, or in a file by entitlements.",
+                'Grant it: by the input "allow", or in a file by entitlements.',
             )
         if service.outputs and command is Command.PUBLISH:
             yield Problem(

@@ -204,8 +204,8 @@ def check(
         if getattr(settings, name):
             yield Problem(
                 f"{_place('cache', of_files)}: it says where layers are kept, and so does "
-                f"{option(name)}.",
-                f"Remove one of them, or set cache to none beside {option(name)}.",
+                f'the input "{option(name)}".',
+                'Remove one of them, or set input "cache: none" beside it.',
             )
             return
     is_set = settings.model_fields_set.intersection(SETTINGS)
@@ -259,7 +259,7 @@ def _of_file(spec: str, key: str, settings: Settings) -> Iterator[Problem]:
     if foreign := [f"type={kind}"] if not known else sorted(parts.keys() - known):
         yield Problem(
             f"no file may choose {foreign[0][:80]} of a cache.",
-            f"Name this cache in the input {option(key)}.",
+            f'Name this cache in the input "{option(key)}".',
         )
 
 

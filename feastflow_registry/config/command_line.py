@@ -43,7 +43,7 @@ _SECRETS = ("--token", "--password", "--github-token", "--also-credentials")
 
 
 _NO_SHELL = Problem(
-    "completion needs the name of a shell that it is written for.",
+    "completion needs the name of a shell.",
     f"Write one of {', '.join(SHELLS)}, as in `completion bash`.",
 )
 
@@ -119,7 +119,7 @@ def _wrong(given: Mapping[str, str]) -> Problem | None:
     command = given.get("command", "")
     if command in {each.value for each in Command if not each.builds} and "username" in given:
         fix = "Services are named by --services, a user by DOCKERHUB_USERNAME."
-        return Problem(f"{command} takes no other word.", fix)
+        return Problem(f"{command} takes no further word.", fix)
     return None
 
 

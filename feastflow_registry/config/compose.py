@@ -110,11 +110,11 @@ def read(name: str, source: Source) -> Config:
 def _check(name: str, source: Source) -> None:
     content = source.read(name, most=LARGEST + 1)
     if content is None:
-        cause = f"services-from: there is no file {name!r}."
+        cause = f'input "services-from": there is no file {name!r}.'
         fix = "Give the path of a Compose or Bake file, relative to the repository."
         raise Failure(Kind.INPUT, cause, fix)
     if len(content) > LARGEST:
-        cause = f"services-from: {name!r} is larger than 1 MiB."
+        cause = f'input "services-from": {name!r} is larger than 1 MiB.'
         raise Failure(Kind.INPUT, cause, "Write the services into a feastflow.yml instead.")
 
 
@@ -204,7 +204,7 @@ def _probes(variables: Iterable[str], which: int) -> dict[str, str]:
 def _unset(name: str, variables: Iterable[str]) -> list[Problem]:
     return [
         Problem(
-            f"{name}: the variable {_clean(variable)} is not set, as the environment is not seen.",
+            f"{name}: the variable {_clean(variable)} is not set, as the environment is not read.",
             f"Write a value in its place, or a default: ${{{_clean(variable)}:-default}}.",
         )
         for variable in variables
@@ -331,7 +331,7 @@ def _left_out(name: str, target: str, chosen: Mapping[str, Any]) -> Iterable[Pro
     for key in chosen[target]:
         if key not in _KEYS and key not in _OURS and key != "platform":
             yield Problem(
-                f"{where}: {_clean(key)} is not supported, and makes another image where it is.",
+                f"{where}: {_clean(key)} is not supported, and leaving it out makes another image.",
                 "Take it out, or say it in the Dockerfile.",
             )
     yield from _platforms(where, chosen[target])

@@ -167,7 +167,7 @@ class _Walk:
 
 
 def _refused(path: str, what: str) -> Failure:
-    return Failure(Kind.INPUT, f"services-from: {path!r} {what}.", _FIX)
+    return Failure(Kind.INPUT, f'input "services-from": {path!r} {what}.', _FIX)
 
 
 def _place(origin: str, folder: str, text: str) -> str:

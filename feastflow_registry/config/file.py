@@ -147,7 +147,7 @@ def refuse_mixed(config: Config, given: Iterable[str]) -> None:
     problems = [
         Problem(
             f'input "{name}" describes one service, and {config.name} describes them all.',
-            f"Remove the input; in {config.name} the word is {OF_ONE_SERVICE[name]}.",
+            f"Remove the input; in {config.name} the key is {OF_ONE_SERVICE[name]}.",
         )
         for name in names
         if name in OF_ONE_SERVICE

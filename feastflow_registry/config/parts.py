@@ -77,7 +77,7 @@ def _check_service(service: Service, settings: Settings, place: str) -> Iterator
     known = runners(settings, [service])
     for platform in service.platforms if joins(settings) else ():
         if platform not in known:
-            fix = f"Name its label in the input runners, as in {platform}=my-runner."
+            fix = f'Name its label in the input "runners", as in {platform}=my-runner.'
             yield Problem(f"{place}: no runner is known for {platform}.", fix, see="no-runner")
 
 

@@ -52,8 +52,8 @@ def check(services: Sequence[Service], settings: Settings) -> Iterator[Problem]:
 def _check_chosen(known: set[RegistryHost], settings: Settings) -> Iterator[Problem]:
     if settings.registries and settings.command.builds:
         cause = f'input "registries": {settings.command} is about all of them.'
-        yield Problem(cause, "Leave it out, or take registries out of the input also.")
+        yield Problem(cause, 'Leave it out, or take registries out of the input "also".')
     for host in settings.registries:
         if host not in known:
-            cause = f'input "registries": {host} is neither the registry nor among those of also.'
+            cause = f'input "registries": {host} is neither the registry nor in the input "also".'
             yield Problem(cause, nearest(host.name, map(str, known)))

@@ -114,7 +114,7 @@ def _source(text: str) -> str:
     if text.startswith(SERVICE_PREFIX):
         return f"{SERVICE_PREFIX}{grammar.service_name(text.removeprefix(SERVICE_PREFIX))}"
     if text.startswith("target:"):
-        raise refusal(text, "is Bake's word.", "Write service:NAME, as Compose does.")
+        raise refusal(text, "is written as Bake does.", "Write service:NAME, as Compose does.")
     if _REMOTE.fullmatch(text):
         return text
     try:
@@ -124,7 +124,7 @@ def _source(text: str) -> str:
         raise refusal(text, "is not a context.", fix) from None
 
 
-_key = grammar.matching(grammar.KEY, "such a name", "Use letters, digits, '_', '.' and '-'.")
+_key = grammar.matching(grammar.KEY, "a valid key", "Use letters, digits, '_', '.' and '-'.")
 _context_name = grammar.matching(
     _CONTEXT_NAME, "the name of a context", "Use the name that the Dockerfile has after FROM."
 )

@@ -124,8 +124,8 @@ class KeepItem:
 def selector(text: str) -> Selector:
     """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
     if _OF_GIT.search(text):
-        fix = "Give the commit's digits, which `git rev-parse` tells."
-        raise refusal(text, "is a name that only git knows.", fix)
+        fix = "Give the commit itself, which `git rev-parse` tells."
+        raise refusal(text, "is a revision that only git understands.", fix)
     commit = _COMMIT.fullmatch(text.lower())
     if commit:
         return Selector(commit=commit[1])
@@ -142,7 +142,7 @@ def destination(text: str) -> Destination:
         found = Destination(Tag.parse(text))
     elif "@" in text:
         cause = "names a digest, which cannot be moved."
-        raise refusal(text, cause, "Give the digest as the input to.")
+        raise refusal(text, cause, 'Give the digest as the input "to".')
     else:
         host, path, tag = _split(text)
         Repository.parse(host or HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
@@ -157,7 +157,7 @@ def place(text: str) -> Destination:
     host, path, tag = (None, "", None) if "@" in text or "/" not in text else _split(text)
     if not path or tag:
         fix = "Write registry/path/{service}: each image has the same tags everywhere."
-        raise refusal(text, "is no repository alone.", fix)
+        raise refusal(text, "is not a repository without a tag.", fix)
     Repository.parse(host or HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
     return Destination(None, path, host or HUB)
 
@@ -185,7 +185,7 @@ def bare(command: str, given: Sequence[Destination], what: str = "tags") -> tupl
     for each in given:
         if each.path:
             cause = f'input "tag": {command} is about {what} of each service, not {each}.'
-            raise Failure(Kind.INPUT, cause, "Give the tag alone, as in tag: production.")
+            raise Failure(Kind.INPUT, cause, 'Give the tag alone, as in input "tag: production".')
     return tuple(dict.fromkeys(each.tag for each in given if each.tag))
 
 
@@ -194,7 +194,7 @@ def single(command: str, given: Sequence[Destination]) -> Tag | None:
     tags = bare(command, given, "one tag")
     if len(tags) > 1:
         cause = f'input "tag": {command} is about one tag of each service, not {len(tags)}.'
-        raise Failure(Kind.INPUT, cause, "Give one tag alone, as in tag: production.")
+        raise Failure(Kind.INPUT, cause, 'Give one tag alone, as in input "tag: production".')
     return tags[0] if tags else None
 
 

@@ -24,7 +24,7 @@ _LIMITS = Limits(
     size=LARGEST,
     values=10_000,
     depth=32,
-    advice="A configuration is small and flat: take out what is not one.",
+    advice="Keep nothing in it but services and policy.",
     single=True,
 )
 _LONGEST_NUMBER = 40

@@ -45,7 +45,7 @@ def find(workspace: Path, named: str, commit: Commit | None, environ: Mapping[st
     raise Failure(
         Kind.INPUT,
         f"the workspace is no git repository, and {how_many} is at commit {commit.short}: {names}.",
-        "Name the folder of the repository in the input working-directory.",
+        'Name the folder of the repository in the input "working-directory".',
     )
 
 

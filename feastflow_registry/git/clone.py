@@ -96,7 +96,7 @@ class Git:
                 Kind.INPUT,
                 f"{self.workspace} is not a git repository with a commit.",
                 "Check the repository out first: actions/checkout in a workflow, git by hand. "
-                "Where it was given a path, name that in the input working-directory.",
+                'Where it was given a path, name that in the input "working-directory".',
             )
         head = Commit.parse(fields[0])
         default = self._text("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")

@@ -15,7 +15,7 @@ from threading import Lock
 from feastflow_registry.git.github import GitHubApi
 from feastflow_registry.model.errors import Failure, Kind
 
-_FIX = "If it was, give that name in the input also-known-as; else use another image name."
+_FIX = 'If it was, give that name in the input "also-known-as"; else use another image name.'
 
 
 @dataclass(slots=True)
@@ -72,5 +72,5 @@ class FormerNames:
 
 
 def _untold(kind: Kind, name: str, cause: str) -> Failure:
-    what = f"an image is labelled as {name}'s, and nobody tells whether this repository was {name}"
+    what = f"an image is labelled as {name}'s, and whether this repository was {name} is not known"
     return Failure(kind, f"{what}: {cause}.", _FIX)

@@ -254,7 +254,7 @@ class GitHubStatuses:
     def set(self, commit: Commit, status: Status) -> None:
         """Set a status to success; twice does no harm. Raises a failure if it is not set."""
         if not self.api.token:
-            raise _unset("the input github-token is empty.")
+            raise _unset('the input "github-token" is empty.')
         wanted = {
             "state": "success",
             "target_url": status.url,
@@ -316,7 +316,7 @@ def _refused(status: int) -> Failure:
     return Failure(
         Kind.REFUSED,
         f"GitHub does not let this run read the repository's history ({status}).",
-        "Give the job `permissions: contents: read` and keep the input github-token.",
+        'Give the job `permissions: contents: read` and keep the input "github-token".',
     )
 
 
@@ -324,8 +324,8 @@ def _unset(cause: str) -> Failure:
     return Failure(
         Kind.REFUSED,
         cause,
-        "Give the job `permissions: statuses: write` (and `contents: read`), and keep the input "
-        "github-token.",
+        "Give the job `permissions: statuses: write` (and `contents: read`), and keep "
+        'the input "github-token".',
     )
 
 

@@ -99,7 +99,7 @@ def find(workspace: Path, wanted: Sequence[str]) -> tuple[ManifestFile, ...]:
             if real not in files:
                 files[real] = _read(top, real)
             if len(files) > _MOST:
-                cause = f"manifests: {item!r} stands for more than {_MOST} files."
+                cause = f'input "manifests": {item!r} stands for more than {_MOST} files.'
                 raise Failure(Kind.INPUT, cause, "Name the folders that hold manifests.")
 
     gather(*(partial(add, item) for item in wanted))
@@ -164,9 +164,9 @@ def _check_writable(file: ManifestFile) -> None:
         mode = file.path.stat().st_mode
     if not mode & 0o222 or not os.access(file.path, os.W_OK):
         fix = "Allow it with chmod u+w, or leave the file out of the manifests."
-        raise Failure(Kind.INPUT, f"manifests: {file.name!r} is read-only.", fix)
+        raise Failure(Kind.INPUT, f'input "manifests": {file.name!r} is read-only.', fix)
     if not os.access(file.path.parent, os.W_OK | os.X_OK):
-        cause = f"manifests: the folder of {file.name!r} is read-only."
+        cause = f'input "manifests": the folder of {file.name!r} is read-only.'
         fix = "Allow writing in it: a file is replaced by another that is written beside it."
         raise Failure(Kind.INPUT, cause, fix)
 
@@ -189,7 +189,7 @@ def _explained(name: str, kind: Kind = Kind.INPUT, more: str = "") -> Iterator[N
         cause = f"{name} was removed by someone else while this ran{more}."
         raise Failure(Kind.CONFLICT, cause, "Run this again.") from None
     except OSError as error:
-        cause = f"manifests: {name!r}: {error.strerror or error}{more}."
+        cause = f'input "manifests": {name!r}: {error.strerror or error}{more}.'
         fix = "Check its permissions and the space on its disk, then run this again."
         raise Failure(kind, cause, fix) from None
 
@@ -204,7 +204,7 @@ def _check_file(top: Path, path: Path) -> str:
     """Refuse what is missing, or no file; its name."""
     name = path.relative_to(top).as_posix()
     if not path.is_file():
-        cause = f"manifests: {name!r} is not a file."
+        cause = f'input "manifests": {name!r} is not a file.'
         raise Failure(Kind.INPUT, cause, "Name files, folders or patterns of files.")
     return name
 
@@ -216,7 +216,7 @@ def _within(top: Path, path: Path) -> Path:
     except (OSError, RuntimeError):  # A loop of links.
         real = Path("/")
     if not real.is_relative_to(top) or _GIT in real.relative_to(top).parts:
-        cause = f"manifests: {os.path.relpath(path, top)!r} lies outside the repository."
+        cause = f'input "manifests": {os.path.relpath(path, top)!r} lies outside the repository.'
         fix = "Name what is inside it; a symbolic link must not lead out of it."
         raise Failure(Kind.INPUT, cause, fix)
     return real
@@ -245,7 +245,7 @@ def _candidates(top: Path, item: str, *, every: bool = False) -> list[Path]:
             beside = [os.path.relpath(each, top) for each in _within(top, path.parent).iterdir()]
             fix = nearest(item, beside) if beside else fix
     if not paths:
-        raise Failure(Kind.INPUT, f"manifests: {lacks}", fix)
+        raise Failure(Kind.INPUT, f'input "manifests": {lacks}', fix)
     return paths
 
 

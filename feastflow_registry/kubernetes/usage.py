@@ -91,7 +91,7 @@ def _note(places: Places, text: str, place: str) -> None:
     if len(places.digests) > _MOST_DIGESTS:
         raise Failure(
             Kind.INPUT,
-            f"manifests: the files name more than {_MOST_DIGESTS} digests.",
+            f'input "manifests": the files name more than {_MOST_DIGESTS} digests.',
             "Name the files and folders that say what runs, and no lock files.",
         )
 
@@ -154,7 +154,7 @@ def _is_renamed(found: FoundImage) -> bool:
 def _unclear(file: str, found: FoundImage) -> Problem:
     text = printable(found.text, LONGEST_SHOWN)
     return Problem(
-        f"{file}, line {found.line}: which image {found.owner} uses is not told by {text!r}, "
-        "nor by any other file of the manifests.",
-        "Show the file that fills it in too, or name what it uses in keep and leave this one out.",
+        f"{file}, line {found.line}: {text!r} does not say which image {found.owner} uses, and no "
+        "other file of the manifests does.",
+        'Add the file that sets it, or name the image in the input "keep" and leave this file out.',
     )

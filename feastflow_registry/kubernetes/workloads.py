@@ -34,7 +34,7 @@ _LIMITS = Limits(
     size=LARGEST,
     values=750_000,
     depth=100,
-    advice="A manifest is flat and repeats little: split it, or take out what is none.",
+    advice="Split the file, or leave it out if it is no manifest.",
     template_advice="It looks like a Helm template: set the image in the chart's values.yaml, or "
     "give the output of `helm template`.",
 )
@@ -234,8 +234,11 @@ def unmatched(manifests: Sequence[KubernetesManifest], repository: Repository) -
     """Say that no manifest can get an image of a repository, and which ones come nearest."""
     for each in manifests:
         for found in each.uses(repository):
-            cause = f"{each.name}, line {found.line}: {found.owner} is left as it is."
-            return Problem(cause, "Only Kubernetes' own kinds and kustomizations are edited.")
+            cause = (
+                f"{each.name}, line {found.line}: {found.owner} is of a kind that is not edited."
+            )
+            fix = "Set its image by hand: only Kubernetes' own kinds and kustomizations are edited."
+            return Problem(cause, fix)
     cause = f"no manifest names the image {repository}."
     names = {each.name for manifest in manifests for each in manifest.images}
     if not names:

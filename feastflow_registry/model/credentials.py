@@ -60,7 +60,7 @@ class Credential:
         if not token:
             return None
         if not username:
-            raise _wrong(where, "is given without a user name", "Set the input username too")
+            raise _wrong(where, "is given without a user name", 'Set the input "username" too')
         if len(token) < SHORTEST:
             raise _wrong(
                 where,
@@ -157,8 +157,8 @@ def no_namespace(host: RegistryHost, username: str) -> Failure:
     """Repositories would be named after a user who is none."""
     return Failure(
         Kind.INPUT,
-        f"the user name {username[:60]!r} is no namespace, and none is given.",
-        f"Set the input namespace to {kind_of(host).namespace}, "
+        f"the user name {username[:60]!r} cannot be the namespace, and none is given.",
+        f'Set the input "namespace" to {kind_of(host).namespace}, '
         "or to / where repositories have a name alone.",
     )
 
@@ -172,9 +172,7 @@ def missing(host: RegistryHost, *, in_runner: bool, is_first: bool = True) -> Fa
     cause = f"there are no credentials to push to {host} with"
     kind = "an access token with read and write scope" if host.is_docker_hub else "a token"
     if not is_first:
-        fix = (
-            f"Run `docker login {host}` before, or give it an entry in the input also-credentials."
-        )
+        fix = f'Run `docker login {host}`, or give it an entry in the input "also-credentials".'
         return Failure(Kind.INPUT, f"{cause}.", fix)
     if not in_runner:
         login = "`docker login`" if host.is_docker_hub else f"`docker login {host}`"
@@ -182,10 +180,10 @@ def missing(host: RegistryHost, *, in_runner: bool, is_first: bool = True) -> Fa
         return Failure(Kind.INPUT, f"{cause}.", fix, see="credentials")
     where = "Settings → Secrets and variables → Actions"
     secret = "the secret DOCKERHUB_TOKEN" if host.is_docker_hub else "a secret"
-    fix = f"Save {kind} as {secret} ({where}), and give it in the input token."
+    fix = f'Save {kind} as {secret} ({where}), and give it in the input "token".'
     if kind_of(host).name == "GitHub":
         fix = "Give it ${{ github.token }}, and the job permissions: packages: write."
-    return Failure(Kind.INPUT, f"{cause}: the input token is empty.", fix, see="credentials")
+    return Failure(Kind.INPUT, f'{cause}: the input "token" is empty.', fix, see="credentials")
 
 
 def read_several(text: str) -> Mapping[RegistryHost, Credential]:
@@ -206,7 +204,7 @@ def read_several(text: str) -> Mapping[RegistryHost, Credential]:
         end = _end_of_token(rest, match.end())
         credential = Credential.parse(match[2], rest[match.end() : end].rstrip(), where)
         if credential is None or host in found:
-            raise _wrong(where, "is a second one for its registry", "Leave one of them out")
+            raise _wrong(where, "is the second one of its registry", "Leave one of them out")
         found[host] = credential
         rest = rest[end:].lstrip()
     return found
@@ -224,9 +222,10 @@ def unnamed(given: Iterable[RegistryHost], hosts: Container[RegistryHost]) -> It
     """Yield that a credential is for a registry that nobody pushes to with it."""
     for number, host in enumerate(given, 1):
         if host not in hosts:
-            cause = f"{_entry(number)} is for a registry that the input also does not name."
+            cause = f'{_entry(number)} is for a registry that the input "also" does not name.'
             fix = (
-                "Name the registry there, or leave the entry out; the input token is for registry."
+                "Name the registry there, or leave the entry out; "
+                'the input "token" is for the input "registry".'
             )
             yield Problem(cause, fix)
 

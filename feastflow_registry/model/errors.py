@@ -73,11 +73,11 @@ class Failure(Exception):
 
 EXHAUSTED = {
     errno.EMFILE: Problem(
-        "this program may open no more files and connections than it has.",
+        "this program has as many files and connections open as it may.",
         "Raise the limit (`ulimit -n 1024`), then run again.",
     ),
     errno.ENFILE: Problem(
-        "this machine has as many files and connections open as it can.",
+        "this machine has as many files and connections open as it can have.",
         "End what holds them (`lsof`), or raise fs.file-max, then run again.",
     ),
     errno.ENOMEM: Problem(

@@ -198,13 +198,14 @@ class Authenticator:
             return Failure(
                 Kind.REFUSED,
                 f"{self.host} does not let anyone in without credentials.",
-                f"Give username and token, or run `docker login {self.host}`.",
+                'Set the input "username" and the input "token", or run '
+                f"`docker login {self.host}`.",
                 see="credentials",
             )
         return Failure(
             Kind.REFUSED,
             f"{self.host} does not accept the user name and token.",
-            "Check that username is spelled right and that the token is neither expired nor "
+            "Check that the user name is spelled right and that the token is neither expired nor "
             "revoked; create a new one with read and write scope.",
             see="denied",
         )
@@ -261,8 +262,8 @@ class Authenticator:
                 Kind.REFUSED,
                 f"{self.host} sends its users to the token server {redact(realm)!r}, "
                 "which is not a trustworthy address.",
-                "Check the input registry: a token server must be reached over https. If both are "
-                "in your own network, name both by their addresses, or both by their names.",
+                'Check the input "registry": a token server must be reached over https. If both '
+                "are in your own network, name both by their addresses, or both by their names.",
             )
 
 

@@ -97,7 +97,7 @@ class RegistryClient:
             raise Failure(
                 Kind.UNVERIFIED,
                 f"{reference} holds {held.short}, and the registry said that it is {digest.short}.",
-                "Run again. If it stays so, look at the registry and the caches before it.",
+                "Run again; if it stays so, look at the registry and the caches before it.",
             )
 
     def inspect(self, repository: Repository, digest: Digest) -> Published:
@@ -420,7 +420,7 @@ class RegistryClient:
 def _creation(kind: RegistryKind) -> str:
     """What to do before checking a name that a registry does not know."""
     if kind.before_push is None:
-        return "Create the repository first, where pushing does not, or check "
+        return "Create the repository first, if a push does not, or check "
     return f"Create {kind.before_push} first, or check " if kind.before_push else "Check "
 
 

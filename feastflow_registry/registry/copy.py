@@ -292,7 +292,7 @@ class _Route:
                 Kind.UNREACHABLE,
                 f"{self.goal.host} wants an upload to go to another address, "
                 f"{redact(response.headers.get('location', ''))[:200]!r}.",
-                "The credential is sent to no other address: check the input registry, or what "
+                'The credential is sent to no other address: check the input "registry", or what '
                 "stands before the registry.",
             )
         return f"{upload}{'&' if urlsplit(upload).query else '?'}{urlencode({'digest': digest})}"

@@ -61,7 +61,7 @@ class RegistryDeletion:
                 f"{response.explanation}.",
                 self.registry.auth.kind.instead
                 or "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
-                "else delete with the means of its own that it offers.",
+                "else use the tools that it has for this.",
             )
         return self._outcome(response, reference)
 

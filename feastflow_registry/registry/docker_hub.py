@@ -132,8 +132,8 @@ class HubClient:
         if self.exists(repository, absent):
             raise Failure(
                 Kind.CONFLICT,
-                f"{Reference(repository, absent)} exists, so it is no tag to try a deletion on.",
-                "Give that tag another name, and run again.",
+                f"{Reference(repository, absent)} exists, and a deletion is tried on that name.",
+                "Rename or delete that tag, then run again.",
             )
         self.delete_tag(repository, absent)
 
@@ -244,14 +244,14 @@ class HubClient:
         if self.credential is None:
             return Failure(
                 Kind.REFUSED,
-                "Docker Hub's API does not tell this without credentials.",
-                "Give username and token, or run `docker login`.",
+                "Docker Hub's API answers nobody without credentials.",
+                'Set the input "username" and the input "token", or run `docker login`.',
                 see="credentials",
             )
         return Failure(
             Kind.REFUSED,
             "Docker Hub's API does not accept the user name and token.",
-            "Check that the token is neither expired nor revoked, and that username is its "
+            "Check that the token is neither expired nor revoked, and that the user name is its "
             "owner's: with an organization's token, the organization's name.",
             see="denied",
         )

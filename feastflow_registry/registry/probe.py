@@ -23,6 +23,6 @@ def challenge(http: Client, host: RegistryHost) -> str:
         raise Failure(
             Kind.UNREACHABLE,
             f"{host} answers {response.status} at /v2/, as no registry does.",
-            "Check the input registry, and what stands before it.",
+            'Check the input "registry", and the proxy before it, if there is one.',
         )
     return response.headers.get("www-authenticate", "")

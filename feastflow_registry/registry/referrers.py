@@ -84,8 +84,8 @@ def check(manifest: Manifest, digest: Digest) -> None:
     """Refuse what is listed as referring to an image, and does not name it as its subject."""
     subject = manifest.content.get("subject")
     if not isinstance(subject, dict) or subject.get("digest") != digest.value:
-        cause = f"it is listed for {digest.short}, which it does not name as its subject."
-        raise Failure(Kind.UNVERIFIED, cause, "Look at who has written that list.")
+        cause = f"what is listed as attached to {digest.short} does not name it as its subject."
+        raise Failure(Kind.UNVERIFIED, cause, "Look at what has written that list.")
 
 
 def keep(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from feastflow_registry.model.errors import Failure, Problem
+from feastflow_registry.model.errors import Problem
 from feastflow_registry.model.plan import EditFile, Outcome, Plan
 from feastflow_registry.report import results, text
 from feastflow_registry.report.results import Result, Standing
@@ -30,13 +30,13 @@ def planned(
     )
 
 
-def failed(command: str, failure: Failure, standing: Standing) -> str:
-    """Why a command failed, and what of the registry it had changed by then."""
+def failed(command: str, code: int, why: Sequence[Problem], standing: Standing) -> str:
+    """Why a command did not come to its end, and what of the registry it had changed by then."""
     return json.dumps(
         {
             "command": command,
-            "exit_code": int(failure.kind),
-            "problems": problems(failure.problems),
+            "exit_code": code,
+            "problems": problems(why),
             "standing": {
                 state.replace(" ", "_"): list(map(str, tags))
                 for state, tags in standing.states.items()

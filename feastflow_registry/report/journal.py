@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from feastflow_registry.model.errors import Failure
+from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import Command, Outcome, Plan
 from feastflow_registry.model.ports import Log
 from feastflow_registry.model.run_state import RunState
@@ -15,10 +16,11 @@ from feastflow_registry.tags.rules import THERE
 
 @dataclass(slots=True)
 class Journal:
-    """One run. ``pushed``: whether the registry holds what the plan says, proven."""
+    """One run of a command. ``pushed``: whether the registry holds what the plan says, proven."""
 
     log: Log
     state: RunState
+    command: str = ""
     plan: Plan | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     pushed: bool = False
@@ -77,12 +79,21 @@ class Journal:
         outputs = results.outputs(self.plan, services, pushed=False)
         return RunReport(self._standing.lines, outputs=outputs)
 
-    def failed(self, failure: Failure, command: str = "") -> RunReport:
+    def failed(self, failure: Failure) -> RunReport:
         """Sum up a run that failed: why, what to do, and where that leaves the registry."""
+        report = self.broken_off(failure.problems, failure.kind)
+        return replace(report, lines=()) if failure.kind is Kind.INPUT else report
+
+    def broken_off(self, why: Sequence[Problem], code: int) -> RunReport:
+        """Sum up a run that did not come to its end, by what it exits with."""
         standing = self._standing if self.plan else results.Standing()
-        summary = markdown.failed(self.plan, failure, standing)
-        document = data.failed(command, failure, standing)
-        return replace(self.remains(), markdown=summary, json=document)
+        left = self.remains()
+        return RunReport(
+            left.lines,
+            markdown.failed(self.plan, why, standing, cancelled=code > max(Kind)),
+            {**left.outputs, "pushed": "false", "reason": why[0].cause},
+            data.failed(self.command, code, why, standing),
+        )
 
     @property
     def _standing(self) -> results.Standing:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from feastflow_registry.model import wording
-from feastflow_registry.model.errors import Failure, Problem
+from feastflow_registry.model.errors import Problem
 from feastflow_registry.model.plan import (
     Action,
     BuildImage,
@@ -96,7 +96,9 @@ def planned(plan: Plan) -> str:
     ).markdown()
 
 
-def failed(plan: Plan | None, failure: Failure, standing: Standing) -> str:
+def failed(
+    plan: Plan | None, why: Sequence[Problem], standing: Standing, *, cancelled: bool = False
+) -> str:
     """The summary of a run that failed: where that leaves the registry, what is wrong, the fix."""
     rows = [
         [_linked(each, str(each)), state]
@@ -105,11 +107,12 @@ def failed(plan: Plan | None, failure: Failure, standing: Standing) -> str:
     ]
     counts = [f"{counted(len(each), 'tag')} {s}" for s, each in standing.states.items() if each]
     where = ", ".join(counts) if standing.is_changed else "nothing was written"
+    name = plan.command.value.capitalize() if plan else "This run"
     return Summary(
-        f"{plan.command.value.capitalize() if plan else 'This run'} failed: {where}",
+        f"{name} {'was cancelled' if cancelled else 'failed'}: {where}",
         table=Table(("tag", "state"), rows),
         todo=[
-            *map(_problem, failure.problems),
+            *map(_problem, why),
             *([standing.again] if standing.again else []),
         ],
         facts=_facts(plan) if plan else (),

@@ -56,8 +56,9 @@ def report(plan: Plan, outcomes: Sequence[Outcome], *, dry_run: bool) -> RunRepo
     fates = _planned(plan.steps) if dry_run else _done(plan, outcomes)
     lines = _counted(fates, dry_run=dry_run)
     if dry_run:
-        really = "dry-run: false" if plan.run_url else "--dry-run=false"
-        lines.append(f"This was a dry run: nothing was deleted. To delete: {really}.")
+        lines.append(
+            'This was a dry run: nothing was deleted. To delete, use input "dry-run: false".'
+        )
     document = data.planned(plan, (), outcomes, dry_run=dry_run)
     outputs = results.outputs(plan, (), pushed=False)
     if len(outputs["plan"]) > _MOST_BYTES:  # Of the 1 MiB that a job's outputs may have.

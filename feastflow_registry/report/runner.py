@@ -33,19 +33,21 @@ def _data(text: str) -> str:
 class RunnerLog:
     """The log of a step, for all threads.
 
-    ``word`` gives a fresh random word each time; ``hide`` takes the secrets out of a text.
+    ``word`` gives a fresh random word each time; ``hide`` takes the secrets out of a text;
+    ``spell`` calls the inputs that our own lines name as their reader does.
     """
 
     stream: TextIO
     word: Callable[[], str]
     hide: Callable[[str], str]
+    spell: Callable[[str], str] = str
     annotations: int = 0
     _stopped: str = ""
     _writing: RLock = field(default_factory=RLock)
 
     def say(self, text: str) -> None:
         """Write one line of our own, never one that begins as a command does."""
-        line = one_line(self.hide(text))
+        line = one_line(self.hide(self.spell(text)))
         with self._writing:
             self._resume()
             # The runner trims a line before it looks for a command.
@@ -66,7 +68,7 @@ class RunnerLog:
     def group(self, title: str) -> Iterator[None]:
         """Fold the lines written inside; other threads wait until the fold is closed."""
         with self._writing:
-            self._command("group", title)
+            self._command("group", self.spell(title))
             try:
                 yield
             finally:
@@ -107,7 +109,7 @@ class RunnerLog:
                 for line in text.splitlines():
                     self.say(f"{kind}: {line}")
                 return
-            lines = self.hide(text).splitlines()
+            lines = self.hide(self.spell(text)).splitlines()
             self._command(kind, "\n".join(one_line(line) for line in lines))
 
     def _command(self, name: str, value: str) -> None:

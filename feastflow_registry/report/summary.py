@@ -100,13 +100,18 @@ class Table:
             return []
         found = [_row(used), _row(["--:" if name in self.right else "---" for name in used])]
         for done, row in enumerate(self.rows):
-            line = _row([cell(row[place]) or EMPTY for place in places])
+            line = _row([self._cell(row, place) or EMPTY for place in places])
             room -= len(line.encode("utf-8", "replace")) + 1
             if room < 0:
                 rest = f"and {len(self.rows) - done} more, in the log"
                 return [*found, _row([rest, *[EMPTY] * (len(used) - 1)])]
             found.append(line)
         return found
+
+    def _cell(self, row: Sequence[str], place: int) -> str:
+        """One cell; a number stays on one line with its unit."""
+        text = cell(row[place])
+        return text.replace(" ", "&nbsp;") if self.head[place] in self.right else text
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -21,8 +21,9 @@ _COLOURS = {"dim": "2", "red": "31", "green": "32", "yellow": "33", "bold": "1"}
 class TerminalLog:
     """Lines with a little colour, where the stream is a terminal and NO_COLOR is not set.
 
-    ``hide`` takes the secrets out of a text. ``width``: the terminal's, 0 where there is none;
-    ``live``: whether a line can be drawn over.
+    ``hide`` takes the secrets out of a text; ``spell`` calls the inputs that our own lines name as
+    their reader does. ``width``: the terminal's, 0 where there is none; ``live``: whether a line
+    can be drawn over.
     """
 
     stream: TextIO
@@ -30,6 +31,7 @@ class TerminalLog:
     colour: bool = False
     width: int = 0
     live: InitVar[bool] = False
+    spell: Callable[[str], str] = str
     _writing: RLock = field(default_factory=RLock)
     _progress: Progress = field(init=False)
 
@@ -44,7 +46,7 @@ class TerminalLog:
 
     def quote(self, line: str) -> None:
         """Write one line of somebody else's, dimmed and without its control characters."""
-        self._write(self._paint("dim", f"  {self._line(line)}"))
+        self._write(self._paint("dim", f"  {one_line(self.hide(line))}"))
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
@@ -91,7 +93,7 @@ class TerminalLog:
                 self._write(self._paint(colour, line) if colour else line)
 
     def _line(self, text: str) -> str:
-        return one_line(self.hide(text))
+        return one_line(self.hide(self.spell(text)))
 
     def _paint(self, colour: str, text: str) -> str:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour else text

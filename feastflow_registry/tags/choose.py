@@ -96,9 +96,10 @@ class Chooser:
         if commit is None:
             raise Failure(
                 Kind.CONFLICT,
-                f"{repository}:{tag} holds an image whose labels name another commit than "
-                f"{digits}, and no history tells whether it was carried forward.",
-                "Give the job contents: read and a github-token, or fetch the commit.",
+                f"{repository}:{tag} holds an image that is labelled with another commit than "
+                f"{digits}, which the history does not explain.",
+                "Let it read the history (`permissions: contents: read` and "
+                'the input "github-token"), or `git fetch` the commit.',
             )
         return self._proven(repository, tag, digest, commit)
 

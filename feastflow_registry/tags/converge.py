@@ -52,7 +52,7 @@ def _until_settled(registry: Registry, look: Callable[[], Iterator[Outcome]]) ->
             yield outcome
         if settled:
             return
-    raise unverified("The tags were moved by other runs time and again.")
+    raise unverified("other runs moved the tags again and again.")
 
 
 @dataclass(slots=True)

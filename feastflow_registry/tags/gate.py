@@ -49,7 +49,7 @@ def permit(settings: Settings, run: Run) -> Permission:
             where = f"by hand, from a commit of {settings.main}"
             return Permission(True, settings.shared_tags, where)
         where = f"by hand, from a commit that is not on the remote's {settings.main}"
-        return Permission(True, False, f"{where} (input branches: {settings.main})")
+        return Permission(True, False, f'{where} (the input "branches": {settings.main})')
     if run.event not in ALLOWED_EVENTS or run.fork:
         what = "a fork" if run.fork else f"the event {run.event}"
         fix = f"A push to {settings.main} publishes, as merging it does."
@@ -61,17 +61,17 @@ def permit(settings: Settings, run: Run) -> Permission:
             return Permission(True, settings.shared_tags, where)
         if matches(run.ref.name, settings.branches):
             where = f"{where}, which is allowed but not {settings.main}"
-            return Permission(True, False, f"{where} (input branches: {settings.main})")
+            return Permission(True, False, f'{where} (the input "branches": {settings.main})')
         where = f"{run.ref} is not among the branches that may push"
-        where = f"{where} (input branches: {some(settings.branches)})"
-        fix = f"Merge it into {settings.main}, or name the branch in the input branches."
+        where = f'{where} (the input "branches": {some(settings.branches)})'
+        fix = f'Merge it into {settings.main}, or name the branch in the input "branches".'
         return Permission(False, False, where, fix=fix)
     if run.ref.kind is RefKind.TAG:
         if matches(run.ref.name, settings.git_tags):
             return Permission(True, settings.shared_tags, where)
         where = f"{run.ref} is not among the git tags that may push"
-        where = f"{where} (input git-tags: {some(settings.git_tags)})"
-        fix = "Name it, or a pattern of it, in the input git-tags."
+        where = f'{where} (the input "git-tags": {some(settings.git_tags)})'
+        fix = 'Name it, or a pattern of it, in the input "git-tags".'
         return Permission(False, False, where, fix=fix)
     return Permission(False, False, f"{run.ref} is neither a branch nor a git tag")
 
@@ -100,13 +100,19 @@ def check_source(run: Run) -> None:
     if run.source.is_known:
         return
     origin = printable(run.source.url, _LONGEST_SHOWN)
-    where = f"the git remote origin is {origin!r}, and no host that others know"
-    fix = "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName."
-    if not origin:
-        where = "there is no git remote origin"
-        fix = "Give the repository's address to `git remote add origin`."
-    cause = f"{where}: no image can be labelled as this repository's."
-    raise Failure(Kind.INPUT, cause, fix, see="unknown-host")
+    where = "there is no git remote origin"
+    fix = "Give it the repository's address: `git remote add origin ADDRESS`."
+    if origin:
+        where = f"the git remote origin is {origin!r}, which names no host that others know"
+        fix = (
+            "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName."
+        )
+    raise Failure(
+        Kind.INPUT,
+        f"{where}, so no image can be labelled as this repository's.",
+        fix,
+        see="unknown-host",
+    )
 
 
 def access(settings: Settings, permission: Permission) -> Access:
@@ -277,7 +283,7 @@ def _overruled(settings: Settings, run: Run, permission: Permission) -> Iterator
     given = {each.tag for each in shared_tags(settings, run, permission)}
     for template, tag in _made(settings, run, permission):
         if tag and tag == settings.milestone and tag not in given:
-            yield f"extra-tags {template}: {tag} is the milestone. Name them apart."
+            yield f'input "extra-tags": {template}: {tag} is the milestone. Name them apart.'
     if settings.latest is Latest.FORCE and run.in_runner and LATEST not in given:
         where = f"on {settings.main} alone, not on {run.ref}"
         yield f"latest stays where it is: force moves it {where}."
@@ -290,7 +296,8 @@ def _without_value(settings: Settings, run: Run) -> Iterator[str]:
     for template in settings.extra_tags:
         lacking = [name for name in _VARIABLE.findall(template) if name not in values]
         if lacking and on_git_tag == bool(_OF_RELEASES & set(lacking)):
-            yield f"extra-tags {template}: {run.ref} gives {{{lacking[0]}}} no value."
+            what = f"{template} is left out, as {run.ref} has no {{{lacking[0]}}}"
+            yield f'input "extra-tags": {what}.'
     version = version_of(settings, run.ref.name)
     if on_git_tag and settings.latest is Latest.RELEASE and not (version and version.is_stable):
         yield f"latest stays where it is: {run.ref.name} is no release."

@@ -107,7 +107,7 @@ def _decide_final(facts: Facts, reference: Reference, current: Published) -> Dec
     if facts.relation is Relation.SAME:
         return Decision(True)
     name = reference.identifier
-    hint = "" if facts.frozen else f"; if it was a milestone, set milestone: {name}"
+    hint = "" if facts.frozen else f'; if it was a milestone, set input "milestone: {name}"'
     return Decision.refuse(
         f"{reference} is for {_named(current)} and is never moved.",
         f"Publish under a new git tag{hint}.",
@@ -134,10 +134,13 @@ def _forward(
     if rule is Rule.BRANCH:
         return Decision(True)
     is_latest = reference.target == LATEST
-    force = "run once with latest: force" if is_latest else "choose another name"
+    force = 'run once with input "latest: force"' if is_latest else "choose another name"
     cause = f"{reference} holds {_named(current)}, and {commit.short} {facts.relation.value} it."
     if facts.relation is Relation.UNKNOWN:
-        fix = f"Let it read the history (contents: read and a github-token), or else {force}."
+        fix = (
+            "Let it read the history (`permissions: contents: read` and "
+            f'the input "github-token", or `git fetch`), or else {force}.'
+        )
         return Decision.refuse(cause, fix, see="not-compared")
     return Decision.refuse(cause, f"If history was rewritten on purpose, {force}.", see="diverged")
 
@@ -148,7 +151,7 @@ def _leave_unknown(rule: Rule, reference: Reference, current: Published) -> Deci
     cause = f"{reference} holds an image whose labels name no commit of this repository{of}."
     fix = "Choose another name, or delete that tag on the registry."
     if reference.target == LATEST:
-        fix = "If it may be replaced, run once with latest: force."
+        fix = 'If it may be replaced, run once with input "latest: force".'
     if rule is Rule.RELEASE:
         fix = "If it may be replaced, delete that tag on the registry, then run again."
     if current.source:  # Nothing is published among another repository's images.
@@ -164,7 +167,7 @@ def _claim(image: Published) -> str:
     """How to say that the repository that a label names was this one."""
     if not image.source:
         return ""
-    return "If that is this repository by another name, give it in the input also-known-as. "
+    return 'If that is this repository by another name, give it in the input "also-known-as". '
 
 
 def check_commit_image(
@@ -180,7 +183,7 @@ def check_commit_image(
     digits = commit_digits(tag) or part_digits(tag)
     is_twin = image.revision is not None and image.revision.sha.startswith(digits)
     if is_twin and image.revision != commit and source.owns(image.source):
-        fix = "The first digits of the two commits are the same: set a larger sha-length."
+        fix = 'The first digits of the two commits are the same: raise the input "sha-length".'
     elif not source.owns(image.source):
         holder += f' of "{image.source[:100]}"' if image.source else " of no named repository"
         fix = f"{_claim(image)}{fix}"

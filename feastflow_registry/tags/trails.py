@@ -103,7 +103,7 @@ class Commits:
                 raise Failure(
                     Kind.CONFLICT,
                     f"{Reference(chosen.repository, self.tag)} holds an image of no known commit.",
-                    "Say in the input to which commit it is to go.",
+                    'Say which commit it is to go to, in the input "to".',
                 )
             relation = self.surveyor.history.relation(newest or chosen.origin, chosen.origin)
             if relation in (Relation.DIVERGED, Relation.UNKNOWN):
@@ -111,7 +111,8 @@ class Commits:
                     Kind.CONFLICT,
                     f"the services hold {chosen.origin.short}, which {relation.value} "
                     f"{newest.short if newest else 'another'}.",
-                    "Roll them back one by one (services), or say where to (to).",
+                    'Roll them back one by one, by the input "services", or say where to, by '
+                    'the input "to".',
                 )
             newest = chosen.origin if relation is not Relation.BEHIND else newest
         assert newest is not None
@@ -146,8 +147,8 @@ class Commits:
                 raise Failure(
                     Kind.UNREACHABLE,
                     f"{Reference(repository, tag)} is listed, and is not there.",
-                    "Another run may have deleted it: run again, or name where to go in the input "
-                    "to.",
+                    "Another run may have deleted it: run again, or say where to go in "
+                    'the input "to".',
                 )
         return chosen
 
@@ -210,8 +211,8 @@ class Releases:
             return newest
         raise Failure(
             Kind.INPUT,
-            f"{self.tag} holds the image of no release.",
-            "Say in the input to which commit it is to go.",
+            f"{self.tag} holds an image that is of no release.",
+            'Say which commit it is to go to, in the input "to".',
         )
 
     def holders(self, held: Held, place: Place) -> list[Service]:

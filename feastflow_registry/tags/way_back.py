@@ -106,7 +106,7 @@ class WayBack:
             raise Failure(
                 Kind.INPUT,
                 f"no service has the tag {self.tag}.",
-                "Name the tag that is to go back in the input tag.",
+                'Name the tag that is to go back in the input "tag".',
             )
         return held
 
@@ -127,7 +127,9 @@ class WayBack:
             if lacking & names.keys():
                 where = "registries"
                 names = dict.fromkeys(str(service.repository.host) for service in good)
-            fix = f"To move those that have it, name them in the input {where}: {', '.join(names)}."
+            fix = (
+                f'To move those that have it, name them in the input "{where}": {", ".join(names)}.'
+            )
             problems = (problem for each in failures for problem in each.problems)
             raise Failure.of(Kind.INPUT, [replace(each, fix=fix) for each in problems])
         if failures:
@@ -251,20 +253,20 @@ class WayBack:
             return Failure(
                 Kind.INPUT,
                 cause or f"git does not have commit {what}",
-                "Where that is not the first commit, fetch the history (`git fetch`, in a shallow "
-                "clone with --unshallow); or name a commit in the input to.",
+                "Fetch the history (`git fetch`, in a shallow clone `git fetch --unshallow`), or "
+                'name the commit to go to in the input "to".',
                 see="shallow-clone",
             )
         rest = ", ".join(sorted(each.name for each in others))
         offered = self.surveyor.offered(services[0].repository)
         offered = [each for each in offered if not str(bad).startswith(each)]
         fix = "Publish a commit that mends it"
-        fix += f", or name one in the input to: {some(offered)}." if offered else "."
+        fix += f', or name one in the input "to": {some(offered)}.' if offered else "."
         if rest:
-            fix = f"To take the others back, name them in the input services: {rest}."
+            fix = f'To take the others back, name them in the input "services": {rest}.'
         return Failure(
             Kind.INPUT,
-            f"no image of {names} from before {named(bad)} is left that is not marked as bad.",
+            f"no good image of {names} is left from before {named(bad)}: they are marked or gone.",
             fix,
         )
 
@@ -299,7 +301,7 @@ def steps(
             raise Failure(
                 Kind.CONFLICT,
                 f"the tags of {service.name} would go to different images: {ways}.",
-                "Roll them back one by one, or say in the input to where all of them go.",
+                'Roll them back one by one, or say in the input "to" where all of them go.',
             )
     marked = {each.service.name for each in returns if each.marks}
     # Several tags of a service have its image and its mark in common.
@@ -334,5 +336,5 @@ def _stuck(target: Return) -> Failure:
     return Failure(
         Kind.CONFLICT,
         f"{reference} still holds a bad image: {target.why}.",
-        "Publish a commit that mends it, or name one in the input to.",
+        'Publish a commit that mends it, or name one in the input "to".',
     )

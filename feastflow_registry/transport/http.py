@@ -353,7 +353,8 @@ def _refuse_for_good(url: str, error: Exception) -> None:
         raise Failure(
             Kind.UNREACHABLE,
             f"{redact(url)} speaks plain HTTP, where TLS is due.",
-            "Check the port, give the registry a certificate, or name it in insecure-registries.",
+            "Check the port, give the registry a certificate, or name it in "
+            'the input "insecure-registries".',
             see="plain-http",
         )
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.memory import FakeLog
 from support.screens import SCREENS
 
-from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.errors import Kind, Problem
 from feastflow_registry.model.plan import Action, Command
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import text
+from feastflow_registry.report.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "output.schema.json"
@@ -24,7 +27,9 @@ CHECK = Path(sys.executable).parent / "check-jsonschema"
 
 def documents() -> dict[str, Any]:
     """What every command prints, ended well or not."""
-    return {name: dict(make(0).document) for name, make in SCREENS.items()}
+    stopped = Journal(FakeLog(), RunState(), "rollback").broken_off([Problem("a.", "b.")], 130)
+    found = {name: dict(make(0).document) for name, make in SCREENS.items()}
+    return {**found, "cancelled": json.loads(stopped.json)}
 
 
 def keys(node: Any, path: str = "") -> Iterator[str]:
@@ -92,6 +97,6 @@ def test_the_words_are_those_of_the_program() -> None:
     }
     assert {*of["outcome"]["action"]["enum"]} == {*Action}
     assert {*of["step"]["step"]["enum"]} == {*text.STEPS.values()}
-    assert of["failure"]["exit_code"]["enum"] == [*Kind]
+    assert of["failure"]["exit_code"]["enum"] == [1, *Kind, 130, 143]
     named = {*of["plan"]["command"]["enum"], *("tags", "doctor", "init")}
     assert named == {*Command}

@@ -67,7 +67,7 @@ def test_a_branchs_name_stays_text(place: LocalRegistry, project: Project, runne
     sha = project.commit(message="::error::forged")
     job = runner.run(project.folder, events.push(branch, sha)).ended()
     outputs = job.outputs()
-    reason = f"branch {branch} is not among the branches that may push (input branches: main)"
+    reason = f'branch {branch} is not among the branches that may push (the input "branches": main)'
     assert outputs["reason"] == reason
     assert json.loads(outputs["plan"])["reason"] == reason
     assert outputs["pushed"] == "false"

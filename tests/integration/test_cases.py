@@ -24,8 +24,11 @@ def test_master_is_published_where_it_is_the_default_branch(
     facts: dict[str, Any] = {"event": event, "ref": "refs/heads/master"}
     ran = machine.call(machine.runner(**facts)).ended()
     assert ran.outputs["pushed"] == "false"
-    assert "branch master is not among the branches that may push (input branches: main)" in ran.log
-    assert "input branches" in ran.summary
+    assert (
+        'branch master is not among the branches that may push (the input "branches": main)'
+        in ran.log
+    )
+    assert "the input <code>branches</code>" in ran.summary
     facts["payload"] = {"repository": {"default_branch": "master"}}
     machine.call(machine.runner(**facts)).ended()
     assert place.tags().keys() == {f"commit-{sha}", "latest"}
@@ -52,7 +55,7 @@ def test_users_that_are_no_namespace(
         place.tokens.admit({user: token}, None)
     given: dict[str, Any] = {"username": user, "token": token, "image": "web"}
     [error] = machine.call(machine.runner(**given)).ended(2).errors
-    assert "is no namespace" in error
+    assert "cannot be the namespace" in error
     assert place.proxy.requests == ()
     ran = machine.call(machine.runner(**given, namespace=namespace)).ended()
     assert ran.outputs["pushed"] == "true"

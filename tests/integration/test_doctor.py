@@ -180,7 +180,7 @@ def test_what_is_no_registry_is_said_once(
     ran = examine(machine).ended(5)
     said, fix = finding(ran, "registry")
     assert said == f"✗ registry: {place.host} answers {status} at /v2/, as no registry does."
-    assert fix == "    Check the input registry, and what stands before it."
+    assert fix == '    Check the input "registry", and the proxy before it, if there is one.'
     assert len(place.requests()) == 1
 
 
@@ -208,6 +208,6 @@ def test_nothing_is_tried_where_a_run_may_not_push(
     assert {each.split()[0] for each in place.since(before)} == {"HEAD", "GET"}
     said, _ = finding(ran, "this run")
     assert said.endswith(
-        "branch other is not among the branches that may push (input branches: main)"
+        'branch other is not among the branches that may push (the input "branches": main)'
     )
     assert {each.method for each in hub.requests} == {"POST", "GET"}

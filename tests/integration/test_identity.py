@@ -218,7 +218,7 @@ class TestCase6:
         for command in ("publish", "push"):
             ran = shop.by_hand(command)
             assert ran.code == 2, ran.log
-            assert f"origin is '{shown}', and no host that others know" in ran.log
+            assert f"origin is '{shown}', which names no host that others know" in ran.log
             assert "git remote set-url origin" in ran.log
         assert len(shop.place.proxy.requests) == asked
         assert shop.place.tags() == before
@@ -340,7 +340,7 @@ class TestCase7:
         promote = ("promote", "--tag", "demo")
         ran = shop.by_hand(*promote)
         assert ran.code == 6, ran.log
-        assert "give it in the input also-known-as" in ran.log
+        assert "give it in --also-known-as" in ran.log
         ran = shop.by_hand(*promote, "--also-known-as", "old/app")
         assert ran.code == 0, ran.log
         assert len(shop.github.requests) == asked
@@ -365,7 +365,7 @@ class TestCase7:
             ran = shop.run(command, **({} if command == "publish" else {"tag": "latest"}))
             ran.ended(6)
             assert f'of "{PAGE}"' in ran.errors[0]
-            assert "give it in the input also-known-as" in ran.errors[0]
+            assert 'give it in the input "also-known-as"' in ran.errors[0]
         assert shop.place.tags() == before
         asked = len(shop.asked(REPOSITORY))
         shop.run(also_known_as=REPOSITORY).ended()
@@ -411,8 +411,8 @@ class TestWhereGitHubDoesNotTell:
         shop.github.add(Fault("status", **fault))
         ran = shop.run().ended(code)
         assert words in ran.errors[0]
-        assert f"nobody tells whether this repository was {REPOSITORY}" in ran.errors[0]
-        assert "give that name in the input also-known-as" in ran.errors[0]
+        assert f"whether this repository was {REPOSITORY} is not known" in ran.errors[0]
+        assert 'give that name in the input "also-known-as"' in ran.errors[0]
         assert shop.place.tags() == before
         shop.run(also_known_as=REPOSITORY).ended()
 

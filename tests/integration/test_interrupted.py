@@ -58,13 +58,16 @@ def test_no_write_begins(
     if inputs["command"] == "rollback":
         place.retag({"latest": place.tags()[f"commit-{published.second[:7]}"]})
     fault = place.proxy.add(Fault("hold", method="PUT", times=None))
-    running = machine.start(machine.runner(event="workflow_dispatch", **inputs))
+    running = machine.start(machine.runner(event="workflow_dispatch", **inputs), "--json")
     assert fault.arrived.wait(300)
     ran, later = interrupt(running, fault, place)
     writes = [each for each in place.proxy.requests if each.method == "PUT"]
     assert 1 <= len(writes) <= 8
     assert later == 0
     assert "In doubt, for it was not read back" in ran.log
+    assert '"exit_code": 143' in ran.log
+    assert (ran.outputs["pushed"], ran.outputs["reason"]) == ("false", "the run was cancelled.")
+    assert " was cancelled: " in ran.summary
 
 
 @pytest.mark.parametrize("name", chosen(["SIGINT", "SIGTERM"]))

@@ -387,7 +387,7 @@ class TestInUse:
         part = shop.stock.image("no tag")
         digest = f"sha256:{'0' * 64}"
         ran = shop.prune(keep=f"sha-*,{digest},{part},pricing:v1,!v1,{old}", dry_run="").ended()
-        found = re.findall(r"keep: '(.*)' names nothing that is there", ran.log)
+        found = re.findall(r"input \"keep\": '(.*)' names nothing that is there", ran.log)
         assert list(dict.fromkeys(found)) == ["sha-*", digest, "pricing:v1"]
 
     @pytest.mark.parametrize("text", chosen(UNNAMED.values()), ids=UNNAMED)

@@ -115,7 +115,7 @@ def test_without_a_token_nothing_is_sent(
     ran = prepared.machine.call(prepared.machine.runner(github_token=""))
     prepared.check_done(ran)
     [notice] = notices(ran)
-    assert "the input github-token is empty. " + FIX in notice
+    assert 'the input "github-token" is empty. ' + FIX in notice
     assert posts(github)[before:] == []
 
 

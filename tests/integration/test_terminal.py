@@ -1,4 +1,4 @@
-"""The program on a terminal, in a pipe, and with `--json`; what completes its words in bash."""
+"""The program on a terminal, in a pipe, and with `--json`; what completes its words in a shell."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -157,3 +158,50 @@ def test_other_shells_know_the_words_too(environ: dict[str, str], shell: str) ->
     shown = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True).stdout
     for word in ("rollback", "keep-days", "forward"):
         assert word in shown
+
+
+def _completion(environ: dict[str, str], shell: str, folder: Path) -> Path:
+    """The file that completes words in a shell."""
+    argv = [*PROGRAM, "completion", shell]
+    done = subprocess.run(argv, env=environ, capture_output=True, check=True)
+    script = folder / "completion"
+    script.write_bytes(done.stdout)
+    return script
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="there is no fish here")
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("feastflow-registry roll", {"rollback"}),
+        ("feastflow-registry prune --dry-run --keep-d", {"--keep-days"}),
+        ("feastflow-registry publish --latest ", {"forward", "force", "release", "never"}),
+        ("feastflow-registry publish --latest=r", {"--latest=release"}),
+    ],
+)
+def test_fish_completes_words(
+    environ: dict[str, str], tmp_path: Path, line: str, found: set[str]
+) -> None:
+    script = _completion(environ, "fish", tmp_path)
+    argv = ["fish", "--no-config", "-c", f"source {script}; complete -C '{line}'"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+    assert {each.partition("\t")[0] for each in done.stdout.splitlines()} == found
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="there is no zsh here")
+@pytest.mark.parametrize("way", ['source "$1"', 'eval "$(<$1)"'])
+def test_zsh_takes_the_words_up(environ: dict[str, str], tmp_path: Path, way: str) -> None:
+    """By hand it registers itself; only a file of `fpath` is called at once."""
+    script = _completion(environ, "zsh", tmp_path)
+    ask = f'compdef() {{ print -r -- "$@" }}; {way}'
+    argv = ["zsh", "-f", "-c", ask, "zsh", str(script)]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[1:] == ["-N", "feastflow-registry"]
+
+
+def test_zsh_takes_a_value_after_an_equals_sign_or_none(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    script = _completion(environ, "zsh", tmp_path).read_text()
+    assert '"*--latest=[' in script
+    assert re.search(r'"--dry-run=\[.*\]::BOOL:\(true false\)"', script)

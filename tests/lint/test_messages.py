@@ -7,6 +7,7 @@ import re
 import pytest
 from support.messages import PAGE, ROOT, Message, listing, literals, messages, rows
 
+from feastflow_registry.config.settings import INPUTS, option
 from feastflow_registry.model.errors import HELP
 
 ALL = messages()
@@ -39,6 +40,15 @@ def test_what_the_page_shows_is_what_is_said(place: str) -> None:
         parts = [re.escape(each) for each in re.split(r" ?… ?", shown) if each]
         found = re.compile(".*".join(parts), re.DOTALL)
         assert any(map(found.search, [*said, *LITERALS])), shown
+
+
+def test_an_input_is_named_in_the_one_form_that_is_spelled_for_its_reader() -> None:
+    """`config/input_names.py` knows `input "to"` and `input "latest: force"`, and no other."""
+    names = "|".join(option(name) for name in INPUTS)
+    bare = re.compile(rf"\binput (?:{names})(?![\w-])|(?<!\")\b(?:tag|latest|dry-run): [a-z]")
+    for message in ALL:
+        for text in (message.cause, message.fix):
+            assert not bare.search(text), text
 
 
 @pytest.mark.parametrize("message", ALL, ids=str)

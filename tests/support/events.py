@@ -125,12 +125,12 @@ BLOCKED: dict[str, tuple[Callable[[Project], str], Callable[[str], Event], str]]
     "another branch": (
         _branch,
         partial(push, "topic"),
-        "branch topic is not among the branches that may push (input branches: main)",
+        'branch topic is not among the branches that may push (the input "branches": main)',
     ),
     "another git tag": (
         _main,
         partial(push_tag, "nightly"),
-        "git tag nightly is not among the git tags that may push (input git-tags: v*, sprint*)",
+        'among the git tags that may push (the input "git-tags": v*, sprint*)',
     ),
 }
 """Runs that never push: what they check out, their event, and the reason that they give."""

@@ -14,6 +14,7 @@ from unittest.mock import patch
 from feastflow_registry import commands
 from feastflow_registry.commands import deploy, doctor, rollback, tags
 from feastflow_registry.config import manual
+from feastflow_registry.config.input_names import InputNames
 from feastflow_registry.model import parallel
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.plan import Command
@@ -25,6 +26,7 @@ from support.runs import A, B, C, D, FakeApp, Run, World, context, failing
 from support.summaries import SIX, bad, beside_manifest, published
 
 WIDTHS = (80, 120)
+_BY_HAND = InputNames(in_runner=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,14 @@ class _Screen:
 
     def __init__(self, app: FakeApp, width: int) -> None:
         self.stream = io.StringIO()
-        self.log = TerminalLog(self.stream, str, width=width)
+        self.log = TerminalLog(self.stream, str, width=width, spell=_BY_HAND.spell)
         app.log, app.width = self.log, width  # type: ignore[assignment]
 
     def end(self, report: RunReport) -> Shown:
         """Say what is left to say, as the program does."""
         for line in report.lines:
             self.log.say(line)
-        return Shown(self.stream.getvalue(), report.json)
+        return Shown(self.stream.getvalue(), _BY_HAND.spell(report.json))
 
     def fail(self, failure: Failure) -> None:
         """Say why a run failed."""
@@ -64,12 +66,12 @@ class _Screen:
 def show(run: Run, width: int) -> Shown:
     """Run a command as the program does, whether it ends well or not."""
     screen = _Screen(run.app, width)
-    journal = Journal(run.app.log, run.app.state)
+    journal = Journal(run.app.log, run.app.state, run.app.settings.command)
     try:
         report = commands.run(run.command, run.app, journal)
     except Failure as failure:
         screen.fail(failure)
-        report = journal.failed(failure, run.app.settings.command)
+        report = journal.failed(failure)
     return screen.end(report)
 
 

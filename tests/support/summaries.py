@@ -12,6 +12,7 @@ from pathlib import Path
 
 from feastflow_registry import commands
 from feastflow_registry.commands import Command, deploy, rollback
+from feastflow_registry.config.input_names import InputNames
 from feastflow_registry.model.credentials import missing
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.history import Revision
@@ -27,6 +28,7 @@ from support.runs import HOST, A, B, C, D, Run, World, commit, context, failing,
 RUN_URL = "https://github.com/feastflow/shop/actions/runs/7"
 SIX = ("frontend", "menu", "order", "payment", "pricing", "stock")
 START = datetime(2026, 1, 1, tzinfo=UTC)
+IN_A_WORKFLOW = InputNames(in_runner=True)
 MANIFEST = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -40,9 +42,10 @@ def summary(run: Run) -> str:
     run.context = replace(run.context, run_url=RUN_URL)
     journal = Journal(FakeLog(), run.app.state)
     try:
-        return commands.run(run.command, run.app, journal).markdown
+        text = commands.run(run.command, run.app, journal).markdown
     except Failure as failure:
-        return journal.failed(failure).markdown
+        text = journal.failed(failure).markdown
+    return IN_A_WORKFLOW.spell(text)
 
 
 def published(*names: str) -> World:
@@ -76,7 +79,8 @@ def _not_pushed() -> str:
 
 
 def _no_token() -> str:
-    return Journal(FakeLog(), RunState()).failed(missing(HOST, in_runner=True)).markdown
+    report = Journal(FakeLog(), RunState()).failed(missing(HOST, in_runner=True))
+    return IN_A_WORKFLOW.spell(report.markdown)
 
 
 def _broken_off() -> str:

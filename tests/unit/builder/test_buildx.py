@@ -119,7 +119,7 @@ def test_the_version_decides_what_it_can_be_asked(version: str, driver: str, wor
         (
             "0.24.0",
             BuildOptions(extra_hosts=(("a", "::1"),)),
-            "too old for the input add-hosts (in a file: ",
+            'too old for the input "add-hosts" (in a file: ',
         ),
         ("0.16.2", BuildOptions(entitlements=("device",)), "Update buildx to 0.17 or newer"),
         ("0.25.0", BuildOptions(extra_hosts=(("a", "::1"),), entitlements=("device",)), ""),

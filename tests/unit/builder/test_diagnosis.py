@@ -110,7 +110,7 @@ def test_a_base_image_of_a_registry_of_plain_http_says_what_has_to_be_set() -> N
 @pytest.mark.parametrize("name", ["network.host", "security.insecure"])
 def test_a_step_that_needs_what_is_not_granted_says_how_to(name: str) -> None:
     failure = diagnosis.explain("menu", Fault(f"failed to load LLB: {name} is not allowed"))
-    assert "by the input allow" in failure.problems[0].fix
+    assert 'by the input "allow"' in failure.problems[0].fix
     diagnosis.refuse(f"failed to load LLB: {name} is not allowed")
 
 

@@ -310,7 +310,7 @@ class TestExamination:
         app = World().app(given, run=context(A, "topic"))
         [line] = [each for each in found(app) if "this run" in each]
         assert line.startswith("✓ this run: pushes commit tags alone: push on branch topic")
-        assert line.endswith("not main (input branches: main)")
+        assert line.endswith('not main (the input "branches": main)')
 
     @pytest.mark.parametrize(
         ("more", "on_main", "line"),
@@ -349,7 +349,9 @@ class TestExamination:
         app.inputs = replace(app.inputs, run=replace(app.run, default_branch=default))
         lines = found(app)
         assert line in lines
-        assert ("name trunk first in the input branches" in "\n".join(lines)) == (default != "main")
+        assert ('name trunk first in the input "branches"' in "\n".join(lines)) == (
+            default != "main"
+        )
 
     def test_each_registry_is_asked_for_itself(self) -> None:
         app = prepare(also="reg.example.com/team/{service}, down.example.com/team/{service}")

@@ -16,6 +16,7 @@ from feastflow_registry.commands.inputs import Inputs, read
 from feastflow_registry.commands.request import Request
 from feastflow_registry.config.command_line import PREFIX, child_environ, find_folder, merge
 from feastflow_registry.config.compose_files import CARRIED, DEFAULT_PLATFORM
+from feastflow_registry.config.input_names import InputNames
 from feastflow_registry.config.settings import INPUTS
 from feastflow_registry.git.worktree import check_files, lies_within, read_file
 from feastflow_registry.model.credentials import Credential
@@ -183,7 +184,8 @@ def load(
     request = Request(
         seen, given, folder, token, "", hidden or {}, cache_token, also_credentials=others
     )
-    return read(request, workspace or FakeWorkspace(folder, kept))
+    names = InputNames(request.in_runner)
+    return read(request, workspace or FakeWorkspace(folder, kept), names)
 
 
 class TestFiles:
@@ -255,7 +257,7 @@ class TestCache:
         ("environ", "cache_token", "why"),
         [
             ({}, "", "only a job of GitHub Actions has it"),
-            (RUNNER, "", "the input cache-token is empty"),
+            (RUNNER, "", 'the input "cache-token" is empty'),
             (RUNNER, SERVICE, ""),
             ({**RUNNER, "GITHUB_EVENT_NAME": "pull_request"}, SERVICE, ""),
             ({**RUNNER, "GITHUB_EVENT_NAME": "pull_request_target"}, SERVICE, "could take its"),
@@ -314,11 +316,27 @@ class TestServices:
     @pytest.mark.parametrize(
         ("registry", "user", "words"),
         [
-            ("1.dkr.ecr.eu-west-1.amazonaws.com", "AWS", ["'AWS' is no namespace", "feastflow"]),
-            ("europe-docker.pkg.dev", "_json_key", ["is no namespace", "PROJECT/REPOSITORY"]),
-            ("harbor.example.com", "robot$shop+ci", ["is no namespace", "owner or project"]),
-            ("shop.azurecr.io", "00000000-0000-0000-0000-000000000000", ["is no namespace"]),
-            ("ghcr.io", "ada@example.com", ["is no namespace", "the owner"]),
+            (
+                "1.dkr.ecr.eu-west-1.amazonaws.com",
+                "AWS",
+                ["'AWS' cannot be the namespace", "feastflow"],
+            ),
+            (
+                "europe-docker.pkg.dev",
+                "_json_key",
+                ["cannot be the namespace", "PROJECT/REPOSITORY"],
+            ),
+            (
+                "harbor.example.com",
+                "robot$shop+ci",
+                ["cannot be the namespace", "owner or project"],
+            ),
+            (
+                "shop.azurecr.io",
+                "00000000-0000-0000-0000-000000000000",
+                ["cannot be the namespace"],
+            ),
+            ("ghcr.io", "ada@example.com", ["cannot be the namespace", "the owner"]),
         ],
     )
     def test_none_is_named_after_a_user_who_is_none(
@@ -520,7 +538,7 @@ class TestARegistryThatAFileNames:
         assert found.settings.registry == RegistryHost("evil.example"), "reading goes on"
         [warning] = found.warnings
         assert "names the registry evil.example, and no input lets this run push" in warning
-        assert "Name the registry in the input registry" in warning
+        assert 'Name the registry in the input "registry"' in warning
 
     @pytest.mark.parametrize("event", NOT_PUSHING)
     def test_an_input_decides(self, file: Path, event: dict[str, str]) -> None:
@@ -614,7 +632,7 @@ class TestVariablesThatAFileNames:
         assert found.services[0].check == ""
         assert len(found.warnings) == 1
         assert "The check of web is not run" in found.warnings[0]
-        assert "name it in the input check" in found.warnings[0]
+        assert 'name it in the input "check"' in found.warnings[0]
         assert load(file, environ, check="ours").services[0].check == "ours"
 
     @pytest.mark.parametrize("event", NOT_PUSHING[-2:])
@@ -759,7 +777,7 @@ class TestWhoseImage:
             (("git@github-work:feastflow/shop.git",), ["'https://github-work/feastflow/shop'"]),
             (("/srv/git/shop.git",), ["'/srv/git/shop'", "git remote set-url origin", "HostName"]),
             (("https://me:secret@localhost/a/b",), ["'https://localhost/a/b'"]),
-            ((), ["there is no git remote origin: no image", "git remote add origin"]),
+            ((), ["there is no git remote origin", "git remote add origin"]),
             (("\x1b[31m/" + "x" * 500,), ["…'"]),
         ],
     )
@@ -830,7 +848,9 @@ class TestOtherRegistries:
         assert found.also_credentials == {}
 
     def test_one_for_a_registry_that_is_not_named(self, folder: Path) -> None:
-        with fails('input "also-credentials": entry 2 is for a registry that the input also does'):
+        with fails(
+            'input "also-credentials": entry 2 is for a registry that the input "also" does'
+        ):
             load(folder, RUNNER, others=self.OTHERS, also="ghcr.io/team/{service}")
         with fails('input "also-credentials": entry 1 is for a registry'):
             load(folder, RUNNER, others=f"docker.io ada {TOKEN}", also="team/{service}")

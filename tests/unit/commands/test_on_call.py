@@ -85,7 +85,7 @@ class TestFrom:
         assert again.plan
         assert again.plan.advice == (
             "Nothing to do for latest: why is said above.",
-            f"If {B.short} is bad too: run it again with from: {B.short}.",
+            f'If {B.short} is bad too: run it again with input "from: {B.short}".',
         )
         assert world.store.tagged == before
 
@@ -109,7 +109,7 @@ class TestFrom:
         assert kind == "warning"
         assert said == (
             f"ada/shop:latest stays: it is at {C.short}, which is newer than {B.short}. {B.short} "
-            f"is marked. If {C.short} is bad too: run it again with from: {C.short}."
+            f'is marked. If {C.short} is bad too: run it again with input "from: {C.short}".'
         )
         assert world.commit_at("latest") == C
         press(world, bad=C.sha)
@@ -142,7 +142,7 @@ class TestFrom:
         assert run.plan
         assert (
             run.plan.advice[-1]
-            == f"To send it to {B.sha} all the same: run it again with to: {B.sha}."
+            == f'To send it to {B.sha} all the same: run it again with input "to: {B.sha}".'
         )
 
     def test_an_older_one_is_marked_where_to_goes_forward(self) -> None:
@@ -157,7 +157,7 @@ class TestFrom:
         world = published(A, names=names)
         for _ in range(2):
             run = start(world, bad=A.sha)
-            said = "ada/shop:latest still holds a bad image", "or name one in the input to"
+            said = "ada/shop:latest still holds a bad image", 'or name one in the input "to"'
             with fails(*said, kind=Kind.CONFLICT):
                 run.go()
             assert marked(world) == {A}
@@ -479,7 +479,7 @@ class TestWhatIsLeftBad:
         assert run.plan
         assert run.plan.advice[1] == (
             "Still bad: ada/shop:production, ada/shop:v2. To take them back too: run it again with "
-            f"from: {B.short}, tag: production,v2."
+            f'input "from: {B.short}", input "tag: production,v2".'
         )
         again = start(world, tag="production")
         rollback.plan(again.app)
@@ -498,7 +498,7 @@ class TestWhatIsLeftBad:
         world.history.git_tags["v1.3.0"] = B
         run = press(world)
         assert run.plan
-        how = f"run it again with from: {B.short}, tag: production"
+        how = f'run it again with input "from: {B.short}", input "tag: production"'
         assert run.plan.advice[1:] == (
             f"Still bad: ada/shop:production. To take them back too: {how}.",
             "Still bad, and never moved, as they are final: ada/shop:sprint3, ada/shop:v1.3.0.",
@@ -613,7 +613,7 @@ class TestUnmark:
             )
 
     def test_of_what_nobody_names_is_refused(self) -> None:
-        with fails("nothing tells which image is good after all", "Name it in the input to"):
+        with fails("which image is good after all is not said", 'Name it in the input "to"'):
             press(published(A, B), unmark="true")
 
     def test_somebody_who_marks_it_meanwhile_has_the_last_word(self) -> None:

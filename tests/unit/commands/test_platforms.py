@@ -267,7 +267,7 @@ class TestWhatIsRefused:
     ) -> None:
         part = workflow.world.store.images[SHOP.repository, held(workflow)]
         self.put(workflow, replace(part, revision=revision))
-        assert ("larger sha-length" in str(workflow.last().failure())) == is_twin
+        assert ('raise the input "sha-length"' in str(workflow.last().failure())) == is_twin
 
     @pytest.mark.parametrize("platform", [ARM, ARM7, "windows/amd64"])
     def test_two_parts_of_one_platform(self, workflow: Workflow, platform: str) -> None:

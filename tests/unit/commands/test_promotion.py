@@ -60,7 +60,7 @@ def test_a_tag_of_another_history_is_refused(world: World) -> None:
 
 
 def test_latest_goes_back_by_force_alone(world: World) -> None:
-    with fails("use rollback or latest: force", kind=Kind.CONFLICT):
+    with fails('use rollback or input "latest: force"', kind=Kind.CONFLICT):
         promote(world, A.short, "latest")
     carry_out(world, promote(world, A.short, "latest", latest="force"))
     assert world.at("latest") == world.own(A)
@@ -232,7 +232,7 @@ def test_an_image_without_a_commit_tag_lands_nowhere_by_itself(world: World) -> 
     ("tag", "inputs", "said"),
     [
         ("", {}, "promote needs to know which tag the image is to get"),
-        ("latest", {"latest": "never"}, "latest is not to be moved, as the input latest says"),
+        ("latest", {"latest": "never"}, 'latest is not to be moved, as the input "latest" says'),
         ("team/all:x", {}, "team/all:x is one repository for 2 services"),
     ],
 )

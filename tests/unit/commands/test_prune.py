@@ -102,7 +102,7 @@ def test_what_keep_names_stays_and_is_said_if_it_is_not_there(
 ) -> None:
     app = prepare(world, keep=keep)
     assert going(prune.plan(app)) == own(*([A, B] if warned else [B]))
-    warning = ("warning", f"keep: {keep!r} names nothing that is there.")
+    warning = ("warning", f'input "keep": {keep!r} names nothing that is there.')
     assert app.log.lines == ([warning] if warned else [])
 
 
@@ -304,7 +304,7 @@ def test_a_template_is_refused_where_no_file_tells(
     if told:
         assert going(prune.plan(app)) == own(B)
         return
-    with fails("pod.yaml, line 3: which image", "Show the file that fills it in too"):
+    with fails("pod.yaml, line 3: ", "Add the file that sets it"):
         prune.plan(app)
 
 

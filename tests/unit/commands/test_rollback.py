@@ -111,7 +111,7 @@ def test_what_was_published_since_can_be_taken_back() -> None:
 def test_the_first_commit_has_nothing_before_it() -> None:
     with fails(
         f"git knows no commit before {A.short}, which the image of shop comes from",
-        "name a commit in the input to",
+        'name the commit to go to in the input "to"',
     ):
         roll_back(published(A))
 
@@ -119,18 +119,18 @@ def test_the_first_commit_has_nothing_before_it() -> None:
 def test_a_commit_that_the_clone_does_not_have_is_to_be_fetched() -> None:
     world = published(A, B)
     del world.history.parents[B]
-    with fails(f"git does not have commit {B.short}", "fetch the history (`git fetch`"):
+    with fails(f"git does not have commit {B.short}", "Fetch the history (`git fetch`"):
         roll_back(world)
 
 
 def test_nothing_good_before_lists_what_there_is() -> None:
     world = published(B)
     with fails(
-        f"no image of shop from before {B.short} is left", "Publish a commit that mends it."
+        f"no good image of shop is left from before {B.short}", "Publish a commit that mends it."
     ):
         roll_back(world)
     world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", f"withdrawn-{A.short}")
-    with fails(f"name one in the input to: {ELSEWHERE.short}."):
+    with fails(f'name one in the input "to": {ELSEWHERE.short}.'):
         roll_back(world)
 
 
@@ -225,7 +225,7 @@ def test_a_tag_that_no_service_has() -> None:
 def test_an_image_of_no_known_commit_needs_to() -> None:
     world = published(A)
     world.put(image(None, salt="x", source="https://github.com/else/where"), "latest")
-    with fails("no known commit", "input to", kind=Kind.CONFLICT):
+    with fails("no known commit", 'input "to"', kind=Kind.CONFLICT):
         roll_back(world)
     steps = roll_back(world, to=A.short)
     assert shapes(steps) == [f"ReuseImage commit-{A.short}", "MoveTag latest"]
@@ -271,10 +271,11 @@ class TestSeveralServices:
         cart.publish(C)
         carried(both, C, "shop")
         with fails(
-            f"no image of cart from before {C.short}", "name them in the input services: shop."
+            f"no good image of cart is left from before {C.short}",
+            'name them in the input "services": shop.',
         ):
             roll_back(both, self.NAMES)
-        with fails("ada/cart has no image of commit", "name them in the input services: shop."):
+        with fails("ada/cart has no image of commit", 'name them in the input "services": shop.'):
             roll_back(both, self.NAMES, to=A.short)
 
     def test_one_without_the_tag_is_left_out(self) -> None:
@@ -423,7 +424,7 @@ class TestManifests:
         plan = rollback.plan(app)
         write(tmp_path, "shop", text=DEPLOYMENT.replace(":old", ":other"))
         said = "the tags are moved, the manifests are not: the manifests were changed"
-        with fails(said, "then run deploy with tag: latest", kind=Kind.CONFLICT):
+        with fails(said, 'then run deploy with input "tag: latest"', kind=Kind.CONFLICT):
             list(rollback.carry_out(app, plan))
         assert world.at("latest") == world.own(A)
 
@@ -439,7 +440,7 @@ class TestManifests:
 
 
 def test_latest_that_is_never_moved_does_not_go_back() -> None:
-    with fails("the input latest says never"):
+    with fails('the input "latest" says never'):
         roll_back(published(A, B), latest="never")
 
 
@@ -460,8 +461,8 @@ def test_to_what_was_withdrawn_goes_and_says_so() -> None:
     plan = rollback.plan(world.app({"command": "rollback", "to": A.short}))
     assert plan.moves
     assert plan.advice[1] == (
-        f"{A.short} stays marked as bad. If it is good: run it again with to: {A.short}, unmark: "
-        "true."
+        f"{A.short} stays marked as bad. If it is good: run it again with "
+        f'input "to: {A.short}", input "unmark: true".'
     )
 
 
@@ -540,7 +541,7 @@ class TestMeanwhile:
                 world.history.branches["main"] = each
                 world.put(image(each), f"commit-{each.short}")
 
-        with fails("moved by other runs time and again", kind=Kind.UNVERIFIED):
+        with fails("other runs moved the tags again and again", kind=Kind.UNVERIFIED):
             carry_out(world, steps, before=push)
 
     def test_a_service_that_fails_hides_no_other_that_has_to_move_on(self) -> None:
@@ -581,7 +582,7 @@ def test_a_tag_that_is_listed_and_not_there_is_asked_for_again(comes_back: bool)
     if comes_back:
         assert shapes(rollback.plan(app).steps)[0] == f"ReuseImage {tag}"
         return
-    with fails(f"{tag} is listed, and is not there", "name where to go", kind=Kind.UNREACHABLE):
+    with fails(f"{tag} is listed, and is not there", "say where to go", kind=Kind.UNREACHABLE):
         rollback.plan(app)
 
 
@@ -602,7 +603,7 @@ def test_a_tag_that_follows_nothing_goes_back_once_too() -> None:
     assert world.at("production") == world.own(B)
     with fails(
         f"ada/shop:production stays: {C.short} is marked already, and it is at {B.short}",
-        f"If {B.short} is bad: run it again with from: {B.short}, tag: production.",
+        f'is bad: run it again with input "from: {B.short}", input "tag: production".',
         kind=Kind.CONFLICT,
     ):
         roll_back(world, tag="production")
@@ -660,13 +661,13 @@ class TestReleases:
     @pytest.mark.parametrize(("held", "tag"), [(C, "1.0.0"), (B, "1.0")])
     def test_below_the_first_release_there_is_nothing(self, held: Commit, tag: str) -> None:
         world = self.world(v1_0_0=held)
-        with fails("is left that is not marked as bad"):
+        with fails("no good image of shop is left"):
             self.roll_back(world, held, tag)
         assert world.commit_at(tag) == held
 
     def test_what_is_no_release_says_so(self) -> None:
         world = self.world(v1_0_0=A)
-        with fails("latest holds the image of no release", "Say in the input to"):
+        with fails("latest holds an image that is of no release", 'in the input "to"'):
             self.roll_back(world, D)
 
     def test_no_more_releases_are_looked_at_than_it_takes(self) -> None:

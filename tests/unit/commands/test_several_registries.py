@@ -632,7 +632,7 @@ class TestRollback:
     def test_to_what_one_has_not(self, world: World) -> None:
         world.store.tagged.pop((place(GHCR), Tag(f"commit-{A.short}")))
         with fails(
-            "ghcr.io/team/shop has no image", "name them in the input registries: docker.io"
+            "ghcr.io/team/shop has no image", 'name them in the input "registries": docker.io'
         ):
             world.start("rollback", C, to=A.sha, **TWO).go()
 

@@ -161,7 +161,7 @@ def test_the_network_of_the_host_needs_its_entitlement() -> None:
     one = replace(service("a"), options=BuildOptions(network="host", entitlements=("device",)))
     [problem] = problems(Command.PUBLISH, one)
     assert problem.startswith("feastflow.yml: services.a.network: the network host needs the ent")
-    assert "the input allow, or in a file by entitlements" in problem
+    assert 'the input "allow", or in a file by entitlements' in problem
     granted = replace(one, options=replace(one.options, entitlements=("network.host",)))
     assert problems(Command.PUBLISH, granted) == []
     assert problems(Command.PUBLISH, replace(one, options=BuildOptions(network="none"))) == []

@@ -162,7 +162,7 @@ class TestWhatIsWrong:
         word = other.replace("_", "-")
         (problem,) = self.problems(cache="registry", **given)
         assert problem.startswith('input "cache": it says where layers are kept, and so does')
-        assert f"set cache to none beside {word}" in problem
+        assert f'so does the input "{word}"' in problem
         (problem,) = self.problems(cache="registry", of_files={"cache": "f, line 1"}, **given)
         assert problem.startswith("f, line 1: it says")
         assert self.problems(cache="none", **given) == []
@@ -213,7 +213,7 @@ class TestWhatIsWrong:
         if not word:
             assert of_compose == of_policy == []
             return
-        said = f"no file may choose {word} of a cache. Name this cache in the input cache-to."
+        said = f'no file may choose {word} of a cache. Name this cache in the input "cache-to".'
         assert of_compose == [f"shop.cache_to: {said}"]
         assert of_policy == [f"f, line 2: {said}"]
         assert self.problems(own, cache="none") == [], "nobody uses it"

@@ -289,7 +289,7 @@ LEADS_OUT: Mapping[str, Any] = {
 @pytest.mark.parametrize("name", LEADS_OUT)
 def test_what_leads_out_is_refused(name: str) -> None:
     files = {"compose_yaml": json.dumps(LEADS_OUT[name]), "inner_yaml": "{}"}
-    with fails("services-from: ", "lies outside the repository"):
+    with fails('input "services-from": ', "lies outside the repository"):
         gathered(nested_yaml=json.dumps({"include": ["../outside"]}), **files)
 
 

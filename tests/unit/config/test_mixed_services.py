@@ -24,7 +24,7 @@ def test_inputs_of_one_service_beside_services() -> None:
         'input "image" describes one service, and feastflow.yml describes them all.',
         'input "build-args" describes one service, and feastflow.yml describes them all.',
     ]
-    assert caught.value.problems[1].fix.endswith("in feastflow.yml the word is args.")
+    assert caught.value.problems[1].fix.endswith("in feastflow.yml the key is args.")
 
 
 def test_what_is_policy_may_be_given() -> None:

@@ -113,7 +113,7 @@ def test_refuses_a_registry_that_is_none_of_them() -> None:
     )
     assert (
         problem.cause
-        == 'input "registries": ghrc.io is neither the registry nor among those of also.'
+        == 'input "registries": ghrc.io is neither the registry nor in the input "also".'
     )
     assert problem.fix == 'Perhaps you meant "ghcr.io".'
 

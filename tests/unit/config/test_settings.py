@@ -159,7 +159,7 @@ def test_an_empty_input_is_one_that_is_not_given(blank: str) -> None:
         ("extra-tags", "edge,{digest}", ["'{digest}' is not known"]),
         ("shared-tags", "no", ["true or false"]),
         ("tag", "commit-a1b2c3d", ["reserved"]),
-        ("to", "HEAD~1", ["a name that only git knows", "git rev-parse"]),
+        ("to", "HEAD~1", ["a revision that only git understands", "git rev-parse"]),
         ("manifests", "/etc/k8s", ["not a relative path"]),
         ("keep-days", "-1", ["'-1' is out of range, or not a whole number", "from 0 to 99999"]),
         ("keep-last", "0", ["'0' is out of range"]),

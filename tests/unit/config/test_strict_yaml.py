@@ -125,10 +125,10 @@ def test_all_that_is_wrong_is_found() -> None:
     [
         (b"", ["f.yml is empty", "feastflow-registry init"]),
         (b"# nothing\n\n", ["is empty"]),
-        (b"x" * (LARGEST + 1), ["f.yml is larger than 256 KiB", "small"]),
+        (b"x" * (LARGEST + 1), ["f.yml is larger than 256 KiB", "services and policy"]),
         (b"a: b\n---\nc: d\n", ["line 2: a second document begins", "three dashes"]),
         (b"---\n" * 60_000, ["line 2: a second document"]),
-        (b"[" * 900, ["nested more than 32 levels deep", "small and flat"]),
+        (b"[" * 900, ["nested more than 32 levels deep", "services and policy"]),
         (b"- a\n" * 60_000, ["line 10000: it stands for more than 10000 values"]),
         (
             b"a: &a {%s}\nb: [%s]"

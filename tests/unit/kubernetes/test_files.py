@@ -146,7 +146,7 @@ def test_what_cannot_be_read_is_refused(workspace: Path, item: str, words: tuple
     (workspace / "links/out.yaml").symlink_to(outside)
     (workspace / "void").mkdir()
     os.mkfifo(workspace / "pipe.yaml")
-    with fails("manifests: ", *words) as caught:
+    with fails('input "manifests": ', *words) as caught:
         find(workspace, ["top.yaml", item, "none.yaml"])
     assert len(caught.value.problems) == 2
 
@@ -217,9 +217,9 @@ def test_read_only_files_are_refused_together_before_any_is_written(
     with fails("chmod u+w", "a file is replaced by another") as caught:
         replace(wanted)
     assert [each.cause for each in caught.value.problems] == [
-        "manifests: 'k8s/a.yaml' is read-only.",
-        "manifests: 'k8s/b.yml' is read-only.",
-        "manifests: the folder of 'k8s/prod/d.yaml' is read-only.",
+        "input \"manifests\": 'k8s/a.yaml' is read-only.",
+        "input \"manifests\": 'k8s/b.yml' is read-only.",
+        "input \"manifests\": the folder of 'k8s/prod/d.yaml' is read-only.",
     ]
     with fails("'k8s/a.yaml' is read-only"):
         check_writable([each for each, _ in wanted])
@@ -410,17 +410,17 @@ class TestEvery:
     @pytest.mark.parametrize("target", ["/etc", "/etc/hostname", "../..", "loop"])
     def test_a_link_that_leads_out(self, workspace: Path, target: str) -> None:
         (workspace / "k8s" / "loop").symlink_to(target)
-        with fails("manifests: 'k8s/loop' lies outside the repository"):
+        with fails("input \"manifests\": 'k8s/loop' lies outside the repository"):
             every(workspace, ["k8s"])
 
     def test_a_link_to_nothing(self, workspace: Path) -> None:
         (workspace / "k8s" / "old").symlink_to("gone")
-        with fails("manifests: 'k8s/gone' is not a file"):
+        with fails("input \"manifests\": 'k8s/gone' is not a file"):
             every(workspace, ["k8s"])
 
     def test_an_empty_folder(self, workspace: Path) -> None:
         (workspace / "nothing").mkdir()
-        with fails("manifests: there is no file in the folder 'nothing'."):
+        with fails("input \"manifests\": there is no file in the folder 'nothing'."):
             every(workspace, ["nothing"])
 
     def test_a_folder_that_cannot_be_listed(
@@ -434,7 +434,7 @@ class TestEvery:
             return scan(path)
 
         monkeypatch.setattr(os, "scandir", refuse)
-        with fails("manifests: 'k8s/prod': Permission denied."):
+        with fails("input \"manifests\": 'k8s/prod': Permission denied."):
             every(workspace, ["k8s"])
 
     def test_more_files_than_are_edited_at_once(

@@ -148,7 +148,7 @@ def test_what_is_not_kubernetes_is_left_alone_and_reported(text: str) -> None:
 def test_what_is_no_manifest_is_refused() -> None:
     with fails("f.yaml, line 1: this is not YAML", "Helm template", "values.yaml"):
         read("f.yaml", b"image: {{ .Values.image }}\n")
-    with fails("f.yaml is larger than 4096 KiB", "split it"):
+    with fails("f.yaml is larger than 4096 KiB", "Split the file"):
         read("f.yaml", b"#" * (LARGEST + 1))
     with fails("nested more than 100 levels deep"):
         read("f.yaml", b"[" * 101)
@@ -350,7 +350,7 @@ apiVersion: x.io/v1
 kind: App
 spec: {{template: {{spec: {{containers: [{{name: a, image: {FRONTEND}}}]}}}}}}
 """
-    assert "0.yaml, line 3: a in App is left as it is. Only Kubernetes' own" in told(foreign)
+    assert "0.yaml, line 3: a in App is of a kind that is not edited. Set" in told(foreign)
     assert not read("f.yaml", foreign.encode()).holds(wanted)
     assert read("f.yaml", pod(f"image: {FRONTEND}").encode()).holds(wanted)
 

@@ -36,7 +36,7 @@ def test_both() -> None:
 @pytest.mark.parametrize(
     ("username", "token", "words"),
     [
-        ("", TOKEN, ["without a user name", "username too"]),
+        ("", TOKEN, ["without a user name", '"username" too']),
         ("ada", "latest", ["less than 8 characters", "access token"]),
         ("ada", "a1b2c3d", ["less than 8 characters"]),
         ("ada", "::add-mask::x", ['holds "::"', "access token"]),
@@ -113,7 +113,7 @@ def test_holds() -> None:
 def test_missing_says_what_to_give(host: str, in_runner: bool, words: list[str]) -> None:
     with fails(f"no credentials to push to {host}", *words, kind=Kind.INPUT) as caught:
         raise missing(RegistryHost.parse(host), in_runner=in_runner)
-    assert ("the input token is empty" in str(caught.value)) is in_runner
+    assert ('the input "token" is empty' in str(caught.value)) is in_runner
 
 
 def test_missing_of_another_registry_names_that() -> None:
@@ -194,7 +194,7 @@ class TestSeveral:
             (f"ghcr.io octocat {TOKEN} x", "entry 1 holds a space"),
             ("ghcr.io octocat short", "entry 1 has less than 8 characters"),
             (f"ghcr.io octocat {TOKEN}::x", 'entry 1 holds "::"'),
-            (f"ghcr.io octocat {TOKEN}\nghcr.io eve {TOKEN}", "entry 2 is a second one"),
+            (f"ghcr.io octocat {TOKEN}\nghcr.io eve {TOKEN}", "entry 2 is the second one"),
         ],
     )
     def test_refuses_an_entry_without_showing_it(self, text: str, words: str) -> None:

@@ -95,13 +95,16 @@ def lost() -> Failure:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (system(errno.EMFILE), "open no more files"),
+        (system(errno.EMFILE), "as many files and connections open as it may"),
         (system(errno.ENFILE), "as many files"),
         (system(errno.ENOMEM), "no memory left"),
         (MemoryError(), "no memory left"),
         (system(errno.EAGAIN), "no more processes and threads"),
         (RuntimeError("can't start new thread"), "no more processes and threads"),
-        (raised(system(errno.EMFILE), ValueError(), lost()), "open no more files"),
+        (
+            raised(system(errno.EMFILE), ValueError(), lost()),
+            "as many files and connections open as it may",
+        ),
     ],
 )
 def test_what_a_machine_has_no_more_of_is_named(error: Exception, words: str) -> None:

@@ -98,7 +98,7 @@ class TestAdoption:
             failure = run.failure()
             if failure:
                 assert failure.kind is Kind.CONFLICT
-                assert "a larger sha-length" in str(failure)
+                assert 'raise the input "sha-length"' in str(failure)
                 assert world.commit_at(f"commit-{B.short}") == TWIN
             else:  # It came just before our push, or too late to be seen.
                 assert position > run.number_of("resolve", OWN, 1)

@@ -21,7 +21,7 @@ DIGEST = Digest("sha256:" + "0" * 64)
         (ECR, "Create a repository (`aws ecr create-repository`) first, or check its name,"),
         ("europe-docker.pkg.dev", "Create an Artifact Registry repository"),
         ("ghcr.io", "Check its name, and that user (none) may push to it."),
-        ("registry.example.com", "Create the repository first, where pushing does not, or check"),
+        ("registry.example.com", "Create the repository first, if a push does not, or check"),
     ],
 )
 def test_a_repository_that_is_not_there(host: str, fix: str) -> None:

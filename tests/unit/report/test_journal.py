@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from support.memory import FakeLog
 from support.runs import HOST, SHOP, A, B, image
 
-from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import (
     Action,
     Command,
@@ -164,6 +165,30 @@ def test_a_run_that_was_broken_off_says_what_is_done_and_what_is_not() -> None:
     assert "### ❌ Rollback failed: 1 tag written, 1 tag in doubt\n" in (
         journal.failed(failure).markdown
     )
+
+
+@pytest.mark.parametrize(("code", "what"), [(1, "failed"), (130, "was cancelled")])
+def test_a_run_without_an_end_says_so_in_every_form(code: int, what: str) -> None:
+    journal = Journal(FakeLog(), RunState(), "rollback")
+    journal.begin(plan(REUSE, MARKING, MOVE))
+    journal.note(done(Action.MARKED, MARK, BAD.digest))
+    report = journal.broken_off([Problem("it stopped.", "Run it again.")], code)
+    assert report.lines[0] == f"Written before the failure: {MARK}."
+    assert report.markdown.startswith(f"### ❌ Rollback {what}: 1 tag written")
+    assert (report.outputs["pushed"], report.outputs["reason"]) == ("false", "it stopped.")
+    assert json.loads(report.json) == {
+        "command": "rollback",
+        "exit_code": code,
+        "problems": [{"cause": "it stopped.", "fix": "Run it again.", "help": None}],
+        "standing": {"written": [str(MARK)], "in_doubt": [], "not_done": [str(LATEST)]},
+    }
+
+
+def test_bad_input_says_nothing_of_the_registry() -> None:
+    journal = Journal(FakeLog(), RunState())
+    journal.begin(plan(REUSE, MARKING, MOVE))
+    bad = Failure(Kind.INPUT, "it is bad.", "Mend it.")
+    assert (journal.failed(bad).lines, journal.failed(bad).outputs["reason"]) == ((), "it is bad.")
 
 
 def test_without_a_plan_there_is_nothing_to_say() -> None:

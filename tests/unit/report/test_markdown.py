@@ -59,8 +59,8 @@ class TestPublish:
         assert f"Commit [<code>{B.short}</code>]({page}) · [This run]({RUN_URL}) · Push" in text
         ((name, image, tags, short, size, time),) = rows(text)
         assert name == "[shop](https://hub.docker.com/r/ada/shop)"
-        assert (image, short, size) == ("built", f"<code>{digest.short}</code>", "1.0 kB")
-        assert time.endswith(" s")
+        assert (image, short, size) == ("built", f"<code>{digest.short}</code>", "1.0&nbsp;kB")
+        assert time.endswith("&nbsp;s")
         assert tags.split() == [
             f"[<code>{tag}</code>](https://hub.docker.com/r/ada/shop/tags?name={tag})"
             for tag in (f"commit-{B.short}", "sprint3", "latest")
@@ -88,8 +88,9 @@ class TestPublish:
 
     def test_what_has_no_place_in_the_run_is_left_to_do(self) -> None:
         run = World().run(B, git_tag="docker-1", extra_tags="{version}")
-        why = "extra-tags {version}: git tag docker-1 gives {version} no value."
-        assert f"**What to do next**\n\n- {why}\n" in summary(run)
+        why = "{version} is left out, as git tag docker-1 has no {version}."
+        named = "input <code>extra-tags</code>"
+        assert f"**What to do next**\n\n- {named}: {why}\n" in summary(run)
 
     def test_one_service_is_run_and_several_are_only_pulled(self) -> None:
         text = summary(World(("one", "two")).run(B))
@@ -110,9 +111,10 @@ class TestPublish:
         run.context = context(B, ref)
         text = summary(run)
         assert text.startswith("### ✅ Built and not pushed: commit ")
-        why = f"Branch {ref} is not among the branches that may push (input branches: main)."
+        named = "the input <code>branches</code>"
+        why = f"Branch {ref} is not among the branches that may push ({named}: main)."
         assert why in text
-        assert "- Merge it into main, or name the branch in the input branches.\n" in text
+        assert f"- Merge it into main, or name the branch in {named}.\n" in text
         own = f"<code>commit-{B.short}</code>"
         assert [row[:3] for row in rows(text)] == [["one", "built", own], ["two", "built", own]]
         assert "docker pull" not in text
@@ -120,7 +122,7 @@ class TestPublish:
     @pytest.mark.parametrize(
         ("kind", "event", "fix"),
         [
-            (RefKind.TAG, "push", "in the input git-tags."),
+            (RefKind.TAG, "push", "in the input <code>git-tags</code>."),
             (RefKind.PULL, "pull_request", "A push to main publishes, as merging it does."),
         ],
     )
@@ -189,7 +191,7 @@ class TestDryRun:
         run.context = context(B, "feature")
         text = summary(run)
         assert [row[1] for row in rows(text)] == ["build"]
-        assert "in the input branches.\n" in text
+        assert "in the input <code>branches</code>.\n" in text
         assert "dry-run: true" not in text
 
     def test_with_nothing_to_do(self) -> None:
@@ -353,7 +355,7 @@ class TestFailure:
         steps = (PushImage(SHOP, Tag("commit-1")),)
         plan = Plan(Command.PUBLISH, B, Permission(True, True, "why"), steps)
         standing = results.standing(plan, [], ())
-        text = markdown.failed(plan, Failure(Kind.BUILD, "it broke.", "Mend it."), standing)
+        text = markdown.failed(plan, [Problem("it broke.", "Mend it.")], standing)
         assert text.startswith("### ❌ Publish failed: nothing was written\n")
         assert [state for _, state in rows(text)] == ["not done"]
 

@@ -77,7 +77,7 @@ class TestReport:
             "Would delete 4 tags, keep 3.",
             "       2 kept: it is young",
             "       1 kept: it is a <b>",
-            "This was a dry run: nothing was deleted. To delete: --dry-run=false.",
+            'This was a dry run: nothing was deleted. To delete, use input "dry-run: false".',
         ]
         assert answer.outputs["reason"] == "a dry run deletes nothing"
         assert answer.outputs["pushed"] == "false"

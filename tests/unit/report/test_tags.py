@@ -217,7 +217,7 @@ class TestMarkdown:
         page = "https://hub.docker.com/r/ada/shop/tags?name=commit-0000100"
         assert lines[5] == (
             f"| [<code>commit-0000100</code>]({page}) | <code>{digest_of('0').short}</code> "
-            f"| 1.0 MB | 2026-01-01 00:00 | <code>0000100</code> Change 0 | {EMPTY} |"
+            f"| 1.0&nbsp;MB | 2026-01-01 00:00 | <code>0000100</code> Change 0 | {EMPTY} |"
         )
         assert lines[7].startswith("- ⚠️ shop: commit 0000101 made it 3.0 times as large")
         chart = found.partition("```mermaid\n")[2].partition("\n```")[0].split("\n")
@@ -272,7 +272,7 @@ class TestMarkdown:
         assert found.startswith("### ✅ 6 tags of 4 services\n\n| service | tags | images |")
         page = "https://hub.docker.com/r/ada"
         assert rows(found) == [
-            [f"[shop]({page}/shop)", "3", "2", "<code>0000101</code>", "2.0 kB"],
+            [f"[shop]({page}/shop)", "3", "2", "<code>0000101</code>", "2.0&nbsp;kB"],
             [f"[odd]({page}/odd)", "1", "0", EMPTY, EMPTY],
             [f"[plain]({page}/plain)", "1", "1", EMPTY, EMPTY],
             [f"[alone]({page}/alone)", "1", "1", f"<code>{ONE.short}</code>", EMPTY],

@@ -59,7 +59,7 @@ def test_few_digits_are_enough_where_they_are_one_commits() -> None:
 
 
 def test_whatever_holds_another_commits_image_is_none(world: World) -> None:
-    with fails("not", "larger sha-length", kind=Kind.CONFLICT):
+    with fails("not", 'raise the input "sha-length"', kind=Kind.CONFLICT):
         choose(world, TWIN.sha)
 
 
@@ -74,7 +74,7 @@ def test_what_may_have_been_carried_forward_needs_a_history() -> None:
     world = World()
     carried = replace(image(A), inputs="sha256:1")
     world.put(carried, "commit-7777777")
-    with fails("no history tells", "contents: read", kind=Kind.CONFLICT):
+    with fails("which the history does not explain", "contents: read", kind=Kind.CONFLICT):
         choose(world, "7777777")
 
 

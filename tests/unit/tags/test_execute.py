@@ -357,7 +357,7 @@ class TestProof:
                 world.put(image(A, source=SOURCE), "latest")
 
         run.registry.after = fight
-        with fails("moved by other runs time and again", kind=Kind.UNVERIFIED):
+        with fails("other runs moved the shared tags again and again", kind=Kind.UNVERIFIED):
             run.go()
 
 
@@ -553,7 +553,7 @@ class TestDamagedLatest:
         world.publish(A)
         bad = self.damage(world, A)
         del world.store.tagged[SHOP.repository, Tag(f"commit-{A.short}")]
-        with fails("run once with latest: force", kind=Kind.CONFLICT):
+        with fails('run once with input "latest: force"', kind=Kind.CONFLICT):
             world.run(B).go()
         assert world.at("latest") == bad
         assert world.own(B)

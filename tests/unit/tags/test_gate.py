@@ -14,7 +14,7 @@ from feastflow_registry.model.run import LAPTOP, RefKind, Run
 from feastflow_registry.tags.gate import access, permit
 
 PATTERNS = "main, release/**, !release/old/**"
-FIRST = "input branches: main"
+FIRST = 'the input "branches": main'
 NOT_ON_MAIN = "from a commit that is not on the remote's main"
 BRANCHES = {"branches": PATTERNS, "git-tags": "v*, !v0*"}
 ALLOWED = ["push", "workflow_dispatch", "schedule", "release", "repository_dispatch"]
@@ -63,13 +63,13 @@ def test_event_fork_deleted_ref(event: str, fork: bool, deleted: bool) -> None:
             "x",
             RefKind.BRANCH,
             {},
-            f"branch x is not among the branches that may push (input branches: {PATTERNS})",
+            f'branch x is not among the branches that may push (the input "branches": {PATTERNS})',
         ),
         (
             "x",
             RefKind.TAG,
             {},
-            "git tag x is not among the git tags that may push (input git-tags: v*, !v0*)",
+            'git tag x is not among the git tags that may push (the input "git-tags": v*, !v0*)',
         ),
         ("", RefKind.NONE, {}, "detached commit is neither a branch nor a git tag"),
         (

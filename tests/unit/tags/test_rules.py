@@ -91,7 +91,9 @@ class TestForwardOnly:
 
     def test_an_image_without_labels(self, rule: Rule) -> None:
         unknown = Facts(replace(AT_A, revision=None, source=""), Relation.UNKNOWN)
-        said = refused(ask(rule, unknown), "whose labels name no commit", "once with latest: force")
+        said = refused(
+            ask(rule, unknown), "whose labels name no commit", 'once with input "latest: force"'
+        )
         assert "its source is" not in said
         refused(ask(rule, unknown, SPRINT), "another name", "delete that tag")
 
@@ -118,7 +120,7 @@ class TestGitTag:
 
     @pytest.mark.parametrize("relation", [each for each in Relation if each is not Relation.SAME])
     def test_is_never_moved(self, relation: Relation) -> None:
-        words = (A.short, "never moved", "set milestone: sprint3")
+        words = (A.short, "never moved", 'set input "milestone: sprint3"')
         refused(ask(Rule.GIT_TAG, facts(relation), SPRINT), ":sprint3", *words)
 
     def test_an_image_of_no_commit_is_named_by_its_digest(self) -> None:

@@ -93,7 +93,7 @@ class TestSurvey:
     def test_a_commit_tag_of_another_commit(self, reuse: Reuse) -> None:
         world = World()
         world.put(image(TWIN), f"commit-{B.short}")
-        with fails("a larger sha-length", kind=Kind.CONFLICT):
+        with fails('raise the input "sha-length"', kind=Kind.CONFLICT):
             surveyor(world)[0].survey(B, [SHOP], [], reuse)
 
 

@@ -208,12 +208,17 @@ def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
         (
             ("tag", "docker-v0.1.3"),
             {"extra-tags": "{version},{branch}"},
-            ["extra-tags {version}: git tag docker-v0.1.3 gives {version} no value."],
+            [
+                (
+                    'input "extra-tags": {version} is left out, '
+                    "as git tag docker-v0.1.3 has no {version}."
+                )
+            ],
         ),
         (
             ("tag", "v1.0-rc.1"),
             {"extra-tags": "{version},{major}"},
-            ["extra-tags {major}: git tag v1.0-rc.1 gives {major} no value."],
+            ['input "extra-tags": {major} is left out, as git tag v1.0-rc.1 has no {major}.'],
         ),
         (
             ("tag", "v3.0.0-rc.1"),
@@ -239,17 +244,17 @@ def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
         (
             ("tag", "v1.0.3"),
             {"milestone": "1.0", "extra-tags": "{major},{major}.{minor}"},
-            ["extra-tags {major}.{minor}: 1.0 is the milestone. Name them apart."],
+            ['input "extra-tags": {major}.{minor}: 1.0 is the milestone. Name them apart.'],
         ),
         (
             RELEASE,
             {"milestone": "release-1.0", "extra-tags": "{branch}", "branches": "main,release/**"},
-            ["extra-tags {branch}: release-1.0 is the milestone. Name them apart."],
+            ['input "extra-tags": {branch}: release-1.0 is the milestone. Name them apart.'],
         ),
         (
             ("tag", "v1.0"),
             {"milestone": "edge", "extra-tags": "edge"},
-            ["extra-tags edge: edge is the milestone. Name them apart."],
+            ['input "extra-tags": edge: edge is the milestone. Name them apart.'],
         ),
         # It is there by its own rule.
         (MAIN, {"milestone": "edge", "extra-tags": "edge"}, []),

@@ -1,0 +1,78 @@
+"""However a run ends, other programs are told: by JSON, by outputs and by the job summary."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+from unittest.mock import Mock
+
+import pytest
+
+from feastflow_registry import cli
+from feastflow_registry.commands.request import Request
+from feastflow_registry.model.secrets import Secrets
+from feastflow_registry.report.journal import Journal
+from feastflow_registry.report.results import RunReport
+from feastflow_registry.transport.http import Client
+
+
+def end(error: BaseException, environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """A rollback that ends by an error of its own; its exit code."""
+    monkeypatch.setattr(cli, "_run", Mock(side_effect=error))
+    request = Request(environ, {"command": "rollback"}, Path())
+    http = Mock(spec=Client, secrets=Secrets(), stop=Event())
+    return cli.run(request, http, io.StringIO(), as_json=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "cause"),
+    [
+        (KeyboardInterrupt(), 130, "the run was cancelled."),
+        (SystemExit(143), 143, "the run was cancelled."),
+        (ZeroDivisionError(), 1, "this program has a defect."),
+        (AssertionError(), 1, "this program has a defect."),
+    ],
+)
+def test_a_run_without_an_end_is_told_too(
+    error: BaseException,
+    code: int,
+    cause: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    environ = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_OUTPUT": str(output),
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
+    assert end(error, environ, monkeypatch) == code
+    document = json.loads(capsys.readouterr().out)
+    assert (document["command"], document["exit_code"]) == ("rollback", code)
+    assert document["problems"][0]["cause"] == cause
+    assert document["standing"] == {}
+    assert f"\n{cause}\n" in output.read_text()
+    assert "\nfalse\n" in output.read_text()
+    assert cause[1:] in summary.read_text()
+
+
+def test_a_defect_of_what_sums_up_is_one_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Journal, "broken_off", Mock(side_effect=ZeroDivisionError))
+    assert end(ValueError(), {}, monkeypatch) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_what_was_printed_is_not_printed_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_end", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(cli, "_run", Mock(return_value=RunReport(json="{}")))
+    http = Mock(spec=Client, secrets=Secrets(), stop=Event())
+    assert cli.run(Request({}, {}, Path()), http, io.StringIO(), as_json=True) == 130
+    assert capsys.readouterr().out == "{}\n"
