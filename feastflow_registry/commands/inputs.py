@@ -96,8 +96,9 @@ def read(request: Request, workspace: Workspace, names: InputNames) -> Inputs:
     # The files can be checked all the same, if their own names are sound.
     paths = options or _read_paths(request.given)
     readable = paths or settings.parse({})
-    given_user = request.given.get("username", "")
-    credential = problems.collect(partial(Credential.parse, given_user, request.token))
+    credential = problems.collect(
+        partial(Credential.parse, request.given.get("username", ""), request.token)
+    )
     is_named = "branches" in {*request.given, *policy}
     named = readable.main if is_named else ""
     current = problems.collect(partial(_read_run, request, workspace, named))
@@ -118,10 +119,11 @@ def read(request: Request, workspace: Workspace, names: InputNames) -> Inputs:
     service = problems.collect(partial(caches.read_service, request.cache_token)) or {}
     described = None
     if file and paths:
-        reader = ServiceReader(
-            request, workspace, config, paths, current, credential, forms, service
+        described = problems.collect(
+            ServiceReader(
+                request, workspace, config, paths, current, credential, forms, service
+            ).read
         )
-        described = problems.collect(reader.read)
     if described and options:
         problems.found += places.check(described.all_services, options)
     problems.check()
@@ -135,7 +137,6 @@ def read(request: Request, workspace: Workspace, names: InputNames) -> Inputs:
     writes = permission.push and options.command.writes and not options.dry_run
     if writes:
         others = _log_in(others, options, workspace, current)
-    doubts = _doubts(current) if options.dry_run and options.command.builds else ()
     withheld = _withhold(request, workspace, config, options, current) if credential else None
     if withheld and writes:
         raise withheld
@@ -151,7 +152,8 @@ def read(request: Request, workspace: Workspace, names: InputNames) -> Inputs:
         github_api=github_api(request.environ),
         notices=notices,
         warnings=(
-            *(*unread, *doubts),
+            *unread,
+            *_doubts(options, current),
             *([str(withheld)] if withheld else []),
             *described.warnings,
         ),
@@ -183,10 +185,11 @@ def _kept(workspace: Workspace, options: Settings) -> tuple[Credential | None, t
         return None, (str(failure),)
 
 
-def _doubts(current: Run) -> tuple[str, ...]:
+def _doubts(options: Settings, current: Run) -> tuple[str, ...]:
     """Why what a dry run promises would be refused."""
     try:
-        gate.check_source(current)
+        if options.dry_run and options.command.builds:
+            gate.check_source(current)
     except Failure as failure:
         return (str(failure),)
     return ()

@@ -357,7 +357,7 @@ class TestProof:
                 world.put(image(A, source=SOURCE), "latest")
 
         run.registry.after = fight
-        with fails("other runs moved the shared tags again and again", kind=Kind.UNVERIFIED):
+        with fails("other runs moved the tags again and again", kind=Kind.UNVERIFIED):
             run.go()
 
 

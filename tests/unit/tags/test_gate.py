@@ -97,11 +97,11 @@ def test_says_why(ref: str, kind: RefKind, more: dict[str, object], reason: str)
         (context(ref="main", fork=True), "A push to main publishes, as merging it does."),
         (
             context(ref="x"),
-            "Merge it into main, or name the branch in the input branches.",
+            'Merge it into main, or name the branch in the input "branches".',
         ),
         (
             context(ref="x", kind=RefKind.TAG),
-            "Name it, or a pattern of it, in the input git-tags.",
+            'Name it, or a pattern of it, in the input "git-tags".',
         ),
     ],
 )
