@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from feastflow_registry.commands import publish
 from feastflow_registry.commands.app import App
+from feastflow_registry.commands.workspace import untracked
 from feastflow_registry.model import credentials
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import Deleted, HubRepository, PullLimit, Verdict
@@ -194,7 +194,7 @@ class Examination:
     def _check_git(self) -> str | Problem:
         app = self.app
         app.worktree.ensure(app.run.checkout)
-        if others := publish.untracked(app, app.services):
+        if others := untracked(app.worktree, app.services):
             return others
         depth = "cut off, so the remote is asked" if app.is_shallow() else "whole"
         return f"commit {app.run.commit.short}, nothing modified, history {depth}"

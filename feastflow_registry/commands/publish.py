@@ -9,8 +9,9 @@ from itertools import chain
 
 from feastflow_registry.commands import registries
 from feastflow_registry.commands.app import App
+from feastflow_registry.commands.workspace import untracked
 from feastflow_registry.config import parts
-from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.parallel import spread, together
 from feastflow_registry.model.plan import (
     Command,
@@ -28,7 +29,6 @@ from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.snapshot import Seen, Snapshot
 from feastflow_registry.model.tag_names import CommitTags
-from feastflow_registry.model.wording import some
 from feastflow_registry.report import results
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.converge import Convergence
@@ -51,19 +51,10 @@ def plan(app: App) -> Plan:
             app.history.newer(run.commit, settings.main)
         snapshot = _survey(app, gate.shared_tags(settings, run, app.permission))
     found = _plan(app, tuple(snapshot) or app.services, snapshot)
-    if not run.in_runner and (others := untracked(app, [each.service for each in found.builds])):
-        app.log.warning(f"{others.cause} {others.fix}")
+    built = [] if run.in_runner else [each.service for each in found.builds]
+    if others := untracked(app.worktree, built):
+        app.log.warning(str(others))
     return found
-
-
-def untracked(app: App, services: Sequence[Service]) -> Problem | None:
-    """What by hand may get into images, and is in no commit. In a runner, a step has made it."""
-    folders = sorted({folder for each in services for folder in (each.context, *each.folders)})
-    found = app.worktree.untracked(folders) if folders else ()
-    if not found:
-        return None
-    cause = f"What is in no commit may get into the images: {some(found, 3)}."
-    return Problem(cause, "Commit it, or name it in .dockerignore or .gitignore.")
 
 
 def _plan(app: App, services: tuple[Service, ...], snapshot: Snapshot) -> Plan:

@@ -12,9 +12,10 @@ from feastflow_registry.git.clone import Git
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Problem
 from feastflow_registry.model.history import Checkout
-from feastflow_registry.model.ports import Printed
+from feastflow_registry.model.ports import Printed, Worktree
 from feastflow_registry.model.references import Commit, RegistryHost
 from feastflow_registry.model.services import Service, Where
+from feastflow_registry.model.wording import some
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,13 @@ class LocalWorkspace:
     def login(self, host: RegistryHost, username: str) -> Credential | None:
         """What ``docker login`` has kept for a registry."""
         return docker_login.from_login(host, username, self.environ)
+
+
+def untracked(files: Worktree, services: Iterable[Service]) -> Problem | None:
+    """What by hand may get into images, and is in no commit. In a runner, a step has made it."""
+    folders = sorted({folder for each in services for folder in (each.context, *each.folders)})
+    found = files.untracked(folders) if folders else ()
+    if not found:
+        return None
+    cause = f"what is in no commit may get into the images: {some(found, 3)}."
+    return Problem(cause, "Commit it, or name it in .dockerignore or .gitignore.")

@@ -11,6 +11,7 @@ from support.memory import FakeBuilder, FakeLedger, FakeRegistry, FakeStatuses
 from support.runs import SHOP, A, B, C, FakeApp, World, context
 
 from feastflow_registry.commands import publish
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import BuildImage
 from feastflow_registry.model.ports import Built, BuiltImage
 from feastflow_registry.model.references import Commit, Tag
@@ -139,6 +140,40 @@ def test_by_hand_the_newest_of_main_takes_latest_over() -> None:
     assert not publish.plan(elsewhere).moves
     assert go(elsewhere) == ["reused"]
     assert world.own(A) == world.at(f"commit-{A.short}", SHOP.name)
+
+
+@pytest.mark.parametrize(
+    ("event", "folder", "told"),
+    [(LAPTOP, ".", True), (LAPTOP, "web", True), (LAPTOP, "api", False), ("push", ".", False)],
+)
+def test_by_hand_what_is_in_no_commit_is_told(event: str, folder: str, told: bool) -> None:
+    world = World()
+    app = world.app({}, run=context(A, event=event))
+    [service] = app.services
+    app.inputs = replace(app.inputs, services=(replace(service, context=folder),))
+    app.checkout.others = ["web/notes.txt"]
+    publish.plan(app)
+    said = [text for how, text in app.log.lines if how == "warning"]
+    assert (
+        any("in no commit may get into the images: web/notes.txt." in each for each in said) == told
+    )
+    go(app)
+    app.log.lines.clear()
+    publish.plan(app)
+    assert not app.log.lines, "nothing is built"
+
+
+def test_by_hand_a_remote_that_does_not_answer_is_told_before_anything_is_published() -> None:
+    world = World()
+
+    def fail(*_: object) -> None:
+        raise Failure(Kind.UNREACHABLE, "no answer.", "Run again.")
+
+    world.history.newer = fail  # type: ignore[assignment,method-assign]
+    app = world.app({}, run=context(A, event=LAPTOP, on_remote_main=True))
+    with fails("no answer.", kind=Kind.UNREACHABLE):
+        publish.plan(app)
+    publish.plan(world.app({}, run=context(A, event=LAPTOP)))  # It has no shared tags.
 
 
 def test_a_git_tag_follows_no_branch_of_its_name() -> None:
