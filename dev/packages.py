@@ -53,6 +53,7 @@ def fetch(names: Iterable[str]) -> None:
                 f"{', '.join(missing)} cannot be fetched: apt-get is not on this machine.",
                 "Use Debian or Ubuntu, or install and start Docker (23 or newer) and crane.",
             )
+        say(f"fetching {', '.join(missing)}, once")
         _download(missing)
         say(f"unpacked {', '.join(missing)} from Debian {SUITE}")
     _link_commands()

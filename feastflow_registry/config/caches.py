@@ -229,7 +229,7 @@ def check(
                 for problem in found:
                     if (place, problem.cause) not in told:
                         told.add((place, problem.cause))
-                        yield Problem(f"{place}: {problem.cause}", problem.fix)
+                        yield problem.at(place)
 
 
 def _place(setting: str, of_files: Mapping[str, str]) -> str:

@@ -89,10 +89,7 @@ class Config:
             try:
                 return make()
             except Failure as failure:
-                where = self.where(name, key)
-                problems.extend(
-                    Problem(f"{where}: {each.cause}", each.fix) for each in failure.problems
-                )
+                problems.extend(each.at(self.where(name, key)) for each in failure.problems)
                 return None
 
         for name, model in self.services.items():

@@ -360,7 +360,7 @@ def _complaint(document: Document, path: KeyPath, error: ErrorDetails) -> Proble
     where = f"{document.place(path)}: {_spell(path)}" if path else document.name
     context = error.get("ctx", {})
     if error["type"] == "refused":
-        return Problem(f"{where}: {context['cause']}", str(context["fix"]))
+        return Problem(context["cause"], context["fix"], context["see"]).at(where)
     if error["type"] == "not_text":
         cause, fix = _surprise(document.value(path), document.texts.get(path, ""))
     elif error["type"] == "extra_forbidden":

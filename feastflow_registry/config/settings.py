@@ -418,7 +418,7 @@ def _problem(error: ErrorDetails, places: Mapping[str, str]) -> Problem:
     context = error.get("ctx", {})
     if error["type"] == "refused":
         place = places.get(name, f'input "{option(name)}"')
-        return Problem(f"{place}: {context['cause']}", context["fix"], context["see"])
+        return Problem(context["cause"], context["fix"], context["see"]).at(place)
     known = [option(each) for each in INPUTS]
     return Problem(
         f'"{option(name)}" is not an input of this action.', nearest(option(name), known)

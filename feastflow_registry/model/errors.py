@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TypeVar
 
@@ -38,6 +38,10 @@ class Problem:
     def help(self) -> str:
         """The address of the page, at the place; empty, if there is none."""
         return f"{HELP}#{self.see}" if self.see else ""
+
+    def at(self, place: str) -> Problem:
+        """The same problem, after the place where it is: a line of a file, an input."""
+        return replace(self, cause=f"{place}: {self.cause}")
 
     def __str__(self) -> str:
         return f"{self.cause} {self.fix}"

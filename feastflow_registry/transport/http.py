@@ -373,4 +373,4 @@ def _unserved(url: str) -> Failure:
 
 def _unreachable(url: str, cause: str, fix: str = "") -> Failure:
     usual = "Check the server's status and the network, then run again: what is done stays done."
-    return Failure(Kind.UNREACHABLE, f"{redact(url)} {cause}.", fix or usual)
+    return Failure(Kind.UNREACHABLE, f"{redact(url)} {cause}.", fix or usual, see="unreachable")

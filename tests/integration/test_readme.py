@@ -10,6 +10,8 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from support.registries import USER
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{7})\b")
+ROLES = ("AUTHOR", "COMMITTER")
 AFTER_THE_PUSH = (
     "tags",
     "promote --to {good} --tag production",
@@ -159,6 +162,28 @@ def test_what_is_shown_of_an_image_that_a_check_refuses(feastflow: FeastFlow) ->
     told = tell(feastflow, 'publish --check "echo It runs as root.; exit 1"', code=4)
     assert normalize(shown("docs/checks.md")) == normalize(told)
     assert feastflow.tags() == {}
+
+
+def test_the_six_services_become_a_repository_of_their_own(feastflow: FeastFlow) -> None:
+    """Without `make demo`: the registry is that of the tests."""
+    lines = shown("examples/monorepo/README.md", "bash").splitlines()
+    [begin] = [lines.index(each) for each in lines if each.startswith("cp ")]
+    script = "\n".join(["set -e", *lines[begin:]])
+    author = {f"GIT_{who}_{what}": "a@b.example" for who in ROLES for what in ("NAME", "EMAIL")}
+    environ = feastflow.machine.laptop(FEASTFLOW_REGISTRY=feastflow.place.host)
+    environ |= author | {"PATH": f"{Path(sys.executable).parent}:{environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", script.replace("publish", "publish --dry-run")],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    built = re.findall(r"(?m)^build +\S+:commit-\w{7} from (\w+) ", done.stdout)
+    assert built == ["frontend", "pricing", "menu", "order", "payment", "delivery"]
+    assert len(re.findall(r"(?m)^tag +\S+:sprint3, latest \(new\)$", done.stdout)) == 6
 
 
 def test_the_scripts_and_scenarios_of_feastflows_guide(feastflow: FeastFlow) -> None:

@@ -9,6 +9,7 @@ from feastflow_registry.config import file, settings
 from feastflow_registry.config.file import Config
 from feastflow_registry.config.schema import POLICY, RETENTION
 from feastflow_registry.config.settings import INPUTS, FromFile
+from feastflow_registry.model.errors import HELP
 from feastflow_registry.model.references import RegistryHost, Repository
 from feastflow_registry.model.services import Annotation, BuildOptions, Secret, Service, SmokeTest
 
@@ -305,3 +306,14 @@ def test_a_name_that_no_repository_can_have_is_found_when_it_is_built() -> None:
     ]
     with fails("line 3: services.menu.image: repository name 'A/menu'"):
         read("services:\n\n  menu: {image: menu}\n").build(settings.parse({}), "A")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["namespace: Shop\nservices: {menu: {}}", of_service("image: Shop"), "services: {Menu: {}}"],
+)
+def test_what_is_wrong_in_a_file_names_its_place_in_the_troubleshooting(text: str) -> None:
+    with fails("must be lowercase") as caught:
+        config = read(text)
+        config.build(settings.parse({}, config.policy), "ada")
+    assert [each.help for each in caught.value.problems] == [f"{HELP}#lowercase"]

@@ -31,6 +31,11 @@ def test_a_failure_says_cause_and_fix() -> None:
     assert failure.args == ("It broke. Mend it.",)
 
 
+def test_a_problem_keeps_its_fix_and_its_page_at_a_place() -> None:
+    problem = Problem("x is not y.", "Write y.", "lowercase").at("line 3")
+    assert problem == Problem("line 3: x is not y.", "Write y.", "lowercase")
+
+
 def test_several_problems_are_one_failure_in_their_order() -> None:
     failure = Failure.of(Kind.INPUT, (Problem(each, "Fix it.") for each in ("One.", "Two.")))
     assert failure.kind is Kind.INPUT
