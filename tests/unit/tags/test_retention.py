@@ -15,6 +15,7 @@ from feastflow_registry.config.selectors import kept
 from feastflow_registry.model.images import ImmutableTags, ListedTag
 from feastflow_registry.model.plan import DeleteTag, KeepTag
 from feastflow_registry.model.references import Digest, Tag
+from feastflow_registry.model.tag_names import subject
 from feastflow_registry.tags import retention
 from feastflow_registry.tags.catalog import Catalog, compile_catalog
 from feastflow_registry.tags.retention import KEEP, UNDATED, UNDATED_MARK, Retention, judge
@@ -451,12 +452,13 @@ NAMES = [
 
 @st.composite
 def repositories(draw: st.DrawFn) -> tuple[Catalog, Retention]:
-    """Any tags on five images, and any policy."""
+    """Any tags on five images, of which none is its own signature, and any policy."""
     ages = st.none() | st.integers(-1, 300)
     tags = [
         ListedTag(Tag(name), digest, pushed=None if age is None else NOW - timedelta(days=age))
         for name in draw(st.lists(st.sampled_from(NAMES), unique=True))
         for digest, age in [draw(st.tuples(st.sampled_from([*DIGESTS, None]), ages))]
+        if digest is None or subject(Tag(name)) != digest
     ]
     used: Sequence[Tag | Digest] = [*DIGESTS, *map(Tag, NAMES)]
     policy = rules(
