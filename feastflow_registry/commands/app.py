@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from feastflow_registry.builder.own_builder import Recipe
 
 
+_NO_ANSWER = (
+    "The git remote origin does not answer: what was last fetched of it counts. Look again when it "
+    "answers: a commit that was pushed since is not known here."
+)
 _MOST_SKEW_SECONDS = 3600.0
 _LARGEST_DOCKERFILE = 1024 * 1024
 
@@ -377,13 +381,8 @@ class App:
         clone = self.workspace.git
         waits = self.run.in_runner or self.settings.command is not Command.ROLLBACK
         spare = None if waits else replace(clone, offline=True)
-        return LayeredHistory(clone, self._remote_history, spare, self._warn_of_remote)
-
-    def _warn_of_remote(self) -> None:
-        self.log.warning(
-            "The git remote origin does not answer: what was last fetched of it counts. Look again "
-            "when it answers: a commit that was pushed since is not known here."
-        )
+        warn = cache(partial(self.log.warning, _NO_ANSWER))
+        return LayeredHistory(clone, self._remote_history, spare, warn)
 
     def _remote_history(self) -> History:
         """GitHub's own word in a runner; by hand, what the git remote says."""

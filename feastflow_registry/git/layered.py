@@ -90,9 +90,7 @@ class LayeredHistory:
             except Failure as failure:
                 if self.spare is None or failure.kind is not Kind.UNREACHABLE:
                     raise
-            with self._asking:
-                if not self._is_lost:
-                    self.warn()
-                self._is_lost = True
+            self._is_lost = True
+            self.warn()
         assert self.spare
         return question(self.spare)

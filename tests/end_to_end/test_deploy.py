@@ -132,7 +132,7 @@ def test_a_workflow_that_publishes_can_call_it(site: Site) -> None:
     called = workflows.deploy_caller(site.place.host)
     site.project.commit({".github/workflows/deploy.yml": called})
     image = site.publish()
-    head = workflows.DEPLOY.read_text().partition("name:")[0]
+    head = workflows.DEPLOY.read_text().partition("\nname:")[0] + "\n"
     job = "".join(re.findall(r"(?m)^#(   .*\n)", head))
     text = textwrap.indent(re.sub(r"(?m)^ +(needs|if): .*\n", "", textwrap.dedent(job)), "  ")
     site.runner.run(

@@ -7,6 +7,7 @@ hands the secrets even to a fork's pull request, so that it is the program that 
 from __future__ import annotations
 
 import html
+import re
 
 import pytest
 from support import workflows
@@ -49,6 +50,6 @@ def test_it_builds_says_why_and_sends_nothing(
     assert any(reason in line for line in job.printed), job.readable
     assert any("built" in line for line in job.printed), "it was built all the same"
     assert job.summary.startswith("### ✅ Built and not pushed: commit ")
-    assert reason[1:] in html.unescape(job.summary)
+    assert reason[1:] in re.sub("</?code>", '"', html.unescape(job.summary))
     assert place.proxy.requests == place.realm.requests == ()
     assert place.tags() == {}

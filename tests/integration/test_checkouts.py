@@ -72,7 +72,7 @@ def test_what_is_at_another_commit_is_not_guessed(workspace: Path, project: Proj
     assert find(workspace, project) == ".", "which git then says is no repository"
     project.clone(workspace / "tools")
     project.commit()
-    with fails("none of its folders is at commit", "'tools'", "input working-directory"):
+    with fails("none of its folders is at commit", "'tools'", 'input "working-directory"'):
         find(workspace, project)
 
 

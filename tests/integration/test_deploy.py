@@ -279,7 +279,7 @@ def test_all_that_is_wrong_is_said_before_anything_is_asked(shop: Shop, tmp_path
         ({"manifests": "k8s/other.yaml"}, "these have nginx."),
         ({"manifests": "compose.yaml"}, "compose.yaml, line 1: this is no object of Kubernetes."),
         ({"manifests": "compose.yaml, k8s/shop.yaml"}, "this is no object of Kubernetes."),
-        ({"manifests": "k8s/rollout.yaml"}, "migrate in Rollout/shop is left as it is"),
+        ({"manifests": "k8s/rollout.yaml"}, "migrate in Rollout/shop is of a kind that is"),
         ({"to": "no such image!"}, 'input "to"'),
     ],
 )

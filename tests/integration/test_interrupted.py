@@ -70,11 +70,10 @@ def test_no_write_begins(
     assert " was cancelled: " in ran.summary
 
 
-@pytest.mark.parametrize("name", chosen(["SIGINT", "SIGTERM"]))
 def test_whoever_reads_along_is_interrupted_too(
-    machine: Machine, place: LocalRegistry, published: PublishedPair, name: str
+    machine: Machine, place: LocalRegistry, published: PublishedPair
 ) -> None:
-    """As by Ctrl-C in `feastflow-registry tags | tee log`."""
+    """As by Ctrl-C in `feastflow-registry tags | tee log`, but by what no background ignores."""
     fault = place.proxy.add(Fault("stall", times=None))
     process = subprocess.Popen(
         [*PROGRAM, "tags"],
@@ -86,8 +85,8 @@ def test_whoever_reads_along_is_interrupted_too(
     assert process.stdout
     assert fault.arrived.wait(300)
     process.stdout.close()
-    process.send_signal(getattr(signal, name))
+    process.terminate()
     assert process.stderr
     with process.stderr:
         assert process.stderr.read() == b""
-    assert process.wait(300) == {"SIGINT": 130, "SIGTERM": 143}[name]
+    assert process.wait(300) == 143

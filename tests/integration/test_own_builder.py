@@ -313,7 +313,7 @@ def test_one_that_only_has_our_name_is_refused(
     said = {"driver": "driver is remote", "image": "other@sha256", "container": "container runs"}
     assert said[what] in error
     assert f"docker buildx rm {name}" in error
-    assert "input builder" in error
+    assert 'input "builder"' in error
     assert container not in bare.containers
 
 
@@ -324,7 +324,7 @@ def test_an_image_that_cannot_be_had(bare: Bare, missing: str) -> None:
     assert ran.slept == 0, "no later try would bring it"
     [error] = ran.errors
     assert f"no builder can be made from {image}: " in error
-    assert "input buildkit-image" in error
+    assert 'input "buildkit-image"' in error
     assert (bare.names, bare.containers, bare.place.tags()) == ([], {}, {})
     ran = bare.refused(command="doctor", buildkit_image=image)
     assert f"✗ builder: no builder can be made from {image}: " in ran.log
@@ -398,7 +398,8 @@ def test_another_platform_s_programs_are_told_before_the_build(
     [error] = ran.errors
     assert error.startswith(
         "linux/arm64 needs emulation here: app.\n"
-        "Use docker/setup-qemu-action, or a runner of that platform (see matrix).\nhttps://"
+        "Use docker/setup-qemu-action, or a runner of that platform "
+        '(the input "matrix").\nhttps://'
     )
     assert "Building app" not in ran.log
     assert bare.place.tags(REPOSITORY) == {}

@@ -292,7 +292,7 @@ def test_a_second_try_takes_a_tag_that_follows_no_branch_no_further(shop: Shop) 
 def test_latest_never_is_never_taken_back(shop: Shop) -> None:
     before = shop.tags
     ran = shop.run("rollback", latest="never").ended(2)
-    assert "latest says never" in ran.errors[0]
+    assert 'the input "latest" says never' in ran.errors[0]
     assert shop.tags == before
 
 
@@ -368,7 +368,7 @@ def test_a_dry_run_changes_nothing_and_shows_the_plan(shop: Shop) -> None:
         ({"tag": "production", "to": f"sha256:{'0' * 64}"}, 2, "holds no image sha256:000"),
         ({"tag": "production", "to": "lates"}, 2, 'Perhaps you meant "latest"'),
         ({}, 2, "promote needs to know which tag"),
-        ({"tag": "latest", "latest": "never"}, 2, "latest says never"),
+        ({"tag": "latest", "latest": "never"}, 2, '"latest" says never'),
         ({"tag": "commit-0123456"}, 2, "reserved"),
         ({"tag": "localhost:1/x/y"}, 5, "localhost:1"),
     ],

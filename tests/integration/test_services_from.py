@@ -234,7 +234,7 @@ def test_a_variable_of_the_images_that_is_not_set(program: Source) -> None:
         """
     causes = [each.cause for each in refused(program, "compose.yaml", text).problems]
     assert causes == [
-        f"compose.yaml: the variable {name} is not set, as the environment is not seen."
+        f"compose.yaml: the variable {name} is not set, as the environment is not read."
         for name in ("FOLDER", "ONE", "TWO")
     ]
 
