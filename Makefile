@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 EXPORT := $(UV) export --quiet --locked --no-emit-project --format requirements.txt
 
-.PHONY: help demo test unit others compiled soak mutants site lint lock bench up down
+.PHONY: help demo test unit compiled soak mutants site lint lock bench up down
 .DEFAULT_GOAL := help
 
 help: ## list the recipes
@@ -23,9 +23,9 @@ help: ## list the recipes
 demo: .venv/installed ## publish examples/frontend to a registry on this machine, and run it
 	dev/demo
 
-# The unit tests take every branch of the core by themselves. They need no engine, and no time but
-# what the others leave, much of whose time is waiting: what they say is shown when they end.
-# Of the others, the longest come first: nobody waits for one at the end.
+# The unit tests take every branch of the core by themselves, which slows them down: what runs
+# thousands of times is not measured. They need no engine, so that one is started meanwhile.
+# Much of the others' time is waiting. The longest come first: nobody waits for one at the end.
 RUNGS ?= unit end_to_end lint integration races contract servers action
 OTHERS = $(addprefix tests/,$(filter-out unit,$(RUNGS)))
 WORKERS := $(shell expr `nproc` + 3)
@@ -36,15 +36,11 @@ MEMORY := $(shell df --output=avail /dev/shm 2> /dev/null | awk 'NR == 2 && $$1 
 test soak: export TMPDIR := $(or $(TMPDIR),$(MEMORY),/tmp)
 
 test: .venv/installed ## prove every promise; RUNGS="unit lint" runs those alone
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target \
-	  $(filter unit,$(RUNGS)) $(if $(OTHERS),others)
+	@$(MAKE) --no-print-directory --jobs=3 $(filter unit,$(RUNGS)) up $(if $(OTHERS),$(NEW))
+	$(if $(OTHERS),pytest -n $(WORKERS) --dist loadscope $(OTHERS))
 
 unit: .venv/installed
-	nice pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit
-
-# The plus has it shown at once.
-others: up $(NEW)
-	+pytest -n $(WORKERS) --dist loadscope $(OTHERS)
+	pytest -n auto --cov --cov-config tests/unit/.coveragerc tests/unit
 
 compiled: .venv/installed
 	@-pytest --collect-only -qq $(OTHERS) > /dev/null
