@@ -16,7 +16,7 @@ from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.parallel import attempt, results, spread
+from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
 from feastflow_registry.model.plan import (
     Action,
     Command,
@@ -186,19 +186,22 @@ class Convergence:
 
     def _release(self) -> Iterator[Outcome]:
         """Move tags of releases on to the highest one that is published by now."""
-        tagger, state = self.tagger, self.tagger.state
-        commit, lines = self.plan.commit, self.lines()
-        for step in self.plan.moves:
-            line = lines.get(step.tag)
-            if line is None or step.reference in state.conflicts:
-                continue
-            own, repository = state.proven[step.service], step.service.repository
-            found = tagger.surveyor.highest(repository, commit, line, own)
-            digest = found.digest if found else None
-            if digest in (None, state.current.get(step.reference, step.expect)):
-                continue
-            if (step.reference, digest) not in state.declined:
-                yield tagger.advance(replace(step, line=line), commit, own, "")
+        lines, conflicts = self.lines(), self.tagger.state.conflicts
+        due = [each for each in self.plan.moves if each.reference not in conflicts]
+        steps = [replace(each, line=line) for each in due if (line := lines.get(each.tag))]
+        yield from one_after_another(*map(self._raise, steps))
+
+    def _raise(self, step: MoveTag) -> Iterator[Outcome]:
+        """Move one of them, whatever becomes of the others."""
+        tagger, state, commit = self.tagger, self.tagger.state, self.plan.commit
+        own, repository = state.proven[step.service], step.service.repository
+        assert step.line
+        found = tagger.surveyor.highest(repository, commit, step.line, own)
+        digest = found.digest if found else None
+        if digest in (None, state.current.get(step.reference, step.expect)):
+            return
+        if (step.reference, digest) not in state.declined:
+            yield tagger.advance(step, commit, own, "")
 
     def _final_image(self, step: MoveTag) -> tuple[Commit, Digest] | None:
         """Whose a milestone is, if it became final while this run moved it."""

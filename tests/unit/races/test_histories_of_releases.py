@@ -267,6 +267,12 @@ GUARDS: Mapping[str, tuple[str, ...]] = {
     "and withdrawn, be it its own": ("publish v1.9.0", "v1.9.1", "withdraw own", "5"),
     "and again": ("", "v1.9.0", "publish v1.9.1, publish v1.10.0", "5"),
     "though one tag cannot move": ("lock own", "v1.9.0", "publish v1.9.1", "5"),
+    "be it one that was to stay": (
+        "publish v1.9.1, lock v1.9.0",
+        "v1.9.0",
+        "publish v1.10.0",
+        "0",
+    ),
 }
 
 
