@@ -60,7 +60,7 @@ class Address(NamedTuple):
         ssh = found["host"].partition(":")[0] if scheme.endswith("ssh") else ""
         host = lower_ascii(ssh or found["host"].removesuffix(_DEFAULT_PORTS.get(scheme, "")))
         path = found["path"].rstrip("/").removesuffix(".git")
-        return cls(_SSH_HOSTS.get(host, host), path, ssh)
+        return cls(_SSH_HOSTS.get(host, host), path, ssh) if path else None
 
     @property
     def is_known(self) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -194,6 +194,9 @@ class TestAlso:
         assert is_name(text) is is_one
 
 
+@example("host:/")
+@example("host:.git")
+@example("https://host//")
 @given(st.text() | st.text(ASCII))
 def test_any_text_is_an_address_or_none(text: str) -> None:
     source = Source.behind([text])
