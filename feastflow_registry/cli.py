@@ -211,7 +211,7 @@ def _run_and_tell(
     return 0 if handed_over else Kind.BUILD
 
 
-def _end_defect(journal: Journal, log: RunnerLog | TerminalLog, ending: Ending) -> int:
+def _end_defect(journal: Journal, log: _AnyLog, ending: Ending) -> int:
     """Say that a defect has ended the run, and where that leaves the registry."""
     log.fail(_DEFECT.cause, _DEFECT.fix)
     with log.group("Traceback"):

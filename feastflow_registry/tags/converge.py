@@ -189,10 +189,10 @@ class Convergence:
         lines, conflicts = self.lines(), self.tagger.state.conflicts
         due = [each for each in self.plan.moves if each.reference not in conflicts]
         steps = [replace(each, line=line) for each in due if (line := lines.get(each.tag))]
-        yield from one_after_another(*map(self._raise, steps))
+        yield from one_after_another(*map(self._move_on, steps))
 
-    def _raise(self, step: MoveTag) -> Iterator[Outcome]:
-        """Move one of them, whatever becomes of the others."""
+    def _move_on(self, step: MoveTag) -> Iterator[Outcome]:
+        """Move one tag on to the highest release of its line, unless it is there."""
         tagger, state, commit = self.tagger, self.tagger.state, self.plan.commit
         own, repository = state.proven[step.service], step.service.repository
         assert step.line
