@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import chain
+from itertools import chain, starmap
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
@@ -157,7 +157,8 @@ class Convergence:
         pairs = {(step.service, branch) for step, branch in moved}
         newest = {pair: tagger.newest(pair[0], newer[pair[1]]) for pair in pairs}
         find_withdrawn = cache(self._find_withdrawn)
-        for step, branch in moved:
+
+        def take_on(step: MoveTag, branch: str) -> Iterator[Outcome]:
             final = self._final_image(step)
             commit, digest = final or newest[step.service, branch]
             given = state.current[step.reference]
@@ -169,12 +170,14 @@ class Convergence:
                 if taken:
                     yield taken
             if given == digest or (step.reference, digest) in state.declined:
-                continue
+                return
             if final:
                 forced = replace(step, rule=Rule.FORCE)
                 yield tagger.advance(forced, commit, digest, "its git tag exists now")
             else:
                 yield tagger.advance(step, commit, digest, tagger.newer_note(commit))
+
+        yield from one_after_another(*starmap(take_on, moved))
 
     def _find_withdrawn(self, service: Service, digest: Digest) -> Commit | None:
         """The commit of an image, if a rollback has marked it as bad."""

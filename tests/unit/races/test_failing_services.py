@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from support.memory import FakeChecker
-from support.runs import A, B, Run, World, failing
+from support.memory import Call, FakeChecker
+from support.runs import A, B, C, Run, World, at_call, down, failing
 
 from feastflow_registry.model.errors import Failure, Kind
 
@@ -130,6 +130,31 @@ def test_one_whose_shared_tag_fails_lets_the_others_move(world: World) -> None:
     assert [world.commit_at("latest", name) for name in NAMES] == [A, B, B]
     world.run(B).go()
     assert world.commit_at("latest", "frontend") == B
+
+
+def test_one_that_cannot_be_moved_on_lets_the_others_follow_a_newer_commit(world: World) -> None:
+    def overtaken(within: World) -> Run:
+        """A run whose tags are all due to move on: C is published, and has moved none so far."""
+        newer, run = within.run(C), within.run(B)
+        newer.registry.before = down("ada", position)
+        run.registry.before = at_call(position, newer.failure)
+        return run
+
+    copies = [World(names=NAMES) for _ in range(2)]
+    for each in copies:
+        each.publish(A)
+    position = copies[0].run(B).go().number_of("set_tag", "frontend:latest")
+    last = overtaken(copies[1]).go().number_of("set_tag", "frontend:latest", -1)
+    run = overtaken(world)
+    meet, break_off = run.registry.before, failing(last)
+
+    def hook(call: Call) -> None:
+        meet(call)
+        break_off(call)
+
+    run.registry.before = hook
+    assert run.failure()
+    assert [world.commit_at("latest", name) for name in NAMES] == [B, C, C]
 
 
 def test_an_interrupt_ends_what_is_checked(world: World) -> None:
