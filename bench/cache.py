@@ -49,7 +49,7 @@ class Builds:
 def builds(machine: Machine, megabytes: int, layers: int) -> Iterator[list[Alternative]]:
     """Publish once; then what there is to compare."""
     machine.registry.clear()  # What is there is of another history.
-    project = Project(machine.new_folder("cached"), megabytes, layers)
+    project = Project(machine.new_folder("cached"), megabytes, layers, machine.busybox())
     with github(project) as api:
         ours = Ours.on(machine, project, api)
         cached = {**ours.inputs, "BUILDER": _BUILDER, "CACHE": "registry"}

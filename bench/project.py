@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +26,23 @@ class Project:
     folder: Path
     megabytes: int
     layers: int
+    busybox: Path | None = None
+    """What all layers but the last one are made with, as installed packages are; else copied."""
     commits: int = 0
 
     def __post_init__(self) -> None:
         self.data.mkdir(parents=True)
-        copies = [f"COPY layers/{LAYER}-{number} /" for number in range(self.layers)]
-        text = "\n".join(["FROM scratch", f"LABEL {MARK}=yes", *copies, 'CMD ["/none"]', ""])
+        steps = [f"COPY layers/{LAYER}-{number} /" for number in range(self.layers)]
+        if self.busybox:
+            shutil.copy(self.busybox, self.folder)
+            make = ["/busybox", "dd", "if=/dev/urandom", "bs=1000"]
+            made = [
+                [*make, f"count={self._size // 1000}", f"of=/{n}"] for n in range(self.layers - 1)
+            ]
+            steps = ["COPY busybox /", *(f"RUN {json.dumps(argv)}" for argv in made), steps[-1]]
+        text = "\n".join(["FROM scratch", f"LABEL {MARK}=yes", *steps, 'CMD ["/none"]', ""])
         (self.folder / "Dockerfile").write_text(text)
-        (self.folder / ".gitignore").write_text("layers\n")
+        (self.folder / ".gitignore").write_text("layers\nbusybox\n")
         self.git("init", "--quiet", "--initial-branch=main")
         self.commit(fresh=self.layers)
 
@@ -39,6 +50,11 @@ class Project:
     def data(self) -> Path:
         """The folder of the layers."""
         return self.folder / "layers"
+
+    @property
+    def _size(self) -> int:
+        """Of a layer, in bytes."""
+        return self.megabytes * 1_000_000 // self.layers
 
     @property
     def head(self) -> str:
@@ -52,7 +68,7 @@ class Project:
             # A new file, not new content: the old one may be linked into a job's workspace.
             path = self.data / f"{LAYER}-{number}"
             path.unlink(missing_ok=True)
-            path.write_bytes(os.urandom(self.megabytes * 1_000_000 // self.layers))
+            path.write_bytes(os.urandom(self._size))
         (self.folder / "page.html").write_text(f"<h1>{self.commits}</h1>\n")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", f"Page {self.commits}")
