@@ -64,7 +64,7 @@ class Second:
 def registries(machine: Machine, megabytes: int, layers: int) -> Iterator[list[Alternative]]:
     """Publish to one registry; then what there is to compare, for the second."""
     machine.registry.clear()  # What is there is of another history.
-    project = Project(machine.new_folder("mirrored"), megabytes, layers)
+    project = Project(machine.new_folder("mirrored"), megabytes, layers, halved=True)
     with (
         github(project) as api,
         Registry(users={USER: machine.token}) as registry,

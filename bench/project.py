@@ -1,4 +1,4 @@
-"""The repository that is published: a Dockerfile of random layers that nothing can compress."""
+"""The repository that is published: a Dockerfile of random layers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class Project:
     layers: int
     busybox: Path | None = None
     """What all layers but the last one are made with, as installed packages are; else copied."""
+    halved: bool = False
+    """Whether gzip makes a layer half as large, as it does with the files of programs."""
     commits: int = 0
 
     def __post_init__(self) -> None:
@@ -68,7 +70,8 @@ class Project:
             # A new file, not new content: the old one may be linked into a job's workspace.
             path = self.data / f"{LAYER}-{number}"
             path.unlink(missing_ok=True)
-            path.write_bytes(os.urandom(self._size))
+            data = os.urandom(self._size)
+            path.write_bytes(data[::2].hex().encode() if self.halved else data)
         (self.folder / "page.html").write_text(f"<h1>{self.commits}</h1>\n")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", f"Page {self.commits}")
