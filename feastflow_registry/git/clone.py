@@ -125,8 +125,7 @@ class Git:
         ``by_content``: read every file, for git believes what somebody may have told it.
         """
         head = self._text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        wanted = self._text("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-        if head != (wanted or commit.sha):
+        if head != commit.sha and head != self.peel(commit).sha:
             raise Failure(
                 Kind.INPUT,
                 f"HEAD is {head[:7] or 'no commit'}, but this run is for {commit.short}.",
