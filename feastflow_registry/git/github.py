@@ -8,7 +8,7 @@ https://docs.github.com/en/rest/commits/statuses#create-a-commit-status
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Commit
 from feastflow_registry.transport.addresses import redact, same_origin
 from feastflow_registry.transport.http import REDIRECTS, Client
-from feastflow_registry.transport.response import Response, address, next_page
+from feastflow_registry.transport.response import Response, address, next_page, pages
 
 T = TypeVar("T")
 _RELATIONS = {
@@ -125,16 +125,16 @@ class GitHubHistory:
         if page is None or page.relation is not Relation.AHEAD:
             return []
         parents, total = page.parents, page.total
-        for _ in range(_MOST_PAGES):
+        for _ in self._pages("newer commits"):
             if not page.following:
-                if not parents or len(parents) != total:  # The newest may be among the others.
-                    raise _unreachable("lists other commits than it counts")
-                return _first_parents(parents)
+                break
             page = self._ask(page.following, _Comparison.read)
             if page is None or page.relation is not Relation.AHEAD:
                 raise _unreachable("does not end the comparison that it began")
             parents = parents | page.parents
-        raise _unreachable("lists newer commits without end")
+        if not parents or len(parents) != total:  # The newest may be among the others.
+            raise _unreachable("lists other commits than it counts")
+        return _first_parents(parents)
 
     def _has(self, commit: Commit, branch: str) -> bool:
         """Whether GitHub has a commit and a branch."""
@@ -189,15 +189,15 @@ class GitHubHistory:
 
         found: list[str] = []
         path = "git/matching-refs/tags/?per_page=100"
-        for _ in range(_MOST_PAGES):
+        for _ in self._pages("git tags"):
             answer = self._ask(path, read)
             if answer is None:  # Where there is none, GitHub answers with an empty list.
                 raise _unreachable("does not list the git tags that it has")
             names, path = answer
             found += names
             if not path:
-                return found
-        raise _unreachable("lists git tags without end")
+                break
+        return found
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit."""
@@ -209,6 +209,10 @@ class GitHubHistory:
             return commit
 
         return self._ask(f"commits/{abbreviation}", read)
+
+    def _pages(self, what: str) -> Iterator[int]:
+        """Number the pages of a list."""
+        return pages(self.api.http.clock, _MOST_PAGES, _unreachable(f"lists {what} without end"))
 
     def _ask(self, path: str, read: Callable[[Response], T]) -> T | None:
         """Ask GitHub, once more if the answer is damaged; nothing if it does not exist."""

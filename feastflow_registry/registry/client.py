@@ -35,7 +35,7 @@ from feastflow_registry.registry.docker_hub_json import read_pull_limit
 from feastflow_registry.registry.visible import Visibility
 from feastflow_registry.transport.addresses import redact, same_origin
 from feastflow_registry.transport.http import REDIRECTS, Client, Sink, Stream
-from feastflow_registry.transport.response import Response, address, misbehaving, next_page
+from feastflow_registry.transport.response import Response, address, misbehaving, next_page, pages
 
 WRITTEN = frozenset({200, 201, 202, 204})
 _MANIFEST_LIMIT = 4 * 1024 * 1024
@@ -208,7 +208,8 @@ class RegistryClient:
         tags: list[Tag] = []
         doubted = False
         first, left = url, _LIST_LIMIT
-        for _ in range(_MOST_PAGES):
+        endless = misbehaving(f"{repository} has pages of tags without end")
+        for _ in pages(self.http.clock, _MOST_PAGES, endless):
             response = self.request("GET", url, {}, repository, limit=left)
             if response.status == 404 and not doubted:
                 doubted = True  # Whoever believes that nothing is there deletes or hides all of it.
@@ -224,8 +225,8 @@ class RegistryClient:
             doubted = False
             url, left = next_page(response), left - len(response.body)
             if not url:
-                return tuple(sorted({*tags}))
-        raise misbehaving(f"{repository} has pages of tags without end")
+                break
+        return tuple(sorted({*tags}))
 
     def check_push(self, repository: Repository) -> None:
         """Begin an upload and cancel it, which is the only proof of the right to push."""

@@ -16,7 +16,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import INDEXES, Manifest, malformed
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.transport.response import misbehaving, next_page
+from feastflow_registry.transport.response import misbehaving, next_page, pages
 
 _LIMIT = 4 * 1024 * 1024
 """The most bytes of a list, of all its pages together."""
@@ -46,7 +46,8 @@ def ask(client: RegistryClient, repository: Repository, digest: Digest) -> Liste
 def _ask(client: RegistryClient, repository: Repository, digest: Digest) -> Listed | None:
     url, left = client.url(repository, f"referrers/{digest}"), _LIMIT
     found: dict[Digest, Mapping[str, object]] = {}
-    for page in range(_MOST_PAGES):
+    endless = misbehaving(f"{repository} has pages of what refers to {digest.short} without end")
+    for page in pages(client.http.clock, _MOST_PAGES, endless):
         response = client.request("GET", url, {"Accept": _INDEX}, repository, limit=left)
         try:
             if response.status != 200:
@@ -58,8 +59,8 @@ def _ask(client: RegistryClient, repository: Repository, digest: Digest) -> List
             return None  # Some do not answer 404, but with a page for people.
         url, left = next_page(response), left - len(response.body)
         if not url:
-            return found
-    raise misbehaving(f"{repository} has pages of what refers to {digest.short} without end")
+            break
+    return found
 
 
 def kept(client: RegistryClient, repository: Repository, digest: Digest) -> Listed:

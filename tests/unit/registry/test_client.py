@@ -30,6 +30,9 @@ class Answers:
         self.location = location
         self.sent: list[tuple[str, str]] = []
 
+    def clock(self) -> float:
+        return 0.0
+
     def send(self, method: str, url: str, **_: Any) -> Response:
         self.sent.append((method, url))
         return Response(202, {"location": self.location}, b"", url)
