@@ -276,11 +276,8 @@ class App:
     def _hub(self) -> DockerHub:
         from feastflow_registry.registry import docker_hub
 
-        # Who lists or deletes thousands of tags waits where it is told to; doctor answers soon.
-        patient = self.settings.command in (Command.TAGS, Command.PRUNE)
-        http = replace(self.http, deadline=docker_hub.DEADLINE) if patient else self.http
         credential = self.credential_of(self._hub_host)
-        return docker_hub.HubClient(http, credential, self.hub_url or docker_hub.HUB)
+        return docker_hub.HubClient(self.http, credential, self.hub_url or docker_hub.HUB)
 
     @cached_property
     def _buildx(self) -> Buildx:

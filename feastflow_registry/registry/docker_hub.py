@@ -21,14 +21,9 @@ from feastflow_registry.model.references import Reference, Repository, Tag, is_l
 from feastflow_registry.registry.docker_hub_json import TagPage, misbehaving, read_hub_repository
 from feastflow_registry.transport.addresses import redact
 from feastflow_registry.transport.http import Client
-from feastflow_registry.transport.response import Response, server_time
+from feastflow_registry.transport.response import Response, pages, server_time
 
 HUB = "https://hub.docker.com"
-DEADLINE = 1800.0
-"""Seconds that the ``Client`` should have for one request where many are sent: to wait for a minute
-is usual, and after too many requests it is ten (https://github.com/docker/hub-feedback/issues/2201).
-"""
-
 _ANSWER_LIMIT = 65536
 _PAGE_LIMIT = 16 * 1024 * 1024
 _MOST_PAGES = 1000
@@ -84,9 +79,10 @@ class HubClient:
         """
         path = f"{_path(repository)}/tags"
         query, seen = "page_size=100", set[str]()
-        while query:
-            if query in seen or len(seen) == _MOST_PAGES:
-                raise misbehaving(f"lists the tags of {repository} without end")
+        endless = misbehaving(f"lists the tags of {repository} without end")
+        for _ in pages(self.http.clock, _MOST_PAGES, endless):
+            if query in seen:
+                raise endless
             seen.add(query)
             response = self._ask("GET", f"{path}?{query}", limit=_PAGE_LIMIT)
             if response.status == 404:  # A later page whose tags have been deleted meanwhile.
@@ -95,7 +91,9 @@ class HubClient:
                 raise _unexpected(response, f"a look at the tags of {repository}")
             page = TagPage.read(response.json)
             yield from page.tags
-            query = self._next_query(page.next, repository) if page.next else ""
+            if not page.next:
+                return
+            query = self._next_query(page.next, repository)
 
     def exists(self, repository: Repository, tag: Tag) -> bool:
         """Tell whether a tag exists, as Docker Hub's own pages show it."""
@@ -204,9 +202,9 @@ class HubClient:
         headers = {"Accept": "application/json"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         headers |= {"Content-Type": "application/json"} if body else {}
-        if (wait := self._resumes - self.http.clock()) > 0:
-            self.http.sleep(wait)
         url = f"{self.base}{path}"
+        if (wait := self._resumes - self.http.clock()) > 0:
+            self.http.rest(url, wait)
         response = self.http.send(method, url, headers=headers, body=body, limit=limit)
         reset = response.headers.get("x-ratelimit-reset", "")
         exhausted = response.headers.get("x-ratelimit-remaining") == "0"
