@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Event
+from typing import Any, cast
 from urllib.parse import urljoin
 
 import pytest
