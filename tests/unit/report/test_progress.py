@@ -55,6 +55,18 @@ def test_a_line_stands_above_it_and_none_is_wider_than_the_terminal() -> None:
         assert stream.getvalue() == f"… pushing pushing …{WIPE}done\nagain\n"
 
 
+def test_after_the_end_nothing_begins() -> None:
+    """A thread of an interrupted run may come to its next task only then."""
+    stream = io.StringIO()
+    line = Progress(stream, 80)
+    with line.working("a"):
+        line.cease()
+        with line.working("b"):
+            line.tick()
+    line.tick()
+    assert drawn(stream) == ""
+
+
 def test_seconds_pass_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_EVERY", 0.0)
     written = Event()
