@@ -164,6 +164,15 @@ class TestRunnerLog:
         ]
         assert lines[9:] == ["warning: w9", "warning: more", "warning: w10", "warning: more"]
 
+    @pytest.mark.parametrize("flood", ["notice", "warning"])
+    def test_no_kind_of_annotation_crowds_out_another(self, flood: str) -> None:
+        """GitHub counts ten of each kind."""
+        shown, stream = log()
+        for _ in range(99):
+            getattr(shown, flood)("x")
+        shown.fail("It failed.", "Mend it.")
+        assert stream.getvalue().endswith("::error::It failed.%0AMend it.\n")
+
 
 @pytest.mark.parametrize(
     ("text", "safe"),
