@@ -13,8 +13,8 @@ from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import Deleted
-from feastflow_registry.model.parallel import attempt, results, spread
-from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
+from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
+from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan, Step
 from feastflow_registry.model.ports import Deletion, Listing, Registry
 from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.model.tag_names import subject
@@ -45,24 +45,38 @@ class Deleter:
     whole: bool = False
 
     def run(self, plan: Plan) -> Iterator[Outcome]:
-        """Delete; each outcome as it is reached. Stops at the first refusal.
+        """Delete; each outcome as it is reached. The first refusal ends one repository.
 
         Raises a conflict in the end, if tags were kept that had changed or are immutable.
         """
-        for service in plan.services:
-            steps = plan.of(service)
-            due = [each for each in steps if isinstance(each, DeleteTag)]
-            kept = [each for each in steps if isinstance(each, KeepTag)]
-            gone: list[Reference] = []
+        yield from one_after_another(
+            *(self._delete(plan.of(service)) for service in plan.services), self._tell()
+        )
+
+    def _tell(self) -> Iterator[Outcome]:
+        if self.conflicts:
+            raise Failure.of(Kind.CONFLICT, self.conflicts)
+        yield from ()
+
+    def _delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Delete from one repository, and prove what is there, however far that came."""
+        due = [each for each in steps if isinstance(each, DeleteTag)]
+        kept = [each for each in steps if isinstance(each, KeepTag)]
+        gone: list[Reference] = []
+
+        def delete() -> Iterator[Outcome]:
             for outcome in self._outcomes(due, kept):
                 if outcome.action is Action.DELETED:
                     gone.append(outcome.reference)
                 yield outcome
+
+        def prove() -> Iterator[Outcome]:
             if due:
                 self._prove_gone(gone)
                 self._prove_kept(kept)
-        if self.conflicts:
-            raise Failure.of(Kind.CONFLICT, self.conflicts)
+            yield from ()
+
+        return one_after_another(delete(), prove())
 
     def _outcomes(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
         """Delete images' tags, then those of what is about images that nothing needs."""

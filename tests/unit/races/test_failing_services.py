@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.memory import Call, FakeChecker
-from support.runs import A, B, C, Run, World, at_call, down, failing
+from support.runs import A, B, C, D, Run, World, at_call, down, failing
 
 from feastflow_registry.model.errors import Failure, Kind
 
@@ -146,15 +146,57 @@ def test_one_that_cannot_be_moved_on_lets_the_others_follow_a_newer_commit(world
     position = copies[0].run(B).go().number_of("set_tag", "frontend:latest")
     last = overtaken(copies[1]).go().number_of("set_tag", "frontend:latest", -1)
     run = overtaken(world)
-    meet, break_off = run.registry.before, failing(last)
+    meet = run.registry.before
 
     def hook(call: Call) -> None:
         meet(call)
-        break_off(call)
+        if call.number >= last and call.subject.endswith("frontend:latest"):
+            raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
 
     run.registry.before = hook
     assert run.failure()
     assert [world.commit_at("latest", name) for name in NAMES] == [B, C, C]
+
+
+def overtaken(command: str, position: int = 0, sick: int | None = None) -> tuple[World, Run]:
+    """A run that a newer commit overtakes at its first write to a shared tag.
+
+    ``sick``: the request from which on one of its repositories does not answer any more.
+    """
+    world = World(names=NAMES)
+    world.publish(A)
+    world.publish(B)
+    newer = world.run(D, shared_tags="false")
+    run = world.run(C)
+    if command == "rollback":
+        run = world.start(command, B)
+    if command == "promote":
+        world.run(C, shared_tags="false").go()
+        run = world.start(command, C, tag="latest", to=C.sha)
+
+    def hook(call: Call) -> None:
+        if position and call.number == position:
+            newer.go()
+        if sick is not None and call.number >= sick and "/frontend" in call.subject:
+            raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
+
+    run.registry.before = hook
+    return world, run
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("command", ["publish", "rollback", "promote"])
+def test_a_repository_that_fails_keeps_no_other_from_its_end(command: str) -> None:
+    _, alone = overtaken(command)
+    position = alone.go().number_of("set_tag", "frontend:latest")
+    world, whole = overtaken(command, position)
+    last = len(whole.go().registry.calls)
+    assert [world.commit_at("latest", name) for name in NAMES] == [D, D, D]
+    for sick in range(position, last, 2):
+        world, run = overtaken(command, position, sick)
+        failure = run.failure()
+        assert [world.commit_at("latest", name) for name in NAMES[1:]] == [D, D], sick
+        assert failure or world.commit_at("latest", "frontend") == D, sick
 
 
 def test_an_interrupt_ends_what_is_checked(world: World) -> None:
