@@ -81,11 +81,11 @@ class Deleter:
     def _outcomes(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
         """Delete images' tags, then those of what is about images that nothing needs."""
         left: list[Digest] = []
-        for outcome in self._clear([each for each in due if not subject(each.tag)], kept):
+        about = [each for each in due if subject(each.tag)]
+        for outcome in self._clear([each for each in due if each not in about], kept, about):
             if outcome.action is Action.KEPT and outcome.digest:
                 left.append(outcome.digest)
             yield outcome
-        about = [each for each in due if subject(each.tag)]
         if about:
             repository = about[0].service.repository
             parts = (self.images.children(repository, each) for each in left)
@@ -101,15 +101,20 @@ class Deleter:
     def _images(self, repository: Repository) -> ImageDeleter:
         return ImageDeleter(self.registry, self.images, repository, self.conflicts)
 
-    def _clear(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
-        """Delete tags, or images where that is not to be had: the first deletion shows which."""
+    def _clear(
+        self, due: Sequence[DeleteTag], kept: Sequence[KeepTag], later: Sequence[DeleteTag] = ()
+    ) -> Iterator[Outcome]:
+        """Delete tags, or images where that is not to be had: the first deletion shows which.
+
+        ``later``: those that go after them.
+        """
         waiting = list(due)
         tried = False
         while waiting and not tried:
             outcome, tried = (None, True) if self.whole else self._untag(waiting[0])
             if outcome is None:
                 self.whole = True
-                yield from self._images(waiting[0].service.repository).run(waiting, kept)
+                yield from self._images(waiting[0].service.repository).run(waiting, kept, later)
                 return
             yield outcome
             waiting.pop(0)

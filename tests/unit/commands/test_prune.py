@@ -85,6 +85,38 @@ def test_a_repository_that_refuses_keeps_no_other_from_being_pruned(*, by_tag: b
     assert world.own(A, "frontend")
 
 
+@pytest.mark.parametrize("by_tag", [True, False])
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_what_is_about_itself_goes_with_itself(world: World, others: int, *, by_tag: bool) -> None:
+    """As a tag of its own digest has it, or several images about each other in a circle."""
+    old = world.own(A)
+    assert old
+    circle = [old, *(digest_of(f"about {number}") for number in range(others))]
+    for number, digest in enumerate(circle):
+        held = Published(digest, A if digest == old else None, SOURCE)
+        world.store.add(SHOP.repository, held, about(circle[number - 1]))
+    app = prepare(world)
+    app.deletes.by_tag = by_tag
+    list(prune.carry_out(app, prune.plan(app)))
+    assert {tag for _, tag in world.store.tagged} == {Tag(own(C)[0]), Tag("latest")}
+
+
+def test_what_is_about_itself_stays_if_another_run_moves_it_there(world: World) -> None:
+    """So that the tag is not lost with the image: it was not planned to hold it."""
+    old = world.own(A)
+    assert old
+    tag = about(old)
+    world.store.add(SHOP.repository, Published(digest_of("a signature"), None, ""), tag)
+    app = prepare(world)
+    app.deletes.by_tag = False
+    plan = prune.plan(app)
+    world.store.tagged[SHOP.repository, tag] = old
+    with pytest.raises(Failure) as failure:
+        list(prune.carry_out(app, plan))
+    assert failure.value.kind is Kind.CONFLICT
+    assert world.at(tag.value) == world.own(A) == old
+
+
 def test_parts_go_and_those_that_a_file_names_stay(world: World, tmp_path: Path) -> None:
     parts = [f"commit-{each.short}.linux-arm64" for each in (B, C, A)]
     for tag, each in zip(parts, (B, C, A), strict=True):
