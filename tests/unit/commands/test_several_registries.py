@@ -588,6 +588,10 @@ def test_two_commits_end_at_the_newer_one_everywhere(number: int) -> None:
     assert holds(world, C)
 
 
+def killed() -> None:
+    raise KeyboardInterrupt
+
+
 class TestRollback:
     @pytest.fixture
     def world(self) -> World:
@@ -625,6 +629,30 @@ class TestRollback:
                 place.start("rollback", C, **TWO, to=B.sha).go()
                 found = [commit_at(place, each, "latest") for each in (HUB, GHCR)]
                 assert found == [B, B], (host, number)
+
+    @pytest.mark.no_cover
+    @pytest.mark.parametrize("wanted", [{}, {"from": C.sha}, {"to": A.sha}])
+    @pytest.mark.parametrize("missing", [GHCR, HUB])
+    def test_killed_anywhere_and_pressed_again(self, missing: str, wanted: dict[str, str]) -> None:
+        """One registry has missed the last commit, so that another image is bad on each."""
+        world = World()
+        for each in (A, B):
+            world.publish(each, **TWO)
+        start(world, C, before=down(missing), **TWO).failure()
+
+        def press(place: World) -> Run:
+            return place.start("rollback", D, **TWO, **wanted)
+
+        whole = world.copy()
+        requests = len(press(whole).go().registry.calls)
+        for number in range(requests):
+            place = world.copy()
+            run = press(place)
+            run.registry.before = at_call(number, killed)
+            with pytest.raises(KeyboardInterrupt):
+                run.go()
+            press(place).go()
+            assert place.store.tagged == whole.store.tagged, number
 
     def test_from_what_one_has_missed(self, world: World) -> None:
         start(world, D, before=down(GHCR), **TWO).failure()
