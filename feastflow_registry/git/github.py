@@ -34,8 +34,11 @@ _MOST_PAGES = 100
 _MOST_REDIRECTS = 5
 _DEEPEST_TAG = 5
 _STATUS_SECONDS = 10.0  # A status is not worth a long wait.
-_DAMAGE = (LookupError, TypeError, AttributeError, ValueError, RecursionError, Failure)
-"""What reading an answer of any other shape raises."""
+_DAMAGE = (
+    *(LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError),
+    Failure,
+)
+"""What reading an answer of any other shape raises: in JSON, 1e999 is a number, too."""
 
 
 @dataclass(frozen=True, slots=True)
