@@ -135,13 +135,16 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
         untagging=app.untagging,
     )
     outcomes: list[Outcome] = []
-    for outcome in execution.run():
-        outcomes.append(outcome)
-        yield outcome
+    try:
+        for outcome in execution.run():
+            outcomes.append(outcome)
+            yield outcome
+    except Failure:
+        _set_statuses(app, plan, outcomes)
+        raise
     if command is Command.BUILD:
         _remember(app, plan, execution.built)
-    if app.publishes and app.run.in_runner:
-        _set_statuses(app, plan, outcomes)
+    _set_statuses(app, plan, outcomes)
 
 
 def _followed_branch(app: App) -> str:
@@ -184,9 +187,12 @@ def _remember(app: App, plan: Plan, built: Mapping[str, BuiltImage]) -> None:
 
 
 def _set_statuses(app: App, plan: Plan, outcomes: list[Outcome]) -> None:
-    """Leave a record at the commit: a request a service, which fails nothing."""
+    """Leave a record at the commit: a request a published service, which fails nothing."""
+    if not app.publishes or not app.run.in_runner:
+        return
     tag = CommitTags(app.settings.sha_length).of(plan.commit)
-    wanted = results.statuses(results.results(plan, outcomes), tag, app.run.run_url)
+    lacking = [each for each in app.everywhere if each not in app.state.proven]
+    wanted = results.statuses(results.results(plan, outcomes), tag, app.run.run_url, lacking)
     github = app.statuses()
 
     def set_status(status: Status) -> None:

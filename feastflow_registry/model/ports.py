@@ -212,18 +212,22 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One line at a commit on GitHub. ``url``: where more is to be seen."""
+    """One line at a commit on GitHub. ``url``: where more is to be seen.
+
+    ``is_whole``: whether it tells of a success.
+    """
 
     context: str
     description: str
     url: str
+    is_whole: bool = True
 
 
 class Statuses(Protocol):
     """What GitHub shows at the commits of one repository."""
 
     def set(self, commit: Commit, status: Status) -> None:
-        """Set a status to success. Raises a failure if that may not or cannot be."""
+        """Set a status. Raises a failure if that may not or cannot be."""
 
 
 class Worktree(Protocol):

@@ -420,6 +420,41 @@ class TestARegistryThatDoesNotAnswer:
         assert (run.outcomes, world.store.writes) == ([], [])
 
 
+class TestWhatIsSaidAtTheCommit:
+    @pytest.mark.parametrize("breaks", [down, refusing])
+    @pytest.mark.parametrize(("lame", "alive"), [(GHCR, HUB), (HUB, GHCR)])
+    def test_an_image_that_one_registry_lacks(
+        self, breaks: Callable[[str], Hook], lame: str, alive: str
+    ) -> None:
+        world = World()
+        run = start(world, B, before=breaks(lame), **TWO)
+        assert run.failure()
+        [(at_commit, status)] = run.app.told.told
+        assert (at_commit, status.context, status.is_whole) == (B, "registry/shop", False)
+        assert f"shop:{OWN}" in status.description
+        assert f"not proven on {place(lame).host}" in status.description
+        assert run.plan
+        [found] = results.results(run.plan, run.outcomes)
+        assert found.image == f"{place(alive)}@{at(world, alive, OWN)}"
+        assert [each.repository for each in found.tags] == [place(alive)] * 2
+        healed = start(world, B, **TWO).go()
+        assert [each.is_whole for _, each in healed.app.told.told] == [True]
+
+    def test_images_that_differ_are_all_there(self) -> None:
+        world = World()
+        start(world, B, salt="here").go()
+        world.store.add(place(GHCR), image(B, salt="there"), Tag(OWN))
+        run = start(world, B, **TWO).go()
+        assert [each.is_whole for _, each in run.app.told.told] == [True]
+
+    def test_what_is_published_beside_a_service_that_fails(self) -> None:
+        run = start(World(names=("shop", "menu")), B, **TWO)
+        run.builder.broken = ("menu",)
+        assert run.failure()
+        [(_, status)] = run.app.told.told
+        assert (status.context, status.is_whole) == ("registry/shop", True)
+
+
 class TestARegistryThatRefuses:
     @pytest.mark.parametrize("by_digest", [False, True])
     @pytest.mark.parametrize(("strict", "alive"), [(GHCR, HUB), (HUB, GHCR)])
