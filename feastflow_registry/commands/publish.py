@@ -73,8 +73,10 @@ def _survey(app: App, deserved: Sequence[SharedTag]) -> Snapshot:
         if found:
             seen = surveyor.survey(commit, services, shared, Reuse.COMMIT)
         else:
-            platforms = partial(parts.of_service, app.settings)
-            seen = surveyor.survey(commit, services, shared, app.settings.reuse, platforms)
+            platforms, pushed = (
+                partial(each, app.settings) for each in (parts.of_service, parts.pushed)
+            )
+            seen = surveyor.survey(commit, services, shared, app.settings.reuse, platforms, pushed)
         _plan(app, tuple(services), seen)  # May raise: a conflict leaves out this registry alone.
         found.update(seen)
         _warn(app, seen)

@@ -57,6 +57,9 @@ class Registry(Protocol):
     def expect(self, reference: Reference, digest: Digest | None) -> None:
         """Take note of what another client wrote for this run, or deleted: it may show late."""
 
+    def announce(self, reference: Reference) -> None:
+        """Take note that another run has written a tag, whatever it holds: it may show late."""
+
     def catch_up(self) -> None:
         """Wait until what other runs wrote before now is visible, if writes are shown late here."""
 

@@ -134,6 +134,60 @@ class TestAServiceOfOnePlatform:
         assert last.actions == [("reused", OWN), ("moved", "latest")]
 
 
+class TestWhatTheRegistryShowsLate:
+    @pytest.fixture
+    def workflow(self) -> Workflow:
+        workflow = Workflow()
+        workflow.options = {"built": matrix(workflow.last())}
+        return built(workflow)
+
+    def test_is_waited_for(self, workflow: Workflow) -> None:
+        workflow.world.store.late = {PART, f"{OWN}.linux-arm-v7"}
+        workflow.last().go()
+        assert workflow.latest == workflow.images
+        assert None not in workflow.images
+
+    def test_not_if_no_job_has_said_that_it_is_there(self, workflow: Workflow) -> None:
+        workflow.world.store.late = {PART}
+        with fails(f"ada/shop:{OWN} lacks {AMD}: no job", kind=Kind.BUILD):
+            workflow.last(built="").go()
+
+    def test_what_is_there_costs_no_request(self, workflow: Workflow) -> None:
+        other = Workflow(workflow.world.store.copy())
+        run = workflow.last().go()
+        assert run.registry.counts == other.last().go().registry.counts
+        assert run.registry.announced == set()
+
+    def test_nor_what_is_put_together(self, workflow: Workflow) -> None:
+        workflow.last().go()
+        assert workflow.left == []
+        assert workflow.last().go().registry.announced == set()
+
+    def test_another_job_puts_it_together_meanwhile(self, workflow: Workflow) -> None:
+        workflow.world.store.late = {PART}
+        run = workflow.last()
+
+        def finish(call: Call) -> None:
+            if call.subject == f"ada/shop:{PART}" and run.registry.announced:
+                workflow.world.store.late = set()
+                run.registry.before = lambda _: None
+                workflow.last().go()
+
+        run.registry.before = finish
+        assert ("reused", OWN) in run.go().actions
+        assert workflow.latest == workflow.images
+
+    def test_an_image_that_is_no_part(self) -> None:
+        """A matrix of services, and a service of one platform."""
+        for each in ("services", "platforms"):
+            world = World(platforms=(ARM,))
+            due = matrix(world.run(B, matrix=each))
+            world.run(B, shared_tags="false").go()
+            world.store.late = {OWN}
+            run = world.run(B, built=due, matrix=each).go()
+            assert run.actions == [("reused", OWN), ("moved", "latest")]
+
+
 def matrix(run: Run) -> str:
     return results.outputs(publish.plan(run.app), (), pushed=False)["matrix"]
 
