@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from support.registries import REPOSITORY, USER, LocalRegistry
 from support.repositories import MARK
 from support.servers.actions_cache import ActionsCache
 from support.servers.faults import Fault, Kind
-from support.soak import chosen, one_in
+from support.soak import chosen, one_in, soak
 from support.token_search import Watch
 
 from integration.conftest import Builder
@@ -151,6 +152,29 @@ def test_the_tokens_of_both_and_of_the_runner_are_nowhere(
         assert [each for each in holders if "buildx" not in each] == []
     assert f"::add-mask::{there.token}" not in ran.shown
     assert same(machine, there)
+
+
+@soak
+@pytest.mark.parametrize("moment", ["the upload", "the copy"])
+def test_nor_are_they_in_a_file_when_it_is_killed(
+    machine: Machine, there: LocalRegistry, remote: Builder, moment: str
+) -> None:
+    machine.variables = remote.variables
+    held = Fault("hold", method="PATCH|PUT", path="blobs/uploads")
+    (machine.place if moment == "the upload" else there).proxy.add(held)
+    with ActionsCache() as github:
+        given = {"cache": "gha", "cache_token": json.dumps(github.service)}
+        running = machine.start(machine.runner(**inputs(there), **remote.inputs, **given))
+        assert held.arrived.wait(300)
+        environ = Path(f"/proc/{running.process.pid}/environ").read_bytes()
+        folders = (machine.folder, machine.project.folder, machine.project.origin)
+        texts = {"environ": environ, **token_search.files(*folders)}
+        running.kill()
+        held.release()
+        texts |= {f"{name} afterwards": each for name, each in token_search.files(*folders).items()}
+    assert b"FEASTFLOW_REGISTRY=" in environ
+    for token in (machine.place.token, there.token, github.token):
+        assert token_search.in_texts(texts, token_search.forms(token, USER)) == []
 
 
 def failing(machine: Machine, there: LocalRegistry, way: str, kind: Kind, nth: int) -> Ran | None:
