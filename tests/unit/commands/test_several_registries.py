@@ -122,7 +122,7 @@ class TestPublish:
 
     def test_what_another_repository_published_is_left_and_keeps_nobody_else(self) -> None:
         world = World()
-        eve = image(B, source="https://github.com/eve/shop")
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
         world.store.add(place(GHCR), eve, Tag(OWN))
         with fails(f"ghcr.io/team/shop:{OWN} holds", kind=Kind.CONFLICT):
             start(world, B, **TWO).go()
@@ -131,7 +131,7 @@ class TestPublish:
 
     def test_nor_is_what_another_repository_publishes_meanwhile(self) -> None:
         world = World()
-        eve = image(B, source="https://github.com/eve/shop")
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
 
         def publish() -> None:
             world.store.add(place(GHCR), eve, Tag(OWN))
@@ -141,9 +141,22 @@ class TestPublish:
         assert holds(world, B, [HUB])
         assert at(world, GHCR, OWN) == eve.digest
 
+    def test_a_copy_is_read_back_before_a_shared_tag_moves(self) -> None:
+        world = World()
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
+
+        def overwrite(call: Call) -> None:
+            if (call.method, call.subject) == ("set_tag", f"{place(GHCR)}:{OWN}"):
+                world.store.add(place(GHCR), eve, Tag(OWN))
+
+        with fails(f"ghcr.io/team/shop:{OWN} holds", kind=Kind.CONFLICT):
+            start(world, B, after=overwrite, **TWO).go()
+        assert holds(world, B, [HUB])
+        assert at(world, GHCR, "latest") is None
+
     def test_nor_does_a_tag_that_is_another_repositorys(self) -> None:
         world = World()
-        eve = image(A, source="https://github.com/eve/shop")
+        eve = image(A, salt="eve", source="https://github.com/eve/shop")
         world.store.add(place(GHCR), eve, Tag("latest"))
         with fails("ghcr.io/team/shop:latest holds an image whose labels", kind=Kind.CONFLICT):
             start(world, B, **TWO).go()
