@@ -9,7 +9,7 @@ import pytest
 from support.failures import fails
 from support.memory import Call
 from support.platform_jobs import JOBS, NAMES, PLATFORMS, Workflow
-from support.runs import SHOP, TWIN, A, B, C, Run, World, at_call, context, service
+from support.runs import SHOP, TWIN, A, B, C, Run, World, at_call, context, down, service
 
 from feastflow_registry.commands import publish
 from feastflow_registry.model.errors import Failure, Kind
@@ -530,6 +530,29 @@ def test_other_registries_get_the_whole_image_and_no_part() -> None:
     for name, image in zip(NAMES, workflow.images, strict=True):
         assert tags[f"ghcr.io/team/{name}", OWN] == tags[f"ghcr.io/team/{name}", "latest"] == image
     assert workflow.left == []
+
+
+def test_parts_are_looked_for_on_the_first_registry_alone() -> None:
+    workflow = Workflow(options={"also": "ghcr.io/team/{service}, docker.io/team/{service}"})
+    due = matrix(workflow.last())
+    built(workflow)
+    run = workflow.last(built=due).go()
+    assert run.registry.announced == set()
+    asked = {each for each in run.registry.subjects("resolve") if ".linux-" in each}
+    assert {each.partition(":")[0] for each in asked} == {"ada/shop", "ada/menu"}
+
+
+def test_where_the_first_registry_is_down_nothing_is_said_of_its_parts() -> None:
+    workflow = built(Workflow(options={"also": "ghcr.io/team/{service}"}))
+    words = ["ghcr.io/team/shop, ghcr.io/team/menu cannot be published: the parts are on docker.io"]
+    with fails(*words, "ada does not answer", kind=Kind.UNREACHABLE) as caught:
+        workflow.last(down("ada")).go()
+    assert "lacks" not in str(caught.value)
+    workflow.last().go()
+    run = workflow.last(down("ada"))
+    with fails("ada does not answer", kind=Kind.UNREACHABLE) as caught:
+        run.go()
+    assert len(caught.value.problems) == 1, "what is whole on the other one stays published there"
 
 
 def test_where_a_platform_is_missing_no_registry_gets_the_image() -> None:
