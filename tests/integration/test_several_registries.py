@@ -122,8 +122,8 @@ def test_the_tokens_of_both_and_of_the_runner_are_nowhere(
     there.proxy.add(first)
     watch = Watch()
     with ActionsCache() as github:
-        given = {"cache": "gha", "cache_token": json.dumps(github.service), "check": "env | sort"}
-        running = machine.start(machine.runner(**inputs(there), **remote.inputs, **given))
+        given = {**inputs(there), **remote.inputs, "cache": "gha", "check": "env | sort"}
+        running = machine.start(machine.runner(**given, cache_token=json.dumps(github.service)))
         assert first.arrived.wait(300)
         with watch:
             first.release()
@@ -163,8 +163,8 @@ def test_nor_are_they_in_a_file_when_it_is_killed(
     held = Fault("hold", method="PATCH|PUT", path="blobs/uploads")
     (machine.place if moment == "the upload" else there).proxy.add(held)
     with ActionsCache() as github:
-        given = {"cache": "gha", "cache_token": json.dumps(github.service)}
-        running = machine.start(machine.runner(**inputs(there), **remote.inputs, **given))
+        given = {**inputs(there), **remote.inputs, "cache": "gha"}
+        running = machine.start(machine.runner(**given, cache_token=json.dumps(github.service)))
         assert held.arrived.wait(300)
         environ = Path(f"/proc/{running.process.pid}/environ").read_bytes()
         folders = (machine.folder, machine.project.folder, machine.project.origin)

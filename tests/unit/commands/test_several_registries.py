@@ -493,18 +493,20 @@ class TestARegistryThatRefuses:
         assert run.builder.sessions == []
         assert holds(world, B, [GHCR, QUAY])
 
-    def test_an_engine_pushes_to_the_next_one_where_a_push_fails(self) -> None:
+    @pytest.mark.parametrize("strict", [[HUB], [HUB, GHCR]])
+    def test_an_engine_pushes_to_the_next_one_where_a_push_fails(self, strict: list[str]) -> None:
         world = World()
 
         def hook(call: Call) -> None:
-            if (call.method, call.subject) == ("push", f"ada/shop:{OWN}"):
-                refusing(HUB)(call)
+            if call.method == "push":
+                both(*map(refusing, strict))(call)
 
         run = start(world, B, before=hook, **THREE)
-        with fails("ada denied it", kind=Kind.REFUSED):
+        with fails(*(f"{each} denied it" for each in strict), kind=Kind.REFUSED):
             run.go()
-        assert run.builder.pushed == [f"ada/shop:{OWN}", f"ghcr.io/team/shop:{OWN}"]
-        assert holds(world, B, [GHCR, QUAY])
+        places = [f"{place(each)}:{OWN}" for each in (HUB, GHCR, QUAY)]
+        assert run.builder.pushed == places[: len(strict) + 1]
+        assert holds(world, B, [GHCR, QUAY][len(strict) - 1 :])
 
     def test_nobody_takes_it(self) -> None:
         world = World()
