@@ -508,6 +508,18 @@ class TestARegistryThatRefuses:
         assert run.builder.pushed == places[: len(strict) + 1]
         assert holds(world, B, [GHCR, QUAY][len(strict) - 1 :])
 
+    def test_what_was_pushed_by_digest_alone_is_copied_from_there(self) -> None:
+        """A rule of immutability, or of names, refuses its tag."""
+        world = World()
+
+        def hook(call: Call) -> None:
+            if call.method == "set_tag":
+                refusing(HUB)(call)
+
+        with fails("ada denied it", kind=Kind.REFUSED):
+            start(world, B, before=hook, by_digest=True, **TWO).go()
+        assert holds(world, B, [GHCR])
+
     def test_nobody_takes_it(self) -> None:
         world = World()
 
