@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -11,6 +11,7 @@ from feastflow_registry.commands import registries
 from feastflow_registry.commands.app import App
 from feastflow_registry.commands.workspace import untracked
 from feastflow_registry.config import parts
+from feastflow_registry.config.settings import Settings
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.parallel import spread, together
 from feastflow_registry.model.plan import (
@@ -29,6 +30,7 @@ from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.snapshot import Seen, Snapshot
 from feastflow_registry.model.tag_names import CommitTags
+from feastflow_registry.model.wording import some
 from feastflow_registry.report import results
 from feastflow_registry.tags import gate
 from feastflow_registry.tags.converge import Convergence
@@ -66,21 +68,38 @@ def _survey(app: App, deserved: Sequence[SharedTag]) -> Snapshot:
     """Look at every registry. What is not on the first that answers is copied there from it."""
     found: dict[Service, Seen] = {}
 
+    def of_first(
+        of: Callable[[Settings, Service], Sequence[str]], service: Service
+    ) -> Sequence[str]:
+        return of(app.settings, service) if service in app.inputs.services else ()
+
     def look(services: Sequence[Service]) -> None:
         surveyor, commit = app.surveyor, app.run.commit
         lines = _lines(app, deserved, services)
         shared = [replace(each, line=lines.get(each.tag)) for each in deserved]
-        if found:
-            seen = surveyor.survey(commit, services, shared, Reuse.COMMIT)
-        else:
-            platforms = partial(parts.of_service, app.settings)
-            seen = surveyor.survey(commit, services, shared, app.settings.reuse, platforms)
+        reuse = Reuse.COMMIT if found else app.settings.reuse
+        platforms, pushed = (partial(of_first, each) for each in (parts.of_service, parts.pushed))
+        seen = surveyor.survey(commit, services, shared, reuse, platforms, pushed)
+        if not found:
+            _check_parts(app, seen)
         _plan(app, tuple(services), seen)  # May raise: a conflict leaves out this registry alone.
         found.update(seen)
         _warn(app, seen)
 
     registries.of_each(app, look)
     return found
+
+
+def _check_parts(app: App, seen: Snapshot) -> None:
+    """Refuse to put together what has its parts on the first registry, where that is missing."""
+    lacking = [each for each, here in seen.items() if not here.image]
+    if parts.joins(app.settings) and lacking and not {*seen} & {*app.inputs.services}:
+        raise Failure(
+            Kind.UNREACHABLE,
+            f"{some([str(each.repository) for each in lacking])} cannot be published: the parts "
+            f"are on {app.settings.registry} alone.",
+            "Run this job again when that answers.",
+        )
 
 
 def _warn(app: App, found: Snapshot) -> None:
@@ -135,13 +154,16 @@ def carry_out(app: App, plan: Plan) -> Iterator[Outcome]:
         untagging=app.untagging,
     )
     outcomes: list[Outcome] = []
-    for outcome in execution.run():
-        outcomes.append(outcome)
-        yield outcome
+    try:
+        for outcome in execution.run():
+            outcomes.append(outcome)
+            yield outcome
+    except Failure:
+        _set_statuses(app, plan, outcomes)
+        raise
     if command is Command.BUILD:
         _remember(app, plan, execution.built)
-    if app.publishes and app.run.in_runner:
-        _set_statuses(app, plan, outcomes)
+    _set_statuses(app, plan, outcomes)
 
 
 def _followed_branch(app: App) -> str:
@@ -184,9 +206,12 @@ def _remember(app: App, plan: Plan, built: Mapping[str, BuiltImage]) -> None:
 
 
 def _set_statuses(app: App, plan: Plan, outcomes: list[Outcome]) -> None:
-    """Leave a record at the commit: a request a service, which fails nothing."""
+    """Leave a record at the commit: a request a published service, which fails nothing."""
+    if not app.publishes or not app.run.in_runner:
+        return
     tag = CommitTags(app.settings.sha_length).of(plan.commit)
-    wanted = results.statuses(results.results(plan, outcomes), tag, app.run.run_url)
+    lacking = [each for each in app.everywhere if each not in app.state.proven]
+    wanted = results.statuses(results.results(plan, outcomes), tag, app.run.run_url, lacking)
     github = app.statuses()
 
     def set_status(status: Status) -> None:

@@ -48,7 +48,7 @@ _GROUPS: Mapping[str, Sequence[str]] = {
         *("builder", "buildkit_image", "cache", "cache_from", "cache_to"),
         "no_cache_filters",
     ),
-    "a runner for each": ("matrix", "part", "runners"),
+    "a runner for each": ("matrix", "part", "runners", "built"),
     "before the push": ("smoke_test", "check"),
 }
 """Every option, in the group that it is shown in; the groups in the order of their worth."""

@@ -36,6 +36,14 @@ def of_service(settings: Settings, service: Service) -> Sequence[str]:
     return (settings.part,) if settings.part else service.platforms
 
 
+def pushed(settings: Settings, service: Service) -> Sequence[str]:
+    """The platforms of a service that other jobs have pushed; its image itself is an empty text."""
+    listed = [platform for name, platform in settings.built if name == service.name]
+    if due := of_service(settings, service):
+        return [each for each in due if each in listed]
+    return [""] if listed else []
+
+
 def narrowed(service: Service, part: str) -> Service:
     """A service as the job of one of its platforms builds it, which makes no index."""
     levels = ("", MANIFEST, f"{MANIFEST}[{part}]")

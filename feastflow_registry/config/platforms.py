@@ -9,6 +9,7 @@ https://github.com/containerd/platforms and https://go.dev/wiki/MinimumRequireme
 from __future__ import annotations
 
 import difflib
+import json
 from enum import StrEnum
 
 from feastflow_registry.config import grammar
@@ -80,6 +81,22 @@ def parse_runners(given: grammar.TextOrList) -> tuple[tuple[str, tuple[str, ...]
             raise refusal(name, "has no label of a runner.", fix)
         found[platform] = labels
     return tuple(found.items())
+
+
+def parse_matrix(text: str) -> tuple[tuple[str, str], ...]:
+    """Read the output ``matrix``: services, each with one of its platforms, or with an empty text.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstrategymatrix
+    """
+    try:
+        match json.loads(text):
+            case {"service": [*services]} if all(isinstance(each, str) for each in services):
+                return tuple((each, "") for each in services)
+            case {"include": [*jobs]}:
+                return tuple((each["service"], parse_platform(each["platform"])) for each in jobs)
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        pass
+    raise refusal(text, "is no matrix.", "Give it the output matrix of the job that planned.")
 
 
 def parse_platform(text: str) -> str:

@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 
 from feastflow_registry.config import build_options, grammar, image_annotations, selectors
 from feastflow_registry.config.parsed import Parsed, number
-from feastflow_registry.config.platforms import Matrix, parse_platform, parse_runners
+from feastflow_registry.config.platforms import Matrix, parse_matrix, parse_platform, parse_runners
 from feastflow_registry.config.selectors import Destination, Selector
 from feastflow_registry.model.errors import Failure, Kind, Problem, nearest
 from feastflow_registry.model.plan import Command, Latest, Reuse
@@ -234,6 +234,11 @@ class Settings(BaseModel):
         description="The label of the runner that builds a platform, one platform=label a line. "
         "Known are linux/amd64=ubuntu-24.04 and linux/arm64=ubuntu-24.04-arm.",
         examples=[["linux/arm64=self-hosted,arm64"]],
+    )
+    built: Annotated[tuple[tuple[str, str], ...], Parsed(parse_matrix)] = Field(
+        (),
+        description="What the jobs before this one have all pushed: the output matrix of the one "
+        "that planned. Where the registry does not show it yet, that is waited for.",
     )
     reuse: Annotated[Reuse, Parsed(grammar.choice(Reuse), Reuse)] = Field(
         Reuse.COMMIT,

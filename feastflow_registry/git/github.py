@@ -259,11 +259,11 @@ class GitHubStatuses:
     api: GitHubApi
 
     def set(self, commit: Commit, status: Status) -> None:
-        """Set a status to success; twice does no harm. Raises a failure if it is not set."""
+        """Set a status; twice does no harm. Raises a failure if it is not set."""
         if not self.api.token:
             raise _unset('the input "github-token" is empty.')
         wanted = {
-            "state": "success",
+            "state": "success" if status.is_whole else "failure",
             "target_url": status.url,
             "description": status.description,
             "context": status.context,

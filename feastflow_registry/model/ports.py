@@ -57,6 +57,9 @@ class Registry(Protocol):
     def expect(self, reference: Reference, digest: Digest | None) -> None:
         """Take note of what another client wrote for this run, or deleted: it may show late."""
 
+    def announce(self, reference: Reference) -> None:
+        """Take note that another run has written a tag, whatever it holds: it may show late."""
+
     def catch_up(self) -> None:
         """Wait until what other runs wrote before now is visible, if writes are shown late here."""
 
@@ -212,18 +215,22 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One line at a commit on GitHub. ``url``: where more is to be seen."""
+    """One line at a commit on GitHub. ``url``: where more is to be seen.
+
+    ``is_whole``: whether it tells of a success.
+    """
 
     context: str
     description: str
     url: str
+    is_whole: bool = True
 
 
 class Statuses(Protocol):
     """What GitHub shows at the commits of one repository."""
 
     def set(self, commit: Commit, status: Status) -> None:
-        """Set a status to success. Raises a failure if that may not or cannot be."""
+        """Set a status. Raises a failure if that may not or cannot be."""
 
 
 class Worktree(Protocol):

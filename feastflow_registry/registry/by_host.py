@@ -27,6 +27,10 @@ class RegistriesByHost:
         """Take note of what another client wrote for this run, or deleted."""
         self.of(reference.repository.host).expect(reference, digest)
 
+    def announce(self, reference: Reference) -> None:
+        """Take note of what another run has written."""
+        self.of(reference.repository.host).announce(reference)
+
     def catch_up(self) -> None:
         """Wait until what other runs wrote before now is visible, on each of them."""
         for each in self.reached():

@@ -73,6 +73,10 @@ class RegistryClient:
         """Take note of what another client wrote for this run, or deleted."""
         self.visible.expect(reference, digest)
 
+    def announce(self, reference: Reference) -> None:
+        """Take note of what another run has written: where it shows late, it is waited for."""
+        self.visible.announce(reference)
+
     def catch_up(self) -> None:
         """Wait as long as this registry took to show what was written."""
         self.visible.catch_up()

@@ -1,8 +1,9 @@
 """Written, and not yet visible: registries that show a write only after some seconds.
 
 What a registry has accepted is asked for again, with growing pauses, as long as it answers what was
-there before: an answer that is late is nobody's write. Another image is believed once it stays. On
-a registry that shows writes at once, no question is asked twice.
+there before: an answer that is late is nobody's write. Another image is believed once it stays.
+What another run is known to have written is asked for until it is there. On a registry that shows
+writes at once, no question is asked twice.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
 """
 
@@ -23,20 +24,24 @@ _STAYS = 5
 """How often another image than the one that was written is asked for before it is believed."""
 
 
-class _Unasked(Enum):
-    UNASKED = "unasked"
+class _Unknown(Enum):
+    UNKNOWN = "unknown"
 
 
-_Seen = Digest | None | _Unasked
+_Held = Digest | None | _Unknown
 
 
 @dataclass(frozen=True, slots=True)
 class _Write:
     """What a tag is to show (nothing, if it was deleted), what it showed before, and since when."""
 
-    wanted: Digest | None
-    before: _Seen
+    wanted: _Held
+    before: _Held
     at: float
+
+    def is_shown(self, found: Digest | None) -> bool:
+        """Whether an answer is not from before the write."""
+        return found is not None if self.wanted is _Unknown.UNKNOWN else found == self.wanted
 
 
 @dataclass(slots=True)
@@ -50,19 +55,23 @@ class Visibility:
 
     def expect(self, reference: Reference, digest: Digest | None) -> None:
         """Take note of a write that the registry has accepted."""
-        before = self._seen.get(reference, _Unasked.UNASKED)
+        before = self._seen.get(reference, _Unknown.UNKNOWN)
         self._writes[reference] = _Write(digest, before, self.http.clock())
+
+    def announce(self, reference: Reference) -> None:
+        """Take note that another run has written a tag, whatever it holds."""
+        self._writes[reference] = _Write(_Unknown.UNKNOWN, None, self.http.clock())
 
     def read(self, reference: Reference, ask: Callable[[], Digest | None]) -> Digest | None:
         """Ask what a reference holds, again as long as a write of ours may not be visible yet."""
         found = ask()
         write = self._writes.get(reference)
-        if write and found != write.wanted:
+        if write and not write.is_shown(found):
             stayed = 1
             for _ in self.pauses(reference):
                 last, found = found, ask()
                 stayed = stayed + 1 if found == last else 1
-                if found == write.wanted:
+                if write.is_shown(found):
                     self.lag = max(self.lag, self.http.clock() - write.at)
                     break
                 if found not in (write.before, None) and stayed >= _STAYS:

@@ -25,7 +25,7 @@ from feastflow_registry.model.plan import (
 from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.model.wording import size
+from feastflow_registry.model.wording import size, some
 from feastflow_registry.report import text
 
 _ICONS = {
@@ -124,11 +124,12 @@ def _result(services: Sequence[Service], outcomes: list[Outcome]) -> Result:
     ours = [each.repository for each in services]
     holding = [each for each, found in last.items() if digest and found == digest]
     tags = [each for each in holding if each.repository in ours and isinstance(each.target, Tag)]
+    tags.sort(key=lambda each: ours.index(each.repository))
     return Result(
-        service=services[0],
+        service=services[ours.index(tags[0].repository)] if tags else services[0],
         action=action,
         digest=digest,
-        tags=tuple(sorted(tags, key=lambda each: ours.index(each.repository))),
+        tags=tuple(tags),
         size=next((each.size for each in reversed(images) if each.size), 0),
         seconds=sum(each.seconds for each in outcomes),
         note=next((each.note for each in images if each.action in _NOTED and each.note), ""),
@@ -301,16 +302,24 @@ def _runs_on(labels: Sequence[str]) -> str | Sequence[str]:
     return labels if len(labels) > 1 else labels[0]
 
 
-def statuses(found: Sequence[Result], tag: Tag, run_url: str) -> tuple[Status, ...]:
+def statuses(
+    found: Sequence[Result], tag: Tag, run_url: str, lacking: Sequence[Service] = ()
+) -> tuple[Status, ...]:
     """A commit status for each image that is published under the commit's tag.
+
+    ``lacking``: services, on the registries where nobody has seen that tag: these turn it red.
 
     https://docs.github.com/en/rest/commits/statuses#create-a-commit-status
     """
+    hosts: dict[str, list[str]] = {}
+    for service in lacking:
+        hosts.setdefault(service.name, []).append(str(service.repository.host))
     return tuple(
         Status(
             f"registry/{each.service.name}",
-            _described(each, tag),
+            _described(each, tag, hosts.get(each.service.name, [])),
             each.service.repository.tag_page(tag) or run_url,
+            is_whole=each.service.name not in hosts,
         )
         for each in found
         if each.digest and tag in [reference.target for reference in each.tags]
@@ -320,10 +329,12 @@ def statuses(found: Sequence[Result], tag: Tag, run_url: str) -> tuple[Status, .
 def no_status(failure: Failure) -> str:
     """That nobody will find a status, and what to do."""
     problem = failure.problems[0]
-    return f"The images are published, but no commit status says so: {problem}"
+    return f"No commit status says what is published: {problem}"
 
 
-def _described(result: Result, tag: Tag) -> str:
+def _described(result: Result, tag: Tag, lacking: Sequence[str]) -> str:
     """The image, cut where GitHub would refuse it: the digest says what the name was to say."""
     end = f":{tag} {result.digest.algorithm}:{result.digest.short}" if result.digest else ""
-    return result.service.repository.name[: _LONGEST_STATUS - len(end)] + end
+    end += f", not proven on {some(lacking)}" if lacking else ""
+    room = max(0, _LONGEST_STATUS - len(end))
+    return (result.service.repository.name[:room] + end)[:_LONGEST_STATUS]

@@ -107,8 +107,7 @@ class Convergence:
 
     def _prove(self, step: Imaging) -> tuple[Digest, int]:
         """What a commit tag holds by now; a copy follows what it is copied from."""
-        is_copy = self.tagger.state.origins.get(step.service.name) != step.reference
-        if isinstance(step, MirrorImage) and is_copy:
+        if isinstance(step, MirrorImage):
             self.mirror.copy(step)
         return self.tagger.prove(step.service, step.reference)
 

@@ -96,8 +96,7 @@ class Execution:
 
     def _tell(self) -> Iterator[Outcome]:
         """Raise what has kept images and tags from their places, as it is in the end."""
-        failures = dict.fromkeys(self.failures.values())
-        yield from results([*failures, *self.tagger.state.conflicts.values()])
+        yield from results([*self.failures.values(), *self.tagger.state.conflicts.values()])
 
     @property
     def tagger(self) -> Tagger:

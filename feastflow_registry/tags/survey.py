@@ -69,18 +69,31 @@ class Surveyor:
         shared: Sequence[SharedTag],
         reuse: Reuse,
         parts: Callable[[Service], Sequence[str]] = lambda _: (),
+        pushed: Callable[[Service], Sequence[str]] = lambda _: (),
     ) -> Snapshot:
         """Look at a commit's own tag and at the shared tags of each service.
 
-        ``parts``: the platforms of a service whose parts are looked for.
+        ``parts``: the platforms of a service whose parts are looked for; ``pushed``: those of them
+        that another run has pushed for sure, or an empty text for the image itself.
         """
 
-        def see(service: Service) -> Seen:
+        def look(service: Service) -> Seen:
             # Before the image, for whom these are taken away.
             held = self._held(service.repository, commit, parts(service))
-            seen = replace(self._see(commit, service, shared, reuse), held=held)
-            found = {} if seen.image else self._parts(service.repository, commit, held)
+            return replace(self._see(commit, service, shared, reuse), held=held)
+
+        def see(service: Service) -> Seen:
+            seen = look(service)
+            late = [] if seen.image else [each for each in pushed(service) if each not in seen.held]
+            for platform in late:
+                tag = self.commit_tags.part(commit, platform) if platform else own_tag
+                self.registry.announce(Reference(service.repository, tag))
+            if late:
+                seen = look(service)
+            found = {} if seen.image else self._parts(service.repository, commit, seen.held)
             return replace(seen, parts=found)
+
+        own_tag = self.commit_tags.of(commit)
 
         return dict(zip(services, spread(see, services), strict=True))
 

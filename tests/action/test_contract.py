@@ -170,15 +170,16 @@ def test_the_workflows_read_outputs_that_exist() -> None:
     assert set(used) <= set(ACTION["outputs"])
 
 
+BUILT = "${{ needs.build.result == 'success' && needs.plan.outputs.matrix || '' }}"
 BY_SERVICE: dict[str, dict[str, Any]] = {
     "plan": {"dry-run": True},
     "build": {"services": "${{ matrix.service }}", "shared-tags": False},
-    "publish": {},
+    "publish": {"built": BUILT},
 }
 BY_PLATFORM: dict[str, dict[str, Any]] = {
     "plan": {"matrix": "platforms", "dry-run": True},
     "build": {"services": "${{ matrix.service }}", "part": "${{ matrix.platform }}"},
-    "publish": {"matrix": "platforms"},
+    "publish": {"matrix": "platforms", "built": BUILT},
 }
 
 

@@ -11,7 +11,8 @@ import pytest
 from support.machine import Machine, Ran
 from support.registries import LocalRegistry
 from support.repositories import MARK, Project
-from support.servers.habits import DeletingTags
+from support.servers.habits import DeletingTags, Late
+from support.soak import soak
 
 from feastflow_registry.model.errors import Kind
 from integration.conftest import Builder
@@ -144,6 +145,23 @@ def test_attestations_and_requests(jobs: Callable[..., Jobs], place: LocalRegist
     place.untag(apart.own, repository=apart.repository)
     apart.last()
     assert apart.tags[apart.own] == digest
+
+
+@soak
+def test_a_part_that_the_registry_shows_late_is_waited_for(
+    jobs: Callable[..., Jobs], place: LocalRegistry
+) -> None:
+    apart = jobs("late", latest="never")
+    due = apart.run(matrix="platforms", dry_run="true").ended().outputs["matrix"]
+    apart.build(ARM, AMD)
+    clock = apart.machine
+    late = Late(10, lambda: apart.tags, lambda: clock.waited)
+    late.states = [(float("-inf"), {}), (clock.waited, apart.tags)]
+    place.proxy.habits.append(late)
+    assert "lacks linux/amd64, linux/arm64" in apart.last(Kind.BUILD).errors[0]
+    ran = apart.run(matrix="platforms", built=due).ended()
+    assert 10 < ran.slept < 60
+    assert apart.manifest(apart.own)["manifests"]
 
 
 def _shape(value: Any) -> Any:

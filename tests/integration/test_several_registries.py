@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from support.machine import Machine, Ran
 from support.published_pair import PublishedPair
 from support.registries import REPOSITORY, USER, LocalRegistry
 from support.repositories import MARK
+from support.servers.actions_cache import ActionsCache
 from support.servers.faults import Fault, Kind
-from support.soak import chosen, one_in
+from support.soak import chosen, one_in, soak
 from support.token_search import Watch
 
 from integration.conftest import Builder
@@ -112,31 +114,67 @@ def test_one_that_is_down_keeps_no_other_from_it(
     assert same(machine, there)
 
 
-def test_the_tokens_of_both_are_nowhere(
+def test_the_tokens_of_both_and_of_the_runner_are_nowhere(
     machine: Machine, there: LocalRegistry, remote: Builder
 ) -> None:
     machine.variables = remote.variables
     first = Fault("hold", path="manifests/")
     there.proxy.add(first)
-    running = machine.start(machine.runner(**inputs(there), **remote.inputs))
-    assert first.arrived.wait(300)
     watch = Watch()
-    with watch:
-        first.release()
-        ran = running.end().ended()
+    with ActionsCache() as github:
+        given = {**inputs(there), **remote.inputs, "cache": "gha", "check": "env | sort"}
+        running = machine.start(machine.runner(**given, cache_token=json.dumps(github.service)))
+        assert first.arrived.wait(300)
+        with watch:
+            first.release()
+            ran = running.end().ended()
+    assert github.scopes() == {"app"}
+    assert "PATH=" in ran.shown, "the check did look at its environment"
+    image = machine.place.at("latest")
     texts = {
+        **{each: machine.place.crane(each, image).encode() for each in ("manifest", "config")},
         "argv": b"\n".join(watch.argv),
         "log": ran.shown.encode(),
         "summary": ran.summary.encode(),
         **{f"output {name}": value.encode() for name, value in ran.outputs.items()},
         **token_search.files(machine.folder, machine.project.folder, machine.project.origin),
     }
-    for place in (machine.place, there):
-        sought = token_search.forms(place.token, USER)
+    handed = {
+        machine.place.token: "DOCKER_AUTH_CONFIG",
+        there.token: "DOCKER_AUTH_CONFIG",
+        github.token: "ACTIONS_RUNTIME_TOKEN",
+    }
+    for token, variable in handed.items():
+        sought = token_search.forms(token, USER)
         assert token_search.in_texts(texts, sought) == []
-        assert set().union(*watch.holders(sought).values()) <= {"DOCKER_AUTH_CONFIG"}
+        holders = watch.holders(sought)
+        assert set().union(*holders.values()) == {variable}
+        assert [each for each in holders if "buildx" not in each] == []
     assert f"::add-mask::{there.token}" not in ran.shown
     assert same(machine, there)
+
+
+@soak
+@pytest.mark.parametrize("moment", ["the upload", "the copy"])
+def test_nor_are_they_in_a_file_when_it_is_killed(
+    machine: Machine, there: LocalRegistry, remote: Builder, moment: str
+) -> None:
+    machine.variables = remote.variables
+    held = Fault("hold", method="PATCH|PUT", path="blobs/uploads")
+    (machine.place if moment == "the upload" else there).proxy.add(held)
+    with ActionsCache() as github:
+        given = {**inputs(there), **remote.inputs, "cache": "gha"}
+        running = machine.start(machine.runner(**given, cache_token=json.dumps(github.service)))
+        assert held.arrived.wait(300)
+        environ = Path(f"/proc/{running.process.pid}/environ").read_bytes()
+        folders = (machine.folder, machine.project.folder, machine.project.origin)
+        texts = {"environ": environ, **token_search.files(*folders)}
+        running.kill()
+        held.release()
+        texts |= {f"{name} afterwards": each for name, each in token_search.files(*folders).items()}
+    assert b"FEASTFLOW_REGISTRY=" in environ
+    for token in (machine.place.token, there.token, github.token):
+        assert token_search.in_texts(texts, token_search.forms(token, USER)) == []
 
 
 def failing(machine: Machine, there: LocalRegistry, way: str, kind: Kind, nth: int) -> Ran | None:

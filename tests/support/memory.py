@@ -50,8 +50,8 @@ class Store:
     """What a registry holds.
 
     `corrupt`: the digests whose bytes no longer hash to them; `unlisted`: tags that are there, but
-    in no list yet; `ghosts`: tags that are listed, but not there; `platforms`: what the parts of
-    images are for.
+    in no list yet; `late`: tags that are shown to those alone who wait for them; `ghosts`: tags
+    that are listed, but not there; `platforms`: what the parts of images are for.
     """
 
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
@@ -60,6 +60,7 @@ class Store:
     created: dict[Digest, datetime] = field(default_factory=dict)
     corrupt: set[Digest] = field(default_factory=set)
     unlisted: set[str] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
     ghosts: set[Tag] = field(default_factory=set)
     readonly: bool = False
     platforms: dict[Digest, str] = field(default_factory=dict)
@@ -100,17 +101,23 @@ class FakeRegistry:
     before: Hook = _nothing
     after: Hook = _nothing
     calls: list[Call] = field(default_factory=list)
+    announced: set[Reference] = field(default_factory=set)
     _read: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
 
     def resolve(self, reference: Reference) -> Digest | None:
         with self.request("resolve", reference):
             if isinstance(reference.target, Tag):
+                if reference.identifier in self.store.late and reference not in self.announced:
+                    return None
                 return self.store.tagged.get((reference.repository, reference.target))
             known = (reference.repository, reference.target) in self.store.images
             return reference.target if known else None
 
     def expect(self, reference: Reference, digest: Digest | None) -> None:
         """A write is visible at once in memory."""
+
+    def announce(self, reference: Reference) -> None:
+        self.announced.add(reference)
 
     def catch_up(self) -> None:
         """So there is nothing to wait for."""

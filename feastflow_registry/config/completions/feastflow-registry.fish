@@ -51,7 +51,7 @@ function _shtab_feastflow_registry_using
 end
 
 set -g _shtab_feastflow_registry_commands publish build push tags promote rollback deploy prune init doctor completion
-set -g _shtab_feastflow_registry_opts_with_value --add-hosts --allow --also --also-known-as --annotations --attest --branches --build-args --builder --buildkit-image --cache --cache-from --cache-to --check --config --context --dockerfile --dry-run --extra-tags --from --git-tags --image --insecure-registries --keep --keep-days --keep-last --labels --latest --manifests --matrix --milestone --namespace --network --no-cache-filters --outputs --part --platforms --registries --registry --reproducible --reuse --runners --secret-variables --secrets --services --services-from --sha-length --shared-tags --shm-size --smoke-test --tag --target --to --ulimits --unmark --working-directory
+set -g _shtab_feastflow_registry_opts_with_value --add-hosts --allow --also --also-known-as --annotations --attest --branches --build-args --builder --buildkit-image --built --cache --cache-from --cache-to --check --config --context --dockerfile --dry-run --extra-tags --from --git-tags --image --insecure-registries --keep --keep-days --keep-last --labels --latest --manifests --matrix --milestone --namespace --network --no-cache-filters --outputs --part --platforms --registries --registry --reproducible --reuse --runners --secret-variables --secrets --services --services-from --sha-length --shared-tags --shm-size --smoke-test --tag --target --to --ulimits --unmark --working-directory
 
 complete -c feastflow-registry -e
 complete -c feastflow-registry -f
@@ -104,6 +104,7 @@ complete -c feastflow-registry -n '_shtab_feastflow_registry_using publish' -l n
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using publish' -l matrix -x -d 'What has a runner of its own: services, or platforms, each of a service; then the last job puts the images together from what the others pushed. Default: services.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using publish' -l part -x -d 'The one platform that this job builds, of those of a service; another job puts the image together.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using publish' -l runners -x -d 'The label of the runner that builds a platform, one platform=label a line. Known are linux/amd64=ubuntu-24.04 and linux/arm64=ubuntu-24.04-arm.'
+complete -c feastflow-registry -n '_shtab_feastflow_registry_using publish' -l built -x -d 'What the jobs before this one have all pushed: the output matrix of the one that planned. Where the registry does not show it yet, that is waited for.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using publish' -l smoke-test -x -d 'A port and a path that must answer below 500, such as 3000/.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using publish' -l check -x -d 'A command that judges the image, named by IMAGE, before it is pushed.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using publish' -l json -d 'print the result as JSON'
@@ -155,6 +156,7 @@ complete -c feastflow-registry -n '_shtab_feastflow_registry_using build' -l no-
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using build' -l matrix -x -d 'What has a runner of its own: services, or platforms, each of a service; then the last job puts the images together from what the others pushed. Default: services.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using build' -l part -x -d 'The one platform that this job builds, of those of a service; another job puts the image together.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using build' -l runners -x -d 'The label of the runner that builds a platform, one platform=label a line. Known are linux/amd64=ubuntu-24.04 and linux/arm64=ubuntu-24.04-arm.'
+complete -c feastflow-registry -n '_shtab_feastflow_registry_using build' -l built -x -d 'What the jobs before this one have all pushed: the output matrix of the one that planned. Where the registry does not show it yet, that is waited for.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using build' -l smoke-test -x -d 'A port and a path that must answer below 500, such as 3000/.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using build' -l check -x -d 'A command that judges the image, named by IMAGE, before it is pushed.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using build' -l json -d 'print the result as JSON'
@@ -347,6 +349,7 @@ complete -c feastflow-registry -n '_shtab_feastflow_registry_using doctor' -l no
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using doctor' -l matrix -x -d 'What has a runner of its own: services, or platforms, each of a service; then the last job puts the images together from what the others pushed. Default: services.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using doctor' -l part -x -d 'The one platform that this job builds, of those of a service; another job puts the image together.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using doctor' -l runners -x -d 'The label of the runner that builds a platform, one platform=label a line. Known are linux/amd64=ubuntu-24.04 and linux/arm64=ubuntu-24.04-arm.'
+complete -c feastflow-registry -n '_shtab_feastflow_registry_using doctor' -l built -x -d 'What the jobs before this one have all pushed: the output matrix of the one that planned. Where the registry does not show it yet, that is waited for.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using doctor' -l smoke-test -x -d 'A port and a path that must answer below 500, such as 3000/.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using doctor' -l check -x -d 'A command that judges the image, named by IMAGE, before it is pushed.'
 complete -c feastflow-registry -n '_shtab_feastflow_registry_using doctor' -l json -d 'print the result as JSON'

@@ -9,7 +9,7 @@ import pytest
 from support.failures import fails
 from support.memory import Call
 from support.platform_jobs import JOBS, NAMES, PLATFORMS, Workflow
-from support.runs import SHOP, TWIN, A, B, C, Run, World, at_call, context, service
+from support.runs import SHOP, TWIN, A, B, C, Run, World, at_call, context, down, service
 
 from feastflow_registry.commands import publish
 from feastflow_registry.model.errors import Failure, Kind
@@ -132,6 +132,60 @@ class TestAServiceOfOnePlatform:
         assert not run.plan.builds[0].is_part  # type: ignore[union-attr]
         last = world.run(B, matrix="platforms").go()
         assert last.actions == [("reused", OWN), ("moved", "latest")]
+
+
+class TestWhatTheRegistryShowsLate:
+    @pytest.fixture
+    def workflow(self) -> Workflow:
+        workflow = Workflow()
+        workflow.options = {"built": matrix(workflow.last())}
+        return built(workflow)
+
+    def test_is_waited_for(self, workflow: Workflow) -> None:
+        workflow.world.store.late = {PART, f"{OWN}.linux-arm-v7"}
+        workflow.last().go()
+        assert workflow.latest == workflow.images
+        assert None not in workflow.images
+
+    def test_not_if_no_job_has_said_that_it_is_there(self, workflow: Workflow) -> None:
+        workflow.world.store.late = {PART}
+        with fails(f"ada/shop:{OWN} lacks {AMD}: no job", kind=Kind.BUILD):
+            workflow.last(built="").go()
+
+    def test_what_is_there_costs_no_request(self, workflow: Workflow) -> None:
+        other = Workflow(workflow.world.store.copy())
+        run = workflow.last().go()
+        assert run.registry.counts == other.last().go().registry.counts
+        assert run.registry.announced == set()
+
+    def test_nor_what_is_put_together(self, workflow: Workflow) -> None:
+        workflow.last().go()
+        assert workflow.left == []
+        assert workflow.last().go().registry.announced == set()
+
+    def test_another_job_puts_it_together_meanwhile(self, workflow: Workflow) -> None:
+        workflow.world.store.late = {PART}
+        run = workflow.last()
+
+        def finish(call: Call) -> None:
+            if call.subject == f"ada/shop:{PART}" and run.registry.announced:
+                workflow.world.store.late = set()
+                run.registry.before = lambda _: None
+                workflow.last().go()
+
+        run.registry.before = finish
+        assert ("reused", OWN) in run.go().actions
+        assert workflow.latest == workflow.images
+
+    def test_an_image_that_is_no_part(self) -> None:
+        """A matrix of services, and a service of one platform."""
+        for each in ("services", "platforms"):
+            world = World(platforms=(ARM,))
+            due = matrix(world.run(B, matrix=each))
+            world.run(B, shared_tags="false").go()
+            world.store.late = {OWN}
+            run = world.run(B, built=due, matrix=each).go()
+            assert run.actions == [("reused", OWN), ("moved", "latest")]
 
 
 def matrix(run: Run) -> str:
@@ -476,6 +530,29 @@ def test_other_registries_get_the_whole_image_and_no_part() -> None:
     for name, image in zip(NAMES, workflow.images, strict=True):
         assert tags[f"ghcr.io/team/{name}", OWN] == tags[f"ghcr.io/team/{name}", "latest"] == image
     assert workflow.left == []
+
+
+def test_parts_are_looked_for_on_the_first_registry_alone() -> None:
+    workflow = Workflow(options={"also": "ghcr.io/team/{service}, docker.io/team/{service}"})
+    due = matrix(workflow.last())
+    built(workflow)
+    run = workflow.last(built=due).go()
+    assert run.registry.announced == set()
+    asked = {each for each in run.registry.subjects("resolve") if ".linux-" in each}
+    assert {each.partition(":")[0] for each in asked} == {"ada/shop", "ada/menu"}
+
+
+def test_where_the_first_registry_is_down_nothing_is_said_of_its_parts() -> None:
+    workflow = built(Workflow(options={"also": "ghcr.io/team/{service}"}))
+    words = ["ghcr.io/team/shop, ghcr.io/team/menu cannot be published: the parts are on docker.io"]
+    with fails(*words, "ada does not answer", kind=Kind.UNREACHABLE) as caught:
+        workflow.last(down("ada")).go()
+    assert "lacks" not in str(caught.value)
+    workflow.last().go()
+    run = workflow.last(down("ada"))
+    with fails("ada does not answer", kind=Kind.UNREACHABLE) as caught:
+        run.go()
+    assert len(caught.value.problems) == 1, "what is whole on the other one stays published there"
 
 
 def test_where_a_platform_is_missing_no_registry_gets_the_image() -> None:

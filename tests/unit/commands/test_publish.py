@@ -118,7 +118,7 @@ class TestStatuses:
         assert go(app)[-1] == "moved"
         [(how, notice)] = app.log.lines
         assert how == "notice"
-        assert "no commit status says so: GitHub answered 403." in notice
+        assert "No commit status says what is published: GitHub answered 403." in notice
 
     @pytest.mark.parametrize("event", [LAPTOP, "pull_request"])
     def test_none_is_left_by_hand_or_without_a_push(self, event: str) -> None:

@@ -122,7 +122,7 @@ class TestPublish:
 
     def test_what_another_repository_published_is_left_and_keeps_nobody_else(self) -> None:
         world = World()
-        eve = image(B, source="https://github.com/eve/shop")
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
         world.store.add(place(GHCR), eve, Tag(OWN))
         with fails(f"ghcr.io/team/shop:{OWN} holds", kind=Kind.CONFLICT):
             start(world, B, **TWO).go()
@@ -131,7 +131,7 @@ class TestPublish:
 
     def test_nor_is_what_another_repository_publishes_meanwhile(self) -> None:
         world = World()
-        eve = image(B, source="https://github.com/eve/shop")
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
 
         def publish() -> None:
             world.store.add(place(GHCR), eve, Tag(OWN))
@@ -141,9 +141,22 @@ class TestPublish:
         assert holds(world, B, [HUB])
         assert at(world, GHCR, OWN) == eve.digest
 
+    def test_a_copy_is_read_back_before_a_shared_tag_moves(self) -> None:
+        world = World()
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
+
+        def overwrite(call: Call) -> None:
+            if (call.method, call.subject) == ("set_tag", f"{place(GHCR)}:{OWN}"):
+                world.store.add(place(GHCR), eve, Tag(OWN))
+
+        with fails(f"ghcr.io/team/shop:{OWN} holds", kind=Kind.CONFLICT):
+            start(world, B, after=overwrite, **TWO).go()
+        assert holds(world, B, [HUB])
+        assert at(world, GHCR, "latest") is None
+
     def test_nor_does_a_tag_that_is_another_repositorys(self) -> None:
         world = World()
-        eve = image(A, source="https://github.com/eve/shop")
+        eve = image(A, salt="eve", source="https://github.com/eve/shop")
         world.store.add(place(GHCR), eve, Tag("latest"))
         with fails("ghcr.io/team/shop:latest holds an image whose labels", kind=Kind.CONFLICT):
             start(world, B, **TWO).go()
@@ -420,6 +433,41 @@ class TestARegistryThatDoesNotAnswer:
         assert (run.outcomes, world.store.writes) == ([], [])
 
 
+class TestWhatIsSaidAtTheCommit:
+    @pytest.mark.parametrize("breaks", [down, refusing])
+    @pytest.mark.parametrize(("lame", "alive"), [(GHCR, HUB), (HUB, GHCR)])
+    def test_an_image_that_one_registry_lacks(
+        self, breaks: Callable[[str], Hook], lame: str, alive: str
+    ) -> None:
+        world = World()
+        run = start(world, B, before=breaks(lame), **TWO)
+        assert run.failure()
+        [(at_commit, status)] = run.app.told.told
+        assert (at_commit, status.context, status.is_whole) == (B, "registry/shop", False)
+        assert f"shop:{OWN}" in status.description
+        assert f"not proven on {place(lame).host}" in status.description
+        assert run.plan
+        [found] = results.results(run.plan, run.outcomes)
+        assert found.image == f"{place(alive)}@{at(world, alive, OWN)}"
+        assert [each.repository for each in found.tags] == [place(alive)] * 2
+        healed = start(world, B, **TWO).go()
+        assert [each.is_whole for _, each in healed.app.told.told] == [True]
+
+    def test_images_that_differ_are_all_there(self) -> None:
+        world = World()
+        start(world, B, salt="here").go()
+        world.store.add(place(GHCR), image(B, salt="there"), Tag(OWN))
+        run = start(world, B, **TWO).go()
+        assert [each.is_whole for _, each in run.app.told.told] == [True]
+
+    def test_what_is_published_beside_a_service_that_fails(self) -> None:
+        run = start(World(names=("shop", "menu")), B, **TWO)
+        run.builder.broken = ("menu",)
+        assert run.failure()
+        [(_, status)] = run.app.told.told
+        assert (status.context, status.is_whole) == ("registry/shop", True)
+
+
 class TestARegistryThatRefuses:
     @pytest.mark.parametrize("by_digest", [False, True])
     @pytest.mark.parametrize(("strict", "alive"), [(GHCR, HUB), (HUB, GHCR)])
@@ -445,18 +493,32 @@ class TestARegistryThatRefuses:
         assert run.builder.sessions == []
         assert holds(world, B, [GHCR, QUAY])
 
-    def test_an_engine_pushes_to_the_next_one_where_a_push_fails(self) -> None:
+    @pytest.mark.parametrize("strict", [[HUB], [HUB, GHCR]])
+    def test_an_engine_pushes_to_the_next_one_where_a_push_fails(self, strict: list[str]) -> None:
         world = World()
 
         def hook(call: Call) -> None:
-            if (call.method, call.subject) == ("push", f"ada/shop:{OWN}"):
-                refusing(HUB)(call)
+            if call.method == "push":
+                both(*map(refusing, strict))(call)
 
         run = start(world, B, before=hook, **THREE)
-        with fails("ada denied it", kind=Kind.REFUSED):
+        with fails(*(f"{each} denied it" for each in strict), kind=Kind.REFUSED):
             run.go()
-        assert run.builder.pushed == [f"ada/shop:{OWN}", f"ghcr.io/team/shop:{OWN}"]
-        assert holds(world, B, [GHCR, QUAY])
+        places = [f"{place(each)}:{OWN}" for each in (HUB, GHCR, QUAY)]
+        assert run.builder.pushed == places[: len(strict) + 1]
+        assert holds(world, B, [GHCR, QUAY][len(strict) - 1 :])
+
+    def test_what_was_pushed_by_digest_alone_is_copied_from_there(self) -> None:
+        """A rule of immutability, or of names, refuses its tag."""
+        world = World()
+
+        def hook(call: Call) -> None:
+            if call.method == "set_tag":
+                refusing(HUB)(call)
+
+        with fails("ada denied it", kind=Kind.REFUSED):
+            start(world, B, before=hook, by_digest=True, **TWO).go()
+        assert holds(world, B, [GHCR])
 
     def test_nobody_takes_it(self) -> None:
         world = World()

@@ -25,7 +25,7 @@ HUB = RegistryHost("docker.io")
 NO_INPUT = {
     *("command", "username", "config", "services", "dry_run", "tag", "to", "from", "unmark"),
     *("secret_variables", "working_directory", "insecure_registries", "also_known_as"),
-    *("buildkit_image", "matrix", "part", "runners", "also", "registries"),
+    *("buildkit_image", "matrix", "part", "runners", "built", "also", "registries"),
 }
 OF_ONE_SERVICE = {name.replace("-", "_") for name in file.OF_ONE_SERVICE}
 

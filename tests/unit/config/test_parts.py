@@ -62,6 +62,39 @@ class TestRunners:
             parse({"runners": text})
 
 
+class TestWhatOtherJobsHavePushed:
+    PAIRS = '{"include": [{"service": "shop", "platform": "linux/arm64", "runner": "x"}]}'
+
+    @pytest.mark.parametrize(
+        ("built", "matrix", "shop", "menu"),
+        [
+            (PAIRS, "platforms", ["linux/arm64"], []),
+            (PAIRS.replace("shop", "menu"), "platforms", [], [""]),
+            ('{"service": ["shop"]}', "services", [""], []),
+            ('{"include": []}', "platforms", [], []),
+            ("", "platforms", [], []),
+        ],
+    )
+    def test_is_known_from_the_matrix(
+        self, built: str, matrix: str, shop: list[str], menu: list[str]
+    ) -> None:
+        settings = parse({"matrix": matrix, "built": built})
+        assert [parts.pushed(settings, each) for each in (SHOP, MENU)] == [shop, menu]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("false", "shop", "[]", "{}", '{"service": "shop"}', '{"service": [1]}'),
+            *('{"include": [{}]}', '{"include": ["shop"]}', "[" * 100_000),
+            '{"include": [{"service": "shop", "platform": 1}]}',
+        ],
+    )
+    def test_what_is_no_matrix(self, text: str) -> None:
+        words = ["is no matrix.", "Give it the output matrix of the job that planned."]
+        with fails('input "built"', *words, kind=Kind.INPUT):
+            parse({"built": text})
+
+
 class TestCheck:
     def test_nothing_where_platforms_are_not_built_apart(self) -> None:
         odd = replace(BARE, platforms=("linux/s390x", "linux/s390x"))

@@ -75,6 +75,7 @@ def test_every_input_is_read_from_text() -> None:
         "matrix": "platforms",
         "part": "linux/arm64",
         "runners": "linux/arm64=self-hosted",
+        "built": '{"service": ["frontend"]}',
         "reuse": "never",
         "builder": "ci",
         "buildkit-image": "mirror.example.com/moby/buildkit:v1",

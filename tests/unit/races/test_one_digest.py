@@ -52,7 +52,8 @@ class TestAGitTagThatIsNoMilestone:
         assert {each.identifier for each in run.attempted} >= set(SHARED)
 
     def test_leaves_what_holds_another_commit_or_another_source(self, by_digest: bool) -> None:
-        for there in (image(C), image(A), image(B, source="https://github.com/eve/shop")):
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
+        for there in (image(C), image(A), eve):
             world = World()
             world.put(there, *SHARED)
             run = start(world, git_tag="v1", by_digest=by_digest).go()

@@ -90,6 +90,27 @@ def test_what_stays_as_it_was_is_given_up_after_a_while(stale: Digest | None) ->
     assert len(clock.pauses) == asked, "it is not waited for again"
 
 
+@pytest.mark.parametrize(
+    ("before", "answers", "believed", "pauses"),
+    [([], [NEW], NEW, 0), ([None], [None, None, NEW], NEW, 2), ([OLD], [OTHER], OTHER, 0)],
+)
+def test_what_another_run_wrote_is_asked_for_until_it_is_there(
+    before: Answers, answers: Answers, believed: Digest, pauses: int
+) -> None:
+    visible, clock = written(NEW, before)
+    visible.announce(LATEST)
+    assert visible.read(LATEST, asking(answers)) == believed
+    assert len(clock.pauses) == pauses
+    assert visible.lag == sum(clock.pauses)
+
+
+def test_what_another_run_wrote_is_given_up_too() -> None:
+    visible, clock = written(NEW, [])
+    visible.announce(LATEST)
+    assert visible.read(LATEST, asking([None])) is None
+    assert LONGEST <= sum(clock.pauses) < LONGEST + 5
+
+
 def test_what_nobody_wrote_is_asked_for_once() -> None:
     visible, clock = written(NEW, [OLD])
     sprint = Reference(SHOP.repository, Tag("sprint3"))

@@ -44,14 +44,28 @@ def test_what_is_not_published_under_it_gets_none() -> None:
     assert results.statuses([result(SHOP, LATEST), result(), unpublished], OWN, RUN) == ()
 
 
+def test_one_that_not_every_registry_has_is_red_and_names_them() -> None:
+    hosts = ["ghcr.io", "quay.io"]
+    lacking = [Service("shop", Repository(RegistryHost(each), "team/shop")) for each in hosts]
+    menu = Service("menu", Repository(RegistryHost("docker.io"), "ada/menu"))
+    found = results.statuses([result(SHOP, OWN), result(menu, OWN)], OWN, RUN, lacking)
+    assert [each.is_whole for each in found] == [False, True]
+    assert found[0].description.endswith(f":{DIGEST.short}, not proven on ghcr.io, quay.io")
+    assert "proven" not in found[1].description
+
+
 def test_no_description_is_longer_than_github_takes() -> None:
     long = Service("shop", Repository(RegistryHost("docker.io"), f"ada/{'x' * 250}"))
     [found] = results.statuses([result(long, OWN)], OWN, RUN)
     assert len(found.description) == 140
     assert found.description.endswith(f"xxx:commit-000000b sha256:{DIGEST.short}")
+    elsewhere = Service("shop", Repository(RegistryHost(f"{'x' * 150}.io"), "shop"))
+    [found] = results.statuses([result(long, OWN)], OWN, RUN, [elsewhere])
+    assert len(found.description) == 140
+    assert found.description.startswith(f":commit-000000b sha256:{DIGEST.short}, not proven on xxx")
 
 
 def test_that_there_is_none_is_said_with_the_reason_and_the_fix() -> None:
     assert results.no_status(Failure(Kind.REFUSED, "GitHub says no.", "Ask.")) == (
-        "The images are published, but no commit status says so: GitHub says no. Ask."
+        "No commit status says what is published: GitHub says no. Ask."
     )
