@@ -71,9 +71,10 @@ class TestFrom:
     def test_what_holds_it_goes_back(self, how: str) -> None:
         world = published(A, B, C)
         named = {"commit": C.sha, "digits": C.short, "tag": f"commit-{C.short}"}
-        press(world, bad=named.get(how, str(world.own(C))))
+        run = press(world, bad=named.get(how, str(world.own(C))))
         assert world.commit_at("latest") == B
         assert marked(world) == {C}
+        assert [each for each, _ in run.actions] == ["reused", "marked", "moved"]
 
     def test_a_second_time_it_says_that_it_was_done(self) -> None:
         world = published(A, B, C)
@@ -213,9 +214,11 @@ class TestFrom:
     def test_an_image_without_a_commit_is_left_by_its_digest(self) -> None:
         world = published(A)
         digest = world.put(image(None, salt="x", source="https://github.com/else/where"), "latest")
+        with fails(f"it is at latest, and nothing tells that it ever was at {A.short}"):
+            press(world, bad=A.sha)
         press(world, bad=str(digest), to=A.sha)
         assert world.commit_at("latest") == A
-        with fails("nothing tells that it ever was"):
+        with fails(f"nothing tells that it ever was at {digest.short}."):
             press(world, bad=str(digest))
 
     def test_of_a_service_that_never_had_it_the_tag_stays(self) -> None:
@@ -265,6 +268,9 @@ class TestCarried:
         assert world.store.tagged == after
         assert again.plan
         assert again.plan.kubectl == first.plan.kubectl
+        assert [each.note for each in again.outcomes if each.service.name == "cart"] == [
+            f"{C.short} did not change it"
+        ]
         assert "kubectl set image deployment/shop" in again.plan.kubectl[1]
         assert len(again.plan.kubectl) == 3, "the other service has nothing to be told"
         press(world, bad=C.sha, tag="latest,production")
@@ -355,16 +361,24 @@ class TestCarried:
 class TestMeanwhile:
     """A tag that is left where it is comes to the bad image while that is marked."""
 
-    def test_it_is_taken_back(self) -> None:
-        length = len(press(published(A, B, C), bad=B.sha).registry.calls)
+    @pytest.mark.parametrize("latest", ["forward", "release"])
+    def test_it_is_taken_back(self, latest: str) -> None:
+        def prepare() -> tuple[World, Run]:
+            """The releases are of A, C and D; or else what is published is."""
+            world = published(A, B, C, D) if latest == "release" else published(A, C, D)
+            for name, at in (("v1.0.0", A), ("v2.0.0", C), ("v3.0.0", D)):
+                world.history.git_tags[name] = at
+                give(world, at, name)
+            return world, start(world, bad=C.sha, latest=latest)
+
+        length = len(prepare()[1].go().registry.calls)
         for number in range(length + 1):
-            world = published(A, B, C)
-            run = start(world, bad=B.sha)
-            other = world.start("rollback")
+            world, run = prepare()
+            other = world.start("rollback", latest=latest)
             run.registry.before = at_call(number, other.failure)
             run.go()
             assert world.commit_at("latest") == A or number == length, number
-            assert marked(world) == {B, C} or number == length
+            assert marked(world) == {C, D} or number == length
 
     def test_who_else_moves_it_is_told(self) -> None:
         world = published(A, B, C)

@@ -638,6 +638,14 @@ class TestRollback:
         ):
             world.start("rollback", C, to=A.sha, **TWO).go()
 
+    def test_to_nothing_on_one_that_has_the_bad_one_alone(self, world: World) -> None:
+        for each in (A, B):
+            world.store.tagged.pop((place(GHCR), Tag(f"commit-{each.short}")))
+        with fails("ghcr.io/team/shop:latest still holds a bad image", kind=Kind.CONFLICT):
+            world.start("rollback", C, **TWO).go()
+        assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [B, C]
+        assert at(world, GHCR, f"withdrawn-{C.short}")
+
     def test_names_one(self, world: World) -> None:
         world.start("rollback", C, registries="ghcr.io", **TWO).go()
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [C, B]
