@@ -42,6 +42,17 @@ def test_changes_close_to_one_another_share_one() -> None:
     )
 
 
+@pytest.mark.parametrize(("changed", "count"), [("8", 1), ("9", 2)])
+def test_what_has_its_context_in_common_shares_one(changed: str, count: int) -> None:
+    new = TEN.replace("1\n", "one\n", 1).replace(changed, "x")
+    assert unified("f", TEN.encode(), new.encode()).count("@@ -") == count
+
+
+def test_a_line_that_is_there_often_is_a_line_all_the_same() -> None:
+    old = b"a\n" * 300
+    assert unified("f", old, b"b\n" + old).split("\n", 3)[3] == "+b\n a\n a\n a\n"
+
+
 def test_a_line_break_that_is_not_there_is_told() -> None:
     assert unified("f", b"a\nb", b"a\nc") == (
         "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n"

@@ -167,7 +167,9 @@ def test_a_run_that_was_broken_off_says_what_is_done_and_what_is_not() -> None:
     )
 
 
-@pytest.mark.parametrize(("code", "what"), [(1, "failed"), (130, "was cancelled")])
+@pytest.mark.parametrize(
+    ("code", "what"), [(1, "failed"), (max(Kind), "failed"), (130, "was cancelled")]
+)
 def test_a_run_without_an_end_says_so_in_every_form(code: int, what: str) -> None:
     journal = Journal(FakeLog(), RunState(), "rollback")
     journal.begin(plan(REUSE, MARKING, MOVE))
@@ -230,12 +232,15 @@ def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
     command = "kubectl set image deployment/shop web=ada/shop:2"
     journal = Journal(FakeLog(), RunState())
     advice = ("Revert it.",)
-    journal.begin(replace(plan(REUSE, MOVE, EDIT), advice=advice, kubectl=(command,)))
+    left_out = ("It is left out.",)
+    whole = replace(plan(REUSE, MOVE, EDIT), left_out=left_out, advice=advice, kubectl=(command,))
+    journal.begin(whole)
     assert "edit   k8s/shop.yaml:7: web in Deployment/shop" in said(journal)
     journal.note(done(Action.MOVED, LATEST, GOOD.digest))
     journal.note(Outcome(SHOP, Action.EDITED, OWN, GOOD.digest, note="k8s/shop.yaml"))
     report = journal.report(dry_run=False)
-    assert report.lines[-5:] == [
+    assert report.lines[-6:] == [
+        *left_out,
         "📝 k8s/shop.yaml:7  web in Deployment/shop",
         "   ada/shop:1 → ada/shop:2",
         *advice,
