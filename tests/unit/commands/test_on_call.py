@@ -590,6 +590,16 @@ class TestUnmark:
         assert world.commit_at("latest") == C
         assert world.app({}).surveyor.offered(SHOP.repository) == [each.short for each in (A, B, C)]
 
+    def test_none_is_taken_off_once_the_run_was_interrupted(self) -> None:
+        world = published(A, B, C)
+        press(world)
+        app = self.app(world, by_tag=False, to=C.sha)
+        plan = rollback.plan(app)
+        app.state.stopped = True
+        with pytest.raises(SystemExit):
+            list(rollback.carry_out(app, plan))
+        assert marked(world) == {C}
+
     def test_it_can_be_marked_again(self) -> None:
         world = published(A, B, C)
         press(world)
