@@ -53,10 +53,10 @@ def test_after_the_end_of_a_run_nothing_is_shown() -> None:
     with line.working("a"):
         line.tick()
         line.cease()
+        assert line._ended is None
         with line.working("b"):
             line.tick()
-    assert stream.getvalue() == f"… a (1 s){WIPE}"
-    assert line._ended is None
+        assert stream.getvalue() == f"… a (1 s){WIPE}"
 
 
 def test_a_line_stands_above_it_and_none_is_wider_than_the_terminal() -> None:
