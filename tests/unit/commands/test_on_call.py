@@ -134,6 +134,12 @@ class TestFrom:
         world.publish(C)
         assert world.commit_at("latest") == B
 
+    def test_one_that_is_kept_back_does_not_come_where_another_is_bad(self) -> None:
+        world = published(A, B)
+        world.publish(C, latest="never")
+        press(world, bad=A.sha)
+        assert world.commit_at("latest") == B
+
     def test_with_to_it_goes_there_and_only_what_holds_the_bad_one(self) -> None:
         world = published(A, B, C)
         press(world, bad=C.sha, to=A.sha)

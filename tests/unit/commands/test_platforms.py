@@ -199,6 +199,17 @@ class TestTheLastJob:
         assert annotations["org.opencontainers.image.title"] == "shop"
         assert not [each for each in annotations if not each.startswith("org.opencontainers.")]
 
+    def test_nothing_is_put_together_once_the_run_was_interrupted(self) -> None:
+        run = built(Workflow()).last()
+
+        def stop(_: Call) -> None:
+            run.app.state.stopped = True
+
+        run.registry.before = stop
+        with pytest.raises(SystemExit):
+            run.go()
+        assert "put_index" not in run.registry.counts
+
     def test_what_moved_while_it_was_put_together_is_looked_at_again(self) -> None:
         workflow = built(Workflow())
         run = workflow.last()

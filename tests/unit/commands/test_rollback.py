@@ -317,7 +317,8 @@ class TestSeveralServices:
     def test_services_of_two_histories_go_one_by_one(self) -> None:
         world = published(A, B, names=self.NAMES)
         world.put(image(ELSEWHERE), "latest", f"commit-{ELSEWHERE.short}", name="cart")
-        with fails("has diverged from", "one by one", kind=Kind.CONFLICT):
+        said = f"the services hold {ELSEWHERE.short}, which has diverged from {B.short}."
+        with fails(said, "one by one", kind=Kind.CONFLICT):
             roll_back(world, self.NAMES)
 
     def test_one_that_holds_no_bad_commit_does_not_say_where_to_go(self) -> None:

@@ -95,6 +95,7 @@ class TestPublish:
         assert run.builder.sessions == [("shop", "menu")]
         assert sorted(run.builder.pushed) == [f"ada/menu:{OWN}", f"ada/shop:{OWN}"]
         assert len(run.app.copies.copied) == 4
+        assert {each.seconds for each in run.outcomes if each.action is Action.COPIED} == {1}
 
     def test_every_commit_tag_comes_before_every_shared_one(self) -> None:
         world = World(names=("shop", "menu"))
