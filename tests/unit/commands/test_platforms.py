@@ -101,6 +101,18 @@ class TestAPlatformsJob:
         assert (build.service.platforms, build.is_part) == ((ARM,), False)
         assert workflow.left == []
 
+    def test_one_that_is_gone_and_in_no_image_is_told(self) -> None:
+        workflow = Workflow()
+        run = workflow.job(("shop", AMD))
+
+        def remove(call: Call) -> None:
+            if call.method == "set_tag":
+                workflow.world.store.tagged.clear()
+
+        run.registry.after = remove
+        with fails(f"ada/shop:{PART} was pushed, but is not on", kind=Kind.UNVERIFIED):
+            run.go()
+
     def test_another_run_may_have_put_the_image_together_meanwhile(self) -> None:
         """At any moment; then the part that this job brings is taken away by its own last job."""
         count = len(Workflow().job(("shop", ARM)).go().registry.calls)

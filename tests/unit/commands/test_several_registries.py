@@ -123,7 +123,7 @@ class TestPublish:
 
     def test_what_another_repository_published_is_left_and_keeps_nobody_else(self) -> None:
         world = World()
-        eve = image(B, source="https://github.com/eve/shop")
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
         world.store.add(place(GHCR), eve, Tag(OWN))
         with fails(f"ghcr.io/team/shop:{OWN} holds", kind=Kind.CONFLICT):
             start(world, B, **TWO).go()
@@ -132,7 +132,7 @@ class TestPublish:
 
     def test_nor_is_what_another_repository_publishes_meanwhile(self) -> None:
         world = World()
-        eve = image(B, source="https://github.com/eve/shop")
+        eve = image(B, salt="eve", source="https://github.com/eve/shop")
 
         def publish() -> None:
             world.store.add(place(GHCR), eve, Tag(OWN))
@@ -432,10 +432,28 @@ class TestARegistryThatRefuses:
         with fails(f"{strict} denied it", kind=Kind.REFUSED):
             run.go()
         assert len(run.builder.sessions) == 1
+        assert run.outcomes[0].reference == Reference(
+            place(alive if strict == HUB else HUB), Tag(OWN)
+        )
         assert holds(world, B, [alive, QUAY])
         assert at(world, strict, OWN) is None
         start(world, B, **THREE).go()
         assert holds(world, B, [HUB, GHCR, QUAY])
+
+    def test_what_has_arrived_there_is_copied_though_it_gets_no_tag(self) -> None:
+        def hook(call: Call) -> None:
+            if call.method == "set_tag":
+                refusing(HUB)(call)
+
+        world = World()
+        with fails("ada denied it", kind=Kind.REFUSED):
+            start(world, B, before=hook, by_digest=True, **TWO).go()
+        assert holds(world, B, [GHCR])
+
+    def test_nobody_asks_for_a_right_where_nothing_is_written(self) -> None:
+        world = World()
+        start(world, B, **TWO).go()
+        start(world, B, before=refusing(GHCR), reuse="never", **TWO).go()
 
     def test_what_is_carried_forward_goes_to_the_others(self) -> None:
         world = World(inputs={(A, "shop"): "same", (B, "shop"): "same"})

@@ -30,6 +30,7 @@ def world() -> World:
 
 @pytest.mark.parametrize("by_digest", [False, True])
 def test_one_that_does_not_build(world: World, by_digest: bool) -> None:
+    world.check = "true"
     run = broken(world, "pricing", by_digest=by_digest)
     failure = run.failure()
     assert failure
