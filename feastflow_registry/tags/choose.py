@@ -40,7 +40,7 @@ class Chosen:
     @property
     def origin(self) -> Commit | None:
         """The commit that the image was made of: its own, or an ancestor that it comes from."""
-        return self.image.revision or self.commit
+        return self.image.revision
 
     def __str__(self) -> str:
         return str(Reference(self.repository, self.tag or self.digest))

@@ -60,8 +60,8 @@ class Return:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the tag holds a bad image, and has none to go to."""
-        return self.good is None and self.bad is not None
+        """Whether the tag has no image to go to."""
+        return self.good is None
 
     @property
     def moves(self) -> bool:
@@ -160,7 +160,7 @@ class WayBack:
         moved = dict(zip(affected, good, strict=True))
         why = f"{named(at)} did not change it"
         return [
-            self._return(service, own, moved[service], base=moved[service])
+            self._return(service, own, moved[service])
             if service in moved
             else Return(service, self.tag, own, own, why)
             for service, own in held.items()
@@ -183,7 +183,7 @@ class WayBack:
         ``named``: the images of what somebody says is bad; ``bad``: those that came with it.
         """
         holding = {s: chosen for s, chosen in held.items() if _is_same(bad.get(s), chosen)}
-        if to and holding:
+        if to:
             found = [
                 replace(each, bad=bad[each.service], marks=bad[each.service].commit is not None)
                 for each in self.to(holding, to)
@@ -227,13 +227,13 @@ class WayBack:
         )
 
     def _return(
-        self, service: Service, held: Chosen, good: Chosen | None, *, base: Chosen | None
+        self, service: Service, held: Chosen, good: Chosen | None, *, base: Chosen | None = None
     ) -> Return:
-        if good is None or base is None:
+        if good is None:
             return Return(service, self.tag, held, None, "nothing older is published")
         is_forward = self.trail.order(held, good) is Relation.AHEAD
         is_bad = good.digest != held.digest and not is_forward
-        since = self.trail.since(held, base)
+        since = self.trail.since(held, base or good)
         bad, marks = (held, held.commit is not None) if is_bad else (None, False)
         return Return(service, self.tag, held, good, "", bad, marks, since)
 

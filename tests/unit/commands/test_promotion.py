@@ -114,7 +114,7 @@ def test_an_image_lands_in_another_repository_under_its_commit_tag(world: World)
     carried = carry_out(world, steps)
     assert carried.copier.copied == ["ada/shop team/shop"]
     assert at(world, own) == world.own(B)
-    assert carried.outcomes[1].size == 1000
+    assert (carried.outcomes[1].size, carried.outcomes[1].seconds) == (1000, 1)
     again = carry_out(world, promote(world, B.short, "team/{service}"))
     assert again.outcomes[1].note == "all of it was there"
     assert again.actions[-1] == ("kept", own)
@@ -180,7 +180,12 @@ def test_a_tag_that_changed_since_the_plan_is_left_alone(world: World, moved: bo
     else:
         world.store.tagged.pop((SHOP.repository, Tag("production")))
     before = world.at("production")
-    with fails("was moved by another run", "tags", kind=Kind.CONFLICT):
+    held = before.short if before else "nothing"
+    with fails(
+        f"was moved by another run since the plan was made: it holds {held} now",
+        "tags",
+        kind=Kind.CONFLICT,
+    ):
         carry_out(world, steps)
     assert world.at("production") == before
 

@@ -33,7 +33,7 @@ from support.runs_after_push import roll_back, shapes
 from feastflow_registry.commands import rollback
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import EditFile, KeepTag
-from feastflow_registry.model.references import Commit, Tag
+from feastflow_registry.model.references import Commit, Digest, Tag
 from feastflow_registry.model.run import LAPTOP
 from unit.commands.test_deploy import DEPLOYMENT, write
 
@@ -186,7 +186,9 @@ def test_forward_again_marks_nothing() -> None:
 
 
 def test_to_where_it_is_does_nothing() -> None:
-    assert shapes(roll_back(published(A, B), to=B.short)) == ["KeepTag latest"]
+    (step,) = roll_back(published(A, B), to=B.short)
+    assert isinstance(step, KeepTag)
+    assert step.reason == "it is there already"
 
 
 def test_another_tag_goes_back_by_itself() -> None:
@@ -253,6 +255,11 @@ class TestSeveralServices:
         assert world.at("latest") == world.own(B)
         assert world.at("latest", "cart") == world.own(B, "cart")
         assert world.at(f"withdrawn-{C.short}", "cart") is None
+        again = [step.reason for step in roll_back(world, self.NAMES) if isinstance(step, KeepTag)]
+        assert again == [
+            f"{C.short} is marked already, and it is at {B.short}",
+            f"it is at {B.short}, and not marked",
+        ]
 
     def test_one_that_is_new_stays(self) -> None:
         world = published(A, names=("shop",))
@@ -298,13 +305,20 @@ class TestSeveralServices:
 
     def test_to_names_all_that_have_it_not(self) -> None:
         world = published(A, B, names=self.NAMES)
-        with fails("ada/shop has no image", "ada/cart has no image"):
+        with fails("ada/shop has no image", "ada/cart has no image", "Publish it, or choose"):
             roll_back(world, self.NAMES, to=D.short)
+
+    def test_to_what_one_cannot_be_read_of_is_no_lack(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        world.store.corrupt.add(world.own(A, "cart") or Digest(""))
+        with fails("is not its bytes' digest", kind=Kind.UNVERIFIED):
+            roll_back(world, self.NAMES, to=A.short)
 
     def test_services_of_two_histories_go_one_by_one(self) -> None:
         world = published(A, B, names=self.NAMES)
         world.put(image(ELSEWHERE), "latest", f"commit-{ELSEWHERE.short}", name="cart")
-        with fails("has diverged from", "one by one", kind=Kind.CONFLICT):
+        said = f"the services hold {ELSEWHERE.short}, which has diverged from {B.short}."
+        with fails(said, "one by one", kind=Kind.CONFLICT):
             roll_back(world, self.NAMES)
 
     def test_one_that_holds_no_bad_commit_does_not_say_where_to_go(self) -> None:
@@ -504,13 +518,16 @@ class TestMeanwhile:
             carry_out(world, steps, before=publish)
             assert world.commit_at(tag) == wanted
 
+    @pytest.mark.parametrize("named", [{}, {"from": D.sha}])
     @pytest.mark.parametrize("others", [(B,), (C,), (B, C)])
-    def test_what_is_published_in_between_is_gone_back_to(self, others: tuple[Commit, ...]) -> None:
+    def test_what_is_published_in_between_is_gone_back_to(
+        self, others: tuple[Commit, ...], named: dict[str, str]
+    ) -> None:
         """An older commit, whose own run has left the tag to the one that goes."""
         world = World()
         for each in (A, D):
             world.publish(each)
-        run = world.start("rollback")
+        run = world.start("rollback", **named)
 
         def publish(call: Call) -> None:
             if (call.method, call.subject) == ("set_tag", "ada/shop:latest"):

@@ -95,6 +95,7 @@ class TestPublish:
         assert run.builder.sessions == [("shop", "menu")]
         assert sorted(run.builder.pushed) == [f"ada/menu:{OWN}", f"ada/shop:{OWN}"]
         assert len(run.app.copies.copied) == 4
+        assert {each.seconds for each in run.outcomes if each.action is Action.COPIED} == {1}
 
     def test_every_commit_tag_comes_before_every_shared_one(self) -> None:
         world = World(names=("shop", "menu"))
@@ -479,10 +480,28 @@ class TestARegistryThatRefuses:
         with fails(f"{strict} denied it", kind=Kind.REFUSED):
             run.go()
         assert len(run.builder.sessions) == 1
+        assert run.outcomes[0].reference == Reference(
+            place(alive if strict == HUB else HUB), Tag(OWN)
+        )
         assert holds(world, B, [alive, QUAY])
         assert at(world, strict, OWN) is None
         start(world, B, **THREE).go()
         assert holds(world, B, [HUB, GHCR, QUAY])
+
+    def test_what_has_arrived_there_is_copied_though_it_gets_no_tag(self) -> None:
+        def hook(call: Call) -> None:
+            if call.method == "set_tag":
+                refusing(HUB)(call)
+
+        world = World()
+        with fails("ada denied it", kind=Kind.REFUSED):
+            start(world, B, before=hook, by_digest=True, **TWO).go()
+        assert holds(world, B, [GHCR])
+
+    def test_nobody_asks_for_a_right_where_nothing_is_written(self) -> None:
+        world = World()
+        start(world, B, **TWO).go()
+        start(world, B, before=refusing(GHCR), reuse="never", **TWO).go()
 
     def test_what_is_carried_forward_goes_to_the_others(self) -> None:
         world = World(inputs={(A, "shop"): "same", (B, "shop"): "same"})
@@ -727,6 +746,14 @@ class TestRollback:
             "ghcr.io/team/shop has no image", 'name them in the input "registries": docker.io'
         ):
             world.start("rollback", C, to=A.sha, **TWO).go()
+
+    def test_to_nothing_on_one_that_has_the_bad_one_alone(self, world: World) -> None:
+        for each in (A, B):
+            world.store.tagged.pop((place(GHCR), Tag(f"commit-{each.short}")))
+        with fails("ghcr.io/team/shop:latest still holds a bad image", kind=Kind.CONFLICT):
+            world.start("rollback", C, **TWO).go()
+        assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [B, C]
+        assert at(world, GHCR, f"withdrawn-{C.short}")
 
     def test_names_one(self, world: World) -> None:
         world.start("rollback", C, registries="ghcr.io", **TWO).go()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from support.memory import Call, FakeChecker
-from support.runs import A, B, C, D, Run, World, at_call, down, failing
+from support.runs import A, B, C, D, Run, World, at_call, down, failing, service
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.services import SmokeTest
 
 NAMES = ("frontend", "pricing", "menu")
 
@@ -26,6 +30,7 @@ def world() -> World:
 
 @pytest.mark.parametrize("by_digest", [False, True])
 def test_one_that_does_not_build(world: World, by_digest: bool) -> None:
+    world.check = "true"
     run = broken(world, "pricing", by_digest=by_digest)
     failure = run.failure()
     assert failure
@@ -78,15 +83,30 @@ def test_one_that_does_not_pass_its_check(world: World) -> None:
 def test_a_check_comes_before_any_push(world: World) -> None:
     world.check = "true"
     run = checked(world)
-    run.checker.check = lambda *_, **__: run.outcomes.append(run.outcomes[-1])  # type: ignore[method-assign]
+    names: set[str] = set()
+
+    def check(*given: Any, **_: object) -> None:
+        names.add(given[2].identifier)
+        run.outcomes.append(run.outcomes[-1])
+
+    run.checker.check = check  # type: ignore[method-assign]
     run.go()
+    assert names == {f"commit-{B.short}"}
     first_push = next(n for n, each in enumerate(run.outcomes) if each.action.value == "pushed")
     assert first_push == 2 * len(NAMES)
 
 
 def test_what_asks_for_no_check_reaches_for_none(world: World) -> None:
-    run = world.run(B).go()
-    assert run.checker.checked == []
+    run = world.run(B)
+    run.app.checker = pytest.fail  # type: ignore[assignment]
+    run.go()
+
+
+def test_what_is_to_answer_is_asked() -> None:
+    run = World().run(B)
+    services = (replace(service("shop"), smoke_test=SmokeTest(80)),)
+    run.app.inputs = replace(run.app.inputs, services=services)
+    assert [name for name, _ in run.go().checker.checked] == ["shop"]
 
 
 def test_one_whose_push_fails_hides_no_other(world: World) -> None:

@@ -196,10 +196,16 @@ def test_a_digest_of_another_repository(world: World) -> None:
         choose(world, str(digest))
 
 
-def test_a_whole_name_costs_no_listing(world: World) -> None:
+def test_digits_that_the_history_does_not_know_are_the_labels(world: World) -> None:
+    del world.history.parents[C]
+    assert choose(world, C.short).commit == C
+
+
+@pytest.mark.parametrize("wanted", [B.sha, B.short])
+def test_a_whole_name_costs_no_listing(world: World, wanted: str) -> None:
     surveyor = chooser(world).surveyor
     assert isinstance(surveyor.registry, FakeRegistry)
-    Chooser(surveyor).choose(SHOP.repository, selector(B.sha))
+    Chooser(surveyor).choose(SHOP.repository, selector(wanted))
     assert surveyor.registry.counts == {"resolve": 1, "inspect": 1}
 
 

@@ -34,7 +34,8 @@ def test_a_first_publish(by_digest: bool) -> None:
     assert {world.at(tag) for tag in (f"commit-{B.short}", "sprint3", "latest")} == {world.own(B)}
     assert {each.digest for each in run.outcomes[1:]} == {world.own(B)}
     assert [each.size for each in run.outcomes[:2]] == [1000, 1000]
-    assert all(each.seconds > 0 for each in run.outcomes)
+    assert [each.seconds for each in run.outcomes] == [1, 1, 1, 1]
+    assert run.worktree.by_content == [False, True]
     assert world.commit_at(f"commit-{A.short}") == A
     assert run.builder.pushed == ([] if by_digest else [OWN])
 
