@@ -104,9 +104,9 @@ class BakeFile:
         return plugin
 
 
-def _refused(file: str, what: str) -> Failure:
+def _refused(file: str, cause: str) -> Failure:
     fix = "Write the services into a feastflow.yml instead."
-    return Failure(Kind.INPUT, f'input "services-from": {file!r} {what}.', fix)
+    return Failure(Kind.INPUT, f'input "services-from": {file!r} {cause}.', fix)
 
 
 def _agent(folder: Path) -> Path:

@@ -229,10 +229,10 @@ def _decide(promotion: Promotion) -> Step:
     raise _refused(promotion.reference, why, final=final)
 
 
-def _refused(reference: Reference, why: str, *, final: bool = False) -> Failure:
+def _refused(reference: Reference, cause: str, *, final: bool = False) -> Failure:
     fix = "Promote a newer commit or choose another tag; to go back, use rollback."
     if reference.target == LATEST:
         fix = 'Promote a newer commit; to go back, use rollback or input "latest: force".'
     if final:
         fix = "Choose another tag: this one stays what it is."
-    return Failure(Kind.CONFLICT, f"{reference} {why}.", fix)
+    return Failure(Kind.CONFLICT, f"{reference} {cause}.", fix)

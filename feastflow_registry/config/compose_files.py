@@ -166,8 +166,8 @@ class _Walk:
         return content
 
 
-def _refused(path: str, what: str) -> Failure:
-    return Failure(Kind.INPUT, f'input "services-from": {path!r} {what}.', _FIX)
+def _refused(path: str, cause: str) -> Failure:
+    return Failure(Kind.INPUT, f'input "services-from": {path!r} {cause}.', _FIX)
 
 
 def _place(origin: str, folder: str, text: str) -> str:

@@ -18,7 +18,7 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted, HubRepository, ListedTag, Verdict
 from feastflow_registry.model.references import Reference, Repository, Tag, is_loopback
-from feastflow_registry.registry.docker_hub_json import TagPage, misbehaving, read_hub_repository
+from feastflow_registry.registry.docker_hub_json import TagPage, hub_misbehaving, read_hub_repository
 from feastflow_registry.transport.addresses import redact
 from feastflow_registry.transport.http import Client
 from feastflow_registry.transport.response import Response, server_time
@@ -86,7 +86,7 @@ class HubClient:
         query, seen = "page_size=100", set[str]()
         while query:
             if query in seen or len(seen) == _MOST_PAGES:
-                raise misbehaving(f"lists the tags of {repository} without end")
+                raise hub_misbehaving(f"lists the tags of {repository} without end")
             seen.add(query)
             response = self._ask("GET", f"{path}?{query}", limit=_PAGE_LIMIT)
             if response.status == 404:  # A later page whose tags have been deleted meanwhile.
@@ -166,7 +166,7 @@ class HubClient:
         listing = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         query = parts.query
         if listing not in listings or not _is_plain(query) or len(query) > _LONGEST_QUERY:
-            raise misbehaving(f"continues the tags of {repository} at another address")
+            raise hub_misbehaving(f"continues the tags of {repository} at another address")
         return query
 
     def _wait_for_turn(self) -> None:
@@ -237,7 +237,7 @@ class HubClient:
             raise _unexpected(response, "a login")
         token = response.json.get("access_token")
         if not isinstance(token, str) or not _is_plain(token) or len(token) > _LONGEST_TOKEN:
-            raise misbehaving("answers a login without a token")
+            raise hub_misbehaving("answers a login without a token")
         return token
 
     def _refused(self) -> Failure:
@@ -287,7 +287,7 @@ def _unexpected(response: Response, what: str, fix: str = "") -> Failure:
     if response.status in (403, 500):
         fix = fix or "Give the token read scope, and check that its user may see the repository."
         return Failure(Kind.REFUSED, f"Docker Hub denied {what}{reason}.", fix, see="denied")
-    return misbehaving(f"answered {response.status} to {what}{reason}")
+    return hub_misbehaving(f"answered {response.status} to {what}{reason}")
 
 
 def _is_plain(text: str) -> bool:
