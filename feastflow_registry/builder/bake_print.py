@@ -68,7 +68,7 @@ class BakeFile:
                         preexec_fn=_write_little,
                     )
                 except subprocess.TimeoutExpired:
-                    raise _refused(file, "takes too long to be resolved") from None
+                    raise _refused(file, "takes buildx too long to read") from None
             if max(output.stat().st_size, errors.stat().st_size) >= _LARGEST:
                 raise _refused(file, "prints more than 1 MiB")
             said = errors.read_text(encoding="utf-8", errors="replace")

@@ -127,7 +127,8 @@ def check_platforms(runs: Mapping[str, Sequence[str]], able: Collection[str]) ->
             names = [name for name, platforms in runs.items() if platform in platforms]
             yield Problem(
                 f"{platform} needs emulation here: {', '.join(names)}.",
-                'Use docker/setup-qemu-action, or a runner of that platform (the input "matrix").',
+                "Run docker/setup-qemu-action before this step, or build each platform on its own "
+                'runner (the input "matrix").',
                 see="emulation",
             )
 

@@ -183,8 +183,8 @@ class App:
             way = "ahead of" if skew > 0 else "behind"
             raise Failure(
                 Kind.INPUT,
-                f"this machine's clock is {_hours(abs(skew))} {way} the registry's, "
-                "so how old a tag is cannot be told.",
+                f"this machine's clock is {_hours(abs(skew))} {way} the registry's, so the age of "
+                "a tag is not known.",
                 "Set the clock (`timedatectl` shows it), then run again.",
             )
         return self.http.wall()

@@ -70,8 +70,10 @@ def check(services: Sequence[Service], settings: Settings, where: Where) -> Iter
 
 def _check_service(service: Service, settings: Settings, place: str) -> Iterator[Problem]:
     if not service.platforms:
-        fix = "Name them, such as linux/amd64,linux/arm64."
-        yield Problem(f"{place}: {service.name} names no platform to make a job for.", fix)
+        fix = "Give it platforms, such as linux/amd64,linux/arm64."
+        yield Problem(
+            f"{place}: {service.name} has no platforms, so no job can be made for one.", fix
+        )
     if len({*service.platforms}) < len(service.platforms):
         yield Problem(f"{place}: {service.name} names a platform twice.", "Remove one.")
     known = runners(settings, [service])

@@ -124,8 +124,8 @@ class KeepItem:
 def selector(text: str) -> Selector:
     """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
     if _OF_GIT.search(text):
-        fix = "Give the commit itself, which `git rev-parse` tells."
-        raise refusal(text, "is a revision that only git understands.", fix)
+        fix = "Give the commit itself: `git rev-parse` shows it."
+        raise refusal(text, "is a name that only git understands.", fix)
     commit = _COMMIT.fullmatch(text.lower())
     if commit:
         return Selector(commit=commit[1])
@@ -157,7 +157,7 @@ def place(text: str) -> Destination:
     host, path, tag = (None, "", None) if "@" in text or "/" not in text else _split(text)
     if not path or tag:
         fix = "Write registry/path/{service}: each image has the same tags everywhere."
-        raise refusal(text, "is not a repository without a tag.", fix)
+        raise refusal(text, "must be a repository, without a tag.", fix)
     Repository.parse(host or HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
     return Destination(None, path, host or HUB)
 

@@ -96,7 +96,8 @@ class RegistryClient:
         if held != digest:
             raise Failure(
                 Kind.UNVERIFIED,
-                f"{reference} holds {held.short}, and the registry said that it is {digest.short}.",
+                f"{reference} holds {held.short}, but the registry said that it holds "
+                f"{digest.short}.",
                 "Run again; if it stays so, look at the registry and the caches before it.",
             )
 
@@ -388,7 +389,7 @@ class RegistryClient:
         if write and immutable and response.status in (400, 403, 409, 412):
             return Failure(
                 Kind.CONFLICT,
-                f"{host} refused {what}, for a rule makes it immutable{reason}.",
+                f"{host} refused {what}: a rule makes it immutable{reason}.",
                 "Leave the tag out of the repository's rules of immutability: "
                 "latest and milestones move.",
                 see="immutable",
@@ -396,9 +397,9 @@ class RegistryClient:
         if write and response.status == 409:
             return Failure(
                 Kind.CONFLICT,
-                f"{host} refused {what}, for it conflicts with what is there{reason}.",
-                "Run again; if it stays so, let the repository's settings allow that tags are "
-                "written again.",
+                f"{host} refused {what}: it conflicts with what is there{reason}.",
+                "Run again; if it stays so, allow in the repository's settings that a tag is "
+                "overwritten.",
             )
         if write and response.status == 404:
             return Failure(
@@ -433,7 +434,7 @@ def damaged(repository: Repository, digest: Digest) -> Failure:
     """The registry's bytes are not those of the digest."""
     return Failure(
         Kind.UNVERIFIED,
-        f"the bytes of {repository}@{digest.short} do not hash to its digest.",
+        f"the bytes of {repository}@{digest.short} do not have that digest.",
         "Do not use this image: look at the registry, its proxy and its storage.",
     )
 

@@ -18,7 +18,11 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted, HubRepository, ListedTag, Verdict
 from feastflow_registry.model.references import Reference, Repository, Tag, is_loopback
-from feastflow_registry.registry.docker_hub_json import TagPage, hub_misbehaving, read_hub_repository
+from feastflow_registry.registry.docker_hub_json import (
+    TagPage,
+    hub_misbehaving,
+    read_hub_repository,
+)
 from feastflow_registry.transport.addresses import redact
 from feastflow_registry.transport.http import Client
 from feastflow_registry.transport.response import Response, server_time
@@ -132,7 +136,8 @@ class HubClient:
         if self.exists(repository, absent):
             raise Failure(
                 Kind.CONFLICT,
-                f"{Reference(repository, absent)} exists, and a deletion is tried on that name.",
+                f"{Reference(repository, absent)} exists, but its name is kept free to try a "
+                "deletion.",
                 "Rename or delete that tag, then run again.",
             )
         self.delete_tag(repository, absent)
@@ -244,7 +249,7 @@ class HubClient:
         if self.credential is None:
             return Failure(
                 Kind.REFUSED,
-                "Docker Hub's API answers nobody without credentials.",
+                "Docker Hub's API answers only with credentials.",
                 'Set the input "username" and the input "token", or run `docker login`.',
                 see="credentials",
             )

@@ -76,7 +76,9 @@ def read_listed_tag(entry: object) -> ListedTag:
         name = Tag.parse(_text(data.get("name")))
         digest = Digest.parse(_text(data["digest"])) if data.get("digest") else None
     except Failure as failure:
-        raise hub_misbehaving(f"lists a tag that is none: {failure.problems[0].cause}") from None
+        raise hub_misbehaving(
+            f"lists a tag that cannot be one: {failure.problems[0].cause}"
+        ) from None
     images = data.get("images")
     found = [_platform(each) for each in images] if isinstance(images, list) else []
     return ListedTag(

@@ -105,7 +105,8 @@ def check_source(run: Run) -> None:
     if origin:
         where = f"the git remote origin is {origin!r}, which names no host that others know"
         fix = (
-            "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName."
+            "Set its whole address with `git remote set-url origin ADDRESS`, or give the SSH "
+            "alias its HostName."
         )
     raise Failure(
         Kind.INPUT,

@@ -279,7 +279,7 @@ def not_seen(reference: Reference, read: Digest | None, before: Digest | None) -
     if read in (None, before):
         shown = f"the registry shows {read.short if read else 'nothing'} still"
         return unverified(f"{reference} was written, and is not visible yet: {shown}.")
-    return unverified(f"{reference} was moved, but reads back as {read}.")
+    return unverified(f"{reference} was moved, but holds {read}.")
 
 
 def unverified(cause: str) -> Failure:

@@ -105,7 +105,7 @@ def test_what_a_step_is_not_granted_is_its_services_own_failure(
     engine = shop.engine()
     built = engine.build([shop.image("app", step), shop.image("other")], push=True)
     assert set(built.images) == {"other"}
-    assert 'by the input "allow"' in built.failures["app"].problems[0].fix
+    assert 'in the input "allow"' in built.failures["app"].problems[0].fix
 
 
 @pytest.mark.parametrize("name", chosen(BUILDERS))

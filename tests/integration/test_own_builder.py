@@ -309,7 +309,7 @@ def test_one_that_only_has_our_name_is_refused(
     bare.machine.project.commit()
     ran = bare.refused()
     [error] = ran.errors
-    assert f"the builder {name} is not the one that this program makes: " in error
+    assert f"the builder {name} exists, but is another one than this program makes: " in error
     said = {"driver": "driver is remote", "image": "other@sha256", "container": "container runs"}
     assert said[what] in error
     assert f"docker buildx rm {name}" in error

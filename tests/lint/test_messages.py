@@ -51,7 +51,9 @@ def test_what_the_page_shows_is_what_is_said(place: str) -> None:
 def test_an_input_is_named_in_the_one_form_that_is_spelled_for_its_reader() -> None:
     """`config/input_names.py` knows `input "to"` and `input "latest: force"`, and no other."""
     names = "|".join(option(name) for name in INPUTS)
-    bare = re.compile(rf"\binput (?:{names})(?![\w-])|(?<!\")\b(?:tag|latest|dry-run): [a-z](?!his)")
+    bare = re.compile(
+        rf"\binput (?:{names})(?![\w-])|(?<!\")\b(?:tag|latest|dry-run): [a-z](?!his)"
+    )
     for message in ALL:
         for text in message.texts:
             assert not bare.search(text), text

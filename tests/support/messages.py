@@ -129,8 +129,9 @@ class _Module:
         found = _given(own, name.id) if own else []
         for each in self._in_order(ast.Assign):
             [target, *_] = each.targets
-            is_it = isinstance(target, ast.Name) and target.id == name.id
-            if is_it and each.lineno < name.lineno and next(self._functions(each), own) is own:
+            names = [e.id for e in ast.walk(target) if isinstance(e, ast.Name)]
+            is_before = name.id in names and each.lineno < name.lineno
+            if is_before and next(self._functions(each), own) is own:
                 found = [*(() if self._above[each] in around else found), each.value]
         return [each for each in found if ast.unparse(each) != "''"] or found
 

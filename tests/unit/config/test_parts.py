@@ -77,7 +77,7 @@ class TestCheck:
     @pytest.mark.parametrize("inputs", [JOINING, {"part": "linux/amd64"}])
     def test_a_service_that_names_no_platform(self, inputs: dict[str, str]) -> None:
         (said,) = problems(SHOP, BARE, **inputs)
-        assert said.startswith("bare.platforms: bare names no platform")
+        assert said.startswith("bare.platforms: bare has no platforms")
         assert "linux/amd64,linux/arm64" in said
 
     @pytest.mark.parametrize("inputs", [JOINING, {"part": "linux/amd64"}])

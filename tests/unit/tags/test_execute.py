@@ -263,7 +263,7 @@ class TestProof:
         if theirs.revision == B:
             run.go()
         else:
-            with fails("reads back as sha256:", kind=Kind.UNVERIFIED):
+            with fails("was moved, but holds sha256:", kind=Kind.UNVERIFIED):
                 run.go()
 
     @pytest.mark.parametrize(("lies", "kind"), [(1, None), (2, Kind.UNVERIFIED)])
