@@ -31,12 +31,12 @@ class BuilderKind(StrEnum):
 class Feature(Enum):
     """Features that not every builder has; the value is the reason for a refusal."""
 
-    PLATFORMS = "keeps one platform"
-    ATTEST = "keeps no attestations"
-    CACHE = "exports no cache"
-    ANNOTATIONS = "keeps no annotations"
-    REPRODUCIBLE = "rewrites no timestamps, so that no build is reproducible"
-    BY_DIGEST = "pushes nothing by digest"
+    PLATFORMS = "cannot keep several platforms"
+    ATTEST = "cannot keep attestations"
+    CACHE = "cannot export a cache"
+    ANNOTATIONS = "cannot keep annotations"
+    REPRODUCIBLE = "cannot rewrite timestamps, as a reproducible build needs"
+    BY_DIGEST = "cannot push by digest"
 
 
 CAPABILITIES: Mapping[BuilderKind, frozenset[Feature]] = {
@@ -98,7 +98,9 @@ def check(images: Sequence[BuildImage], kind: BuilderKind) -> Iterator[Problem]:
         names = [image.service.name for image in images if feature in needed(image)]
         if names:
             yield Problem(
-                f"{kind} {feature.value}: {', '.join(names)}.", remedy(feature), see="builder"
+                f"{kind} {feature.value}; needed by {', '.join(names)}.",
+                remedy(feature),
+                see="builder",
             )
 
 

@@ -76,7 +76,7 @@ class Checks:
             raise Failure(
                 Kind.BUILD,
                 f"the engine failed while {service.name} was checked: {clean(str(problem))}",
-                "See that it runs (`docker info`), then run again.",
+                "Check that it runs (`docker info`), then run again.",
             ) from None
 
     def _check(

@@ -187,5 +187,5 @@ def refuse(error: str) -> None:
         raise Failure(
             Kind.BUILD,
             f"the build failed: {shown}",
-            "See that the engine and the builder run (`docker info`), then run again.",
+            "Check that the engine and the builder run (`docker info`), then run again.",
         )

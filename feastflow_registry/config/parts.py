@@ -59,7 +59,7 @@ def check(services: Sequence[Service], settings: Settings, where: Where) -> Iter
     """Yield what keeps platforms from being built apart."""
     if settings.part and settings.command is not Command.PUBLISH:
         fix = "Leave it empty, or use the command publish."
-        yield Problem(f'input "part": {settings.command} knows no parts of images.', fix)
+        yield Problem(f'input "part": {settings.command} does not build images in parts.', fix)
     elif builds_apart(settings):
         named = settings.services
         services = [each for each in services if not named or each.name in named]

@@ -184,7 +184,7 @@ def bare(command: str, given: Sequence[Destination], what: str = "tags") -> tupl
     """The bare tags that a command is about, each once; ``what``: how many it may be about."""
     for each in given:
         if each.path:
-            cause = f'input "tag": {command} is about {what} of each service, not {each}.'
+            cause = f'input "tag": {command} takes {what} without a repository, not {each}.'
             raise Failure(Kind.INPUT, cause, 'Give the tag alone, as in input "tag: production".')
     return tuple(dict.fromkeys(each.tag for each in given if each.tag))
 
@@ -193,7 +193,7 @@ def single(command: str, given: Sequence[Destination]) -> Tag | None:
     """The one bare tag that a command is about, or none."""
     tags = bare(command, given, "one tag")
     if len(tags) > 1:
-        cause = f'input "tag": {command} is about one tag of each service, not {len(tags)}.'
+        cause = f'input "tag": {command} takes one tag, not {len(tags)}.'
         raise Failure(Kind.INPUT, cause, 'Give one tag alone, as in input "tag: production".')
     return tags[0] if tags else None
 

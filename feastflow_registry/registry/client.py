@@ -390,8 +390,8 @@ class RegistryClient:
             return Failure(
                 Kind.CONFLICT,
                 f"{host} refused {what}: a rule makes it immutable{reason}.",
-                "Leave the tag out of the repository's rules of immutability: "
-                "latest and milestones move.",
+                "Exclude the tag from the repository's rules of immutability: "
+                "latest and milestones must move.",
                 see="immutable",
             )
         if write and response.status == 409:

@@ -136,8 +136,8 @@ class HubClient:
         if self.exists(repository, absent):
             raise Failure(
                 Kind.CONFLICT,
-                f"{Reference(repository, absent)} exists, but its name is kept free to try a "
-                "deletion.",
+                f"{Reference(repository, absent)} exists, but prune needs that name to test "
+                "the token.",
                 "Rename or delete that tag, then run again.",
             )
         self.delete_tag(repository, absent)

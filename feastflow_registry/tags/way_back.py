@@ -249,10 +249,10 @@ class WayBack:
         if isinstance(bad, Commit) and not self.trail.older(bad):
             is_known = self.surveyor.history.resolve(bad.sha) is not None
             what = f"{bad.short}, from which the image of {names} was built."
-            lacks = "no commit before" if is_known else "no commit"
+            cause = f"this clone has no commit before {what}" if is_known else ""
             return Failure(
                 Kind.INPUT,
-                f"this clone has {lacks} {what}",
+                cause or f"this clone has no commit {what}",
                 "Fetch the history (`git fetch`, in a shallow clone `git fetch --unshallow`), or "
                 'name the commit to go to in the input "to".',
                 see="shallow-clone",

@@ -275,7 +275,10 @@ def test_all_that_is_wrong_is_said_before_anything_is_asked(shop: Shop, tmp_path
     ("inputs", "said"),
     [
         ({"manifests": ""}, 'input "manifests": deploy needs to know which files'),
-        ({"tag": "team/app"}, 'input "tag": deploy is about one tag of each service, not team/app'),
+        (
+            {"tag": "team/app"},
+            'input "tag": deploy takes one tag without a repository, not team/app',
+        ),
         ({"manifests": "k8s/other.yaml"}, "these have nginx."),
         ({"manifests": "compose.yaml"}, "compose.yaml, line 1: this is not a Kubernetes object."),
         ({"manifests": "compose.yaml, k8s/shop.yaml"}, "this is not a Kubernetes object."),

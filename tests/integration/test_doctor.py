@@ -179,7 +179,7 @@ def test_what_is_no_registry_is_said_once(
     place.proxy.add(Fault("status", method="GET", path="/v2/", status=status))
     ran = examine(machine).ended(5)
     said, fix = finding(ran, "registry")
-    assert said == f"✗ registry: {place.host} answers {status} at /v2/, as no registry does."
+    assert said == f"✗ registry: {place.host} answers {status} at /v2/, so it is not a registry."
     assert fix == '    Check the input "registry", and the proxy before it, if there is one.'
     assert len(place.requests()) == 1
 

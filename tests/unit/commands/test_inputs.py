@@ -310,7 +310,7 @@ class TestServices:
         self, folder: Path, command: str
     ) -> None:
         (folder / "feastflow.yml").write_text("services: {web: {platforms: [linux/amd64]}}")
-        with fails(f'input "part": {command} knows no parts of images'):
+        with fails(f'input "part": {command} does not build images in parts'):
             load(folder, part="linux/arm64", command=command)
 
     @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ class TestCheck:
     @pytest.mark.parametrize("command", ["build", "push", "prune"])
     def test_a_part_of_what_is_not_published(self, command: str) -> None:
         (said,) = problems(SHOP, part="linux/arm64", command=command)
-        assert said.startswith(f'input "part": {command} knows no parts')
+        assert said.startswith(f'input "part": {command} does not build images in parts')
 
     def test_a_part_that_no_service_has(self) -> None:
         (said,) = problems(SHOP, MENU, part="linux/s390x")
