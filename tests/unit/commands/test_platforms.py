@@ -131,7 +131,7 @@ class TestAServiceOfOnePlatform:
         assert run.actions == [("built", OWN), ("pushed", OWN)]
         assert not run.plan.builds[0].is_part  # type: ignore[union-attr]
         last = world.run(B, matrix="platforms").go()
-        assert last.actions == [("reused", OWN), ("moved", "latest")]
+        assert last.actions == [("reused", OWN), ("created", "latest")]
 
 
 def matrix(run: Run) -> str:

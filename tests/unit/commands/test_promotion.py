@@ -30,7 +30,7 @@ def test_an_image_gets_a_new_tag(world: World) -> None:
     assert shapes(steps) == [f"ReuseImage commit-{A.short}", "MoveTag production"]
     carried = carry_out(world, steps)
     assert world.at("production") == world.own(A)
-    assert carried.actions == [("reused", f"commit-{A.short}"), ("moved", "production")]
+    assert carried.actions == [("reused", f"commit-{A.short}"), ("created", "production")]
     assert carried.copier.copied == []
     # What the tag holds before and after, and whether the image was withdrawn meanwhile.
     assert carried.registry.counts == {"resolve": 3, "set_tag": 1}
