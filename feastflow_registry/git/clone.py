@@ -129,7 +129,8 @@ class Git:
             raise Failure(
                 Kind.INPUT,
                 f"HEAD is {head[:7] or 'no commit'}, but this run is for {commit.short}.",
-                "Let actions/checkout use its default ref, and move HEAD in no later step.",
+                "Leave the ref of actions/checkout at its default, and do not move HEAD in a "
+                "later step.",
             )
         status = self._run(
             "status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=none"

@@ -28,7 +28,7 @@ _RELATIONS = {
     "behind": Relation.BEHIND,
     "diverged": Relation.DIVERGED,
 }
-_BY_HAND = "By hand, in a whole clone, GitHub is not asked."
+_BY_HAND = "Or run it by hand in a full clone, which does not need GitHub."
 _LARGEST = 32 * 1024 * 1024  # The first page of a comparison holds the changes of 300 files.
 _MOST_PAGES = 100
 _MOST_REDIRECTS = 5
@@ -240,7 +240,7 @@ class GitHubHistory:
             return self.api.send("GET", path)
         except Failure as failure:
             (problem,) = failure.problems
-            cause = f"{problem.cause.removesuffix('.')}, and the order of commits is not guessed."
+            cause = f"{problem.cause.removesuffix('.')}, so the order of commits is not known."
             fix = f"{problem.fix} {_BY_HAND}"
             raise Failure(failure.kind, cause, fix, problem.see) from None
 
@@ -337,7 +337,7 @@ def _unset(cause: str) -> Failure:
 
 
 def _unreachable(cause: str) -> Failure:
-    return _misbehaving(f"{cause}, and the order of commits is not guessed", _BY_HAND)
+    return _misbehaving(f"{cause}, so the order of commits is not known", _BY_HAND)
 
 
 def _misbehaving(cause: str, *more: str) -> Failure:

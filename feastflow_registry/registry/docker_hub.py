@@ -18,7 +18,11 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted, HubRepository, ListedTag, Verdict
 from feastflow_registry.model.references import Reference, Repository, Tag, is_loopback
-from feastflow_registry.registry.docker_hub_json import TagPage, misbehaving, read_hub_repository
+from feastflow_registry.registry.docker_hub_json import (
+    TagPage,
+    hub_misbehaving,
+    read_hub_repository,
+)
 from feastflow_registry.transport.addresses import redact
 from feastflow_registry.transport.http import Client
 from feastflow_registry.transport.response import Response, pages, server_time
@@ -79,7 +83,7 @@ class HubClient:
         """
         path = f"{_path(repository)}/tags"
         query, seen = "page_size=100", set[str]()
-        endless = misbehaving(f"lists the tags of {repository} without end")
+        endless = hub_misbehaving(f"lists the tags of {repository} without end")
         for _ in pages(self.http.clock, _MOST_PAGES, endless):
             if query in seen:
                 raise endless
@@ -130,7 +134,8 @@ class HubClient:
         if self.exists(repository, absent):
             raise Failure(
                 Kind.CONFLICT,
-                f"{Reference(repository, absent)} exists, and a deletion is tried on that name.",
+                f"{Reference(repository, absent)} exists, but prune needs that name to test "
+                "the token.",
                 "Rename or delete that tag, then run again.",
             )
         self.delete_tag(repository, absent)
@@ -164,7 +169,7 @@ class HubClient:
         listing = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         query = parts.query
         if listing not in listings or not _is_plain(query) or len(query) > _LONGEST_QUERY:
-            raise misbehaving(f"continues the tags of {repository} at another address")
+            raise hub_misbehaving(f"continues the tags of {repository} at another address")
         return query
 
     def _wait_for_turn(self) -> None:
@@ -235,14 +240,14 @@ class HubClient:
             raise _unexpected(response, "a login")
         token = response.json.get("access_token")
         if not isinstance(token, str) or not _is_plain(token) or len(token) > _LONGEST_TOKEN:
-            raise misbehaving("answers a login without a token")
+            raise hub_misbehaving("answers a login without a token")
         return token
 
     def _refused(self) -> Failure:
         if self.credential is None:
             return Failure(
                 Kind.REFUSED,
-                "Docker Hub's API answers nobody without credentials.",
+                "Docker Hub's API answers only with credentials.",
                 'Set the input "username" and the input "token", or run `docker login`.',
                 see="credentials",
             )
@@ -285,7 +290,7 @@ def _unexpected(response: Response, what: str, fix: str = "") -> Failure:
     if response.status in (403, 500):
         fix = fix or "Give the token read scope, and check that its user may see the repository."
         return Failure(Kind.REFUSED, f"Docker Hub denied {what}{reason}.", fix, see="denied")
-    return misbehaving(f"answered {response.status} to {what}{reason}")
+    return hub_misbehaving(f"answered {response.status} to {what}{reason}")
 
 
 def _is_plain(text: str) -> bool:

@@ -85,8 +85,12 @@ def check(manifest: Manifest, digest: Digest) -> None:
     """Refuse what is listed as referring to an image, and does not name it as its subject."""
     subject = manifest.content.get("subject")
     if not isinstance(subject, dict) or subject.get("digest") != digest.value:
-        cause = f"what is listed as attached to {digest.short} does not name it as its subject."
-        raise Failure(Kind.UNVERIFIED, cause, "Look at what has written that list.")
+        cause = f"what is listed as attached to {digest.short} is attached to another image."
+        raise Failure(
+            Kind.UNVERIFIED,
+            cause,
+            "Attach it again with the tool that made it, such as cosign.",
+        )
 
 
 def keep(
@@ -106,6 +110,6 @@ def give(client: RegistryClient, reference: Reference, digest: Digest) -> None:
     if client.resolve(reference) != digest:
         raise Failure(
             Kind.UNVERIFIED,
-            f"{reference} was written, but does not read back as {digest.short}.",
+            f"{reference} was written, but does not hold {digest.short}.",
             "Look at the repository, then run again: what is there is not sent twice.",
         )

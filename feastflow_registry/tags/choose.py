@@ -97,7 +97,7 @@ class Chooser:
             raise Failure(
                 Kind.CONFLICT,
                 f"{repository}:{tag} holds an image that is labelled with another commit than "
-                f"{digits}, which the history does not explain.",
+                f"{digits}, and the history does not explain it.",
                 "Let it read the history (`permissions: contents: read` and "
                 'the input "github-token"), or `git fetch` the commit.',
             )
@@ -113,7 +113,7 @@ class Chooser:
             raise Failure(
                 Kind.INPUT,
                 f'"{digits}" is the beginning of {len(found)} published commits of {repository}.',
-                f"Give more digits: {some([commit_digits(tag) for tag in found])}.",
+                f"Give more of it: {some([commit_digits(tag) for tag in found])}.",
             )
         return found[0] if found else None
 
@@ -197,7 +197,7 @@ def check_single(start: str, found: Collection[Digest], repository: Repository) 
             Kind.INPUT,
             f'"{start[:80]}" is the beginning of the digests of {len(found)} images of '
             f"{repository}.",
-            f"Give more digits: {some(sorted(map(str, found)))}.",
+            f"Give more of it: {some(sorted(map(str, found)))}.",
         )
 
 

@@ -93,7 +93,7 @@ class Deleter:
             needed = {*left, *chain.from_iterable(parts), *now}
             going = [each for each in about if subject(each.tag) not in needed]
             for step in (each for each in about if each not in going):
-                cause = f"{step.reference} is about an image that another tag now needs."
+                cause = f"{step.reference} stays: another tag now needs the image that it is about."
                 self.conflicts.append(Problem(cause, AGAIN))
                 yield kept_back(step, step.digest, "another tag came to need its image meanwhile")
             yield from self._clear(going, kept)
@@ -128,7 +128,8 @@ class Deleter:
         if outcome is None:
             raise Failure(
                 Kind.UNREACHABLE,
-                f"the registry does not delete {step.reference}, after it has deleted another tag.",
+                f"the registry does not delete {step.reference}, though it has deleted another "
+                "tag.",
                 "Check the registry's status, then run again.",
             )
         return outcome

@@ -201,7 +201,7 @@ class ImageDeleter:
         if there != digest:
             raise Failure(
                 Kind.UNVERIFIED,
-                f"{reference} was put back, but reads back as {there or 'absent'}.",
+                f"{reference} was put back, but holds {there or 'nothing'}.",
                 f"Give it {digest} again with `feastflow-registry promote`.",
             )
 

@@ -147,7 +147,7 @@ class Commits:
             if chosen is None:
                 raise Failure(
                     Kind.UNREACHABLE,
-                    f"{Reference(repository, tag)} is listed, and is not there.",
+                    f"{Reference(repository, tag)} is in the list of tags, but is not there.",
                     "Another run may have deleted it: run again, or say where to go in "
                     'the input "to".',
                 )

@@ -223,7 +223,7 @@ class WayBack:
             since = self.trail.since(held, held)
             return stays(why, bad, marks=bad.commit is not None, since=since)
         return stays(
-            f"it is at {at}, and nothing tells that it ever was at {name}", is_foreign=True
+            f"it is at {at}, and there is no sign that it ever was at {name}", is_foreign=True
         )
 
     def _return(
@@ -248,11 +248,11 @@ class WayBack:
         names = ", ".join(each.name for each in services)
         if isinstance(bad, Commit) and not self.trail.older(bad):
             is_known = self.surveyor.history.resolve(bad.sha) is not None
-            what = f"{bad.short}, which the image of {names} comes from."
-            cause = f"git knows no commit before {what}" if is_known else ""
+            what = f"{bad.short}, from which the image of {names} was built."
+            cause = f"this clone has no commit before {what}" if is_known else ""
             return Failure(
                 Kind.INPUT,
-                cause or f"git does not have commit {what}",
+                cause or f"this clone has no commit {what}",
                 "Fetch the history (`git fetch`, in a shallow clone `git fetch --unshallow`), or "
                 'name the commit to go to in the input "to".',
                 see="shallow-clone",
@@ -260,13 +260,14 @@ class WayBack:
         rest = ", ".join(sorted(each.name for each in others))
         offered = self.surveyor.offered(services[0].repository)
         offered = [each for each in offered if not str(bad).startswith(each)]
-        fix = "Publish a commit that mends it"
-        fix += f', or name one in the input "to": {some(offered)}.' if offered else "."
+        or_name = f', or name one in the input "to": {some(offered)}' if offered else ""
+        fix = f"Publish a commit that mends it{or_name}."
         if rest:
             fix = f'To take the others back, name them in the input "services": {rest}.'
         return Failure(
             Kind.INPUT,
-            f"no good image of {names} is left from before {named(bad)}: they are marked or gone.",
+            f"no good image of {names} from before {named(bad)} is left: all are marked as bad, or "
+            "deleted.",
             fix,
         )
 

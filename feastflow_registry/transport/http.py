@@ -210,10 +210,10 @@ class Client:
             target = address(response, "location")
             plain = urlsplit(response.url).scheme == "http"
             if urlsplit(target).scheme not in ({"http", "https"} if plain else {"https"}):
-                raise _unreachable(response.url, "redirected to what is no https address")
+                raise _unreachable(response.url, "redirected to an address without https")
             headers = {"Accept": accept}
             response = self.send(method, target, headers=headers, limit=limit, sink=sink)
-        raise _unreachable(response.url, "redirected without end")
+        raise _unreachable(response.url, "redirected again and again")
 
     def _attempt(self, url: str, exchange: Callable[[], Response]) -> Response:
         """Send once, and tell a transient failure from one that a retry cannot mend."""
@@ -329,7 +329,7 @@ def _refuse_exhausted(response: Response) -> None:
         Kind.REFUSED,
         f"the pull limit of {urlsplit(response.url).hostname} is used up: "
         f"{count or 'all'} pulls{hours}.",
-        f"Wait until the window{hours} has passed, or log in with an account of a higher limit.",
+        "Wait until pulls are allowed again, or log in with an account of a higher limit.",
         see="pull-limit",
     )
 
@@ -364,7 +364,7 @@ def _refuse_for_good(url: str, error: Exception) -> None:
     if any(isinstance(e, ssl.SSLError) and e.reason == "WRONG_VERSION_NUMBER" for e in behind):
         raise Failure(
             Kind.UNREACHABLE,
-            f"{redact(url)} speaks plain HTTP, where TLS is due.",
+            f"{redact(url)} speaks plain HTTP instead of HTTPS.",
             "Check the port, give the registry a certificate, or name it in "
             'the input "insecure-registries".',
             see="plain-http",
@@ -378,8 +378,8 @@ def _is_unserved(url: str, error: Exception) -> bool:
 
 
 def _unserved(url: str) -> Failure:
-    cause = f"nothing listens at {urlsplit(url).netloc.rpartition('@')[2]}."
-    fix = "Start what should be there, or check the port, then run again."
+    cause = f"no server listens at {urlsplit(url).netloc.rpartition('@')[2]}."
+    fix = "Start the server, or correct the port, then run again."
     return Failure(Kind.UNREACHABLE, cause, fix)
 
 

@@ -143,7 +143,7 @@ class TestAServiceOfOnePlatform:
         assert run.actions == [("built", OWN), ("pushed", OWN)]
         assert not run.plan.builds[0].is_part  # type: ignore[union-attr]
         last = world.run(B, matrix="platforms").go()
-        assert last.actions == [("reused", OWN), ("moved", "latest")]
+        assert last.actions == [("reused", OWN), ("created", "latest")]
 
 
 class TestWhatTheRegistryShowsLate:
@@ -197,7 +197,7 @@ class TestWhatTheRegistryShowsLate:
             world.run(B, shared_tags="false").go()
             world.store.late = {OWN}
             run = world.run(B, built=due, matrix=each).go()
-            assert run.actions == [("reused", OWN), ("moved", "latest")]
+            assert run.actions == [("reused", OWN), ("created", "latest")]
 
 
 def matrix(run: Run) -> str:

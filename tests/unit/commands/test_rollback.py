@@ -110,7 +110,7 @@ def test_what_was_published_since_can_be_taken_back() -> None:
 
 def test_the_first_commit_has_nothing_before_it() -> None:
     with fails(
-        f"git knows no commit before {A.short}, which the image of shop comes from",
+        f"this clone has no commit before {A.short}, from which the image of shop was built",
         'name the commit to go to in the input "to"',
     ):
         roll_back(published(A))
@@ -119,15 +119,13 @@ def test_the_first_commit_has_nothing_before_it() -> None:
 def test_a_commit_that_the_clone_does_not_have_is_to_be_fetched() -> None:
     world = published(A, B)
     del world.history.parents[B]
-    with fails(f"git does not have commit {B.short}", "Fetch the history (`git fetch`"):
+    with fails(f"this clone has no commit {B.short}", "Fetch the history (`git fetch`"):
         roll_back(world)
 
 
 def test_nothing_good_before_lists_what_there_is() -> None:
     world = published(B)
-    with fails(
-        f"no good image of shop is left from before {B.short}", "Publish a commit that mends it."
-    ):
+    with fails(f"no good image of shop from before {B.short}", "Publish a commit that mends it."):
         roll_back(world)
     world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", f"withdrawn-{A.short}")
     with fails(f'name one in the input "to": {ELSEWHERE.short}.'):
@@ -278,7 +276,7 @@ class TestSeveralServices:
         cart.publish(C)
         carried(both, C, "shop")
         with fails(
-            f"no good image of cart is left from before {C.short}",
+            f"no good image of cart from before {C.short}",
             'name them in the input "services": shop.',
         ):
             roll_back(both, self.NAMES)
@@ -527,7 +525,7 @@ class TestMeanwhile:
         world = World()
         for each in (A, D):
             world.publish(each)
-        run = world.start("rollback", **named)
+        run = world.start("rollback", D, **named)
 
         def publish(call: Call) -> None:
             if (call.method, call.subject) == ("set_tag", "ada/shop:latest"):
@@ -599,7 +597,9 @@ def test_a_tag_that_is_listed_and_not_there_is_asked_for_again(comes_back: bool)
     if comes_back:
         assert shapes(rollback.plan(app).steps)[0] == f"ReuseImage {tag}"
         return
-    with fails(f"{tag} is listed, and is not there", "say where to go", kind=Kind.UNREACHABLE):
+    with fails(
+        f"{tag} is in the list of tags, but is not there", "say where to go", kind=Kind.UNREACHABLE
+    ):
         rollback.plan(app)
 
 
@@ -678,7 +678,7 @@ class TestReleases:
     @pytest.mark.parametrize(("held", "tag"), [(C, "1.0.0"), (B, "1.0")])
     def test_below_the_first_release_there_is_nothing(self, held: Commit, tag: str) -> None:
         world = self.world(v1_0_0=held)
-        with fails("no good image of shop is left"):
+        with fails("no good image of shop from before v1.0.0"):
             self.roll_back(world, held, tag)
         assert world.commit_at(tag) == held
 

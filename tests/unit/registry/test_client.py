@@ -146,7 +146,7 @@ PAGE = "/ada/shop/tags/list?last=a"
         (409, "Tag is Immutable", Kind.CONFLICT, MUTABLE),
         (412, "a precondition failed", Kind.CONFLICT, MUTABLE),
         (400, "manifest invalid", Kind.UNREACHABLE, "Check the registry's status"),
-        (409, "somebody else is writing", Kind.CONFLICT, "let the repository's settings"),
+        (409, "somebody else is writing", Kind.CONFLICT, "allow in the repository's settings"),
         (500, "401 Unauthorized", Kind.REFUSED, "Give the token read and write"),
         (501, "not implemented", Kind.UNREACHABLE, "Check the registry's status"),
     ],

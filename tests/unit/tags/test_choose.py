@@ -74,7 +74,7 @@ def test_what_may_have_been_carried_forward_needs_a_history() -> None:
     world = World()
     carried = replace(image(A), inputs="sha256:1")
     world.put(carried, "commit-7777777")
-    with fails("which the history does not explain", "contents: read", kind=Kind.CONFLICT):
+    with fails("and the history does not explain it", "contents: read", kind=Kind.CONFLICT):
         choose(world, "7777777")
 
 

@@ -119,7 +119,7 @@ def test_a_redirect_never_leaves_tls(base: str, target: str, followed: bool) -> 
             assert client.follow(first, limit=9, method="HEAD", accept="x").body == b"here"
             assert sent == [("HEAD", urljoin(base, target), {"Accept": "x"})]
         else:
-            with fails("redirected to what is no https address", kind=Kind.UNREACHABLE):
+            with fails("redirected to an address without https", kind=Kind.UNREACHABLE):
                 client.follow(first, limit=9)
             assert sent == []
 
@@ -129,7 +129,7 @@ def test_redirects_end() -> None:
     around = Response(307, {"location": "/x"}, b"", "https://a.example/x")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Client, "send", lambda *_, **__: around)
-        with fails("https://a.example/x redirected without end", kind=Kind.UNREACHABLE):
+        with fails("https://a.example/x redirected again and again", kind=Kind.UNREACHABLE):
             client.follow(around, limit=9)
 
 
