@@ -36,6 +36,7 @@ _PAYLOAD_LIMIT = 32 * 1024 * 1024
 class Inputs:
     """The inputs of one run, checked.
 
+    ``given``: the same as they were given, by option or variable, and not in a file;
     ``services``: those to work on, each on the first registry; ``also``: the same on the others;
     ``also_credentials``: what these know us by; ``all_services``: also those that services may be
     built from; ``variables`` and ``file_secrets``: the values of the build secrets;
@@ -57,6 +58,7 @@ class Inputs:
     cache_service: Mapping[str, str] = field(default_factory=dict, repr=False)
     also: tuple[Service, ...] = ()
     also_credentials: Mapping[RegistryHost, Credential] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def credentials(self) -> Mapping[RegistryHost, Credential]:
@@ -161,15 +163,18 @@ def read(request: Request, workspace: Workspace, names: InputNames) -> Inputs:
         cache_service=described.cache_service,
         also=also,
         also_credentials=others,
+        given=request.given,
     )
 
 
 def _log_in(
     given: Mapping[RegistryHost, Credential], options: Settings, workspace: Workspace, current: Run
 ) -> Mapping[RegistryHost, Credential]:
-    """What the other registries know us by: given, or kept by ``docker login``."""
+    """What the other registries to work on know us by: given, or kept by ``docker login``."""
     found: dict[RegistryHost, Credential] = {}
     for host in places.hosts(options):
+        if options.registries and host not in options.registries:
+            continue
         credential = given.get(host) or workspace.login(host, "")
         if credential is None:
             raise credentials.missing(host, in_runner=current.in_runner, is_first=False)

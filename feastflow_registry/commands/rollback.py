@@ -9,10 +9,11 @@ may be the one who copies them. What else still holds the bad image is said.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from feastflow_registry.commands import manifests, registries
+from feastflow_registry.commands import aftermath, manifests, registries
+from feastflow_registry.commands.again import again
 from feastflow_registry.commands.app import App
 from feastflow_registry.commands.manifests import Manifests
 from feastflow_registry.config import selectors
@@ -21,7 +22,7 @@ from feastflow_registry.kubernetes import kubectl
 from feastflow_registry.kubernetes.image_names import Pin
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.history import Relation
-from feastflow_registry.model.parallel import attempt, results, spread
+from feastflow_registry.model.parallel import attempt, results
 from feastflow_registry.model.plan import (
     KeepTag,
     Latest,
@@ -30,31 +31,22 @@ from feastflow_registry.model.plan import (
     Plan,
     Step,
     UnmarkImage,
-    WithdrawImage,
 )
-from feastflow_registry.model.references import Digest, Reference, Tag
+from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.model.tag_names import LATEST, frozen_marker, is_shared, withdrawn_digits
-from feastflow_registry.model.wording import some
+from feastflow_registry.model.tag_names import LATEST
 from feastflow_registry.tags import gate, way_back
 from feastflow_registry.tags.choose import Chooser, Chosen
-from feastflow_registry.tags.trails import Commits, Held, Releases, TagLists, Trail, order
+from feastflow_registry.tags.trails import (
+    Commits,
+    Held,
+    Releases,
+    TagLists,
+    Trail,
+    check_known,
+    order,
+)
 from feastflow_registry.tags.way_back import Return, WayBack, called
-
-_MOST_HOLDERS = 500
-"""How many tags of a repository are asked whether they hold the bad image."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """A tag that nobody has asked to take back, and that holds a ``bad`` image.
-
-    ``is_final``: it is never moved.
-    """
-
-    step: KeepTag
-    bad: str
-    is_final: bool
 
 
 def plan(app: App) -> Plan:
@@ -66,24 +58,26 @@ def plan(app: App) -> Plan:
     lists = TagLists(app.surveyor)
     services = registries.answering(app)
     returns = _look(app, services, tags, lists)
+    unmarking = _unmark(app, services)
+    returns = _know_marks(app, returns, unmarking)
     back = way_back.steps(returns, app.surveyor.commit_tags, services)
-    unmarking = _unmark(app, returns) if app.settings.unmark else ()
-    holders = _holders(app, tags, returns, lists)
-    steps: tuple[Step, ...] = (*unmarking, *back, *(each.step for each in holders))
-    targets = [each for each in sorted(returns, key=lambda each: each.moves) if each.good]
-    pins = {each.service: Pin(e.tag, e.digest) for each in targets if (e := each.good) and e.tag}
+    holders = aftermath.holders(app, tags, returns, lists)
+    others = (each.step for each in holders if each.step.tag not in tags)
+    steps: tuple[Step, ...] = (*unmarking, *back, *others)
+    runs = _to_run(returns)
+    pins = {service: Pin(e.tag, e.digest) for service, r in runs.items() if (e := r.good) and e.tag}
     edits = manifests.plan_edits(app, files, pins)
-    told = {each.service for each in targets if each.bad or not each.why}
+    told = {service for service, each in runs.items() if each.bad or not each.why}
     concerned = _used({service: pin for service, pin in pins.items() if service in told}, files)
     guessed = kubectl.guesses(concerned, files.manifests)
     commands = kubectl.commands(concerned, files.manifests)
     return replace(
         app.plan((*steps, *edits)),
-        advice=(*_advice(app, tags, returns, steps), *_still_bad(app, holders)),
+        advice=tuple(aftermath.advice(app, returns, steps, holders)),
         is_left_bad=bool(holders),
         kubectl=(kubectl.find(concerned), *commands) if guessed else tuple(commands),
         guessed=guessed,
-        names=_names(returns),
+        names=aftermath.names(returns, holders),
     )
 
 
@@ -123,11 +117,11 @@ def _check(app: App, tags: Sequence[Tag]) -> None:
             'latest may not move: the input "latest" says never.',
             'Roll another tag back, or leave the input "latest" out.',
         )
-    if settings.unmark and not settings.to:
+    if settings.unmark and not settings.to and not settings.from_:
         raise Failure(
             Kind.INPUT,
             'input "unmark": it needs the image that is good after all.',
-            'Name it in the input "to".',
+            'Name it in the input "to"; or in the input "from", if no tag is to move.',
         )
     named = settings.from_.tag if settings.from_ else None
     if named and named not in map(Tag.near, app.history.git_tag_names()):
@@ -159,14 +153,16 @@ def _look(
         raise Failure.join(missing)
     for each in missing:
         app.log.warning(str(each))
-    if app.settings.from_:
-        returns = _away_from(app, services, pairs, app.settings.from_)
-    elif app.settings.to:
-        to = app.settings.to
-        returns = [each for way, held in pairs for each in way.to(held, to)]
-    else:
-        returns = _back(app, pairs)
-    return returns if app.settings.unmark else _know_marks(app, returns)
+    to, from_, unmark = app.settings.to, app.settings.from_, app.settings.unmark
+    if from_ and (to or not unmark):
+        return _away_from(app, services, pairs, from_)
+    if from_:
+        why = "its mark alone is taken off"
+        return [Return(e, way.tag, own, own, why) for way, held in pairs for e, own in held.items()]
+    if to:
+        find = WayBack.bring_back if unmark else WayBack.to
+        return [each for way, held in pairs for each in find(way, held, to)]
+    return _back(app, pairs)
 
 
 def _ways(app: App, tags: Sequence[Tag], lists: TagLists) -> list[WayBack]:
@@ -207,6 +203,7 @@ def _back(app: App, pairs: Sequence[tuple[WayBack, Held]]) -> list[Return]:
     for each in places[1:]:
         relation = order(app.surveyor, newest, each)
         if relation in (Relation.DIVERGED, Relation.UNKNOWN):
+            check_known(app.surveyor, newest.commit, each.commit)
             raise Failure(
                 Kind.CONFLICT,
                 f"the tags hold {called(each)}, which {relation.value} {called(newest)}.",
@@ -228,7 +225,7 @@ def _back(app: App, pairs: Sequence[tuple[WayBack, Held]]) -> list[Return]:
             Kind.CONFLICT,
             f"{Reference(done.service.repository, done.tag)} stays: {done.why}; it may have been "
             "taken back already.",
-            f"If {called(newest)} is bad: {_again(app, {'from': called(newest)})}. If it is good, "
+            f"If {called(newest)} is bad: {again(app, {'from': called(newest)})}. If it is good, "
             "nothing is left to do.",
         )
     return found
@@ -241,16 +238,7 @@ def _away_from(
     wanted: Selector,
 ) -> list[Return]:
     """Take back the tags that hold a bad image. Refuses what none of them ever held."""
-    chooser = Chooser(app.surveyor, offers=False)
-
-    def choose(service: Service) -> Chosen:
-        return chooser.choose(service.repository, wanted)
-
-    chosen = list(zip(services, attempt(choose, services), strict=True))
-    named = {service: each for service, each in chosen if isinstance(each, Chosen)}
-    failures = [each for _, each in chosen if isinstance(each, Failure)]
-    if not named or any(each.kind is not Kind.INPUT for each in failures):
-        raise Failure.join(failures)
+    named = _named(app, services, wanted)
     came_last = {service for way, _ in pairs for service in way.trail.came_last(named)}
     bad = {s: replace(own, commit=own.origin) for s, own in named.items() if s in came_last}
     to = app.settings.to
@@ -275,121 +263,68 @@ def _away_from(
             name, at = called(each.bad), called(each.held)
             app.log.warning(
                 f"{Reference(each.service.repository, each.tag)} stays: {each.why}. {name} is "
-                f"marked. If {at} is bad too: {_again(app, {'from': at})}."
+                f"marked. If {at} is bad too: {again(app, {'from': at})}."
             )
     return returns
 
 
-def _know_marks(app: App, returns: Sequence[Return]) -> list[Return]:
-    """Take note that what somebody wants back is marked, which does not keep the tags from it."""
-    if not app.settings.to:
-        return list(returns)
+def _know_marks(
+    app: App, returns: Sequence[Return], unmarking: Sequence[UnmarkImage]
+) -> list[Return]:
+    """Take note of marked images that tags keep, or get because somebody wants it so."""
     chooser = Chooser(app.surveyor)
-    good = {each.good for each in returns if each.good and not each.why}
-    marked = {each for each in good if chooser.is_withdrawn(each)}
-    return [
-        replace(each, since=replace(each.since, withdrawn=True)) if each.good in marked else each
-        for each in returns
-    ]
+    pardoned = {step.digest for step in unmarking}
+    asked = {e.good for e in returns if e.good and (e.why or app.settings.to)}
+    marked = {e for e in asked if e.digest not in pardoned and chooser.is_withdrawn(e)}
+    for name in sorted({called(e.good) for e in returns if e.good in marked and not e.why}):
+        how = again(app, {"to": name, "unmark": "true"})
+        cause = f"{name} is marked as bad, and the tags go to it all the same."
+        app.log.warning(f"{cause} If it is good after all: {how}.")
+
+    def note(each: Return) -> Return:
+        if not each.why:
+            return replace(each, since=replace(each.since, withdrawn=True), is_marked=True)
+        too = f", {'and' if each.is_newer else 'which is'} marked too" if each.bad else ""
+        return replace(each, why=each.why + too, is_marked=True)
+
+    return [note(each) if each.good in marked else each for each in returns]
 
 
-def _unmark(app: App, returns: Sequence[Return]) -> tuple[UnmarkImage, ...]:
-    """Take off every mark of what somebody wants back."""
-    good = {each.service: each.good for each in returns if each.good and not each.why}
+def _unmark(app: App, services: Sequence[Service]) -> tuple[UnmarkImage, ...]:
+    """Take off every mark of what is good after all."""
+    wanted = app.settings.to or app.settings.from_
+    if not app.settings.unmark or not wanted:
+        return ()
     found = tuple(
         UnmarkImage(service, mark.target, chosen.digest)
-        for service, chosen in good.items()
+        for service, chosen in _named(app, services, wanted).items()
         for mark in app.surveyor.marks(chosen.repository, chosen.commit, chosen.image)
         if isinstance(mark.target, Tag)
     )
     if not found:
-        app.log.notice(f"No rollback has marked {app.settings.to} as bad, or not any more.")
+        app.log.notice(f"No rollback has marked {wanted} as bad, or not any more.")
     return found
 
 
-def _holders(
-    app: App, tags: Sequence[Tag], returns: Sequence[Return], lists: TagLists
-) -> list[_Holder]:
-    """Which other tags still hold what is bad. That they are not known keeps nothing from going."""
-    bad = {(each.service, each.bad) for each in returns if each.bad}
-    found: list[_Holder] = []
-    try:
-        final = set(map(Tag.near, app.history.git_tag_names())) - {LATEST} if bad else set()
-        for service, image in sorted(bad, key=lambda each: each[0].name):
-            repository = service.repository
-            listed = lists.of(repository)
-            others = sorted(tag for tag in listed - {*tags} if is_shared(tag))
-            asked = [Reference(repository, tag) for tag in others[:_MOST_HOLDERS]]
-            held = zip(others, spread(app.registry.resolve, asked), strict=False)
-            why = f"it still holds the bad image of {called(image)}"
-            found += [
-                _Holder(
-                    KeepTag(service, tag, image.digest, why),
-                    called(image),
-                    tag in final or frozen_marker(tag) in listed,
-                )
-                for tag, digest in held
-                if digest == image.digest
-            ]
-            if len(others) > len(asked):
-                more = len(others) - len(asked)
-                app.log.warning(f"{repository}: {more} more tags may hold the bad image.")
-    except Failure as failure:
-        app.log.warning(f"Which other tags hold the bad image is not known: {failure}")
+def _named(app: App, services: Sequence[Service], wanted: Selector) -> dict[Service, Chosen]:
+    """The image that somebody names, of the services that have one. Raises where none has."""
+    chooser = Chooser(app.surveyor, offers=False)
+    chosen = attempt(lambda each: chooser.choose(each.repository, wanted), services)
+    pairs = zip(services, chosen, strict=True)
+    named = {service: each for service, each in pairs if isinstance(each, Chosen)}
+    failures = [each for each in chosen if isinstance(each, Failure)]
+    if not named or any(each.kind is not Kind.INPUT for each in failures):
+        raise Failure.join(failures)
+    return named
+
+
+def _to_run(returns: Sequence[Return]) -> dict[Service, Return]:
+    """Whose image each service is to run: that of a tag that moves, of ``latest`` before others.
+
+    Nobody is to run an image that is marked as bad, unless that is what is asked for.
+    """
+    found: dict[Service, Return] = {}
+    for each in sorted(returns, key=lambda each: (not each.moves, each.tag != LATEST)):
+        if each.good and each.good.tag and not (each.is_marked and each.why):
+            found.setdefault(each.service, each)
     return found
-
-
-def _names(returns: Sequence[Return]) -> dict[Digest, str]:
-    """What people call the images that the tags hold, may go back to, or are not to hold."""
-    images = (image for each in returns for image in (each.held, each.good, each.bad) if image)
-    return {image.digest: called(image) for image in images}
-
-
-def _again(app: App, wanted: Mapping[str, str]) -> str:
-    """How to run it once more: by hand as a whole command, in a workflow by its inputs."""
-    tags = map(str, selectors.bare("rollback", app.settings.tag))
-    kept = {"tag": ",".join(tags), "services": ",".join(app.settings.services)}
-    words = {name: value for name, value in {**wanted, **kept, **wanted}.items() if value}
-    if app.run.in_runner:
-        return "run it again with " + ", ".join(
-            f'input "{name}: {value}"' for name, value in words.items()
-        )
-    options = (f"--{name} {value}".removesuffix(" true") for name, value in words.items())
-    return f"`feastflow-registry rollback {' '.join(options)}`"
-
-
-def _advice(
-    app: App, tags: Sequence[Tag], returns: Sequence[Return], steps: Sequence[Step]
-) -> Iterator[str]:
-    """What a person on call may not think of."""
-    to, from_ = str(app.settings.to or ""), app.settings.from_
-    moves = any(each.moves for each in returns)
-    marked = {withdrawn_digits(step.tag) for step in steps if isinstance(step, WithdrawImage)}
-    if not moves and not marked and not any(isinstance(step, UnmarkImage) for step in steps):
-        yield f"Nothing to do for {', '.join(map(str, tags))}: why is said above."
-        held = sorted({called(each.held) for each in returns if each.bad or not from_})
-        if not to and len(held) == 1:
-            yield f"If {held[0]} is bad too: {_again(app, {'from': held[0]})}."
-    if from_ and to and not moves:
-        yield f"To send it to {to} all the same: {_again(app, {'to': to})}."
-    if marked:
-        names = ", ".join(sorted(marked))
-        yield f"Revert {names} on the branch, or what is published next has it again."
-    kept = {called(each.good) for each in returns if each.good and each.since.withdrawn}
-    for each in sorted(kept):
-        wanted = {"to": each, "unmark": "true"}
-        yield f"{each} stays marked as bad. If it is good: {_again(app, wanted)}."
-
-
-def _still_bad(app: App, holders: Sequence[_Holder]) -> Iterator[str]:
-    """Which other tags hold what is bad, and what takes them back."""
-    for bad in dict.fromkeys(each.bad for each in holders):
-        found = [each.step for each in holders if each.bad == bad and not each.is_final]
-        if found:
-            tags = ",".join(sorted({str(each.tag) for each in found}))
-            names = some(sorted({str(each.reference) for each in found}))
-            how = _again(app, {"from": bad, "tag": tags})
-            yield f"Still bad: {names}. To take them back too: {how}."
-    final = sorted({str(each.step.reference) for each in holders if each.is_final})
-    if final:
-        yield f"Still bad, and never moved, as they are final: {some(final)}."

@@ -68,8 +68,8 @@ class LayeredHistory:
             return self._ancestors[commit]
 
     def is_shallow(self) -> bool:
-        """The remote's history is whole."""
-        return False
+        """Whether neither has the whole history: by hand, the remote's is what the clone knows."""
+        return self.clone.is_shallow() and self.remote.is_shallow()
 
     def git_tag(self, name: str) -> Commit | None:
         """Name the commit of a git tag."""

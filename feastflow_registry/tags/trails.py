@@ -6,7 +6,7 @@ places come from is all that differs: how to go back along them is told once, in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -63,8 +63,8 @@ class Trail(Protocol):
     def came_last(self, images: Held) -> list[Service]:
         """Whose images came last: those of the others were there before."""
 
-    def older(self, place: Place) -> Sequence[Place]:
-        """The places before one, the newest first."""
+    def older(self, place: Place) -> Iterable[Place]:
+        """The places before one, the newest first. Raises at the end, if more come before it."""
 
     def image(self, repository: Repository, place: Place) -> Chosen | None:
         """The image of a place, if it is published there."""
@@ -108,6 +108,7 @@ class Commits:
             newest = found or chosen.origin
             relation = self.surveyor.history.relation(newest, chosen.origin)
             if relation in (Relation.DIVERGED, Relation.UNKNOWN):
+                check_known(self.surveyor, newest, chosen.origin)
                 raise Failure(
                     Kind.CONFLICT,
                     f"the services hold {chosen.origin.short}, which {relation.value} "
@@ -127,10 +128,17 @@ class Commits:
         """Those whose image was made of the newest commit."""
         return self.holders(images, self.newest(images)) if len(images) > 1 else list(images)
 
-    def older(self, place: Place) -> Sequence[Commit]:
-        """The first parents of a commit."""
+    def older(self, place: Place) -> Iterator[Commit]:
+        """The first parents of a commit. Raises an input failure where the clone is cut off."""
         assert isinstance(place, Commit)
-        return self.surveyor.history.ancestors(place)
+        history = self.surveyor.history
+        known = history.ancestors(place)
+        yield from known
+        check_known(self.surveyor, place)
+        if history.is_shallow():
+            oldest = [place, *known][-1]
+            cause = f"this clone has no commit before {oldest.short}, for it is shallow."
+            raise _to_fetch(cause, "git fetch --unshallow")
 
     def image(self, repository: Repository, place: Place) -> Chosen | None:
         """A commit's image, if it is published.
@@ -227,7 +235,7 @@ class Releases:
             return self.holders(images, self.newest(images))
         return Commits(self.surveyor, self.lists, self.tag, "", follows=False).came_last(images)
 
-    def older(self, place: Place) -> Sequence[str]:
+    def older(self, place: Place) -> Iterable[str]:
         """The lower releases."""
         return self.names[self.names.index(str(place)) + 1 :]
 
@@ -312,6 +320,19 @@ def order(surveyor: Surveyor, one: Chosen, other: Chosen) -> Relation:
     if one.commit is None or other.commit is None:
         return Relation.UNKNOWN
     return surveyor.history.relation(one.commit, other.commit)
+
+
+def check_known(surveyor: Surveyor, *commits: Commit | None) -> None:
+    """Raise an input failure for a commit that the clone lacks: it tells nothing of what it is."""
+    for each in commits:
+        if each and surveyor.history.resolve(each.sha) is None:
+            cause = f"this clone has no commit {each.short}."
+            raise _to_fetch(cause, "git fetch")
+
+
+def _to_fetch(cause: str, command: str) -> Failure:
+    fix = f'Run `{command}`, or name the commit to go to in the input "to".'
+    return Failure(Kind.INPUT, cause, fix, see="shallow-clone")
 
 
 def named(place: Place) -> str:

@@ -29,14 +29,14 @@ from feastflow_registry.model.plan import (
     Step,
     WithdrawImage,
 )
-from feastflow_registry.model.references import Commit, Reference, Tag
+from feastflow_registry.model.references import Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import LATEST, CommitTags, frozen_marker
 from feastflow_registry.model.wording import some
 from feastflow_registry.tags import rules
 from feastflow_registry.tags.choose import Chooser, Chosen
 from feastflow_registry.tags.survey import Surveyor
-from feastflow_registry.tags.trails import Held, Place, Trail, named
+from feastflow_registry.tags.trails import Held, Place, Trail, check_known, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class Return:
 
     ``why``: why it stays; ``bad``: the image that is bad; ``marks``: whether it is to be marked;
     ``since``: what is published already of what would take the tag over; ``is_foreign``: whether
-    nothing tells that the tag ever held the bad image.
+    nothing tells that the tag ever held the bad image; ``is_newer``: whether what it holds is
+    newer; ``is_marked``: whether what it is to hold is marked as bad; ``came_with``: of which
+    commit the image is that stays, as the bad one did not change it.
     """
 
     service: Service
@@ -57,6 +59,9 @@ class Return:
     marks: bool = False
     since: Since = field(default_factory=Since)
     is_foreign: bool = False
+    is_newer: bool = False
+    is_marked: bool = False
+    came_with: str = ""
 
     @property
     def is_stuck(self) -> bool:
@@ -114,8 +119,8 @@ class WayBack:
         """The image that came last of those that the tag holds."""
         return held[self.trail.holders(held, self.trail.newest(held))[0]]
 
-    def to(self, held: Held, wanted: Selector) -> list[Return]:
-        """Send every service to the image that is named."""
+    def _named(self, held: Held, wanted: Selector) -> Held:
+        """The image that is named, of every service. Raises what to do where one has none."""
         choose = partial(self._choose, wanted)
         chosen = list(zip(held, attempt(choose, held), strict=True))
         failures = [each for _, each in chosen if isinstance(each, Failure)]
@@ -134,11 +139,31 @@ class WayBack:
             raise Failure.of(Kind.INPUT, [replace(each, fix=fix) for each in problems])
         if failures:
             raise Failure.join(failures)
+        return good
+
+    def to(self, held: Held, wanted: Selector) -> list[Return]:
+        """Send every service to the image that is named."""
         # What is in between was passed over by whoever named the image, published or not.
         return [
             self._return(service, held[service], each, base=held[service])
-            for service, each in good.items()
+            for service, each in self._named(held, wanted).items()
         ]
+
+    def bring_back(self, held: Held, wanted: Selector) -> list[Return]:
+        """Have the tag hold an image again that is good after all, unless it has gone on since.
+
+        It has where it holds one that is not older, and that nobody has called bad.
+        """
+        named = self._named(held, wanted)
+        return spread(lambda each: self._brought_back(each, held[each], named[each]), named)
+
+    def _brought_back(self, service: Service, held: Chosen, good: Chosen) -> Return:
+        order = self.trail.order(good, held)
+        if order in (Relation.SAME, Relation.BEHIND) or self._chooser.is_withdrawn(held):
+            return Return(service, self.tag, held, good, since=self.trail.since(held, held))
+        stands = "is newer than" if order is Relation.AHEAD else order.value
+        why = f"it is at {called(held)}, which {stands} {called(good)}"
+        return Return(service, self.tag, held, held, why)
 
     def _choose(self, wanted: Selector, service: Service) -> Chosen:
         return self._chooser.choose(service.repository, wanted)
@@ -158,13 +183,19 @@ class WayBack:
         if not any(good):
             raise self._nowhere(affected, at, others=held.keys() - set(affected))
         moved = dict(zip(affected, good, strict=True))
-        why = f"{named(at)} did not change it"
         return [
             self._return(service, own, moved[service])
             if service in moved
-            else Return(service, self.tag, own, own, why)
+            else self._unchanged(service, own, named(at))
             for service, own in held.items()
         ]
+
+    def _unchanged(self, service: Service, held: Chosen, by: str) -> Return:
+        """Leave an image that was there before the bad one, and say which commit it came with."""
+        came_with = held.origin.short if held.origin else ""
+        why = f"{by} did not change it"
+        why += f": its image came with {came_with}" if came_with else ""
+        return Return(service, self.tag, held, held, why, came_with=came_with)
 
     def _taken(self, service: Service, held: Chosen, bad: Chosen | None) -> Return:
         """Leave what was taken back already. Manifests may be left to point at what it holds."""
@@ -195,10 +226,9 @@ class WayBack:
             own = held[service]
             if service in bad:
                 return self._stay(service, own, bad[service])
-            why = "it never had that image"
             if service in named:
-                why = f"{called(named[service])} did not change it"
-            return Return(service, self.tag, own, own, why)
+                return self._unchanged(service, own, called(named[service]))
+            return Return(service, self.tag, own, own, "it never had that image")
 
         return found + spread(leave, [each for each in held if each not in holding])
 
@@ -214,12 +244,16 @@ class WayBack:
         """Leave a tag that does not hold the bad image, which must not come to it either."""
         stays = partial(Return, service, self.tag, held, held)
         at, name = called(held), called(bad)
-        if self._chooser.is_withdrawn(bad):
-            return stays(f"{name} is marked already, and it is at {at}", bad)
         order = self.trail.order(bad, held)
+        if self._chooser.is_withdrawn(bad):
+            is_newer = order is Relation.AHEAD
+            why = f"{name} is marked already, and it is at {at}"
+            return stays(f"{why}, which is newer" if is_newer else why, bad, is_newer=is_newer)
+        if order is Relation.UNKNOWN:
+            check_known(self.surveyor, bad.commit, held.commit)
         if order is Relation.AHEAD or (order is Relation.BEHIND and self.trail.follows):
-            is_newer = "newer" if order is Relation.AHEAD else "older"
-            why = f"it is at {at}, which is {is_newer} than {name}"
+            stands = "newer" if order is Relation.AHEAD else "older"
+            why = f"it is at {at}, which is {stands} than {name}"
             since = self.trail.since(held, held)
             return stays(why, bad, marks=bad.commit is not None, since=since)
         return stays(
@@ -246,17 +280,6 @@ class WayBack:
     ) -> Failure:
         """Say whose image has nothing before it, and what to do instead."""
         names = ", ".join(each.name for each in services)
-        if isinstance(bad, Commit) and not self.trail.older(bad):
-            is_known = self.surveyor.history.resolve(bad.sha) is not None
-            what = f"{bad.short}, from which the image of {names} was built."
-            cause = f"this clone has no commit before {what}" if is_known else ""
-            return Failure(
-                Kind.INPUT,
-                cause or f"this clone has no commit {what}",
-                "Fetch the history (`git fetch`, in a shallow clone `git fetch --unshallow`), or "
-                'name the commit to go to in the input "to".',
-                see="shallow-clone",
-            )
         rest = ", ".join(sorted(each.name for each in others))
         offered = self.surveyor.offered(services[0].repository)
         offered = [each for each in offered if not str(bad).startswith(each)]
@@ -267,7 +290,7 @@ class WayBack:
         return Failure(
             Kind.INPUT,
             f"no good image of {names} from before {named(bad)} is left: all are marked as bad, or "
-            "deleted.",
+            "deleted, or none was published.",
             fix,
         )
 

@@ -363,7 +363,11 @@ class World:
         first, also = places.of(placed, parsed)
         permission = gate.grant(parsed, run, has_credential=True)
         return FakeApp(
-            inputs=Inputs(parsed, run, permission, USER, first, self.services, {}, "", also=also),
+            inputs=Inputs(
+                *(parsed, run, permission, USER, first, self.services, {}, ""),
+                also=also,
+                given={name: value for name, value in inputs.items() if value},
+            ),
             workspace=LocalWorkspace(folder, {}),
             http=cast("Client", None),
             log=FakeLog(),

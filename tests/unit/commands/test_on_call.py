@@ -11,7 +11,7 @@ from support.memory import FakeDeletion
 from support.runs import ELSEWHERE, SHOP, A, B, C, D, FakeApp, Run, World, at_call, image, service
 from support.runs_after_push import promote
 
-from feastflow_registry.commands import rollback
+from feastflow_registry.commands import aftermath, rollback
 from feastflow_registry.model import marks
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.marks import NOTHING
@@ -49,6 +49,12 @@ def start(world: World, **inputs: str) -> Run:
 def press(world: World, **inputs: str) -> Run:
     """Press the button."""
     return start(world, **inputs).go()
+
+
+def by_hand(run: Run) -> Run:
+    """The same run, started on a laptop."""
+    run.context = replace(run.context, event=LAPTOP)
+    return run
 
 
 def marked(world: World, name: str = "shop") -> set[Commit]:
@@ -275,7 +281,7 @@ class TestCarried:
         assert again.plan
         assert again.plan.kubectl == first.plan.kubectl
         assert [each.note for each in again.outcomes if each.service.name == "cart"] == [
-            f"{C.short} did not change it"
+            f"{C.short} did not change it: its image came with {B.short}"
         ]
         assert "kubectl set image deployment/shop" in again.plan.kubectl[1]
         assert len(again.plan.kubectl) == 3, "the other service has nothing to be told"
@@ -362,6 +368,23 @@ class TestCarried:
         press(world, latest="release", bad=C.sha, to=A.sha)
         assert marked(world) == {C}
         assert not marked(world, "cart")
+
+    def test_what_stays_says_with_which_commit_it_came(self) -> None:
+        """That one may be bad, too: nobody would look there."""
+        world = self.world()
+        for run in (start(world, bad=C.sha, dry_run="true"), press(world)):
+            plan = run.plan or rollback.plan(run.app)
+            [kept] = [each for each in plan.every(KeepTag) if each.service.name == "cart"]
+            assert kept.reason == f"{C.short} did not change it: its image came with {B.short}"
+            assert plan.advice[-1] == (
+                f"The image of cart came with {B.short}. If it is bad too: run it again with "
+                f'input "from: {B.short}".'
+            )
+        press(world, bad=B.sha)
+        assert world.commit_at("latest") == world.commit_at("latest", "cart") == A
+        again = press(world, bad=C.sha)
+        assert again.plan
+        assert not any("came with" in each for each in again.plan.advice if A.short not in each)
 
 
 class TestMeanwhile:
@@ -524,14 +547,90 @@ class TestWhatIsLeftBad:
             "Still bad, and never moved, as they are final: ada/shop:sprint3, ada/shop:v1.3.0.",
         )
 
-    def test_by_hand_the_whole_command_is_told(self) -> None:
+    @pytest.mark.parametrize(
+        ("given", "options"),
+        [
+            ({"services": "shop"}, "--services shop"),
+            ({"tag": "latest\nstaging", "namespace": "ada"}, "--namespace ada"),
+            (
+                {"registry": "docker.io", "working_directory": "my app"},
+                "--registry docker.io --working-directory 'my app'",
+            ),
+            (
+                {"also": "ghcr.io/ada/{service}", "registries": "docker.io\nghcr.io"},
+                "--also 'ghcr.io/ada/{service}' --registries docker.io,ghcr.io",
+            ),
+        ],
+    )
+    def test_by_hand_the_whole_command_is_told(self, given: dict[str, str], options: str) -> None:
+        """Pasted, it acts on what this run acted on."""
         world = published(A, B)
         give(world, B, "production")
-        run = start(world, services="shop", dry_run="true")
-        run.context = replace(run.context, event=LAPTOP)
+        run = by_hand(start(world, dry_run="true", **given))
         plan = rollback.plan(run.app)
-        command = f"`feastflow-registry rollback --from {B.short} --tag production --services shop`"
-        assert plan.advice[1].endswith(f"To take them back too: {command}.")
+        command = f"`feastflow-registry rollback --from {B.short} --tag production {options}`"
+        assert f"To take them back too: {command}." in plan.advice[1]
+
+    def test_a_tag_that_stays_at_another_bad_image_says_what_takes_it_back(self) -> None:
+        world = published(A, B, C)
+        give(world, C, "sprint3")
+        for bad in (B, C):
+            press(world, bad=bad.sha, tag="latest")
+        run = press(world, bad=B.sha, tag="latest,sprint3")
+        assert notes(run)["sprint3"] == (
+            f"{B.short} is marked already, and it is at {C.short}, which is newer, and marked too"
+        )
+        assert run.plan
+        assert run.plan.is_left_bad
+        further, still = run.plan.advice[1:]
+        assert further.startswith(f"If {A.short} is bad too: ")
+        assert still.startswith("Still bad: ada/shop:sprint3. To take them back too: ")
+        assert still.endswith(f'input "from: {C.short}", input "tag: sprint3".')
+        said = "\n".join(run.plan.kubectl)
+        assert f"commit-{A.short}" in said
+        assert f"commit-{C.short}" not in said, "of the tag that is at the good one"
+
+    def test_where_every_tag_stays_at_a_bad_image_no_cluster_is_told_of_it(self) -> None:
+        world = published(A, B, C)
+        for bad in (C, B):
+            press(world, bad=bad.sha)
+        give(world, C, "latest")
+        run = press(world, bad=B.sha)
+        assert run.plan
+        assert not run.plan.kubectl
+        assert not any(f"If {C.short} is bad too" in each for each in run.plan.advice)
+        assert f'"from: {C.short}"' in run.plan.advice[-1]
+
+    def test_the_tag_that_moves_says_what_a_cluster_is_to_run(self) -> None:
+        """Whatever the order of the tags, and whatever another one has gone to."""
+        for tags in ("latest,sprint3", "sprint3,latest"):
+            world = published(A, B, C, D)
+            give(world, B, "sprint3")
+            run = press(world, bad=D.sha, tag=tags)
+            assert run.plan
+            assert f"commit-{C.short}" in run.plan.kubectl[1]
+            assert f"commit-{B.short}" not in "\n".join(run.plan.kubectl)
+
+    def test_other_tags_at_any_bad_image_are_named(self) -> None:
+        world = published(A, B, C)
+        give(world, B, "staging")
+        press(world, bad=B.sha)
+        give(world, C, "production")
+        run = press(world, bad=C.sha)
+        assert notes(run)["staging"] == f"it still holds the bad image of {B.short}"
+        assert run.plan
+        assert f'"from: {B.short}", input "tag: staging"' in run.plan.advice[-1]
+
+    def test_a_newer_one_that_went_out_since_is_not_to_be_taken_back(self) -> None:
+        """The mend is out, and somebody presses once more."""
+        world = published(A, B)
+        press(world, bad=B.sha)
+        world.publish(C)
+        run = press(world, bad=B.sha)
+        said = f"{B.short} is marked already, and it is at {C.short}, which is newer"
+        assert notes(run) == {"latest": said}
+        assert run.plan
+        assert run.plan.advice == ("Nothing to do for latest: why is said above.",)
 
     def test_where_it_cannot_be_known_the_tag_goes_back_all_the_same(
         self, monkeypatch: pytest.MonkeyPatch
@@ -552,7 +651,7 @@ class TestWhatIsLeftBad:
         assert said.startswith("Which other tags hold the bad image is not known: the connection")
 
     def test_is_asked_of_so_many_tags_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rollback, "_MOST_HOLDERS", 2)
+        monkeypatch.setattr(aftermath, "_MOST_HOLDERS", 2)
         world = published(A, B)
         give(world, A, "a", "b", "c")
         run = press(world)
@@ -595,6 +694,57 @@ class TestUnmark:
         press(world)
         assert world.commit_at("latest") == C
         assert world.app({}).surveyor.offered(SHOP.repository) == [each.short for each in (A, B, C)]
+
+    @pytest.mark.parametrize("names", [("shop",), NAMES])
+    def test_what_is_newer_stays_and_is_not_marked(self, names: Sequence[str]) -> None:
+        """The mend is out: the one that was bad may be good, and is not to be put before it."""
+        world = published(A, B, names=names)
+        give(world, B, "production")
+        press(world, bad=B.sha)
+        world.publish(C)
+        run = press(world, to=B.sha, unmark="true", tag="latest,production")
+        assert notes(run)["latest"] == f"it is at {C.short}, which is newer than {B.short}"
+        for name in names:
+            assert world.commit_at("latest", name) == C
+            assert not marked(world, name)
+        assert run.plan
+        assert not run.plan.kubectl, "the newer one runs"
+
+    def test_what_is_newer_and_bad_goes_back(self) -> None:
+        world = published(A, B, C)
+        press(world, bad=B.sha)
+        world.put(image(C), f"withdrawn-{C.short}")
+        press(world, to=B.sha, unmark="true")
+        assert world.commit_at("latest") == B
+        assert marked(world) == {C}
+
+    def test_what_is_of_another_history_stays(self) -> None:
+        world = published(A, B)
+        world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", "strange")
+        press(world, bad=B.sha)
+        run = press(world, to=B.sha, unmark="true", tag="strange")
+        said = f"it is at {ELSEWHERE.short}, which has diverged from {B.short}"
+        assert notes(run) == {"strange": said}
+        assert not marked(world)
+
+    @pytest.mark.parametrize("how", ["commit", "digest"])
+    def test_the_mark_alone_is_taken_off(self, how: str) -> None:
+        world = published(A, B, C)
+        press(world)
+        run = press(world, bad=C.sha if how == "commit" else str(world.own(C)), unmark="true")
+        assert [each for each, _ in run.actions] == ["unmarked", "kept"]
+        assert world.commit_at("latest") == B
+        assert not marked(world)
+        assert run.plan
+        assert not run.plan.kubectl
+
+    def test_of_one_that_another_is_left_for_too(self) -> None:
+        world = published(A, B, C)
+        give(world, B, "staging")
+        press(world, bad=B.sha)
+        press(world, bad=C.sha, to=B.sha, unmark="true")
+        assert world.commit_at("latest") == B
+        assert marked(world) == {C}
 
     def test_none_is_taken_off_once_the_run_was_interrupted(self) -> None:
         world = published(A, B, C)

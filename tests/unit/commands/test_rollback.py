@@ -109,18 +109,43 @@ def test_what_was_published_since_can_be_taken_back() -> None:
 
 
 def test_the_first_commit_has_nothing_before_it() -> None:
-    with fails(
-        f"this clone has no commit before {A.short}, from which the image of shop was built",
-        'name the commit to go to in the input "to"',
-    ):
+    with fails(f"no good image of shop from before {A.short}", "Publish a commit that mends it."):
         roll_back(published(A))
 
 
-def test_a_commit_that_the_clone_does_not_have_is_to_be_fetched() -> None:
+@pytest.mark.parametrize("named", [{}, {"from": B.sha}])
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+class TestHistoryIsMissing:
+    """What a clone does not know is nothing that there is not: nothing is marked."""
+
+    def test_of_a_shallow_clone(self, named: dict[str, str], dry_run: str) -> None:
+        world = published(A, B)
+        world.history.parents, world.history.cut = {B: ()}, True
+        with fails(f"this clone has no commit before {B.short}", "`git fetch --unshallow`"):
+            world.start("rollback", B, dry_run=dry_run, **named).go()
+        assert not world.at(f"withdrawn-{B.short}")
+
+    def test_that_goes_on_before_it_but_not_far_enough(
+        self, named: dict[str, str], dry_run: str
+    ) -> None:
+        world = published(B)
+        world.history.parents, world.history.cut = {B: (A,), A: ()}, True
+        with fails(f"this clone has no commit before {A.short}", "`git fetch --unshallow`"):
+            world.start("rollback", B, dry_run=dry_run, **named).go()
+
+    def test_of_a_stale_clone(self, named: dict[str, str], dry_run: str) -> None:
+        world = published(A, B)
+        del world.history.parents[B]
+        with fails(f"this clone has no commit {B.short}", "Run `git fetch`,"):
+            world.start("rollback", A, dry_run=dry_run, **named).go()
+        assert not world.at(f"withdrawn-{B.short}")
+
+
+def test_a_tag_at_a_commit_that_the_clone_does_not_have_is_not_judged() -> None:
     world = published(A, B)
-    del world.history.parents[B]
-    with fails(f"this clone has no commit {B.short}", "Fetch the history (`git fetch`"):
-        roll_back(world)
+    world.history.parents.pop(B)
+    with fails(f"this clone has no commit {B.short}", "Run `git fetch`,"):
+        roll_back(world, **{"from": A.sha})
 
 
 def test_nothing_good_before_lists_what_there_is() -> None:
@@ -332,7 +357,7 @@ class TestSeveralServices:
         world = published(A, B, names=self.NAMES)
         unknown = replace(image(B, salt="x"), revision=Commit("7" * 40))
         world.put(unknown, "latest", "commit-7777777", name="cart")
-        with fails("cannot be compared with", kind=Kind.CONFLICT):
+        with fails("this clone has no commit 7777777.", "Run `git fetch`,"):
             roll_back(world, self.NAMES)
 
     def test_an_older_one_stays_where_it_is(self) -> None:
@@ -470,9 +495,14 @@ def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
 def test_to_what_was_withdrawn_goes_and_says_so() -> None:
     world = published(A, B)
     world.put(image(A), f"withdrawn-{A.short}")
-    plan = rollback.plan(world.app({"command": "rollback", "to": A.short}))
+    app = world.app({"command": "rollback", "to": A.short, "dry_run": "true"})
+    plan = rollback.plan(app)
+    [(kind, said)] = app.log.lines
+    assert kind == "warning"
+    assert said.startswith(f"{A.short} is marked as bad, and the tags go to it all the same.")
     assert plan.moves
-    assert plan.advice[1] == (
+    assert not any("Revert" in each for each in plan.advice), "what comes after may be the mend"
+    assert plan.advice[0] == (
         f"{A.short} stays marked as bad. If it is good: run it again with "
         f'input "to: {A.short}", input "unmark: true".'
     )
