@@ -30,6 +30,9 @@ from feastflow_registry.tags.way_back import Return, called
 _MOST_HOLDERS = 500
 """How many tags of a repository are asked whether they hold a bad image."""
 
+_WHAT = ("from", "to", "unmark")
+"""The inputs that say what a rollback is to do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -93,6 +96,13 @@ def names(returns: Sequence[Return], holders: Sequence[Holder]) -> dict[Digest, 
     return {**{digest: name for digest, name in bad.items() if digest}, **found}
 
 
+def withdrawn(returns: Sequence[Return], holders: Sequence[Holder]) -> frozenset[Digest]:
+    """The images that are marked as bad, or will be."""
+    bad = {each.bad.digest for each in returns if each.bad}
+    bad |= {each.good.digest for each in returns if each.good and each.is_marked}
+    return frozenset(bad | {each.step.current for each in holders if each.step.current})
+
+
 def advice(
     app: App, returns: Sequence[Return], steps: Sequence[Step], holders: Sequence[Holder]
 ) -> Iterator[str]:
@@ -118,6 +128,14 @@ def advice(
         yield f"{each} stays marked as bad. If it is good: {how}."
     yield from _unchanged(app, returns)
     yield from _still_bad(app, holders)
+    if missed := app.state.missed:
+        own = {name: text for name, text in app.inputs.given.items() if name in _WHAT}
+        others = ",".join(str(host) for host in app.by_registry if host not in missed)
+        how = again(app, {**own, "registries": others})
+        yield (
+            f"{some(list(map(str, missed)))} was left out: run the same again when it answers. "
+            f"To do without it until then: {how}."
+        )
 
 
 def _unchanged(app: App, returns: Sequence[Return]) -> Iterator[str]:

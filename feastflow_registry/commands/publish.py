@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 
 from feastflow_registry.commands import registries
+from feastflow_registry.commands.again import again
 from feastflow_registry.commands.app import App
 from feastflow_registry.commands.workspace import untracked
 from feastflow_registry.config import parts
@@ -32,7 +33,7 @@ from feastflow_registry.model.snapshot import Seen, Snapshot
 from feastflow_registry.model.tag_names import CommitTags
 from feastflow_registry.model.wording import some
 from feastflow_registry.report import results
-from feastflow_registry.tags import gate
+from feastflow_registry.tags import gate, rules
 from feastflow_registry.tags.converge import Convergence
 from feastflow_registry.tags.execute import Execution
 from feastflow_registry.tags.mirror import Mirror
@@ -56,7 +57,19 @@ def plan(app: App) -> Plan:
     built = [] if run.in_runner else [each.service for each in found.builds]
     if others := untracked(app.worktree, built):
         app.log.warning(str(others))
-    return found
+    return replace(found, advice=tuple(_of_withdrawn(app, found)))
+
+
+def _of_withdrawn(app: App, found: Plan) -> Iterator[str]:
+    """What becomes of the tags that do not move, as the commit's image is marked as bad."""
+    commit = app.run.commit.short
+    kept = [each for each in found.moves if each.keep == rules.withdrawn(app.run.commit)]
+    held = [found.names.get(each.expect, each.expect.short) for each in kept if each.expect]
+    if held:
+        tags = some(sorted({each.tag.value for each in kept}))
+        at = some(sorted({*held}))
+        how = again(app, {"to": commit, "unmark": "true"}, Command.ROLLBACK)
+        yield f"{tags} stays at {at}: {commit} was withdrawn. Revert it, or, if it is good, {how}."
 
 
 def _plan(app: App, services: tuple[Service, ...], snapshot: Snapshot) -> Plan:

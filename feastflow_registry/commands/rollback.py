@@ -78,6 +78,7 @@ def plan(app: App) -> Plan:
         kubectl=(kubectl.find(concerned), *commands) if guessed else tuple(commands),
         guessed=guessed,
         names=aftermath.names(returns, holders),
+        withdrawn=aftermath.withdrawn(returns, holders),
     )
 
 

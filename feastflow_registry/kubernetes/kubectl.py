@@ -58,9 +58,9 @@ def guesses(services: Iterable[Service], manifests: Sequence[KubernetesManifest]
 
 
 def find(services: Iterable[Service]) -> str:
-    """Give the line that shows which workloads run the images of services, whatever their names."""
+    """Give the line that shows which workloads run the images of services, below its header."""
     images = " ".join(f"-e {each.repository}" for each in services)
-    return f"kubectl get {_WORKLOADS} --all-namespaces --output wide | grep {images}"
+    return f"kubectl get {_WORKLOADS} --all-namespaces --output wide | grep -e NAMESPACE {images}"
 
 
 def _uses(service: Service, manifests: Sequence[KubernetesManifest]) -> list[FoundImage]:

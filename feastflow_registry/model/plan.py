@@ -345,7 +345,8 @@ class Plan:
     ``advice``: what is left for a person to do; ``is_left_bad``: tags that nobody asked about hold
     a bad image; ``kubectl``: the commands that put the images to work in a cluster; ``guessed``:
     whether a name in them is a guess; ``left_out``: what was asked for and has no place in this
-    run; ``names``: what people call the images that tags hold; ``run_url``: the page of the run;
+    run; ``names``: what people call the images that tags hold; ``withdrawn``: those that are marked
+    as bad, or will be; ``run_url``: the page of the run;
     ``runners``: the labels of the one that builds a platform, where each has a job of its own.
     """
 
@@ -359,6 +360,7 @@ class Plan:
     guessed: bool = False
     left_out: tuple[str, ...] = ()
     names: Mapping[Digest, str] = field(default_factory=dict, compare=False)
+    withdrawn: frozenset[Digest] = frozenset()
     run_url: str = ""
     runners: Mapping[str, Sequence[str]] = field(default_factory=dict)
 

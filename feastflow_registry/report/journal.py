@@ -9,7 +9,7 @@ from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import Command, Outcome, Plan
 from feastflow_registry.model.ports import Log
 from feastflow_registry.model.run_state import RunState
-from feastflow_registry.report import data, deploy, markdown, prune, results, text
+from feastflow_registry.report import data, deploy, markdown, prune, results, rollback, text
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.tags.rules import THERE
 
@@ -60,10 +60,7 @@ class Journal:
         lines += self.plan.left_out
         lines += deploy.edit_lines(self.plan)
         if not dry_run:
-            lines += self.plan.advice
-        if self.plan.kubectl and not dry_run:
-            head = f"{markdown.CLUSTER[self.plan.guessed]}:"
-            lines += [head, *(f"  {each}" for each in self.plan.kubectl)]
+            lines += rollback.lines(self.plan, self.outcomes)
         document = data.planned(self.plan, services, self.outcomes, dry_run=dry_run)
         summary = markdown.planned(self.plan) if dry_run else ""
         summary = summary or markdown.success(self.plan, services, self.outcomes)
@@ -77,7 +74,9 @@ class Journal:
             return prune.remains(self.plan, self.outcomes)
         services = results.results(self.plan, self.outcomes)
         outputs = results.outputs(self.plan, services, pushed=False)
-        return RunReport(self._standing.lines, outputs=outputs)
+        standing = self._standing
+        left = rollback.lines(self.plan, self.outcomes) if standing.is_done else []
+        return RunReport([*standing.lines, *left], outputs=outputs)
 
     def failed(self, failure: Failure) -> RunReport:
         """Sum up a run that failed: why, what to do, and where that leaves the registry."""

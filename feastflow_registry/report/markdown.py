@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feastflow_registry.model import wording
 from feastflow_registry.model.errors import Problem
@@ -30,7 +30,7 @@ from feastflow_registry.model.plan import (
 )
 from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
-from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
+from feastflow_registry.model.tag_names import withdrawn_digits
 from feastflow_registry.report import deploy, text
 from feastflow_registry.report.results import Result, Standing
 from feastflow_registry.report.summary import (
@@ -56,7 +56,7 @@ _MOST_WAYS = 3
 _MOST_DRAWN = 12
 CLUSTER = (
     "Tell the cluster",
-    "Tell the cluster; the first line shows what runs there, if it has other names than these",
+    "Tell the cluster; the first line shows what runs where: mend names that differ, and add -n",
 )
 """What is said above the commands for a cluster: where a manifest tells its names, and if not."""
 
@@ -114,7 +114,9 @@ def failed(
         todo=[
             *map(_problem, why),
             *([standing.again] if standing.again else []),
+            *(_left(plan) if plan and standing.is_done else []),
         ],
+        commands=plan.kubectl if plan and standing.is_done else (),
         facts=_facts(plan) if plan else (),
         failed=True,
     ).markdown()
@@ -144,7 +146,7 @@ def _published(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome])
             frozenset({"size", "time"}),
         ),
         notes=[join(code(str(each.reference)), f" stays: {each.note}") for each in kept],
-        todo=[*([plan.permission.fix] if plan.permission.fix else []), *plan.left_out],
+        todo=[*filter(None, [plan.permission.fix]), *plan.left_out, *plan.advice],
         details=_to_copy(found) | _life(outcomes, names | _makers(plan)),
     )
 
@@ -203,7 +205,7 @@ def _moved(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> 
         head,
         facts=[*_facts(plan), join(*said, by=" ")],
         table=Table(("service", "tag", "was", "is", "why"), rows),
-        todo=[*plan.advice, *([f"{CLUSTER[plan.guessed]}:"] if plan.kubectl else [])],
+        todo=_left(plan),
         commands=plan.kubectl,
         details={
             f"{counted(len(edits.rows), 'image')} in manifests": edits,
@@ -212,6 +214,11 @@ def _moved(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> 
         },
         warns=plan.is_left_bad,
     )
+
+
+def _left(plan: Plan) -> list[str]:
+    """What is left for a person to do."""
+    return [*plan.advice, *([f"{CLUSTER[plan.guessed]}:"] if plan.kubectl else [])]
 
 
 def _facts(plan: Plan) -> list[str]:
@@ -226,14 +233,8 @@ def _facts(plan: Plan) -> list[str]:
 
 def _names(plan: Plan, found: Sequence[Result]) -> dict[Digest, str]:
     """What people call the images of a run, as far as that is known."""
-    names = dict(plan.names)
-    if plan.command.builds:
-        names |= {each.digest: plan.commit.short for each in found if each.digest}
-    for step in plan.every(ReuseImage):
-        tag = step.reference.target
-        digits = commit_digits(tag) if isinstance(tag, Tag) else ""
-        names.setdefault(step.image.digest, digits or step.image.digest.short)
-    return names
+    own = {each.digest: plan.commit.short for each in found if each.digest}
+    return text.names(replace(plan, names={**plan.names, **(own if plan.command.builds else {})}))
 
 
 def _makers(plan: Plan) -> dict[Digest, str]:

@@ -161,10 +161,14 @@ def outcome_line(outcome: Outcome) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a failed run leaves the registry: tags, by what is known of them; and what to do."""
+    """Where a failed run leaves the registry: tags, by what is known of them; and what to do.
+
+    ``is_done``: whether all that was to be done on the first registry is.
+    """
 
     states: Mapping[str, Sequence[Reference]] = field(default_factory=dict)
     again: str = ""
+    is_done: bool = False
 
     @property
     def is_changed(self) -> bool:
@@ -194,7 +198,9 @@ def standing(plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Refe
     planned = [reference for step in plan.steps if (reference := _written(step))]
     due = [each for each in planned if each not in reached]
     states = {_WRITTEN: sorted(proven), _IN_DOUBT: sorted(doubtful), _NOT_DONE: due}
-    return Standing(states, _again(plan) if any(states.values()) else "")
+    left = {each.repository.host for each in (*doubtful, *due)}
+    is_done = not left & {*plan.hosts[:1]}
+    return Standing(states, _again(plan) if any(states.values()) else "", is_done)
 
 
 def _written(step: Step) -> Reference | None:
@@ -228,7 +234,9 @@ def closing(plan: Plan, found: Sequence[Result]) -> list[str]:
     lines = []
     for each in found:
         if each.tags:
-            lines.append(f"✅ {each.service.name}: {each.image}")
+            is_bad = each.digest in plan.withdrawn
+            mark, end = ("⚠️ ", ", which is marked as bad") if is_bad else ("✅", "")
+            lines.append(f"{mark} {each.service.name}: {each.image}{end}")
             lines += [f"   {line}" for line in _tag_lines(each, alone=len(found) == 1)]
             if each.service.repository.page:
                 lines.append(f"🌐 {each.service.repository.page}")

@@ -25,7 +25,9 @@ from feastflow_registry.model.plan import (
     UnmarkImage,
     WithdrawImage,
 )
+from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.model.services import Service
+from feastflow_registry.model.tag_names import commit_digits
 
 STEPS: Mapping[type[Step], str] = {
     BuildImage: "build",
@@ -42,6 +44,16 @@ STEPS: Mapping[type[Step], str] = {
     ReuseImage: "reuse",
     UnmarkImage: "unmark",
 }
+
+
+def names(plan: Plan) -> dict[Digest, str]:
+    """What people call the images of a plan: by the digits of their commits, if known."""
+    found = dict(plan.names)
+    for step in plan.every(ReuseImage):
+        tag = step.reference.target
+        digits = commit_digits(tag) if isinstance(tag, Tag) else ""
+        found.setdefault(step.image.digest, digits or step.image.digest.short)
+    return found
 
 
 def called(services: Iterable[Service]) -> dict[Service, str]:
@@ -98,9 +110,10 @@ def _going(step: Step, plan: Plan) -> tuple[str, str, str] | None:
     """A tag that moves between images that have names; nothing, if it is another step."""
     if not isinstance(step, MoveTag) or step.keep or not step.expect or not plan.names:
         return None
+    called = names(plan)
     goals = (each.image.digest for each in plan.every(ReuseImage) if each.service == step.service)
-    goal = next((plan.names.get(each, each.short) for each in goals), plan.commit.short)
-    was = plan.names.get(step.expect, step.expect.short)
+    goal = next((called[each] for each in goals), plan.commit.short)
+    was = called.get(step.expect, step.expect.short)
     return f"tag    {step.service.repository}:", step.tag.value, f": {was} → {goal}"
 
 

@@ -157,6 +157,9 @@ def plan_publish(
         steps,
         left_out=left_out,
         names=_names(snapshot),
+        withdrawn=frozenset(
+            each.image.digest for each in snapshot.values() if each.image and _is_withdrawn(each)
+        ),
         run_url=run.run_url,
         runners=parts.runners(settings, services) if parts.joins(settings) else {},
     )

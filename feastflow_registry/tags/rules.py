@@ -66,7 +66,7 @@ def decide(
     if rule is Rule.RELEASE and facts.release:  # Which is no withdrawn one.
         return _decide_release(current, facts.release, digest, reference)
     if rule is not Rule.FORCE and facts.withdrawn:
-        return Decision(False, f"{commit.short} was withdrawn by a rollback")
+        return Decision(False, withdrawn(commit))
     if rule is Rule.RELEASE:
         return Decision(False, "no release that it is for is published")
     if current is not None and current.digest == digest:
@@ -80,6 +80,11 @@ def decide(
     if rule is Rule.MILESTONE and not (milestone := _decide_milestone(facts, commit)).move:
         return milestone
     return _forward(rule, facts, reference, commit, current)
+
+
+def withdrawn(commit: Commit) -> str:
+    """Why a tag does not move to a commit's image."""
+    return f"{commit.short} was withdrawn by a rollback"
 
 
 def _decide_release(

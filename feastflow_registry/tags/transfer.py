@@ -96,7 +96,9 @@ class Transfer:
     def _withdraw(self, step: WithdrawImage) -> Outcome:
         tagger = self.tagger(step.service)
         registry = tagger.surveyor.registry
+        note = "marked already"
         if registry.resolve(step.reference) != step.digest:
+            note = ""
             try:
                 tagger.write(step.reference, step.digest)
             except Failure:
@@ -107,7 +109,7 @@ class Transfer:
             read = registry.resolve(step.reference)
             if read != step.digest:
                 raise not_seen(step.reference, read, None)
-        return Outcome(step.service, Action.MARKED, step.reference, step.digest)
+        return Outcome(step.service, Action.MARKED, step.reference, step.digest, note=note)
 
     def _unmark(self, step: UnmarkImage) -> Outcome:
         """Take a mark off: it holds nothing from then on, and is deleted where a tag can be.

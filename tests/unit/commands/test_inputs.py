@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -844,6 +845,13 @@ class TestOtherRegistries:
         assert load(folder, RUNNER, others=others, also=self.ALSO, dry_run="true").also
         for command in ("tags", "build"):
             assert load(folder, RUNNER, others=others, also=self.ALSO, command=command).also
+
+    def test_one_that_is_not_worked_on_needs_none(self, folder: Path) -> None:
+        """It is down, or nobody is logged in there: the others can be rolled back all the same."""
+        back = partial(load, folder, RUNNER, command="rollback", also=self.ALSO)
+        assert back(registries="docker.io").also_credentials == {}
+        with fails("no credentials to push to quay.io"):
+            back(registries="docker.io, quay.io")
 
     def test_a_pull_request_needs_none(self, folder: Path) -> None:
         environ = {**RUNNER, "GITHUB_EVENT_NAME": "pull_request", "GITHUB_REF": "refs/pull/1/merge"}

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 from support.failures import fails
-from support.memory import FakeDeletion
+from support.memory import Call, FakeDeletion
 from support.runs import ELSEWHERE, SHOP, A, B, C, D, FakeApp, Run, World, at_call, image, service
 from support.runs_after_push import promote
 
-from feastflow_registry.commands import aftermath, rollback
+from feastflow_registry import commands
+from feastflow_registry.commands import aftermath, publish, rollback
 from feastflow_registry.model import marks
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.marks import NOTHING
@@ -19,6 +20,7 @@ from feastflow_registry.model.plan import Action, KeepTag
 from feastflow_registry.model.references import Commit, Digest, Repository, Tag
 from feastflow_registry.model.run import LAPTOP
 from feastflow_registry.report import text
+from feastflow_registry.report.journal import Journal
 
 NAMES = ("shop", "cart")
 
@@ -981,3 +983,95 @@ class TestReleasesMeanwhile:
         press(world, latest="release", to=B.sha)
         assert world.commit_at("latest") == B
         assert marked(world) == {D}
+
+
+def ending(run: Run) -> list[str]:
+    """What is said of a run in the end."""
+    journal = Journal(run.app.log, run.app.state)
+    return list(commands.run(run.command, run.app, journal).lines)
+
+
+class TestEnding:
+    """What is true now is said in the end, whatever was planned."""
+
+    def test_what_each_tag_holds(self) -> None:
+        world = published(A, B, names=NAMES)
+        give(world, B, "production")
+        give(world, A, "staging")
+        said = ending(start(world, tag="latest,staging"))
+        assert f"`latest` of shop, cart: {A.short} now." in said
+        assert f"`staging` of shop, cart: {A.short}, as before." in said
+        bad = f"`production` of cart, shop: {B.short}, as before, and that is marked as bad."
+        assert bad in said
+
+    def test_by_whoever_moves_it_meanwhile(self) -> None:
+        world = published(A, B)
+        run = start(world)
+
+        def publish(call: Call) -> None:
+            if (call.method, call.subject) == ("set_tag", "ada/shop:latest"):
+                world.run(C).go()
+
+        run.registry.before = publish
+        said = ending(run)
+        own = world.own(C)
+        assert own
+        assert f"`latest` of shop: {own.short} now." in said
+
+    def test_of_what_is_left_bad_it_says_no_less(self) -> None:
+        world = published(A)
+        give(world, A, "production")
+        run = start(world, bad=A.sha)
+        journal = Journal(run.app.log, run.app.state)
+        with pytest.raises(Failure) as failed:
+            commands.run(run.command, run.app, journal)
+        said = journal.failed(failed.value).lines
+        bad = f"`latest` of shop: {A.short}, as before, and that is marked as bad."
+        assert bad in said
+        assert any(each.startswith("Still bad: ada/shop:production.") for each in said)
+
+    def test_where_the_tags_are_not_moved_no_cluster_is_told(self) -> None:
+        world = published(A, B)
+        run = start(world)
+
+        def fail(call: Call) -> None:
+            if (call.method, call.subject) == ("set_tag", "ada/shop:latest"):
+                raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
+
+        run.registry.before = fail
+        journal = Journal(run.app.log, run.app.state)
+        with pytest.raises(Failure) as failed:
+            commands.run(run.command, run.app, journal)
+        assert "kubectl" not in "".join(journal.failed(failed.value).lines)
+
+    def test_a_mark_that_is_there_is_said_to_be(self) -> None:
+        world = published(A)
+        for note in ("", "marked already"):
+            run = start(world, bad=A.sha)
+            run.failure()
+            [marks] = [each.note for each in run.outcomes if each.action is Action.MARKED]
+            assert marks == note
+
+    @pytest.mark.parametrize("event", ["push", LAPTOP])
+    def test_of_a_publish_of_what_is_bad(self, event: str) -> None:
+        """It is written once, and so it is there; but nothing else moves to it."""
+        world = published(A, B)
+        press(world, bad=B.sha)
+        run = world.run(B, namespace="ada", smoke_test="3000/")
+        run.context = replace(run.context, event=event, on_remote_main=True)
+        said = ending(run)
+        how = {
+            "push": f'run rollback with input "to: {B.short}", input "unmark: true"',
+            LAPTOP: f"`feastflow-registry rollback --to {B.short} --unmark --namespace ada`",
+        }
+        assert said[-1] == (
+            f"latest stays at {A.short}: {B.short} was withdrawn. Revert it, or, if it is good, "
+            f"{how[event]}."
+        )
+        assert f"⚠️  shop: ada/shop@{world.own(B)}, which is marked as bad" in said
+
+    def test_a_plan_calls_both_ends_of_a_way_alike(self) -> None:
+        world = published(A)
+        world.publish(B, latest="never")
+        [tag] = [each for each in text.plan_lines(publish.plan(world.run(B).app)) if "tag " in each]
+        assert tag.endswith(f": {A.short} → {B.short}")

@@ -26,8 +26,9 @@ from support.runs import (
 )
 from support.soak import chosen, one_in
 
+from feastflow_registry import commands
 from feastflow_registry.commands import deploy, rollback, tags
-from feastflow_registry.model.errors import Kind
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Along
 from feastflow_registry.model.plan import Action, CopyImage, MirrorImage
 from feastflow_registry.model.references import (
@@ -39,6 +40,7 @@ from feastflow_registry.model.references import (
     Tag,
 )
 from feastflow_registry.report import markdown, results, text
+from feastflow_registry.report.journal import Journal
 
 HUB, GHCR, QUAY = "ada", "ghcr.io", "quay.io"
 TWO = {"also": "ghcr.io/team/{service}"}
@@ -53,6 +55,17 @@ def place(host: str, name: str = "shop") -> Repository:
 
 
 GHCR_LATEST = Reference(place(GHCR), Tag("latest"))
+
+
+def told(run: Run) -> list[str]:
+    """Why a run fails, and what it says in the end."""
+    journal = Journal(run.app.log, run.app.state, "rollback")
+    with pytest.raises(Failure) as failed:
+        commands.run(run.command, run.app, journal)
+    report = journal.failed(failed.value)
+    assert journal.plan
+    assert all(each in report.markdown for each in journal.plan.kubectl)
+    return [str(failed.value), *report.lines]
 
 
 def at(world: World, host: str, tag: str, name: str = "shop") -> Digest | None:
@@ -692,8 +705,13 @@ class TestRollback:
     ) -> None:
         run = world.start("rollback", C, **TWO)
         run.registry.before = down(dead)
-        with fails(f"{dead} does not answer", kind=Kind.UNREACHABLE):
-            run.go()
+        said = told(run)
+        assert f"{dead} does not answer" in said[0]
+        assert f"`latest` of shop: {B.short} now." in said
+        assert any(each.startswith("Tell the cluster") for each in said)
+        names = {HUB: "docker.io", GHCR: GHCR}
+        [left_out] = [each for each in said if each.startswith(f"{names[dead]} was left out")]
+        assert f'input "registries: {names[alive]}"' in left_out
         assert [commit_at(world, host, "latest") for host in (alive, dead)] == [B, C]
         world.start("rollback", C, **TWO).go()
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [B, B]

@@ -292,10 +292,11 @@ def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
     journal.note(done(Action.MOVED, LATEST, GOOD.digest))
     journal.note(Outcome(SHOP, Action.EDITED, OWN, GOOD.digest, note="k8s/shop.yaml"))
     report = journal.report(dry_run=False)
-    assert report.lines[-6:] == [
+    assert report.lines[-7:] == [
         *left_out,
         "📝 k8s/shop.yaml:7  web in Deployment/shop",
         "   ada/shop:1 → ada/shop:2",
+        f"`latest` of shop: {A.short} now.",
         *advice,
         "Tell the cluster:",
         f"  {command}",

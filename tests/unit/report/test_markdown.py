@@ -319,8 +319,11 @@ class TestRollback:
         text = summary(published(A, B).start("rollback"))
         show = "kubectl get deployments,statefulsets,daemonsets,cronjobs --all-namespaces"
         command = "kubectl set image deployment/shop shop=ada/shop"
-        assert f"```bash\n{show} --output wide | grep -e ada/shop\n{command}:commit-" in text
-        assert "the first line shows what runs there, if it has other names than these" in text
+        assert (
+            f"```bash\n{show} --output wide | grep -e NAMESPACE -e ada/shop\n{command}:commit-"
+            in text
+        )
+        assert "the first line shows what runs where: mend names that differ, and add -n" in text
 
     def test_other_tags_that_hold_the_bad_image_come_last(self) -> None:
         world = published(A, B)
