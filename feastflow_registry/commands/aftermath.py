@@ -30,9 +30,6 @@ from feastflow_registry.tags.way_back import Return, called
 _MOST_HOLDERS = 500
 """How many tags of a repository are asked whether they hold a bad image."""
 
-_WHAT = ("from", "to", "unmark")
-"""The inputs that say what a rollback is to do."""
-
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -129,7 +126,8 @@ def advice(
     yield from _unchanged(app, returns)
     yield from _still_bad(app, holders)
     if missed := app.state.missed:
-        own = {name: text for name, text in app.inputs.given.items() if name in _WHAT}
+        unmark = "true" if app.settings.unmark else ""
+        own = {"from": str(from_ or ""), "to": to, "unmark": unmark}
         others = ",".join(str(host) for host in app.by_registry if host not in missed)
         how = again(app, {**own, "registries": others})
         yield (

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 from feastflow_registry.commands.app import App
+from feastflow_registry.config import selectors
 from feastflow_registry.config.manual import MANUALS, PROGRAM
 from feastflow_registry.config.settings import option
 from feastflow_registry.model.plan import Command
@@ -15,25 +16,27 @@ _OF_ONE_RUN = ("from", "to", "unmark", "dry_run")
 
 
 def again(app: App, wanted: Mapping[str, str], command: Command = Command.ROLLBACK) -> str:
-    """By hand a whole command, with all that this run was given; in a workflow the inputs.
+    """By hand a whole command, with the options that this one has; in a workflow the inputs.
 
-    There, what the workflow itself says is said again anyway: tags and services are asked for.
+    There, people are asked for tags and services alone: the rest is in the workflow.
     """
+    tags = map(str, selectors.bare(app.settings.command, app.settings.tag))
     known = {name for group in MANUALS[command].options().values() for name in group}
     known -= {*_OF_ONE_RUN}
-    given = {name: text for name, text in app.inputs.given.items() if name in known}
-    if app.run.in_runner:
-        given = {name: given[name] for name in ("tag", "services") if name in given}
+    typed = {} if app.run.in_runner else app.inputs.typed
     words = {
-        option(name): value.replace("\n", ",")
-        for name, value in {**wanted, **given, **wanted}.items()
+        **wanted,
+        "tag": ",".join(tags),
+        "services": ",".join(app.settings.services),
+        **{name: text for name, text in typed.items() if name in known},
+        **wanted,
     }
+    spelled = {option(name): text.replace("\n", ",") for name, text in words.items() if text}
     if app.run.in_runner:
         how = "run it again" if command is app.settings.command else f"run {command}"
-        return f"{how} with " + ", ".join(
-            f'input "{name}: {value}"' for name, value in words.items()
-        )
+        given = (f'input "{name}: {text}"' for name, text in spelled.items())
+        return f"{how} with {', '.join(given)}"
     options = (
-        f"--{name} {shlex.quote(value)}".removesuffix(" true") for name, value in words.items()
+        f"--{name} {shlex.quote(text)}".removesuffix(" true") for name, text in spelled.items()
     )
     return f"`{PROGRAM} {command} {' '.join(options)}`"

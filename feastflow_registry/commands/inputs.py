@@ -13,7 +13,7 @@ from feastflow_registry.commands.request import Request, Workspace
 from feastflow_registry.commands.service_inputs import LARGEST_FILE, ServiceReader, may_push
 from feastflow_registry.config import caches, grammar, places, settings
 from feastflow_registry.config import file as config_file
-from feastflow_registry.config.command_line import github_api
+from feastflow_registry.config.command_line import PREFIX, github_api
 from feastflow_registry.config.file import Config
 from feastflow_registry.config.filter_patterns import is_literal
 from feastflow_registry.config.input_names import InputNames
@@ -36,7 +36,7 @@ _PAYLOAD_LIMIT = 32 * 1024 * 1024
 class Inputs:
     """The inputs of one run, checked.
 
-    ``given``: the same as they were given, by option or variable, and not in a file;
+    ``typed``: what was given as an option, as it was typed;
     ``services``: those to work on, each on the first registry; ``also``: the same on the others;
     ``also_credentials``: what these know us by; ``all_services``: also those that services may be
     built from; ``variables`` and ``file_secrets``: the values of the build secrets;
@@ -58,7 +58,7 @@ class Inputs:
     cache_service: Mapping[str, str] = field(default_factory=dict, repr=False)
     also: tuple[Service, ...] = ()
     also_credentials: Mapping[RegistryHost, Credential] = field(default_factory=dict)
-    given: Mapping[str, str] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def credentials(self) -> Mapping[RegistryHost, Credential]:
@@ -163,8 +163,14 @@ def read(request: Request, workspace: Workspace, names: InputNames) -> Inputs:
         cache_service=described.cache_service,
         also=also,
         also_credentials=others,
-        given=request.given,
+        typed=_typed(request),
     )
+
+
+def _typed(request: Request) -> Mapping[str, str]:
+    """What another command has to be given again: variables are there all the same."""
+    given, environ = request.given, request.environ
+    return {n: text for n, text in given.items() if environ.get(f"{PREFIX}{n.upper()}") != text}
 
 
 def _log_in(

@@ -311,8 +311,8 @@ class Settings(BaseModel):
     )
     unmark: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether rollback takes off the mark that says that the image of to is bad. "
-        "Default: false.",
+        description="Whether rollback takes off the mark that says that the image of to is bad; "
+        "with from and no to, of from, and no tag moves. Default: false.",
     )
     manifests: Annotated[Words, Parsed(grammar.list_of(grammar.relative_path))] = Field(
         (),

@@ -366,7 +366,7 @@ class World:
             inputs=Inputs(
                 *(parsed, run, permission, USER, first, self.services, {}, ""),
                 also=also,
-                given={name: value for name, value in inputs.items() if value},
+                typed={name: value for name, value in inputs.items() if value},
             ),
             workspace=LocalWorkspace(folder, {}),
             http=cast("Client", None),
