@@ -814,6 +814,13 @@ class TestWhoseImage:
         assert (source.url, source.is_known) == ("https://ghes/FeastFlow/shop", True)
 
 
+def test_what_was_typed_is_known_and_no_variable(folder: Path) -> None:
+    """A variable is there for the next command too."""
+    found = load(folder, {"FEASTFLOW_REGISTRY": "ghcr.io"}, registry="ghcr.io", services="shop")
+    assert found.typed.get("services") == "shop"
+    assert "registry" not in found.typed
+
+
 class TestOtherRegistries:
     ALSO = "ghcr.io/team/{service}, quay.io/team/{service}"
     OTHERS = "ghcr.io octocat ghp_0123456789\nquay.io team+ci ROBOT0123456789"

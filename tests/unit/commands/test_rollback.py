@@ -141,6 +141,14 @@ class TestHistoryIsMissing:
         assert not world.at(f"withdrawn-{B.short}")
 
 
+def test_several_tags_of_which_the_clone_does_not_know_one_are_not_compared() -> None:
+    world = published(A, B)
+    give(world, A, "production")
+    world.history.parents.pop(B)
+    with fails(f"this clone has no commit {B.short}", "Run `git fetch`,"):
+        roll_back(world, tag="latest,production")
+
+
 def test_a_tag_at_a_commit_that_the_clone_does_not_have_is_not_judged() -> None:
     world = published(A, B)
     world.history.parents.pop(B)

@@ -91,6 +91,13 @@ def test_a_clone_that_is_cut_off_after_some_is_not_the_last_word() -> None:
     assert not history.is_shallow()
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_by_hand_the_remote_knows_no_more_than_the_clone(cut: bool) -> None:
+    clone = FakeHistory({C: (B,), B: ()}, cut=cut)
+    history, _ = layered(clone, clone)
+    assert history.is_shallow() is cut
+
+
 def test_the_clone_may_know_more_than_the_remote_tells() -> None:
     clone, remote = FakeHistory({C: (B,), B: ()}, cut=True), FakeHistory({C: ()})
     history, _ = layered(clone, remote)
