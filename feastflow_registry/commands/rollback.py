@@ -61,6 +61,9 @@ def plan(app: App) -> Plan:
     unmarking = _unmark(app, services)
     returns = _know_marks(app, returns, unmarking)
     back = way_back.steps(returns, app.surveyor.commit_tags, services)
+    for step in back if app.settings.dry_run else ():
+        if isinstance(step, MoveTag) and step.conflict:
+            app.log.warning(str(step.conflict))  # With which the real run ends.
     holders = aftermath.holders(app, tags, returns, lists)
     others = (each.step for each in holders if each.step.tag not in tags)
     steps: tuple[Step, ...] = (*unmarking, *back, *others)

@@ -179,6 +179,12 @@ class TestFrom:
             assert run.plan
             assert not run.plan.kubectl
 
+    def test_with_nothing_good_before_a_dry_run_warns(self) -> None:
+        run = start(published(A), bad=A.sha, dry_run="true").go()
+        [(kind, said)] = run.app.log.lines
+        assert kind == "warning"
+        assert said.startswith("ada/shop:latest still holds a bad image: nothing good came before")
+
     def test_with_nothing_good_before_a_mend_takes_over(self) -> None:
         """It is published while the bad one is marked: then there is nothing to fail for."""
         world = published(A)
