@@ -711,6 +711,18 @@ class TestRollback:
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [C, C]
         assert run.app.log.lines == []
 
+    def test_a_mark_that_one_refuses_is_told_and_its_tag_stays(self, world: World) -> None:
+        run = world.start("rollback", C, **TWO)
+
+        def hook(call: Call) -> None:
+            if "withdrawn" in call.subject:
+                refusing(GHCR)(call)
+
+        run.registry.before = hook
+        with fails("ghcr.io denied it", kind=Kind.REFUSED):
+            run.go()
+        assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [B, C]
+
     def test_a_tag_that_one_lacks(self, world: World) -> None:
         world.store.tagged.pop((place(GHCR), Tag("latest")))
         run = world.start("rollback", C, **TWO).go()
