@@ -30,10 +30,13 @@ from bootstrap import ACTION
 from environment import BAD_RUNNER, Stop, command
 
 NO_INDEX = 5
+REACH = "Run the job again, or check the runner's network, proxy and package index."
 SILENT_FOR = 10
 """Seconds for which an address may say nothing."""
 ALL_WITHIN = 60
 """Seconds in which all wheels have to arrive."""
+TOOL_WITHIN = 600
+"""Seconds in which uv or pip has to be done: an index may send a byte a second."""
 
 # The first that is set counts, as for the program: transport/certificates.py.
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -324,15 +327,24 @@ def _call(argv: Sequence[str], why: str, more: Mapping[str, str] = MappingProxyT
 
     environ = {name: each for name, each in os.environ.items() if SEEN.fullmatch(name)}
     # The action's own folder: a workspace can hold configuration that steers these tools.
-    done = subprocess.run(
-        argv,
-        cwd=ACTION,
-        env={**environ, **more, "UV_PYTHON_DOWNLOADS": "never"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    name = "pip" if argv[0] == sys.executable else "uv"
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=ACTION,
+            env={**environ, **more, "UV_PYTHON_DOWNLOADS": "never"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TOOL_WITHIN,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Stop(
+            NO_INDEX,
+            f"{name} did not install this action's packages within {TOOL_WITHIN} s.",
+            REACH,
+        ) from None
     if done.returncode == 0:
         return
     if b"No module named pip" in done.stdout:
@@ -341,7 +353,6 @@ def _call(argv: Sequence[str], why: str, more: Mapping[str, str] = MappingProxyT
             f"{why}, but {sys.executable} has no pip to install this action's packages with.",
             "Install python3-pip on the runner, or put astral-sh/setup-uv before this step.",
         )
-    name = "pip" if argv[0] == sys.executable else "uv"
     command("group", f"What {name} said")
     word = os.urandom(16).hex()
     command("stop-commands", word)
@@ -351,5 +362,5 @@ def _call(argv: Sequence[str], why: str, more: Mapping[str, str] = MappingProxyT
     raise Stop(
         NO_INDEX,
         f"{name} could not install this action's packages; the log shows what it said.",
-        "Run the job again, or check the runner's network, proxy and package index.",
+        REACH,
     )

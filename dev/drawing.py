@@ -76,6 +76,6 @@ def draw(body: str, colours: Colours, to: Path, *, width: int, height: int) -> N
     with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
         file.write(page)
         file.flush()
-        argv = [browser(), "--no-sandbox", "--hide-scrollbars", f"--window-size={width},{height}"]
-        argv += [f"--screenshot={to}", f"file://{file.name}"]
+        argv = [browser(), "--headless", "--no-sandbox", "--hide-scrollbars"]
+        argv += [f"--window-size={width},{height}", f"--screenshot={to}", f"file://{file.name}"]
         subprocess.run(argv, check=True, capture_output=True)

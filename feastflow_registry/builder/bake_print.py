@@ -68,7 +68,7 @@ class BakeFile:
                         preexec_fn=_write_little,
                     )
                 except subprocess.TimeoutExpired:
-                    raise _refused(file, "takes too long to be resolved") from None
+                    raise _refused(file, "takes buildx too long to read") from None
             if max(output.stat().st_size, errors.stat().st_size) >= _LARGEST:
                 raise _refused(file, "prints more than 1 MiB")
             said = errors.read_text(encoding="utf-8", errors="replace")
@@ -104,9 +104,9 @@ class BakeFile:
         return plugin
 
 
-def _refused(file: str, what: str) -> Failure:
+def _refused(file: str, cause: str) -> Failure:
     fix = "Write the services into a feastflow.yml instead."
-    return Failure(Kind.INPUT, f'input "services-from": {file!r} {what}.', fix)
+    return Failure(Kind.INPUT, f'input "services-from": {file!r} {cause}.', fix)
 
 
 def _agent(folder: Path) -> Path:

@@ -95,7 +95,8 @@ class Buildx:
             raise Failure(
                 Kind.BUILD,
                 f"there is no builder named {self.builder!r}.",
-                "See `docker buildx ls`, or create it with docker/setup-buildx-action.",
+                'Name one that `docker buildx ls` shows in the input "builder", or create it with '
+                "docker/setup-buildx-action.",
             )
         return found[1] if found else ""
 
@@ -153,8 +154,8 @@ class Buildx:
             if version < since and any(getattr(each.options, word) for each in services):
                 raise Failure(
                     Kind.BUILD,
-                    f"buildx {self.release} is too old for {names}: it would leave it out and say "
-                    "nothing.",
+                    f"buildx {self.release} is too old for {names}: it would ignore that without a "
+                    "word.",
                     f"Update buildx to {since[0]}.{since[1]} or newer.",
                     see="old-buildx",
                 )
@@ -162,7 +163,7 @@ class Buildx:
         if pushes and version < _TAKES_CREDENTIALS:
             raise Failure(
                 Kind.BUILD,
-                f"buildx {self.release} is too old: it takes no credential without a file.",
+                f"buildx {self.release} is too old: it cannot take the credential from memory.",
                 "Update buildx to 0.25 or newer; the engine's own builder needs no update.",
                 see="old-buildx",
             )
@@ -300,7 +301,7 @@ def no_podman() -> Failure:
     """Refuse Podman, which takes the place of docker and of its engine, but has no BuildKit."""
     return Failure(
         Kind.BUILD,
-        "docker is Podman here, which has no BuildKit to build with.",
+        "the command docker is Podman here, and Podman has no BuildKit.",
         "Install Docker Engine, as https://docs.docker.com/engine/install/ says.",
         see="podman",
     )

@@ -31,12 +31,12 @@ class BuilderKind(StrEnum):
 class Feature(Enum):
     """Features that not every builder has; the value is the reason for a refusal."""
 
-    PLATFORMS = "keeps one platform"
-    ATTEST = "keeps no attestations"
-    CACHE = "exports no cache"
-    ANNOTATIONS = "keeps no annotations"
-    REPRODUCIBLE = "rewrites no timestamps, so that no build is reproducible"
-    BY_DIGEST = "pushes nothing by digest"
+    PLATFORMS = "cannot keep several platforms"
+    ATTEST = "cannot keep attestations"
+    CACHE = "cannot export a cache"
+    ANNOTATIONS = "cannot keep annotations"
+    REPRODUCIBLE = "cannot rewrite timestamps, as a reproducible build needs"
+    BY_DIGEST = "cannot push by digest"
 
 
 CAPABILITIES: Mapping[BuilderKind, frozenset[Feature]] = {
@@ -98,7 +98,9 @@ def check(images: Sequence[BuildImage], kind: BuilderKind) -> Iterator[Problem]:
         names = [image.service.name for image in images if feature in needed(image)]
         if names:
             yield Problem(
-                f"{kind} {feature.value}: {', '.join(names)}.", remedy(feature), see="builder"
+                f"{kind} {feature.value}; needed by {', '.join(names)}.",
+                remedy(feature),
+                see="builder",
             )
 
 
@@ -127,7 +129,8 @@ def check_platforms(runs: Mapping[str, Sequence[str]], able: Collection[str]) ->
             names = [name for name, platforms in runs.items() if platform in platforms]
             yield Problem(
                 f"{platform} needs emulation here: {', '.join(names)}.",
-                'Use docker/setup-qemu-action, or a runner of that platform (the input "matrix").',
+                "Run docker/setup-qemu-action before this step, or build each platform on its own "
+                'runner (the input "matrix").',
                 see="emulation",
             )
 

@@ -76,7 +76,7 @@ class Checks:
             raise Failure(
                 Kind.BUILD,
                 f"the engine failed while {service.name} was checked: {clean(str(problem))}",
-                "See that it runs (`docker info`), then run again.",
+                "Check that it runs (`docker info`), then run again.",
             ) from None
 
     def _check(
@@ -133,11 +133,11 @@ class Checks:
             raise _failed(service, f"cannot be started: {problem.strerror}.") from None
         if code is None:
             limit = f"{self.limit / 60:.0f} minutes" if self.limit >= 60 else f"{self.limit:.1f} s"
-            raise _failed(service, f"did not end within {limit}, and was ended.")
+            raise _failed(service, f"did not end within {limit}, and was stopped.")
         if code == NOT_FOUND:
             raise _failed(
                 service,
-                f"exited with {code}, which says that a program was not found.",
+                f"exited with {code}: a program was not found.",
                 "Install it in a step before this one.",
             )
         if code:

@@ -124,7 +124,7 @@ def explain(service: str, fault: Fault) -> Failure:
     last = f" (it said: {said[-1]})" if said else ""
     fix = "The log above shows the step; `feastflow-registry build` runs it by hand."
     if is_torn(fault.error):
-        step = "the builder stumbled over its own cache: "
+        step = "the cache of the builder is damaged: "
         fix = (
             "Run again; if that does not help, clear it by `docker builder prune`, or by "
             '`docker buildx prune` where the input "builder" names one.'
@@ -132,10 +132,10 @@ def explain(service: str, fault: Fault) -> Failure:
     elif is_plain_http(fault.error):
         fix = _ALLOW_HTTP
     elif _UNGRANTED.search(fault.error):
-        fix = 'Grant it: by the input "allow", or in a file by entitlements.'
+        fix = 'Grant it in the input "allow", or in entitlements of feastflow.yml.'
     elif any(_EMULATION.search(text) for text in (error, *fault.output)):
         fix = (
-            "The image is for a platform that this machine is not: run docker/setup-qemu-action "
+            "The image is for another platform than this machine: run docker/setup-qemu-action "
             "first, or build on a runner of that platform."
         )
     cause = f"the build of {service} failed: {step}{error or 'see the log above'}{last}."
@@ -154,7 +154,7 @@ def denied(what: str, reference: Reference, error: str) -> Failure:
     return Failure(
         Kind.REFUSED,
         f"{reference.repository.host} denied the {what} of {reference}: {error}",
-        "Give the token read and write scope, and check the namespace.",
+        'Give the token read and write scope, and check the input "namespace".',
         see="denied",
     )
 
@@ -187,5 +187,5 @@ def refuse(error: str) -> None:
         raise Failure(
             Kind.BUILD,
             f"the build failed: {shown}",
-            "See that the engine and the builder run (`docker info`), then run again.",
+            "Check that the engine and the builder run (`docker info`), then run again.",
         )

@@ -220,7 +220,8 @@ class Engine:
                 raise Failure(
                     Kind.UNREACHABLE,
                     f"{reference.repository.host} does not take {reference}: {error}",
-                    "See the registry's rules on immutable tags and sizes.",
+                    "Check what the registry allows: it may have rules on immutable tags and on "
+                    "sizes.",
                 )
         raise Failure(
             Kind.UNREACHABLE,

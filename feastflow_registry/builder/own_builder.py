@@ -198,7 +198,7 @@ def _container(name: str) -> str:
 def _not_ours(name: str, why: str) -> Failure:
     return Failure(
         Kind.BUILD,
-        f"the builder {name} is not the one that this program makes: {why}.",
+        f"the builder {name} exists, but is another one than this program makes: {why}.",
         f"Remove it: `docker buildx rm {name}; docker rm --force {_container(name)}`. "
-        'Or name the builder that is meant in the input "builder".',
+        'Or name another builder in the input "builder".',
     )

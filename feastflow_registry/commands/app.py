@@ -152,15 +152,17 @@ class App:
     def check_may_write(self) -> None:
         """Refuse a command that would end without doing what it is there for."""
         if not self.permission.shared and not self.settings.dry_run:
-            where = f"from {self.settings.main} or an allowed git tag"
+            main = self.settings.main
+            fix = f"Run it from {main} or an allowed git tag"
             if self.run.event == LAPTOP:
-                main = self.settings.main
-                where = f"once the commit is pushed to {main} (`git push origin {main}`), or at the"
-                where += f" commit that is there (`git switch --detach origin/{main}`)"
+                fix = (
+                    f"Push the commit to {main} first (`git push origin {main}`), or change to the "
+                )
+                fix += f"one that is there (`git switch --detach origin/{main}`)"
             raise Failure(
                 Kind.INPUT,
                 f"{self.settings.command} may not write here: {self.permission.reason}.",
-                f"Run it {where}; a dry run shows the plan.",
+                f"{fix}; a dry run shows the plan.",
                 see="may-not-write",
             )
 
@@ -183,8 +185,8 @@ class App:
             way = "ahead of" if skew > 0 else "behind"
             raise Failure(
                 Kind.INPUT,
-                f"this machine's clock is {_hours(abs(skew))} {way} the registry's, "
-                "so how old a tag is cannot be told.",
+                f"this machine's clock is {_hours(abs(skew))} {way} the registry's, so the age of "
+                "a tag is not known.",
                 "Set the clock (`timedatectl` shows it), then run again.",
             )
         return self.http.wall()
@@ -276,11 +278,8 @@ class App:
     def _hub(self) -> DockerHub:
         from feastflow_registry.registry import docker_hub
 
-        # Who lists or deletes thousands of tags waits where it is told to; doctor answers soon.
-        patient = self.settings.command in (Command.TAGS, Command.PRUNE)
-        http = replace(self.http, deadline=docker_hub.DEADLINE) if patient else self.http
         credential = self.credential_of(self._hub_host)
-        return docker_hub.HubClient(http, credential, self.hub_url or docker_hub.HUB)
+        return docker_hub.HubClient(self.http, credential, self.hub_url or docker_hub.HUB)
 
     @cached_property
     def _buildx(self) -> Buildx:

@@ -62,7 +62,7 @@ def _choose(
     if chosen.tag is None:
         raise Failure(
             Kind.INPUT,
-            f"no commit tag holds {chosen}, so that nobody could tell what is deployed.",
+            f"no commit tag holds {chosen}, so nobody could see which commit is deployed.",
             "Name the image by a tag, or give it one with promote.",
         )
     step = ReuseImage(service, Reference(service.repository, chosen.tag), chosen.image)

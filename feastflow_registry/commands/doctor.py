@@ -211,7 +211,7 @@ class Examination:
         if default and default != main:
             return Problem(
                 f"shared tags follow {main}, and the default branch is {default}.",
-                f'If that is not meant, name {default} first in the input "branches".',
+                f'If that is wrong, name {default} first in the input "branches".',
             )
         return f"{main}, the default branch" if default else f"{main}; no default branch is known"
 

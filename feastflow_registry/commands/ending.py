@@ -17,7 +17,7 @@ from feastflow_registry.report.results import RunReport
 from feastflow_registry.report.runner import RunnerLog
 from feastflow_registry.report.terminal import TerminalLog
 
-_ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
+_ROOM = "Check that the disk has room, and that the folder exists and can be written."
 
 
 @dataclass(slots=True)

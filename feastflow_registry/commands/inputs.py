@@ -231,7 +231,7 @@ def _withhold(
     if not current.in_runner:
         return _of_variable(config.name, options.registry) if request.token else None
     if not may_push(request, current):
-        why = "no input lets this run push"
+        why = "the inputs of the workflow do not let this run push"
     elif current.foreign:
         why = "what is checked out is not this run's commit"
     elif not workspace.is_committed(config.name):
@@ -240,7 +240,7 @@ def _withhold(
         return None
     return Failure(
         Kind.INPUT,
-        f"{config.name} names the registry {options.registry}, and {why}: the credential is not "
+        f"{config.name} names the registry {options.registry}, and {why}, so the credential is not "
         "sent there.",
         'Name the registry in the input "registry".',
         see="registry-of-a-file",
@@ -250,8 +250,8 @@ def _withhold(
 def _of_variable(name: str, host: RegistryHost) -> Failure:
     return Failure(
         Kind.INPUT,
-        f"{name} names the registry {host}, where the token of a variable is not sent unless you "
-        "name it, too.",
+        f"{name} names the registry {host}, and a token from a variable is sent only to a registry "
+        "that you name yourself.",
         f"Give --registry {host}, or unset the variable and run `docker login {host}`.",
         see="registry-of-a-file",
     )
@@ -264,7 +264,7 @@ def _refuse_token(texts: Mapping[str, str], forms: Iterable[str]) -> None:
             raise Failure(
                 Kind.INPUT,
                 f"{where} holds the registry token.",
-                "Remove it there and revoke the token: it may be in an image or a log.",
+                "Remove it there, and revoke the token: it may be in an image or in a log.",
             )
 
 

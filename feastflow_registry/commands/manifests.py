@@ -156,6 +156,6 @@ def _skipped(manifests: Sequence[KubernetesManifest]) -> Iterator[tuple[str, Pro
     """Yield the files that hold something else than Kubernetes would read."""
     for manifest in manifests:
         for line in manifest.skipped[:1]:
-            cause = f"{manifest.name}, line {line}: this is no object of Kubernetes."
+            cause = f"{manifest.name}, line {line}: this is not a Kubernetes object."
             fix = "Give it kind and apiVersion, or leave the file out."
             yield manifest.name, Problem(cause, fix)

@@ -112,7 +112,7 @@ def _check_destinations(app: App) -> None:
         if destination.tag == LATEST and app.settings.latest is Latest.NEVER:
             raise Failure(
                 Kind.INPUT,
-                'input "tag": latest is not to be moved, as the input "latest" says never.',
+                'input "tag": latest may not move: the input "latest" says never.',
                 'Promote to another tag, or leave the input "latest" out.',
             )
         if len({destination.repository(service) for service in services}) < len(services):
@@ -189,11 +189,11 @@ def _decide(promotion: Promotion) -> Step:
         if held == chosen.digest:
             return KeepTag(service, tag, held, rules.THERE)
         if held:
-            why = f"holds another image, {held.short}, and is written once"
+            why = f"holds another image, {held.short}, and a commit tag is never overwritten"
             raise _refused(promotion.reference, why)
         return MoveTag(service, tag, rule, None)
     if chosen.commit is None and rule is not Rule.FORCE and held not in (None, chosen.digest):
-        why = f"is there, and nothing tells which commit {chosen} is of"
+        why = f"exists already, and the commit of {chosen} is not known"
         raise _refused(promotion.reference, why)
     decision = rules.decide(
         rule, facts, digest=chosen.digest, reference=promotion.reference, commit=commit
@@ -207,7 +207,7 @@ def _decide(promotion: Promotion) -> Step:
         raise Failure(
             Kind.CONFLICT,
             f"{promotion.reference} is not moved to {commit.short}: commit {newer} is published, "
-            "which is newer, and the tag follows its branch.",
+            "which is newer, and this tag follows its branch.",
             f"Promote {newer}, or choose another tag{force}.",
             see="newer",
         )
@@ -229,10 +229,10 @@ def _decide(promotion: Promotion) -> Step:
     raise _refused(promotion.reference, why, final=final)
 
 
-def _refused(reference: Reference, why: str, *, final: bool = False) -> Failure:
+def _refused(reference: Reference, cause: str, *, final: bool = False) -> Failure:
     fix = "Promote a newer commit or choose another tag; to go back, use rollback."
     if reference.target == LATEST:
         fix = 'Promote a newer commit; to go back, use rollback or input "latest: force".'
     if final:
-        fix = "Choose another tag: this one stays what it is."
-    return Failure(Kind.CONFLICT, f"{reference} {why}.", fix)
+        fix = "It stays what it is: choose another tag."
+    return Failure(Kind.CONFLICT, f"{reference} {cause}.", fix)

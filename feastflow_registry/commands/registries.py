@@ -55,14 +55,24 @@ def answering(app: App) -> tuple[Service, ...]:
 def carry_out(
     app: App, plan: Plan, releases: Callable[[Tag], Sequence[str]] = lambda _: ()
 ) -> Iterator[Outcome]:
-    """Copy, mark and move on one registry after the other, whatever fails, and look again there.
+    """Copy and mark on every registry, then move on each, whatever fails, and look again there.
 
-    ``releases``: the git tags of the releases that a tag is for, the highest first.
+    A tag that is back already tells a second run no more that what it held was bad: so what was bad
+    on one registry is marked on all of them before. ``releases``: the git tags of the releases that
+    a tag is for, the highest first.
     """
+    ready: list[Transfer] = []
 
-    def on_one(part: Plan) -> Iterator[Outcome]:
+    def prepare(part: Plan) -> Iterator[Outcome]:
         transfer = Transfer(part, app.surveyor, app.clock, app.state, app.copier, app.untagging)
-        convergence = TransferConvergence(transfer, app.settings.main, releases)
-        return one_after_another(transfer.run(), convergence.run())
+        yield from transfer.prepare()
+        ready.append(transfer)
 
-    yield from one_after_another(*(on_one(plan.on(host)) for host in plan.hosts))
+    def move(transfer: Transfer) -> Iterator[Outcome]:
+        convergence = TransferConvergence(transfer, app.settings.main, releases)
+        return one_after_another(transfer.move(), convergence.run())
+
+    def move_all() -> Iterator[Outcome]:
+        yield from one_after_another(*map(move, ready))
+
+    yield from one_after_another(*(prepare(plan.on(host)) for host in plan.hosts), move_all())

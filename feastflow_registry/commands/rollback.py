@@ -120,20 +120,20 @@ def _check(app: App, tags: Sequence[Tag]) -> None:
     if LATEST in tags and settings.latest is Latest.NEVER:
         raise Failure(
             Kind.INPUT,
-            'latest is not to be moved, as the input "latest" says never.',
+            'latest may not move: the input "latest" says never.',
             'Roll another tag back, or leave the input "latest" out.',
         )
     if settings.unmark and not settings.to:
         raise Failure(
             Kind.INPUT,
-            'input "unmark": which image is good after all is not said.',
+            'input "unmark": it needs the image that is good after all.',
             'Name it in the input "to".',
         )
     named = settings.from_.tag if settings.from_ else None
     if named and named not in map(Tag.near, app.history.git_tag_names()):
         raise Failure(
             Kind.INPUT,
-            f'input "from": the tag {named} moves, so that it would name another image each time.',
+            f'input "from": the tag {named} moves, so it may hold another image in the next run.',
             "Name the commit that is bad: `feastflow-registry tags` shows what the tag holds.",
         )
 
@@ -226,10 +226,10 @@ def _back(app: App, pairs: Sequence[tuple[WayBack, Held]]) -> list[Return]:
     if done and not follows:
         raise Failure(
             Kind.CONFLICT,
-            f"{Reference(done.service.repository, done.tag)} stays: {done.why}. Whether it "
-            "was taken back from there is not known.",
-            f"If {called(newest)} is bad: {_again(app, {'from': called(newest)})}. If not, it is "
-            "done.",
+            f"{Reference(done.service.repository, done.tag)} stays: {done.why}; it may have been "
+            "taken back already.",
+            f"If {called(newest)} is bad: {_again(app, {'from': called(newest)})}. If it is good, "
+            "nothing is left to do.",
         )
     return found
 

@@ -217,7 +217,7 @@ class ServiceReader:
         variable = secret.variable
         if variable in TOKENS or any(credentials.holds(value, form) for form in self.forms):
             return Problem(
-                "is this program's own token, which no build may have.",
+                "is the token of this program, which no build may have.",
                 "Give the build a credential of its own.",
             )
         if not variable or not self._is_trusted:
@@ -230,7 +230,7 @@ class ServiceReader:
         named = {each.variable for each in self.settings.secrets}
         if self._in_runner and variable not in {*named, *self.settings.secret_variables}:
             return Problem(
-                f"names the variable {variable}, which the workflow does not offer.",
+                f"names the variable {variable}, which this workflow does not give to builds.",
                 f'Set the input "secret-variables" to {variable}.',
                 see="secret-variables",
             )

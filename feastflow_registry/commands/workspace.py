@@ -85,5 +85,5 @@ def untracked(files: Worktree, services: Iterable[Service]) -> Problem | None:
     found = files.untracked(folders) if folders else ()
     if not found:
         return None
-    cause = f"what is in no commit may get into the images: {some(found, 3)}."
-    return Problem(cause, "Commit it, or name it in .dockerignore or .gitignore.")
+    cause = f"files that are in no commit may get into the images: {some(found, 3)}."
+    return Problem(cause, "Commit them, or name them in .dockerignore or .gitignore.")

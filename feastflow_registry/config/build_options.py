@@ -85,7 +85,7 @@ def _numbers(name: str, text: str) -> str:
         if hard == "-1" or 0 <= int(soft) <= int(hard):
             return f"{soft}:{hard}"
     fix = "Write one number, or the soft and the hard one, as in nofile=1024:2048."
-    raise refusal(f"{name}={text}", "is not a limit and its numbers.", fix)
+    raise refusal(f"{name}={text}", "is not of the form LIMIT=NUMBER.", fix)
 
 
 def extra_hosts(given: object) -> tuple[tuple[str, str], ...]:
@@ -131,7 +131,7 @@ def output(text: str) -> str:
     known = parts.get("type") in _OUTPUTS and parts.keys() <= _OF_OUTPUTS
     # "-" is the program's own standard output.
     if not _OUTPUT.fullmatch(text) or not known or parts.get("dest", "-") == "-":
-        raise refusal(text, "is not an output of a build that is not pushed.", _OUTPUT_FIX)
+        raise refusal(text, "is not an output that the command build can write.", _OUTPUT_FIX)
     place = PurePosixPath(grammar.folder_below(parts["dest"]))
     if not place.parts or ".git" in [part.lower() for part in place.parts]:
         raise refusal(text, "would write over the repository itself.", _OUTPUT_FIX)
@@ -144,12 +144,12 @@ def check(services: Iterable[Service], command: Command, where: Where) -> Iterat
         if service.options.network == "host" and NETWORK_HOST not in service.options.entitlements:
             yield Problem(
                 f"{where(service.name, 'network')}: the network host needs the entitlement "
-                f"{NETWORK_HOST}, which gives the build every service of this machine.",
-                'Grant it: by the input "allow", or in a file by entitlements.',
+                f"{NETWORK_HOST}, with which a build reaches every service of this machine.",
+                'Grant it in the input "allow", or in entitlements of feastflow.yml.',
             )
         if service.outputs and command is Command.PUBLISH:
             yield Problem(
-                f"{where(service.name, 'outputs')}: publish pushes what it builds, and leaves no "
-                "other output.",
-                "Use the command build, or remove it.",
+                f"{where(service.name, 'outputs')}: publish pushes what it builds, and writes no "
+                "outputs.",
+                "Use the command build, or remove the outputs.",
             )

@@ -110,7 +110,7 @@ def read_service(text: str) -> Mapping[str, str]:
     if not isinstance(found, dict) or not isinstance(found.get(_TOKEN), str):
         raise Failure(
             Kind.INPUT,
-            'input "cache-token": this is not what gives access to GitHub\'s cache.',
+            'input "cache-token": this is not a token of GitHub\'s cache.',
             "Take the output token of a step that uses feastflow/registry-action/cache.",
         )
     return {name: str(found[name]) for name in (_TOKEN, *_REST) if found.get(name)}
@@ -203,7 +203,7 @@ def check(
     for name in SETTINGS[1:] if settings.cache else ():
         if getattr(settings, name):
             yield Problem(
-                f"{_place('cache', of_files)}: it says where layers are kept, and so does "
+                f"{_place('cache', of_files)}: it says where the cache is, and so does "
                 f'the input "{option(name)}".',
                 'Remove one of them, or set input "cache: none" beside it.',
             )
@@ -258,7 +258,7 @@ def _of_file(spec: str, key: str, settings: Settings) -> Iterator[Problem]:
         known |= {_INSECURE}
     if foreign := [f"type={kind}"] if not known else sorted(parts.keys() - known):
         yield Problem(
-            f"no file may choose {foreign[0][:80]} of a cache.",
+            f"a file may not choose {foreign[0][:80]} for a cache.",
             f'Name this cache in the input "{option(key)}".',
         )
 
@@ -271,7 +271,7 @@ def _over_image(spec: str, repositories: Iterable[tuple[str, str]]) -> Iterator[
     ours = {(host, path), (host, f"library/{path}")}
     if ours.intersection(repositories) and not tag_names.is_cache(tag):
         yield Problem(
-            f"layers would take the name of an image, {path}:{tag}.",
+            f"the cache would replace the image {path}:{tag}.",
             f"Call them {tag_names.CACHE_TAG}, or {tag_names.CACHE_TAG}-NAME.",
         )
 
@@ -279,6 +279,6 @@ def _over_image(spec: str, repositories: Iterable[tuple[str, str]]) -> Iterator[
 def _shared(owner: str, service: Service) -> Iterator[Problem]:
     if owner != service.name:
         yield Problem(
-            "the services would overwrite each other's layers.",
-            f"Put {SERVICE_PLACEHOLDER} into it, which becomes the service's name.",
+            "the services would overwrite each other's cache.",
+            f"Put {SERVICE_PLACEHOLDER} into its name: it stands for the name of the service.",
         )

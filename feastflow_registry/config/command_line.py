@@ -114,12 +114,12 @@ def _wrong(given: Mapping[str, str]) -> Problem | None:
     """Refuse a value that is empty, and a user where services are more likely to be meant."""
     for name in _options():
         if not given.get(name, "-").strip():
-            cause = f"--{option(name)} is given without a value."
-            return Problem(cause, "Leave it out or give it one: a variable may have been empty.")
+            cause = f"--{option(name)} has no value."
+            return Problem(cause, "Give it one, or leave it out: a variable may have been empty.")
     command = given.get("command", "")
     if command in {each.value for each in Command if not each.builds} and "username" in given:
-        fix = "Services are named by --services, a user by DOCKERHUB_USERNAME."
-        return Problem(f"{command} takes no further word.", fix)
+        fix = "Name services with --services, and a user with DOCKERHUB_USERNAME."
+        return Problem(f"{command} takes no user name.", fix)
     return None
 
 

@@ -142,14 +142,16 @@ def _target_name(service: str) -> str:
 def _untracked(name: str, paths: Sequence[str]) -> Failure:
     return Failure(
         Kind.INPUT,
-        f"{name} takes variables from {' and '.join(paths)}, which is not tracked.",
-        "Commit it or move it away: nobody could tell from the commit what was built.",
+        f"{name} takes variables from {' and '.join(paths)}, which git does not track.",
+        "Commit it, or move it away: what is built must come from the commit.",
     )
 
 
 def _empty(name: str) -> Failure:
     cause = f"{name} describes nothing to build."
-    return Failure(Kind.INPUT, cause, "Give a service of it a build, or write a feastflow.yml.")
+    return Failure(
+        Kind.INPUT, cause, "Give one of its services a build section, or write a feastflow.yml."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ def _probes(variables: Iterable[str], which: int) -> dict[str, str]:
 def _unset(name: str, variables: Iterable[str]) -> list[Problem]:
     return [
         Problem(
-            f"{name}: the variable {_clean(variable)} is not set, as the environment is not read.",
+            f"{name}: the variable {_clean(variable)} has no value: the environment is not read.",
             f"Write a value in its place, or a default: ${{{_clean(variable)}:-default}}.",
         )
         for variable in variables
@@ -331,8 +333,9 @@ def _left_out(name: str, target: str, chosen: Mapping[str, Any]) -> Iterable[Pro
     for key in chosen[target]:
         if key not in _KEYS and key not in _OURS and key != "platform":
             yield Problem(
-                f"{where}: {_clean(key)} is not supported, and leaving it out makes another image.",
-                "Take it out, or say it in the Dockerfile.",
+                f"{where}: {_clean(key)} is not supported, and the image would be another without "
+                "it.",
+                "Remove it, or write it into the Dockerfile.",
             )
     yield from _platforms(where, chosen[target])
     for context in chosen[target].get("contexts", {}).values():
@@ -345,15 +348,15 @@ def _left_out(name: str, target: str, chosen: Mapping[str, Any]) -> Iterable[Pro
 
 
 def _platforms(where: str, target: Mapping[str, Any]) -> Iterable[Problem]:
-    """Yield what Compose says of a service whose own platform is not among those of its build.
+    """Yield what Compose says of a service whose own platform is not in platforms of its build.
 
     https://docs.docker.com/reference/compose-file/build/#platforms
     """
     own, all_of_build = target.get("platform"), target.get("platforms")
     if own and all_of_build and _spelled(own) not in map(_spelled, all_of_build):
         yield Problem(
-            f"{where}: its platform {_clean(own)} is not among those of its build.",
-            "Name it there, too, or take it out.",
+            f"{where}: its platform {_clean(own)} is not in platforms of its build.",
+            "Add it there, or remove it.",
         )
 
 

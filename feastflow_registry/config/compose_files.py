@@ -166,8 +166,8 @@ class _Walk:
         return content
 
 
-def _refused(path: str, what: str) -> Failure:
-    return Failure(Kind.INPUT, f'input "services-from": {path!r} {what}.', _FIX)
+def _refused(path: str, cause: str) -> Failure:
+    return Failure(Kind.INPUT, f'input "services-from": {path!r} {cause}.', _FIX)
 
 
 def _place(origin: str, folder: str, text: str) -> str:
@@ -301,7 +301,7 @@ def _all_texts(path: str, key: str, build: Mapping[str, Node]) -> list[str]:
     """The texts of a list, which holds nothing else."""
     texts = _texts(build.get(key))
     if len(texts) != len(_listed(build.get(key))):
-        raise _refused(path, f"has {key} that is no list of texts")
+        raise _refused(path, f"has {key} that is not a list of texts")
     return texts
 
 
@@ -316,7 +316,7 @@ def _limits(path: str, node: Node | None) -> Iterator[tuple[str, str]]:
 def _refuse_tag(path: str, node: Node | None) -> None:
     """Refuse ``!reset`` and ``!override`` where what is carried would not obey them."""
     if node and node.real.tag.startswith("!"):
-        cause = f"{path}, line {node.line}: {node.real.tag[:20]} is not supported there."
+        cause = f"{path}, line {node.line}: {node.real.tag[:20]} is not supported at this place."
         raise Failure(Kind.INPUT, cause, _FIX)
 
 

@@ -173,7 +173,7 @@ def read(name: str, content: bytes) -> Config:
     findings = [*document.findings, *(each for each in complaints if each.line not in reported)]
     if isinstance(data, dict) and {"services", "services-from"} <= data.keys():
         path = ("services-from",)
-        cause = f"{document.place(path)}: services-from is there beside services."
+        cause = f"{document.place(path)}: the file has both services-from and services."
         fix = "Keep one of them: both describe the services."
         findings.append(strict_yaml.Finding(document.line(path), Problem(cause, fix)))
     if findings:

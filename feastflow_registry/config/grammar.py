@@ -181,7 +181,7 @@ def labels(text: str) -> tuple[tuple[str, str], ...]:
     given = pairs(text)
     for key, _ in given:
         if key in OWNED_LABELS:
-            cause = f"the label {key} is what proves an image's origin and is set from the commit."
+            cause = f"the label {key} proves where an image comes from, and this program sets it."
             raise Failure(Kind.INPUT, cause, "Remove it.")
     return given
 
@@ -244,7 +244,7 @@ def unreserved(tag: Tag) -> Tag:
             cause = f'the tag "{tag}" is reserved: this program gives "{shown}" its meaning.'
             raise Failure(Kind.INPUT, cause, "Choose another name.")
     if OF_OTHER_TOOLS.fullmatch(tag.value):
-        cause = f'the tag "{tag}" is reserved: signatures and lists of referrers are named so.'
+        cause = f'the tag "{tag}" is reserved for signatures and what else belongs to an image.'
         raise Failure(Kind.INPUT, cause, "Choose another name.")
     return tag
 
@@ -314,7 +314,7 @@ def offered(text: str) -> str:
         raise refusal(text, "is not the name of a variable.", "Write it without a $.")
     if is_runners(text):
         fix = f"Set another one in the step's env: MY_TOKEN: ${{{{ env.{text} }}}}, say."
-        raise refusal(text, "is the runner's own, which no build may have.", fix)
+        raise refusal(text, "is a variable of the runner itself, which no build may have.", fix)
     return text
 
 
@@ -390,7 +390,7 @@ def _checked_cache(text: str, paths: tuple[str, ...], fix: str) -> str:
     """Refuse what no build would begin with. ``paths``: which of them a local one may have."""
     parts = output_parts(text)
     if parts["type"] not in _CACHES:
-        raise refusal(parts["type"], "is no type of a cache.", nearest(parts["type"], _CACHES))
+        raise refusal(parts["type"], "is not a type of cache.", nearest(parts["type"], _CACHES))
     if parts["type"] == "registry":
         image = parts.get("ref", "").replace(SERVICE_PLACEHOLDER, "x")
         if not _IMAGE.fullmatch(image):

@@ -55,7 +55,7 @@ def _level(text: str) -> str:
     level = _LEVEL.fullmatch(text)
     if not level:
         fix = "Write manifest:, index:, manifest,index: or manifest[linux/amd64]:."
-        raise refusal(text, "is no level at which an image has annotations.", fix)
+        raise refusal(text, "is not a level of annotations.", fix)
     return f"{MANIFEST}[{parse_platform(level[1])}]" if level[1] else text
 
 

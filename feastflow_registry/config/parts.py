@@ -67,7 +67,7 @@ def check(services: Sequence[Service], settings: Settings, where: Where) -> Iter
     """Yield what keeps platforms from being built apart."""
     if settings.part and settings.command is not Command.PUBLISH:
         fix = "Leave it empty, or use the command publish."
-        yield Problem(f'input "part": {settings.command} knows no parts of images.', fix)
+        yield Problem(f'input "part": {settings.command} does not build images in parts.', fix)
     elif builds_apart(settings):
         named = settings.services
         services = [each for each in services if not named or each.name in named]
@@ -78,8 +78,10 @@ def check(services: Sequence[Service], settings: Settings, where: Where) -> Iter
 
 def _check_service(service: Service, settings: Settings, place: str) -> Iterator[Problem]:
     if not service.platforms:
-        fix = "Name them, such as linux/amd64,linux/arm64."
-        yield Problem(f"{place}: {service.name} names no platform to make a job for.", fix)
+        fix = "Give it platforms, such as linux/amd64,linux/arm64."
+        yield Problem(
+            f"{place}: {service.name} has no platforms, so no job can be made for one.", fix
+        )
     if len({*service.platforms}) < len(service.platforms):
         yield Problem(f"{place}: {service.name} names a platform twice.", "Remove one.")
     known = runners(settings, [service])

@@ -114,14 +114,14 @@ def _source(text: str) -> str:
     if text.startswith(SERVICE_PREFIX):
         return f"{SERVICE_PREFIX}{grammar.service_name(text.removeprefix(SERVICE_PREFIX))}"
     if text.startswith("target:"):
-        raise refusal(text, "is written as Bake does.", "Write service:NAME, as Compose does.")
+        raise refusal(text, "is written in the form of Bake.", "Write service:NAME, as in Compose.")
     if _REMOTE.fullmatch(text):
         return text
     try:
         return grammar.relative_path(text)
     except Failure:
         fix = "Write a path inside the repository, https://…, docker-image://… or service:NAME."
-        raise refusal(text, "is not a context.", fix) from None
+        raise refusal(text, "is not a build context.", fix) from None
 
 
 _key = grammar.matching(grammar.KEY, "a valid key", "Use letters, digits, '_', '.' and '-'.")

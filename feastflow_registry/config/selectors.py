@@ -124,8 +124,8 @@ class KeepItem:
 def selector(text: str) -> Selector:
     """Read ``to``. What can be a commit is one; ``commit-`` before it makes no difference."""
     if _OF_GIT.search(text):
-        fix = "Give the commit itself, which `git rev-parse` tells."
-        raise refusal(text, "is a revision that only git understands.", fix)
+        fix = "Give the commit itself: `git rev-parse` shows it."
+        raise refusal(text, "is a name that only git understands.", fix)
     commit = _COMMIT.fullmatch(text.lower())
     if commit:
         return Selector(commit=commit[1])
@@ -157,7 +157,7 @@ def place(text: str) -> Destination:
     host, path, tag = (None, "", None) if "@" in text or "/" not in text else _split(text)
     if not path or tag:
         fix = "Write registry/path/{service}: each image has the same tags everywhere."
-        raise refusal(text, "is not a repository without a tag.", fix)
+        raise refusal(text, "must be a repository, without a tag.", fix)
     Repository.parse(host or HUB, path.replace(SERVICE_PLACEHOLDER, "service"))
     return Destination(None, path, host or HUB)
 
@@ -184,7 +184,7 @@ def bare(command: str, given: Sequence[Destination], what: str = "tags") -> tupl
     """The bare tags that a command is about, each once; ``what``: how many it may be about."""
     for each in given:
         if each.path:
-            cause = f'input "tag": {command} is about {what} of each service, not {each}.'
+            cause = f'input "tag": {command} takes {what} without a repository, not {each}.'
             raise Failure(Kind.INPUT, cause, 'Give the tag alone, as in input "tag: production".')
     return tuple(dict.fromkeys(each.tag for each in given if each.tag))
 
@@ -193,7 +193,7 @@ def single(command: str, given: Sequence[Destination]) -> Tag | None:
     """The one bare tag that a command is about, or none."""
     tags = bare(command, given, "one tag")
     if len(tags) > 1:
-        cause = f'input "tag": {command} is about one tag of each service, not {len(tags)}.'
+        cause = f'input "tag": {command} takes one tag, not {len(tags)}.'
         raise Failure(Kind.INPUT, cause, 'Give one tag alone, as in input "tag: production".')
     return tags[0] if tags else None
 

@@ -21,5 +21,5 @@ def check(services: Sequence[Service], settings: Settings, where: Where) -> Iter
                     yield Problem(
                         f'input "attest": provenance with mode=max would publish the build '
                         f"argument {key} of {service.name}, which looks like a credential.",
-                        "Hand it to the build as a secret, or leave mode=max out.",
+                        "Give it to the build as a secret, or leave mode=max out.",
                     )

@@ -137,7 +137,7 @@ class _Reader:
             if key.is_merge:
                 merged += value.merged()
             elif _tag(key.real) != f"{_CORE}str":
-                self._refuse(key, f"the key {key.value[:60]!r} is no text to YAML.", "Quote it.")
+                self._refuse(key, f"the key {key.value[:60]!r} is not a text to YAML.", "Quote it.")
             elif key.value in own:
                 cause = f"the key {key.value[:60]!r} is there twice."
                 self._refuse(key, cause, "Remove one of them.")
@@ -145,7 +145,11 @@ class _Reader:
                 own[key.value] = (key, value)
         for each in merged:
             if each.shape is not Shape.MAPPING:
-                self._refuse(each, "<< takes a mapping.", "Give it an *alias of one, or a list.")
+                self._refuse(
+                    each,
+                    "<< must be followed by a mapping.",
+                    "Give it an *alias of a mapping, or a list of such.",
+                )
             for key, value in self._entries(each):
                 own.setdefault(key.value, (key, value))
         return list(own.values())
@@ -164,7 +168,7 @@ class _Reader:
                 return _PLAIN[tag](self.constructor, yaml.ScalarNode(tag, node.value))
         except (ValueError, LookupError):  # 0x_ is a number to the grammar alone; !!bool x.
             pass
-        self._refuse(node, f"{node.value[:60]!r} is no value that YAML can read.", "Quote it.")
+        self._refuse(node, f"{node.value[:60]!r} is not a value that YAML can read.", "Quote it.")
         return ""
 
     def _unknown(self, node: Node, tag: str) -> object:

@@ -125,12 +125,12 @@ class Git:
         ``by_content``: read every file, for git believes what somebody may have told it.
         """
         head = self._text("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        wanted = self._text("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-        if head != (wanted or commit.sha):
+        if head != commit.sha and head != self.peel(commit).sha:
             raise Failure(
                 Kind.INPUT,
                 f"HEAD is {head[:7] or 'no commit'}, but this run is for {commit.short}.",
-                "Let actions/checkout use its default ref, and move HEAD in no later step.",
+                "Leave the ref of actions/checkout at its default, and do not move HEAD in a "
+                "later step.",
             )
         status = self._run(
             "status", "--porcelain", "-z", "--untracked-files=no", "--ignore-submodules=none"

@@ -8,7 +8,7 @@ https://docs.github.com/en/rest/commits/statuses#create-a-commit-status
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Commit
 from feastflow_registry.transport.addresses import redact, same_origin
 from feastflow_registry.transport.http import REDIRECTS, Client
-from feastflow_registry.transport.response import Response, address, next_page
+from feastflow_registry.transport.response import Response, address, next_page, pages
 
 T = TypeVar("T")
 _RELATIONS = {
@@ -28,14 +28,17 @@ _RELATIONS = {
     "behind": Relation.BEHIND,
     "diverged": Relation.DIVERGED,
 }
-_BY_HAND = "By hand, in a whole clone, GitHub is not asked."
+_BY_HAND = "Or run it by hand in a full clone, which does not need GitHub."
 _LARGEST = 32 * 1024 * 1024  # The first page of a comparison holds the changes of 300 files.
 _MOST_PAGES = 100
 _MOST_REDIRECTS = 5
 _DEEPEST_TAG = 5
 _STATUS_SECONDS = 10.0  # A status is not worth a long wait.
-_DAMAGE = (LookupError, TypeError, AttributeError, ValueError, RecursionError, Failure)
-"""What reading an answer of any other shape raises."""
+_DAMAGE = (
+    *(LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError),
+    Failure,
+)
+"""What reading an answer of any other shape raises: in JSON, 1e999 is a number, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +128,16 @@ class GitHubHistory:
         if page is None or page.relation is not Relation.AHEAD:
             return []
         parents, total = page.parents, page.total
-        for _ in range(_MOST_PAGES):
+        for _ in self._pages("newer commits"):
             if not page.following:
-                if not parents or len(parents) != total:  # The newest may be among the others.
-                    raise _unreachable("lists other commits than it counts")
-                return _first_parents(parents)
+                break
             page = self._ask(page.following, _Comparison.read)
             if page is None or page.relation is not Relation.AHEAD:
                 raise _unreachable("does not end the comparison that it began")
             parents = parents | page.parents
-        raise _unreachable("lists newer commits without end")
+        if not parents or len(parents) != total:  # The newest may be among the others.
+            raise _unreachable("lists other commits than it counts")
+        return _first_parents(parents)
 
     def _has(self, commit: Commit, branch: str) -> bool:
         """Whether GitHub has a commit and a branch."""
@@ -189,15 +192,15 @@ class GitHubHistory:
 
         found: list[str] = []
         path = "git/matching-refs/tags/?per_page=100"
-        for _ in range(_MOST_PAGES):
+        for _ in self._pages("git tags"):
             answer = self._ask(path, read)
             if answer is None:  # Where there is none, GitHub answers with an empty list.
                 raise _unreachable("does not list the git tags that it has")
             names, path = answer
             found += names
             if not path:
-                return found
-        raise _unreachable("lists git tags without end")
+                break
+        return found
 
     def resolve(self, abbreviation: str) -> Commit | None:
         """Complete an abbreviated commit."""
@@ -209,6 +212,10 @@ class GitHubHistory:
             return commit
 
         return self._ask(f"commits/{abbreviation}", read)
+
+    def _pages(self, what: str) -> Iterator[int]:
+        """Number the pages of a list."""
+        return pages(self.api.http.clock, _MOST_PAGES, _unreachable(f"lists {what} without end"))
 
     def _ask(self, path: str, read: Callable[[Response], T]) -> T | None:
         """Ask GitHub, once more if the answer is damaged; nothing if it does not exist."""
@@ -233,7 +240,7 @@ class GitHubHistory:
             return self.api.send("GET", path)
         except Failure as failure:
             (problem,) = failure.problems
-            cause = f"{problem.cause.removesuffix('.')}, and the order of commits is not guessed."
+            cause = f"{problem.cause.removesuffix('.')}, so the order of commits is not known."
             fix = f"{problem.fix} {_BY_HAND}"
             raise Failure(failure.kind, cause, fix, problem.see) from None
 
@@ -330,7 +337,7 @@ def _unset(cause: str) -> Failure:
 
 
 def _unreachable(cause: str) -> Failure:
-    return _misbehaving(f"{cause}, and the order of commits is not guessed", _BY_HAND)
+    return _misbehaving(f"{cause}, so the order of commits is not known", _BY_HAND)
 
 
 def _misbehaving(cause: str, *more: str) -> Failure:

@@ -89,7 +89,7 @@ def _check_dotenv(workspace: Path) -> Iterator[Problem]:
         yield _outside(path, workspace, "buildx reads .env")
     elif os.path.lexists(path) and not (path.is_file() and path.stat().st_size <= _LARGEST_DOTENV):
         cause = f"buildx reads {_display(path, workspace)}, which is no file of up to 1 MiB."
-        yield Problem(cause, "Move it away for this run.")
+        yield Problem(cause, "Move it out of this folder for this run.")
 
 
 def _is_there(path: Path) -> bool:

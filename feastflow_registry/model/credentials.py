@@ -64,7 +64,7 @@ class Credential:
         if len(token) < SHORTEST:
             raise _wrong(
                 where,
-                f"has less than {SHORTEST} characters: hiding it would blot out other words",
+                f"has less than {SHORTEST} characters: hiding it would hide other words, too",
                 "Create an access token, which is longer",
             )
         if "::" in token:
@@ -157,7 +157,7 @@ def no_namespace(host: RegistryHost, username: str) -> Failure:
     """Repositories would be named after a user who is none."""
     return Failure(
         Kind.INPUT,
-        f"the user name {username[:60]!r} cannot be the namespace, and none is given.",
+        f"the user name {username[:60]!r} cannot be the namespace of the images.",
         f'Set the input "namespace" to {kind_of(host).namespace}, '
         "or to / where repositories have a name alone.",
     )

@@ -148,9 +148,11 @@ def read_created(data: bytes) -> datetime | None:
 
 
 def json_object(data: bytes) -> Mapping[str, object]:
-    """Parse JSON that must be an object, however hostile."""
+    """Parse JSON that must be an object, however hostile. Half a character is no text."""
     try:
         found = json.loads(data)
+        if b"\\u" in data:
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

@@ -48,6 +48,21 @@ def attempt(work: Callable[[T], R], items: Iterable[T]) -> list[R | Failure]:
     return spread(attempt_one, items)
 
 
+def asked(work: Callable[[T], R], items: Iterable[T]) -> Callable[[T], R]:
+    """Do all of the work, once for each item; what tells an item's result, or raises its failure.
+
+    Items are hashable.
+    """
+    waiting = tuple(dict.fromkeys(items))
+    found = dict(zip(waiting, attempt(work, waiting), strict=True))
+
+    def tell(item: T) -> R:
+        [result] = results([found[item]])
+        return result
+
+    return tell
+
+
 def results(attempted: Iterable[R | Failure]) -> Iterator[R]:
     """Yield what succeeded, then raise all failures as one."""
     failures: list[Failure] = []

@@ -410,6 +410,7 @@ class Action(StrEnum):
     ADOPTED = "adopted"
     PUSHED = "pushed"
     JOINED = "joined"
+    CREATED = "created"
     MOVED = "moved"
     KEPT = "kept"
     COPIED = "copied"

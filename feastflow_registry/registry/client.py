@@ -29,13 +29,13 @@ from feastflow_registry.model.images import (
 from feastflow_registry.model.parallel import spread
 from feastflow_registry.model.parts import Index, Part, read_part
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
-from feastflow_registry.model.registries import RegistryKind
 from feastflow_registry.registry.auth import Authenticator
 from feastflow_registry.registry.docker_hub_json import read_pull_limit
+from feastflow_registry.registry.refusals import damaged, unexpected
 from feastflow_registry.registry.visible import Visibility
 from feastflow_registry.transport.addresses import redact, same_origin
 from feastflow_registry.transport.http import REDIRECTS, Client, Sink, Stream
-from feastflow_registry.transport.response import Response, address, misbehaving, next_page
+from feastflow_registry.transport.response import Response, address, misbehaving, next_page, pages
 
 WRITTEN = frozenset({200, 201, 202, 204})
 _MANIFEST_LIMIT = 4 * 1024 * 1024
@@ -100,7 +100,8 @@ class RegistryClient:
         if held != digest:
             raise Failure(
                 Kind.UNVERIFIED,
-                f"{reference} holds {held.short}, and the registry said that it is {digest.short}.",
+                f"{reference} holds {held.short}, but the registry said that it holds "
+                f"{digest.short}.",
                 "Run again; if it stays so, look at the registry and the caches before it.",
             )
 
@@ -212,7 +213,8 @@ class RegistryClient:
         tags: list[Tag] = []
         doubted = False
         first, left = url, _LIST_LIMIT
-        for _ in range(_MOST_PAGES):
+        endless = misbehaving(f"{repository} has pages of tags without end")
+        for _ in pages(self.http.clock, _MOST_PAGES, endless):
             response = self.request("GET", url, {}, repository, limit=left)
             if response.status == 404 and not doubted:
                 doubted = True  # Whoever believes that nothing is there deletes or hides all of it.
@@ -228,8 +230,8 @@ class RegistryClient:
             doubted = False
             url, left = next_page(response), left - len(response.body)
             if not url:
-                return tuple(sorted({*tags}))
-        raise misbehaving(f"{repository} has pages of tags without end")
+                break
+        return tuple(sorted({*tags}))
 
     def check_push(self, repository: Repository) -> None:
         """Begin an upload and cancel it, which is the only proof of the right to push."""
@@ -387,59 +389,12 @@ class RegistryClient:
 
     def unexpected(self, response: Response, what: str, *, write: bool = False) -> Failure:
         """Turn a final answer into a failure, with the registry's own explanation."""
-        reason, host = response.explanation, self.auth.host
-        immutable = response.status == 412 or "immutab" in reason.lower()
-        if write and immutable and response.status in (400, 403, 409, 412):
-            return Failure(
-                Kind.CONFLICT,
-                f"{host} refused {what}, for a rule makes it immutable{reason}.",
-                "Leave the tag out of the repository's rules of immutability: "
-                "latest and milestones move.",
-                see="immutable",
-            )
-        if write and response.status == 409:
-            return Failure(
-                Kind.CONFLICT,
-                f"{host} refused {what}, for it conflicts with what is there{reason}.",
-                "Run again; if it stays so, let the repository's settings allow that tags are "
-                "written again.",
-            )
-        if write and response.status == 404:
-            return Failure(
-                Kind.REFUSED,
-                f"{host} knows no repository for {what}{reason}.",
-                f"{_creation(self.auth.kind)}its name, and that user {self._user()} may push to "
-                "it.",
-            )
-        if response.status in (401, 403, 500):  # A 500 that is an answer tells of a 401 inside.
-            need, may = ("read and write", "push to") if write else ("read", "pull from")
-            fix = f"Give the token {need} scope, and check that user {self._user()} may {may} it."
-            return Failure(Kind.REFUSED, f"{host} denied {what}{reason}.", fix, see="denied")
-        return misbehaving(f"{redact(response.url)} answered {response.status}{reason}")
-
-    def _user(self) -> str:
-        return repr(self.auth.credential.username) if self.auth.credential else "(none)"
-
-
-def _creation(kind: RegistryKind) -> str:
-    """What to do before checking a name that a registry does not know."""
-    if kind.before_push is None:
-        return "Create the repository first, if a push does not, or check "
-    return f"Create {kind.before_push} first, or check " if kind.before_push else "Check "
+        return unexpected(response, self.auth, what, write=write)
 
 
 def upload_address(response: Response) -> str:
     """The address of a begun upload; empty if it is elsewhere, where no credential may go."""
     return same_origin(response.url, address(response, "location"))
-
-
-def damaged(repository: Repository, digest: Digest) -> Failure:
-    """The registry's bytes are not those of the digest."""
-    return Failure(
-        Kind.UNVERIFIED,
-        f"the bytes of {repository}@{digest.short} do not hash to its digest.",
-        "Do not use this image: look at the registry, its proxy and its storage.",
-    )
 
 
 def _tag(name: object) -> Tag | None:

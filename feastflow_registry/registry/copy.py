@@ -26,7 +26,8 @@ from feastflow_registry.model.references import Digest, Reference, Repository, T
 from feastflow_registry.model.tag_names import subject
 from feastflow_registry.model.wording import size
 from feastflow_registry.registry import referrers
-from feastflow_registry.registry.client import WRITTEN, RegistryClient, damaged, upload_address
+from feastflow_registry.registry.client import WRITTEN, RegistryClient, upload_address
+from feastflow_registry.registry.refusals import damaged
 from feastflow_registry.transport.addresses import redact
 from feastflow_registry.transport.http import REDIRECTS, Stream
 from feastflow_registry.transport.response import Response

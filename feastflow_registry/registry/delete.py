@@ -57,8 +57,7 @@ class RegistryDeletion:
             host = repository.host
             raise Failure(
                 Kind.REFUSED,
-                f"{host} does not delete images by the protocol of registries"
-                f"{response.explanation}.",
+                f"{host} does not delete images by the registry API{response.explanation}.",
                 self.registry.auth.kind.instead
                 or "If it is yours, start it with REGISTRY_STORAGE_DELETE_ENABLED=true; "
                 "else use the tools that it has for this.",

@@ -18,17 +18,16 @@ from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted, HubRepository, ListedTag, Verdict
 from feastflow_registry.model.references import Reference, Repository, Tag, is_loopback
-from feastflow_registry.registry.docker_hub_json import TagPage, misbehaving, read_hub_repository
+from feastflow_registry.registry.docker_hub_json import (
+    TagPage,
+    hub_misbehaving,
+    read_hub_repository,
+)
 from feastflow_registry.transport.addresses import redact
 from feastflow_registry.transport.http import Client
-from feastflow_registry.transport.response import Response, server_time
+from feastflow_registry.transport.response import Response, pages, server_time
 
 HUB = "https://hub.docker.com"
-DEADLINE = 1800.0
-"""Seconds that the ``Client`` should have for one request where many are sent: to wait for a minute
-is usual, and after too many requests it is ten (https://github.com/docker/hub-feedback/issues/2201).
-"""
-
 _ANSWER_LIMIT = 65536
 _PAGE_LIMIT = 16 * 1024 * 1024
 _MOST_PAGES = 1000
@@ -84,9 +83,10 @@ class HubClient:
         """
         path = f"{_path(repository)}/tags"
         query, seen = "page_size=100", set[str]()
-        while query:
-            if query in seen or len(seen) == _MOST_PAGES:
-                raise misbehaving(f"lists the tags of {repository} without end")
+        endless = hub_misbehaving(f"lists the tags of {repository} without end")
+        for _ in pages(self.http.clock, _MOST_PAGES, endless):
+            if query in seen:
+                raise endless
             seen.add(query)
             response = self._ask("GET", f"{path}?{query}", limit=_PAGE_LIMIT)
             if response.status == 404:  # A later page whose tags have been deleted meanwhile.
@@ -95,7 +95,9 @@ class HubClient:
                 raise _unexpected(response, f"a look at the tags of {repository}")
             page = TagPage.read(response.json)
             yield from page.tags
-            query = self._next_query(page.next, repository) if page.next else ""
+            if not page.next:
+                return
+            query = self._next_query(page.next, repository)
 
     def exists(self, repository: Repository, tag: Tag) -> bool:
         """Tell whether a tag exists, as Docker Hub's own pages show it."""
@@ -132,7 +134,8 @@ class HubClient:
         if self.exists(repository, absent):
             raise Failure(
                 Kind.CONFLICT,
-                f"{Reference(repository, absent)} exists, and a deletion is tried on that name.",
+                f"{Reference(repository, absent)} exists, but prune needs that name to test "
+                "the token.",
                 "Rename or delete that tag, then run again.",
             )
         self.delete_tag(repository, absent)
@@ -166,7 +169,7 @@ class HubClient:
         listing = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         query = parts.query
         if listing not in listings or not _is_plain(query) or len(query) > _LONGEST_QUERY:
-            raise misbehaving(f"continues the tags of {repository} at another address")
+            raise hub_misbehaving(f"continues the tags of {repository} at another address")
         return query
 
     def _wait_for_turn(self) -> None:
@@ -204,9 +207,9 @@ class HubClient:
         headers = {"Accept": "application/json"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         headers |= {"Content-Type": "application/json"} if body else {}
-        if (wait := self._resumes - self.http.clock()) > 0:
-            self.http.sleep(wait)
         url = f"{self.base}{path}"
+        if (wait := self._resumes - self.http.clock()) > 0:
+            self.http.rest(url, wait)
         response = self.http.send(method, url, headers=headers, body=body, limit=limit)
         reset = response.headers.get("x-ratelimit-reset", "")
         exhausted = response.headers.get("x-ratelimit-remaining") == "0"
@@ -237,14 +240,14 @@ class HubClient:
             raise _unexpected(response, "a login")
         token = response.json.get("access_token")
         if not isinstance(token, str) or not _is_plain(token) or len(token) > _LONGEST_TOKEN:
-            raise misbehaving("answers a login without a token")
+            raise hub_misbehaving("answers a login without a token")
         return token
 
     def _refused(self) -> Failure:
         if self.credential is None:
             return Failure(
                 Kind.REFUSED,
-                "Docker Hub's API answers nobody without credentials.",
+                "Docker Hub's API answers only with credentials.",
                 'Set the input "username" and the input "token", or run `docker login`.',
                 see="credentials",
             )
@@ -287,7 +290,7 @@ def _unexpected(response: Response, what: str, fix: str = "") -> Failure:
     if response.status in (403, 500):
         fix = fix or "Give the token read scope, and check that its user may see the repository."
         return Failure(Kind.REFUSED, f"Docker Hub denied {what}{reason}.", fix, see="denied")
-    return misbehaving(f"answered {response.status} to {what}{reason}")
+    return hub_misbehaving(f"answered {response.status} to {what}{reason}")
 
 
 def _is_plain(text: str) -> bool:

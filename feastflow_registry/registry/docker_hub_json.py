@@ -37,7 +37,7 @@ class TagPage:
         """Read a page. Raises an unreachable failure on anything that is not one."""
         results = data.get("results")
         if not isinstance(results, list):
-            raise misbehaving("sends a page of tags without tags")
+            raise hub_misbehaving("sends a page of tags without tags")
         return cls(tuple(map(read_listed_tag, results)), _text(data.get("next")))
 
 
@@ -46,7 +46,7 @@ def read_hub_repository(data: Mapping[str, object]) -> HubRepository:
     private, settings = data.get("is_private"), data.get("immutable_tags_settings")
     rights = data.get("permissions")
     if not isinstance(private, bool):
-        raise misbehaving("does not say whether a repository is private")
+        raise hub_misbehaving("does not say whether a repository is private")
     return HubRepository(
         private,
         _immutable(settings if isinstance(settings, dict) else {}),
@@ -76,7 +76,9 @@ def read_listed_tag(entry: object) -> ListedTag:
         name = Tag.parse(_text(data.get("name")))
         digest = Digest.parse(_text(data["digest"])) if data.get("digest") else None
     except Failure as failure:
-        raise misbehaving(f"lists a tag that is none: {failure.problems[0].cause}") from None
+        raise hub_misbehaving(
+            f"lists a tag that cannot be one: {failure.problems[0].cause}"
+        ) from None
     images = data.get("images")
     found = [_platform(each) for each in images] if isinstance(images, list) else []
     return ListedTag(
@@ -88,7 +90,7 @@ def read_listed_tag(entry: object) -> ListedTag:
     )
 
 
-def misbehaving(cause: str) -> Failure:
+def hub_misbehaving(cause: str) -> Failure:
     """Docker Hub, or what stands before it, answered what it should not."""
     fix = "Check Docker Hub's status, and FEASTFLOW_HUB_URL if it is set, then run again."
     return Failure(Kind.UNREACHABLE, f"Docker Hub's API {cause}".rstrip(".") + ".", fix)

@@ -22,7 +22,7 @@ def challenge(http: Client, host: RegistryHost) -> str:
     if response.status not in _THERE:
         raise Failure(
             Kind.UNREACHABLE,
-            f"{host} answers {response.status} at /v2/, as no registry does.",
+            f"{host} answers {response.status} at /v2/, so it is not a registry.",
             'Check the input "registry", and the proxy before it, if there is one.',
         )
     return response.headers.get("www-authenticate", "")

@@ -16,7 +16,7 @@ from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import INDEXES, Manifest, malformed
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
 from feastflow_registry.registry.client import RegistryClient
-from feastflow_registry.transport.response import misbehaving, next_page
+from feastflow_registry.transport.response import misbehaving, next_page, pages
 
 _LIMIT = 4 * 1024 * 1024
 """The most bytes of a list, of all its pages together."""
@@ -46,7 +46,8 @@ def ask(client: RegistryClient, repository: Repository, digest: Digest) -> Liste
 def _ask(client: RegistryClient, repository: Repository, digest: Digest) -> Listed | None:
     url, left = client.url(repository, f"referrers/{digest}"), _LIMIT
     found: dict[Digest, Mapping[str, object]] = {}
-    for page in range(_MOST_PAGES):
+    endless = misbehaving(f"{repository} has pages of what refers to {digest.short} without end")
+    for page in pages(client.http.clock, _MOST_PAGES, endless):
         response = client.request("GET", url, {"Accept": _INDEX}, repository, limit=left)
         try:
             if response.status != 200:
@@ -58,8 +59,8 @@ def _ask(client: RegistryClient, repository: Repository, digest: Digest) -> List
             return None  # Some do not answer 404, but with a page for people.
         url, left = next_page(response), left - len(response.body)
         if not url:
-            return found
-    raise misbehaving(f"{repository} has pages of what refers to {digest.short} without end")
+            break
+    return found
 
 
 def kept(client: RegistryClient, repository: Repository, digest: Digest) -> Listed:
@@ -84,8 +85,12 @@ def check(manifest: Manifest, digest: Digest) -> None:
     """Refuse what is listed as referring to an image, and does not name it as its subject."""
     subject = manifest.content.get("subject")
     if not isinstance(subject, dict) or subject.get("digest") != digest.value:
-        cause = f"what is listed as attached to {digest.short} does not name it as its subject."
-        raise Failure(Kind.UNVERIFIED, cause, "Look at what has written that list.")
+        cause = f"what is listed as attached to {digest.short} is attached to another image."
+        raise Failure(
+            Kind.UNVERIFIED,
+            cause,
+            "Attach it again with the tool that made it, such as cosign.",
+        )
 
 
 def keep(
@@ -105,6 +110,6 @@ def give(client: RegistryClient, reference: Reference, digest: Digest) -> None:
     if client.resolve(reference) != digest:
         raise Failure(
             Kind.UNVERIFIED,
-            f"{reference} was written, but does not read back as {digest.short}.",
+            f"{reference} was written, but does not hold {digest.short}.",
             "Look at the repository, then run again: what is there is not sent twice.",
         )

@@ -132,7 +132,7 @@ def _published(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome])
     pushed = plan.permission.push and plan.command is not Command.BUILD
     commit = code(plan.commit.short)
     head = join("Published commit " if pushed else "Built and not pushed: commit ", commit)
-    ways = _ways(_fates(plan, outcomes, names)) if pushed else ""
+    ways = _ways(_fates(plan, outcomes, names))
     ours = {tag for each in found for tag in each.tags}
     kept = [each for each in outcomes if each.action is Action.KEPT and each.reference not in ours]
     return Summary(
@@ -201,12 +201,12 @@ def _moved(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> 
     edits = deploy.table(plan)
     return Summary(
         head,
-        facts=[*_facts(plan), *([join(*said, by=" ")] if said else [])],
+        facts=[*_facts(plan), join(*said, by=" ")],
         table=Table(("service", "tag", "was", "is", "why"), rows),
         todo=[*plan.advice, *([f"{CLUSTER[plan.guessed]}:"] if plan.kubectl else [])],
         commands=plan.kubectl,
         details={
-            **({f"{counted(len(edits.rows), 'image')} in manifests": edits} if edits.rows else {}),
+            f"{counted(len(edits.rows), 'image')} in manifests": edits,
             **_to_copy(found),
             **_life(outcomes, names),
         },
@@ -266,13 +266,13 @@ def _fates(plan: Plan, outcomes: Sequence[Outcome], names: Names) -> list[_Fate]
     ]
 
 
-def _ways(fates: Sequence[_Fate]) -> Markup | str:
+def _ways(fates: Sequence[_Fate]) -> str:
     """From where to where tags were moved, if that is told in a few words."""
     ways: dict[tuple[str, str], dict[str, None]] = {}
     for each in fates:
         if each.was and each.was != each.now:
             ways.setdefault((each.was, each.now), {})[each.reference.identifier] = None
-    if not 0 < len(ways) <= _MOST_WAYS:
+    if len(ways) > _MOST_WAYS:
         return ""
     said = (
         join(join(*map(code, tags), by=", "), ": ", code(was), " → ", code(now))

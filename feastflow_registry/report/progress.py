@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import TextIO
 
-from feastflow_registry.model.ports import Tell, unseen
+from feastflow_registry.model.ports import Tell
 
 _WIPE = "\r\x1b[K"
 _EVERY = 1.0
@@ -43,14 +43,11 @@ class Progress:
     @contextmanager
     def working(self, text: str) -> Iterator[Tell]:
         """Show what is waited for meanwhile; what is yielded says it anew."""
-        if not self.width:
-            with unseen(text) as tell:
-                yield tell
-            return
         task = _Task(text)
         with self._writing:
-            self._tasks.append(task)
-            self._start()
+            if self.width:
+                self._tasks.append(task)
+                self._start()
 
         def tell_anew(text: str) -> None:
             task.text = text
@@ -71,8 +68,8 @@ class Progress:
 
     def cease(self) -> None:
         """Show nothing any more: the run is over, whatever its threads still wait for."""
-        self.width = 0
         with self._writing:
+            self.width = 0
             self._tasks.clear()
             self._stop()
 
@@ -113,5 +110,5 @@ class Progress:
         if self._ended:
             self._ended.set()
             self._ended = None
-        self._wipe()
-        self.stream.flush()
+            self._wipe()
+            self.stream.flush()

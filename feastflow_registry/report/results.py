@@ -35,6 +35,7 @@ _ICONS = {
     Action.ADOPTED: "♻️ ",
     Action.PUSHED: "📤",
     Action.JOINED: "🧩",
+    Action.CREATED: "🏷️ ",
     Action.MOVED: "🏷️ ",
     Action.KEPT: "⏸️ ",
     Action.COPIED: "📦",
@@ -47,7 +48,8 @@ _LONGEST_STATUS = 140
 _WRITTEN, _IN_DOUBT, _NOT_DONE = "written", "in doubt", "not done"
 _MARKING = (Action.MARKED, Action.UNMARKED)
 _NOTED = (Action.BUILT, Action.CARRIED, Action.JOINED)
-_OF_TAGS = (Action.MOVED, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
+_SET = (Action.CREATED, Action.MOVED)
+_OF_TAGS = (*_SET, Action.KEPT, *_MARKING, Action.DELETED, Action.EDITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class Standing:
 
 def standing(plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]) -> Standing:
     """Where a failed run leaves the registry: proven, in doubt, not done."""
-    writing = (Action.PUSHED, Action.JOINED, Action.CARRIED, Action.MOVED, Action.COPIED, *_MARKING)
+    writing = (Action.PUSHED, Action.JOINED, Action.CARRIED, *_SET, Action.COPIED, *_MARKING)
     proven = {each.reference for each in outcomes if each.action in writing}
     doubtful = set(attempted) - proven
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful

@@ -7,6 +7,7 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-comm
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ from feastflow_registry.model.ports import Tell, unseen
 
 _SUMMARY_LIMIT = 1024 * 1024 - 4096
 _MOST_ANNOTATIONS = 9
+"""Of each kind: GitHub shows ten a step, and one error is the runner's own, of the exit code.
+
+https://github.com/actions/toolkit/blob/main/docs/problem-matchers.md#limitations
+"""
 
 
 def one_line(text: str) -> str:
@@ -41,7 +46,7 @@ class RunnerLog:
     word: Callable[[], str]
     hide: Callable[[str], str]
     spell: Callable[[str], str] = str
-    annotations: int = 0
+    _annotated: Counter[str] = field(default_factory=Counter)
     _stopped: str = ""
     _writing: RLock = field(default_factory=RLock)
 
@@ -104,8 +109,8 @@ class RunnerLog:
     def _annotate(self, kind: str, text: str) -> None:
         """Annotate while GitHub still shows it; it keeps ten of a kind, so the rest are lines."""
         with self._writing:
-            self.annotations += 1
-            if self.annotations > _MOST_ANNOTATIONS:
+            self._annotated[kind] += 1
+            if self._annotated[kind] > _MOST_ANNOTATIONS:
                 for line in text.splitlines():
                     self.say(f"{kind}: {line}")
                 return

@@ -296,4 +296,4 @@ def _by_commit(catalog: Catalog) -> dict[str, int]:
 
 def _is_changed(sizes: Collection[int]) -> bool:
     """Whether the largest is larger than the smallest by a fifth or more."""
-    return len(sizes) > 1 and 5 * max(sizes) >= 6 * min(sizes)
+    return bool(sizes) and 5 * max(sizes) >= 6 * min(sizes)

@@ -40,7 +40,7 @@ class Chosen:
     @property
     def origin(self) -> Commit | None:
         """The commit that the image was made of: its own, or an ancestor that it comes from."""
-        return self.image.revision or self.commit
+        return self.image.revision
 
     def __str__(self) -> str:
         return str(Reference(self.repository, self.tag or self.digest))
@@ -97,7 +97,7 @@ class Chooser:
             raise Failure(
                 Kind.CONFLICT,
                 f"{repository}:{tag} holds an image that is labelled with another commit than "
-                f"{digits}, which the history does not explain.",
+                f"{digits}, and the history does not explain it.",
                 "Let it read the history (`permissions: contents: read` and "
                 'the input "github-token"), or `git fetch` the commit.',
             )
@@ -113,7 +113,7 @@ class Chooser:
             raise Failure(
                 Kind.INPUT,
                 f'"{digits}" is the beginning of {len(found)} published commits of {repository}.',
-                f"Give more digits: {some([commit_digits(tag) for tag in found])}.",
+                f"Give more of it: {some([commit_digits(tag) for tag in found])}.",
             )
         return found[0] if found else None
 
@@ -197,7 +197,7 @@ def check_single(start: str, found: Collection[Digest], repository: Repository) 
             Kind.INPUT,
             f'"{start[:80]}" is the beginning of the digests of {len(found)} images of '
             f"{repository}.",
-            f"Give more digits: {some(sorted(map(str, found)))}.",
+            f"Give more of it: {some(sorted(map(str, found)))}.",
         )
 
 

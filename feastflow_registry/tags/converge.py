@@ -9,14 +9,14 @@ Of two runs, the one that writes a tag later sees what the other published befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import chain, starmap
+from itertools import chain, product, starmap
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Published
-from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
+from feastflow_registry.model.parallel import asked, attempt, one_after_another, results
 from feastflow_registry.model.plan import (
     Action,
     Command,
@@ -43,14 +43,21 @@ _ROUNDS = 5
 
 
 def _until_settled(registry: Registry, look: Callable[[], Iterator[Outcome]]) -> Iterator[Outcome]:
-    """Look again until nothing has to be moved any more."""
+    """Look again until nothing has to be moved any more.
+
+    What fails in the last round is raised; in an earlier one it keeps nothing else from the next.
+    """
     for _ in range(_ROUNDS):
-        settled = True
+        settled, failures = True, list[Failure]()
         registry.catch_up()
-        for outcome in look():
-            settled = False
-            yield outcome
+        try:
+            for outcome in look():
+                settled = False
+                yield outcome
+        except Failure as failure:
+            failures = [failure]
         if settled:
+            yield from results(failures)
             return
     raise unverified("other runs moved the tags again and again.")
 
@@ -77,7 +84,8 @@ class Convergence:
         return _until_settled(self.tagger.surveyor.registry, self._look)
 
     def _look(self) -> Iterator[Outcome]:
-        return chain(self._adopt_commit_tags(), self._repoint(), self._follow(), self._release())
+        parts = self._adopt_commit_tags(), self._repoint(), self._follow(), self._release()
+        return one_after_another(*parts)
 
     def _adopt_commit_tags(self) -> Iterator[Outcome]:
         """Take over a commit tag that another run of this commit wrote at the same time."""
@@ -89,10 +97,13 @@ class Convergence:
             and (not isinstance(step, ReuseImage) or step.service in moving)
         ]
         before = dict(self.tagger.state.proven)
-        proven = spread(self._prove, due)
-        for step, (digest, size) in zip(due, proven, strict=True):
+
+        def adopt(step: Imaging, proven: tuple[Digest, int] | Failure) -> Iterator[Outcome]:
+            [(digest, size)] = results([proven])
             if digest != before[step.service]:
                 yield from self._adopt(step, digest, size)
+
+        yield from one_after_another(*map(adopt, due, attempt(self._prove, due)))
 
     def _prove(self, step: Imaging) -> tuple[Digest, int]:
         """What a commit tag holds by now; a copy follows what it is copied from."""
@@ -115,32 +126,37 @@ class Convergence:
 
         No write can be made to spare a commit tag that appeared meanwhile.
         """
-        state, surveyor = self.tagger.state, self.tagger.surveyor
         planned = {step.reference for step in self._considered()}
         written = [each for each in self.plan.images if not isinstance(each, ReuseImage)]
-        for own in written:
-            repository, digest = own.service.repository, state.proven[own.service]
-            moved = {each for each in planned if (each, digest) not in state.declined}
-            for tag in self.others:
-                reference = Reference(repository, tag)
-                current = None if reference in moved else self._resolve(reference)
-                if current in (None, digest):
-                    continue
-                image = surveyor.read(repository, current)
-                if image is None or not rules.is_ours(image, self.plan.commit, surveyor.source):
-                    continue
-                is_final = self._resolve(Reference(repository, frozen_marker(tag)))
-                if is_final and isinstance(own, MirrorImage):
-                    continue  # A copy is what the other registry holds.
-                if is_final:
-                    # A final tag is never moved: the commit tag takes its digest instead.
-                    self.tagger.write(own.reference, current)
-                    yield from self._adopt(own, current, image.size)
-                else:
-                    rule = Rule.FORWARD if tag == LATEST else Rule.MILESTONE
-                    step = MoveTag(own.service, tag, rule, current)
-                    self.repointed[reference] = step
-                    yield self.tagger.set(step, digest, current, "one digest for one commit")
+        pairs = product(written, self.others)
+        yield from one_after_another(*(self._repoint_one(*each, planned) for each in pairs))
+
+    def _repoint_one(
+        self, own: Imaging, tag: Tag, planned: Collection[Reference]
+    ) -> Iterator[Outcome]:
+        """Give one tag the digest of a commit that it holds another one of."""
+        state, surveyor = self.tagger.state, self.tagger.surveyor
+        repository, digest = own.service.repository, state.proven[own.service]
+        reference = Reference(repository, tag)
+        is_moved = reference in planned and (reference, digest) not in state.declined
+        current = None if is_moved else self._resolve(reference)
+        if current in (None, digest):
+            return
+        image = surveyor.read(repository, current)
+        if image is None or not rules.is_ours(image, self.plan.commit, surveyor.source):
+            return
+        is_final = self._resolve(Reference(repository, frozen_marker(tag)))
+        if is_final and isinstance(own, MirrorImage):
+            return  # A copy is what the other registry holds.
+        if is_final:
+            # A final tag is never moved: the commit tag takes its digest instead.
+            self.tagger.write(own.reference, current)
+            yield from self._adopt(own, current, image.size)
+        else:
+            rule = Rule.FORWARD if tag == LATEST else Rule.MILESTONE
+            step = MoveTag(own.service, tag, rule, current)
+            self.repointed[reference] = step
+            yield self.tagger.set(step, digest, current, "one digest for one commit")
 
     def _considered(self) -> list[MoveTag]:
         """The tags that were not just left as the plan saw them."""
@@ -152,14 +168,14 @@ class Convergence:
         considered = self._considered()
         moved = [(step, tagger.branch) for step in considered if step.rule in rules.ADVANCING]
         moved += [(step, self.main) for step in self.repointed.values()]
-        newer = {branch: tagger.newer(branch) for branch in {branch for _, branch in moved}}
-        pairs = {(step.service, branch) for step, branch in moved}
-        newest = {pair: tagger.newest(pair[0], newer[pair[1]]) for pair in pairs}
+        newer = asked(tagger.newer, (branch for _, branch in moved))
+        pairs = ((step.service, branch) for step, branch in moved)
+        newest = asked(lambda pair: tagger.newest(pair[0], newer(pair[1])), pairs)
         find_withdrawn = cache(self._find_withdrawn)
 
         def take_on(step: MoveTag, branch: str) -> Iterator[Outcome]:
             final = self._final_image(step)
-            commit, digest = final or newest[step.service, branch]
+            commit, digest = final or newest((step.service, branch))
             given = state.current[step.reference]
             is_given = (step.reference, given) in state.given
             withdrawn = find_withdrawn(step.service, given) if is_given else None
@@ -217,15 +233,15 @@ class Convergence:
 
 @dataclass(frozen=True, slots=True)
 class _Meanwhile:
-    """What has happened since the plan.
+    """What has happened since the plan; what could not be learned is raised where it is asked for.
 
-    ``newer``: what is newer than a commit; ``lines``: the releases of tags that go along some;
-    ``withdrawn``: images that are, with their commits.
+    ``newer``: what is newer than a commit; ``line``: the releases of a tag that goes along some;
+    ``is_withdrawn``: whether an image is.
     """
 
-    newer: Mapping[Commit, Sequence[Commit]]
-    lines: Mapping[Tag, Sequence[str]]
-    withdrawn: Mapping[tuple[Repository, Published], Commit | None]
+    newer: Callable[[Commit], Sequence[Commit]]
+    line: Callable[[Tag], Sequence[str]]
+    is_withdrawn: Callable[[tuple[Repository, Published]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,14 +275,15 @@ class TransferConvergence:
 
     def _ask(self, steps: Sequence[MoveTag]) -> _Meanwhile:
         """Ask what several tags have in common, once."""
-        bases = {step.since.commit for step in steps if step.since.commit}
         history = self.transfer.surveyor.history
-        newer = {each: tuple(history.newer(each, self.main)) for each in bases}
-        lines = {step.tag: self.releases(step.tag) for step in steps if step.since.release}
-        images = {image for step in steps if (image := self._given(step))}
-        withdrawn = zip(images, spread(self._is_withdrawn, images), strict=True)
-        marked = {image: image[1].revision for image, is_marked in withdrawn if is_marked}
-        return _Meanwhile(newer, lines, marked)
+        bases = (step.since.commit for step in steps if step.since.commit)
+        tags = (step.tag for step in steps if step.since.release)
+        given = (each for each in attempt(self._given, steps) if isinstance(each, tuple))
+        return _Meanwhile(
+            asked(lambda base: tuple(history.newer(base, self.main)), bases),
+            asked(self.releases, tags),
+            asked(self._is_withdrawn, given),
+        )
 
     def _given(self, step: MoveTag) -> tuple[Repository, Published] | None:
         """What this run gave a tag, in the repository where it would be marked.
@@ -297,7 +314,8 @@ class TransferConvergence:
         """Move one tag on, or back, if what happened meanwhile asks for it."""
         tagger, state = self.transfer.tagger(step.service), self.transfer.state
         given = self._given(step)
-        withdrawn = meanwhile.withdrawn.get(given) if given else None
+        is_withdrawn = given and meanwhile.is_withdrawn(given)
+        withdrawn = given[1].revision if given and is_withdrawn else None
         before = self._before(step, withdrawn, meanwhile) if withdrawn else None
         taken = withdrawn and tagger.take_back(step, withdrawn, before)
         if taken:
@@ -316,12 +334,12 @@ class TransferConvergence:
         since, repository = step.since, step.service.repository
         surveyor = self.transfer.surveyor
         if since.commit:
-            unknown = [each for each in meanwhile.newer[since.commit] if each not in since.known]
+            unknown = [each for each in meanwhile.newer(since.commit) if each not in since.known]
             newest = surveyor.newest(repository, since.commit, unknown)
             rule = Rule.FORWARD if step.tag == LATEST else Rule.MILESTONE
             return (*newest, replace(step, rule=rule)) if newest else None
         if since.release:
-            higher = _above(meanwhile.lines[step.tag], since.release)
+            higher = _above(meanwhile.line(step.tag), since.release)
             line = Line("", tuple(each for each in higher if each not in since.releases))
             found = surveyor.highest(repository, self.transfer.plan.commit, line, None)
             commit = surveyor.history.git_tag(found.name) if found else None
@@ -335,7 +353,7 @@ class TransferConvergence:
         surveyor = self.transfer.surveyor
         is_rollback = self.transfer.plan.command is Command.ROLLBACK
         if step.since.release:
-            names = meanwhile.lines[step.tag]
+            names = meanwhile.line(step.tag)
             lower = names[len(_above(names, step.since.release)) :]
             found = surveyor.highest(repository, withdrawn, Line("", tuple(lower)), None)
             return found.digest if found else None

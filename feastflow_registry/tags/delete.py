@@ -13,8 +13,8 @@ from itertools import chain
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import Deleted
-from feastflow_registry.model.parallel import attempt, results, spread
-from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan
+from feastflow_registry.model.parallel import attempt, one_after_another, results, spread
+from feastflow_registry.model.plan import Action, DeleteTag, KeepTag, Outcome, Plan, Step
 from feastflow_registry.model.ports import Deletion, Listing, Registry
 from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.model.tag_names import subject
@@ -45,33 +45,47 @@ class Deleter:
     whole: bool = False
 
     def run(self, plan: Plan) -> Iterator[Outcome]:
-        """Delete; each outcome as it is reached. Stops at the first refusal.
+        """Delete; each outcome as it is reached. The first refusal ends one repository.
 
         Raises a conflict in the end, if tags were kept that had changed or are immutable.
         """
-        for service in plan.services:
-            steps = plan.of(service)
-            due = [each for each in steps if isinstance(each, DeleteTag)]
-            kept = [each for each in steps if isinstance(each, KeepTag)]
-            gone: list[Reference] = []
+        yield from one_after_another(
+            *(self._delete(plan.of(service)) for service in plan.services), self._tell()
+        )
+
+    def _tell(self) -> Iterator[Outcome]:
+        if self.conflicts:
+            raise Failure.of(Kind.CONFLICT, self.conflicts)
+        yield from ()
+
+    def _delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Delete from one repository, and prove what is there, however far that came."""
+        due = [each for each in steps if isinstance(each, DeleteTag)]
+        kept = [each for each in steps if isinstance(each, KeepTag)]
+        gone: list[Reference] = []
+
+        def delete() -> Iterator[Outcome]:
             for outcome in self._outcomes(due, kept):
                 if outcome.action is Action.DELETED:
                     gone.append(outcome.reference)
                 yield outcome
+
+        def prove() -> Iterator[Outcome]:
             if due:
                 self._prove_gone(gone)
                 self._prove_kept(kept)
-        if self.conflicts:
-            raise Failure.of(Kind.CONFLICT, self.conflicts)
+            yield from ()
+
+        return one_after_another(delete(), prove())
 
     def _outcomes(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
         """Delete images' tags, then those of what is about images that nothing needs."""
         left: list[Digest] = []
-        for outcome in self._clear([each for each in due if not subject(each.tag)], kept):
+        about = [each for each in due if subject(each.tag)]
+        for outcome in self._clear([each for each in due if each not in about], kept, about):
             if outcome.action is Action.KEPT and outcome.digest:
                 left.append(outcome.digest)
             yield outcome
-        about = [each for each in due if subject(each.tag)]
         if about:
             repository = about[0].service.repository
             parts = (self.images.children(repository, each) for each in left)
@@ -79,7 +93,7 @@ class Deleter:
             needed = {*left, *chain.from_iterable(parts), *now}
             going = [each for each in about if subject(each.tag) not in needed]
             for step in (each for each in about if each not in going):
-                cause = f"{step.reference} is about an image that another tag now needs."
+                cause = f"{step.reference} stays: another tag now needs the image that it is about."
                 self.conflicts.append(Problem(cause, AGAIN))
                 yield kept_back(step, step.digest, "another tag came to need its image meanwhile")
             yield from self._clear(going, kept)
@@ -87,15 +101,20 @@ class Deleter:
     def _images(self, repository: Repository) -> ImageDeleter:
         return ImageDeleter(self.registry, self.images, repository, self.conflicts)
 
-    def _clear(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
-        """Delete tags, or images where that is not to be had: the first deletion shows which."""
+    def _clear(
+        self, due: Sequence[DeleteTag], kept: Sequence[KeepTag], later: Sequence[DeleteTag] = ()
+    ) -> Iterator[Outcome]:
+        """Delete tags, or images where that is not to be had: the first deletion shows which.
+
+        ``later``: those that go after them.
+        """
         waiting = list(due)
         tried = False
         while waiting and not tried:
             outcome, tried = (None, True) if self.whole else self._untag(waiting[0])
             if outcome is None:
                 self.whole = True
-                yield from self._images(waiting[0].service.repository).run(waiting, kept)
+                yield from self._images(waiting[0].service.repository).run(waiting, kept, later)
                 return
             yield outcome
             waiting.pop(0)
@@ -109,7 +128,8 @@ class Deleter:
         if outcome is None:
             raise Failure(
                 Kind.UNREACHABLE,
-                f"the registry does not delete {step.reference}, after it has deleted another tag.",
+                f"the registry does not delete {step.reference}, though it has deleted another "
+                "tag.",
                 "Check the registry's status, then run again.",
             )
         return outcome

@@ -50,8 +50,13 @@ class ImageDeleter:
     planned: set[Tag] = field(default_factory=set)
     gone: set[Digest] = field(default_factory=set)
 
-    def run(self, due: Sequence[DeleteTag], kept: Sequence[KeepTag]) -> Iterator[Outcome]:
-        """Delete images with all of their tags, but for those that are needed."""
+    def run(
+        self, due: Sequence[DeleteTag], kept: Sequence[KeepTag], later: Sequence[DeleteTag]
+    ) -> Iterator[Outcome]:
+        """Delete images with all of their tags, but for those that are needed.
+
+        ``later``: tags that go after them, and with an image that they hold themselves.
+        """
         images: dict[Digest | None, list[DeleteTag]] = {}
         for step in due:
             if step.needed:
@@ -59,10 +64,11 @@ class ImageDeleter:
                 yield kept_back(step, step.digest, note)
             else:
                 images.setdefault(step.digest, []).append(step)
-        self._watch(due, kept)
+        going = (*due, *later)
+        self._watch(going, kept)
         # And those that have moved already.
-        found = spread(self.registry.resolve, [each.reference for each in due])
-        pairs = zip(due, found, strict=True)
+        found = spread(self.registry.resolve, [each.reference for each in going])
+        pairs = zip(going, found, strict=True)
         self.watched += [step.tag for step, current in pairs if current != step.digest]
         view = self._look()
         for steps in images.values():
@@ -195,7 +201,7 @@ class ImageDeleter:
         if there != digest:
             raise Failure(
                 Kind.UNVERIFIED,
-                f"{reference} was put back, but reads back as {there or 'absent'}.",
+                f"{reference} was put back, but holds {there or 'nothing'}.",
                 f"Give it {digest} again with `feastflow-registry promote`.",
             )
 

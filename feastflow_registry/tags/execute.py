@@ -66,7 +66,7 @@ class Execution:
     """One run of one plan.
 
     ``builder`` and ``checker`` are reached for only when something is built or pushed.
-    ``built``: images by service, made earlier for ``push`` or by this run, and sound;
+    ``built``: images by service, made earlier for ``push`` or by this run;
     ``failures``: what kept a service from being published on a registry;
     ``untagging``: what deletes a tag alone on the registry of a repository, where that is done.
     """
@@ -112,11 +112,9 @@ class Execution:
         if not builds:
             return
         self.builder().check_ready(builds)
-        names = {step.service.name for step in builds}
-        places = [each for each in self.plan.images if isinstance(each, PushImage | MirrorImage)]
         self._attempt(
             lambda step: self._registry.check_push(step.service.repository),
-            [each for each in places if each.service.name in names],
+            [each for each in self.plan.images if isinstance(each, PushImage | MirrorImage)],
         )
         builds = tuple(placed for step in builds if (placed := self._placed(step)))
         if not builds:
@@ -137,8 +135,6 @@ class Execution:
                 note, size = f"cache: {image.cache}" if image.cache else "", image.size
                 yield Outcome(step.service, Action.BUILT, step.tags[0], None, size, seconds, note)
         self._check(builds)
-        sound = {step.service.name for step in builds if step.service not in self.failures}
-        self.built = {name: image for name, image in made.images.items() if name in sound}
 
     def _placed(self, step: BuildImage) -> BuildImage | None:
         """The same build, for the first registry that takes the image; nothing, if none does."""

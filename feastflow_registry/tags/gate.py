@@ -105,7 +105,8 @@ def check_source(run: Run) -> None:
     if origin:
         where = f"the git remote origin is {origin!r}, which names no host that others know"
         fix = (
-            "Give its whole address to `git remote set-url origin`, or the SSH alias its HostName."
+            "Set its whole address with `git remote set-url origin ADDRESS`, or give the SSH "
+            "alias its HostName."
         )
     raise Failure(
         Kind.INPUT,
@@ -299,8 +300,11 @@ def _without_value(settings: Settings, run: Run) -> Iterator[str]:
             what = f"{template} is left out, as {run.ref} has no {{{lacking[0]}}}"
             yield f'input "extra-tags": {what}.'
     version = version_of(settings, run.ref.name)
-    if on_git_tag and settings.latest is Latest.RELEASE and not (version and version.is_stable):
-        yield f"latest stays where it is: {run.ref.name} is no release."
+    is_release = on_git_tag and version is not None and version.is_stable
+    if settings.latest is Latest.RELEASE and not is_release:
+        rule = 'input "latest: release" moves it with the git tag of a release'
+        why = f"{run.ref.name} is no release" if on_git_tag else rule
+        yield f"latest stays where it is: {why}."
     near = Tag.near(run.ref.name)
     if on_git_tag and near.value != run.ref.name:
         yield f"{run.ref.name} is no name for a tag of an image, so it is published as {near}."

@@ -181,7 +181,8 @@ class Tagger:
             raise not_seen(step.reference, read, current)
         self.state.current[step.reference] = read
         seconds = self.clock() - started
-        return Outcome(step.service, Action.MOVED, step.reference, digest, 0, seconds, note)
+        action = Action.MOVED if current else Action.CREATED
+        return Outcome(step.service, action, step.reference, digest, 0, seconds, note)
 
     def _read_back(self, reference: Reference, digest: Digest) -> Digest | None:
         """What a tag holds after a write. Another image than ours is believed by its bytes alone.
@@ -279,7 +280,7 @@ def not_seen(reference: Reference, read: Digest | None, before: Digest | None) -
     if read in (None, before):
         shown = f"the registry shows {read.short if read else 'nothing'} still"
         return unverified(f"{reference} was written, and is not visible yet: {shown}.")
-    return unverified(f"{reference} was moved, but reads back as {read}.")
+    return unverified(f"{reference} was moved, but holds {read}.")
 
 
 def unverified(cause: str) -> Failure:

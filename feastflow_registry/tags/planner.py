@@ -146,10 +146,9 @@ def plan_publish(
     if settings.command is Command.BUILD:
         fix = "The command publish does."
         permission = Permission(False, False, "the command build pushes nothing", fix=fix)
-    left_out = tuple(gate.left_out(settings, run, permission)) if publishes else ()
+    left_out = tuple(gate.left_out(settings, run, permission))
     steps = (*images, *moves, *deletions)
-    building = [step.service for step in steps if isinstance(step, BuildImage)]
-    if not publishes and any(caches.of_service(settings, each).targets for each in building):
+    if not publishes and any(caches.of_service(settings, each.service).targets for each in steps):
         left_out = (_ONLY_READ,)
     return Plan(
         settings.command,

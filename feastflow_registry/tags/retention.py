@@ -24,7 +24,7 @@ from feastflow_registry.model.references import Digest, Tag
 from feastflow_registry.model.tag_names import COMMIT, LATEST
 from feastflow_registry.tags.catalog import Catalog, Entry
 
-KEEP = "keep"
+KEEP = 'the input "keep"'
 UNDATED = "its age is not known"
 UNDATED_MARK = "the registry does not tell since when it marks"
 _COMMIT = re.compile(rf"{COMMIT}[0-9a-f]{{4}}")
@@ -178,13 +178,13 @@ def _why_kept(
     if entry.subject or entry.joined:
         return ""
     if entry.tag in newest:
-        return f"it is among the newest {retention.last} (keep-last)"
+        return f'it is among the newest {retention.last} (the input "keep-last")'
     age = retention.age(entry)
     if age is None:
         return UNDATED_MARK if entry.is_marker else UNDATED
     # Clocks differ by a moment: with no days to wait for, nothing is younger than that.
     young = age < timedelta(days=retention.days) and retention.days > 0
-    return f"it is younger than {retention.days} days (keep-days)" if young else ""
+    return f'it is younger than {retention.days} days (the input "keep-days")' if young else ""
 
 
 def _named(entry: Entry, retention: Retention, digest: Digest) -> str:

@@ -109,7 +109,7 @@ def _decide_final(facts: Facts, reference: Reference, current: Published) -> Dec
     name = reference.identifier
     hint = "" if facts.frozen else f'; if it was a milestone, set input "milestone: {name}"'
     return Decision.refuse(
-        f"{reference} is for {_named(current)} and is never moved.",
+        f"{reference} belongs to {_named(current)} and is never moved.",
         f"Publish under a new git tag{hint}.",
     )
 

@@ -97,7 +97,7 @@ class Commits:
 
     def newest(self, held: Held) -> Commit:
         """The newest commit that any service holds."""
-        newest: Commit | None = None
+        found: Commit | None = None
         for chosen in held.values():
             if chosen.origin is None:
                 raise Failure(
@@ -105,18 +105,19 @@ class Commits:
                     f"{Reference(chosen.repository, self.tag)} holds an image of no known commit.",
                     'Say which commit it is to go to, in the input "to".',
                 )
-            relation = self.surveyor.history.relation(newest or chosen.origin, chosen.origin)
+            newest = found or chosen.origin
+            relation = self.surveyor.history.relation(newest, chosen.origin)
             if relation in (Relation.DIVERGED, Relation.UNKNOWN):
                 raise Failure(
                     Kind.CONFLICT,
                     f"the services hold {chosen.origin.short}, which {relation.value} "
-                    f"{newest.short if newest else 'another'}.",
+                    f"{newest.short}.",
                     'Roll them back one by one, by the input "services", or say where to, by '
                     'the input "to".',
                 )
-            newest = chosen.origin if relation is not Relation.BEHIND else newest
-        assert newest is not None
-        return newest
+            found = chosen.origin if relation is not Relation.BEHIND else newest
+        assert found is not None
+        return found
 
     def holders(self, held: Held, place: Place) -> list[Service]:
         """The services whose image was made of a commit."""
@@ -146,7 +147,7 @@ class Commits:
             if chosen is None:
                 raise Failure(
                     Kind.UNREACHABLE,
-                    f"{Reference(repository, tag)} is listed, and is not there.",
+                    f"{Reference(repository, tag)} is in the list of tags, but is not there.",
                     "Another run may have deleted it: run again, or say where to go in "
                     'the input "to".',
                 )

@@ -50,17 +50,21 @@ class Transfer:
     copier: Callable[[Repository, Repository], Copier]
     untagging: Callable[[Repository], Listing | Deletion]
 
-    def run(self) -> Iterator[Outcome]:
-        """Carry out every step; raises what failed, after yielding what was done."""
-        phases: tuple[tuple[type[Step], Callable[..., Outcome]], ...] = (
+    def prepare(self) -> Iterator[Outcome]:
+        """Copy and mark; raises what failed, after yielding what was done."""
+        return self._carry_out(
             (ReuseImage, self._reuse),
             (CopyImage, self._copy),
             (MirrorImage, self._mirror),
             (UnmarkImage, self._unmark),
             (WithdrawImage, self._withdraw),
-            (KeepTag, self._keep),
-            (MoveTag, self._move),
         )
+
+    def move(self) -> Iterator[Outcome]:
+        """Move the tags, likewise."""
+        return self._carry_out((KeepTag, self._keep), (MoveTag, self._move))
+
+    def _carry_out(self, *phases: tuple[type[Step], Callable[..., Outcome]]) -> Iterator[Outcome]:
         for kind, work in phases:
             steps = [step for step in self.plan.steps if isinstance(step, kind)]
             yield from results(attempt(work, steps))

@@ -60,8 +60,8 @@ class Return:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the tag holds a bad image, and has none to go to."""
-        return self.good is None and self.bad is not None
+        """Whether the tag has no image to go to."""
+        return self.good is None
 
     @property
     def moves(self) -> bool:
@@ -160,7 +160,7 @@ class WayBack:
         moved = dict(zip(affected, good, strict=True))
         why = f"{named(at)} did not change it"
         return [
-            self._return(service, own, moved[service], base=moved[service])
+            self._return(service, own, moved[service])
             if service in moved
             else Return(service, self.tag, own, own, why)
             for service, own in held.items()
@@ -183,7 +183,7 @@ class WayBack:
         ``named``: the images of what somebody says is bad; ``bad``: those that came with it.
         """
         holding = {s: chosen for s, chosen in held.items() if _is_same(bad.get(s), chosen)}
-        if to and holding:
+        if to:
             found = [
                 replace(each, bad=bad[each.service], marks=bad[each.service].commit is not None)
                 for each in self.to(holding, to)
@@ -223,17 +223,17 @@ class WayBack:
             since = self.trail.since(held, held)
             return stays(why, bad, marks=bad.commit is not None, since=since)
         return stays(
-            f"it is at {at}, and nothing tells that it ever was at {name}", is_foreign=True
+            f"it is at {at}, and there is no sign that it ever was at {name}", is_foreign=True
         )
 
     def _return(
-        self, service: Service, held: Chosen, good: Chosen | None, *, base: Chosen | None
+        self, service: Service, held: Chosen, good: Chosen | None, *, base: Chosen | None = None
     ) -> Return:
-        if good is None or base is None:
+        if good is None:
             return Return(service, self.tag, held, None, "nothing older is published")
         is_forward = self.trail.order(held, good) is Relation.AHEAD
         is_bad = good.digest != held.digest and not is_forward
-        since = self.trail.since(held, base)
+        since = self.trail.since(held, base or good)
         bad, marks = (held, held.commit is not None) if is_bad else (None, False)
         return Return(service, self.tag, held, good, "", bad, marks, since)
 
@@ -248,11 +248,11 @@ class WayBack:
         names = ", ".join(each.name for each in services)
         if isinstance(bad, Commit) and not self.trail.older(bad):
             is_known = self.surveyor.history.resolve(bad.sha) is not None
-            what = f"{bad.short}, which the image of {names} comes from."
-            cause = f"git knows no commit before {what}" if is_known else ""
+            what = f"{bad.short}, from which the image of {names} was built."
+            cause = f"this clone has no commit before {what}" if is_known else ""
             return Failure(
                 Kind.INPUT,
-                cause or f"git does not have commit {what}",
+                cause or f"this clone has no commit {what}",
                 "Fetch the history (`git fetch`, in a shallow clone `git fetch --unshallow`), or "
                 'name the commit to go to in the input "to".',
                 see="shallow-clone",
@@ -260,13 +260,14 @@ class WayBack:
         rest = ", ".join(sorted(each.name for each in others))
         offered = self.surveyor.offered(services[0].repository)
         offered = [each for each in offered if not str(bad).startswith(each)]
-        fix = "Publish a commit that mends it"
-        fix += f', or name one in the input "to": {some(offered)}.' if offered else "."
+        or_name = f', or name one in the input "to": {some(offered)}' if offered else ""
+        fix = f"Publish a commit that mends it{or_name}."
         if rest:
             fix = f'To take the others back, name them in the input "services": {rest}.'
         return Failure(
             Kind.INPUT,
-            f"no good image of {names} is left from before {named(bad)}: they are marked or gone.",
+            f"no good image of {names} from before {named(bad)} is left: all are marked as bad, or "
+            "deleted.",
             fix,
         )
 

@@ -12,6 +12,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from threading import Event
 from urllib.parse import urlsplit
 
@@ -83,7 +84,8 @@ class Client:
     ``clock`` is monotonic and ``wall`` is unix time, both in seconds; ``jitter`` is in [0, 1).
     ``secrets`` learns every credential that is sent, for a server may echo it; once ``stop`` is
     set, no request begins: the run was interrupted. ``tell``: says that a server is waited for that
-    asks for more than the deadline; from the first such wait on, a run has five minutes for them.
+    asks for it. From the first wait on that is longer than the deadline, a run has five minutes for
+    them.
     """
 
     clock: Callable[[], float]
@@ -98,8 +100,12 @@ class Client:
     certificates: str = ""
     tell: Callable[[str], None] = lambda _: None
     _patient_until: float | None = None
+    _told: float = 0.0
     _skews: list[float] = field(default_factory=list)
-    _session: Session = field(default_factory=Session)
+    _session: Session = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._session = Session(self.stop)
 
     def trust(self, certificates: str) -> None:
         """Trust what a file or folder of certificates has signed, instead of requests' own list."""
@@ -157,7 +163,7 @@ class Client:
             if attempt == _MOST_TRIES - 1 or hopeless:
                 break
             expires = max(expires, due + self.deadline * (due >= expires))
-            self.sleep(pause)
+            self.rest(failure.url, pause)
         times = f", {attempt + 1} times" if attempt else ""
         asked = f", and asks to wait {failure.wait:.0f} seconds" if failure.wait else ""
         fix = "Run again after that: what is done stays done." if failure.wait else ""
@@ -176,11 +182,17 @@ class Client:
         if failure.wait is None or failure.wait > _PATIENCE:
             return False
         self._patient_until = self._patient_until or self.clock() + _PATIENCE
-        if self.clock() + failure.wait > self._patient_until:
-            return False
-        where = urlsplit(failure.url).hostname
-        self.tell(f"{where} asks to wait {failure.wait:.0f} seconds, and is waited for.")
-        return True
+        return self.clock() + failure.wait <= self._patient_until
+
+    def rest(self, url: str, seconds: float) -> None:
+        """Sleep; say so, once for all threads, if a server has asked for more than we would."""
+        due = self.clock() + seconds
+        if seconds > _LONGEST_PAUSE and due > self._told + _LONGEST_PAUSE:
+            self._told = due
+            until = datetime.fromtimestamp(self.wall() + seconds, UTC)
+            asked = f"{urlsplit(url).hostname} asks to wait {seconds:.0f} seconds"
+            self.tell(f"{asked}, and is waited for until {until:%H:%M:%S} UTC.")
+        self.sleep(seconds)
 
     def follow(
         self,
@@ -198,10 +210,10 @@ class Client:
             target = address(response, "location")
             plain = urlsplit(response.url).scheme == "http"
             if urlsplit(target).scheme not in ({"http", "https"} if plain else {"https"}):
-                raise _unreachable(response.url, "redirected to what is no https address")
+                raise _unreachable(response.url, "redirected to an address without https")
             headers = {"Accept": accept}
             response = self.send(method, target, headers=headers, limit=limit, sink=sink)
-        raise _unreachable(response.url, "redirected without end")
+        raise _unreachable(response.url, "redirected again and again")
 
     def _attempt(self, url: str, exchange: Callable[[], Response]) -> Response:
         """Send once, and tell a transient failure from one that a retry cannot mend."""
@@ -317,7 +329,7 @@ def _refuse_exhausted(response: Response) -> None:
         Kind.REFUSED,
         f"the pull limit of {urlsplit(response.url).hostname} is used up: "
         f"{count or 'all'} pulls{hours}.",
-        f"Wait until the window{hours} has passed, or log in with an account of a higher limit.",
+        "Wait until pulls are allowed again, or log in with an account of a higher limit.",
         see="pull-limit",
     )
 
@@ -352,7 +364,7 @@ def _refuse_for_good(url: str, error: Exception) -> None:
     if any(isinstance(e, ssl.SSLError) and e.reason == "WRONG_VERSION_NUMBER" for e in behind):
         raise Failure(
             Kind.UNREACHABLE,
-            f"{redact(url)} speaks plain HTTP, where TLS is due.",
+            f"{redact(url)} speaks plain HTTP instead of HTTPS.",
             "Check the port, give the registry a certificate, or name it in "
             'the input "insecure-registries".',
             see="plain-http",
@@ -366,8 +378,8 @@ def _is_unserved(url: str, error: Exception) -> bool:
 
 
 def _unserved(url: str) -> Failure:
-    cause = f"nothing listens at {urlsplit(url).netloc.rpartition('@')[2]}."
-    fix = "Start what should be there, or check the port, then run again."
+    cause = f"no server listens at {urlsplit(url).netloc.rpartition('@')[2]}."
+    fix = "Start the server, or correct the port, then run again."
     return Failure(Kind.UNREACHABLE, cause, fix)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -13,6 +13,7 @@ from feastflow_registry.model.images import json_object
 from feastflow_registry.model.wording import printable
 from feastflow_registry.transport.addresses import redact, same_origin, split
 
+_LONGEST_LIST = 600.0
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
 
 
@@ -105,6 +106,19 @@ def next_page(response: Response) -> str:
             raise misbehaving(f"{redact(response.url)} continues at another address")
         return found
     return ""
+
+
+def pages(clock: Callable[[], float], most: int, endless: Failure) -> Iterator[int]:
+    """Number the pages of a list. Raises ``endless`` after too many, or after ten minutes.
+
+    ``clock``: in seconds. Each page may be slow, and all of them together must not be.
+    """
+    until = clock() + _LONGEST_LIST
+    for page in range(most):
+        if clock() > until:
+            break
+        yield page
+    raise endless
 
 
 def misbehaving(cause: str) -> Failure:

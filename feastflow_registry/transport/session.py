@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Event, Timer
 from typing import Any
 
@@ -43,12 +43,35 @@ def ended_after(seconds: float, end: Callable[[], None]) -> Iterator[None]:
 
 
 class _Connection(HTTPConnection):
-    """Waits for the head of an answer no longer than for one read, however it drips."""
+    """Waits for the head of an answer no longer than for one read, however it drips.
+
+    ``stop``: once it is set, nothing is sent, though the connection may have been under way.
+    """
+
+    def __init__(self, *args: Any, stop: Event, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stop = stop
+
+    def send(self, data: Any) -> None:
+        """Send a part of a request. Connecting may have taken long."""
+        if self.sock is None:
+            self.connect()
+        if self._stop.is_set():
+            raise SystemExit
+        super().send(data)
+
+    def _tunnel(self) -> None:
+        """Have a proxy connect: its answer may drip, too."""
+        with self._ended():
+            super()._tunnel()
+
+    def _ended(self) -> AbstractContextManager[None]:
+        connected = self.sock
+        return ended_after(float(self.timeout or 0), lambda: connected.shutdown(socket.SHUT_RDWR))
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # So it is in urllib3.
         """Read the status and the headers. Raises a timeout."""
-        connected = self.sock
-        with ended_after(float(self.timeout or 0), lambda: connected.shutdown(socket.SHUT_RDWR)):
+        with self._ended():
             return super().getresponse()
 
 
@@ -59,22 +82,30 @@ class _TlsConnection(_Connection, HTTPSConnection):
 class _Adapter(HTTPAdapter):
     """Gives each request such a connection, through a proxy too."""
 
+    def __init__(self, stop: Event) -> None:
+        super().__init__(max_retries=0)
+        self.stop = stop
+
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
         """Find the pool of a request's host."""
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         if isinstance(pool, HTTPConnectionPool):
             is_tls = isinstance(pool, HTTPSConnectionPool)
             pool.ConnectionCls = _TlsConnection if is_tls else _Connection
+            pool.conn_kw["stop"] = self.stop
         return pool
 
 
 class Session(requests.Session):
-    """Connections of one run, kept open. It tries nothing again, and follows no redirect."""
+    """Connections of one run, kept open. It tries nothing again, and follows no redirect.
 
-    def __init__(self) -> None:
+    Nothing is sent once ``stop`` is set.
+    """
+
+    def __init__(self, stop: Event) -> None:
         super().__init__()
-        self.mount("https://", _Adapter(max_retries=0))
-        self.mount("http://", _Adapter(max_retries=0))
+        self.mount("https://", _Adapter(stop))
+        self.mount("http://", _Adapter(stop))
         self.auth = lambda request: request  # Or requests would read ~/.netrc.
         self.headers["User-Agent"] = "feastflow-registry"
 

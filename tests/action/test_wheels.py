@@ -533,6 +533,18 @@ def test_pip_is_needed_and_absent(
     assert runner.kept == []
 
 
+def test_an_index_that_drips_ends_the_step(runner: Runner, host: WheelHost) -> None:
+    """uv and pip bound one read alone, and an index may answer them byte by byte."""
+    runner.put("uv", "#!/bin/sh\nexec sleep 600\n")
+    runner.edit("wheels.py", "TOOL_WITHIN = 600", "TOOL_WITHIN = 0.1")
+    host.answers[FIRST] = lambda call: call.answer(404)
+    answer = runner.call("install")
+    assert answer.code == 5
+    [error] = answer.errors
+    assert "uv did not install this action's packages within 0.1 s." in error
+    assert runner.kept == []
+
+
 # The real packages.
 
 

@@ -61,7 +61,7 @@ def test_all_that_is_wrong_with_the_services_at_once(machine: Machine) -> None:
         "line 4: services.two.image: ",
         "line 5: services.three.context: '../x' lies outside the repository.",
         "line 8: services.six.dockerfile: there is no file 'a/None'.",
-        "line 8: services.six.secrets: the secret t is this program's own token",
+        "line 8: services.six.secrets: the secret t is the token of this program",
         "line 9: services.seven.secrets: the secret u names the variable UNSET, which the workflow",
         "line 9: services.seven.secrets: '../secret' lies outside the repository.",
         "line 9: services.seven.secrets: there is no 'none'.",
@@ -121,7 +121,7 @@ def test_the_token_in_a_secret_of_another_name(machine: Machine) -> None:
     lay_out(machine.project.folder, {"feastflow.yml": services, "pass": machine.place.token})
     environ = {**machine.runner(), "OTHER": machine.place.token}
     ran = machine.call(environ).ended(2)
-    assert len([e for e in ran.errors if "is this program's own token" in e]) == 2
+    assert len([e for e in ran.errors if "is the token of this program" in e]) == 2
     assert machine.place.token not in ran.shown
     assert machine.place.proxy.requests == ()
 
@@ -169,7 +169,7 @@ def test_a_file_that_is_none(machine: Machine, kind: str) -> None:
 def test_a_cache_that_services_would_share(machine: Machine) -> None:
     text = "services:\n  x: {context: a}\n  y: {context: a}\n"
     (error,) = refused(machine, {"feastflow.yml": text}, cache="type=local,dest=.cache")
-    assert "overwrite each other's layers" in error
+    assert "overwrite each other's cache" in error
 
 
 def test_an_argument_that_provenance_would_publish(machine: Machine) -> None:
@@ -211,10 +211,10 @@ def test_variables_that_no_commit_tells_of(machine: Machine) -> None:
     text = 'services: {web: {build: {context: a, target: "${STAGE:-}"}}}\n'
     files = {"compose.yaml": text, ".env": "STAGE=x\n"}
     (error,) = refused(machine, files, services_from="compose.yaml")
-    assert "compose.yaml takes variables from .env, which is not tracked." in error
+    assert "compose.yaml takes variables from .env, which git does not track." in error
     machine.project.git("add", "-f", ".env")
     ran = machine.call(machine.runner(services_from="compose.yaml", dry_run="true"))
-    assert "which is not tracked" not in ran.log
+    assert "which git does not track" not in ran.log
 
 
 def dry_run(machine: Machine, files: dict[str, str], **inputs: Any) -> Ran:
@@ -295,7 +295,7 @@ def test_a_token_of_this_program_is_no_secret_of_a_build(machine: Machine, name:
         {"feastflow.yml": f'services:\n  x: {{context: a, secrets: ["id=t,env={name}"]}}\n'},
     )
     ran = machine.call({**machine.runner(), name: machine.place.token}).ended(2)
-    assert "the secret t is this program's own token" in ran.errors[0]
+    assert "the secret t is the token of this program" in ran.errors[0]
     assert machine.place.proxy.requests == ()
 
 

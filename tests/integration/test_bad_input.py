@@ -260,7 +260,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"image": "feast__flow--"}, "is not valid"),
     ({"branches": "ma*n"}, "must be a name without pattern characters"),
     ({"extra_tags": "{nope}"}, "is not known"),
-    ({"labels": "org.opencontainers.image.revision=x"}, "proves an image's origin"),
+    ({"labels": "org.opencontainers.image.revision=x"}, "proves where an image comes from"),
 ]
 
 

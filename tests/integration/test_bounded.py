@@ -133,6 +133,15 @@ def test_a_head_that_drips_is_given_up(start: str, more: str) -> None:
     assert failure.value.kind is Kind.UNREACHABLE
 
 
+@pytest.mark.parametrize("start", ["", "HTTP/1.1 200 OK\r\nX: "])
+def test_a_proxy_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, start: str) -> None:
+    with EndlessHead(start, "H") as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.url)
+        with pytest.raises(Failure, match="did not answer in time"):
+            client(deadline=0.5, timeout=0.3).send("GET", "https://registry.invalid/v2/")
+        server.forget()
+
+
 def test_a_layer_that_drips_is_given_up() -> None:
     with Endless(200, Drip(), {}) as server:
         with pytest.raises(Failure, match="did not answer in time"):
@@ -178,6 +187,7 @@ def test_a_quota_is_waited_for_up_to_five_minutes_a_run(
     said: list[str] = []
     http = client()
     http.clock, http.sleep, http.tell = lambda: 100 + sum(slept), slept.append, said.append
+    http.wall = lambda: sum(slept)
     with Quota(seconds, times) as server:
         if ends:
             assert http.send("GET", f"{server.url}/v2/").status == 200
@@ -185,7 +195,11 @@ def test_a_quota_is_waited_for_up_to_five_minutes_a_run(
             with pytest.raises(Failure, match=f"asks to wait {seconds} seconds"):
                 http.send("GET", f"{server.url}/v2/")
     assert sum(slept) <= 300
-    assert said == [f"127.0.0.1 asks to wait {seconds} seconds, and is waited for."] * len(slept)
+    ends_at = itertools.accumulate(slept)
+    assert said == [
+        f"127.0.0.1 asks to wait {seconds} seconds, and is waited for until 00:0{at // 60}:00 UTC."
+        for at in map(int, ends_at)
+    ]
 
 
 class Framing(Server):

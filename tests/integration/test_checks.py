@@ -230,7 +230,7 @@ def test_it_runs_in_the_workspace(engineless: Images) -> None:
 def test_a_check_that_does_not_end(engineless: Images) -> None:
     failure = run(engineless, "echo $$; sleep 987", limit=6.0)
     assert failure
-    assert "did not end within 6.0 s, and was ended" in str(failure)
+    assert "did not end within 6.0 s, and was stopped" in str(failure)
     wait_until_gone(int(engineless.quoted()[0]))
 
 

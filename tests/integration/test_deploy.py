@@ -275,10 +275,13 @@ def test_all_that_is_wrong_is_said_before_anything_is_asked(shop: Shop, tmp_path
     ("inputs", "said"),
     [
         ({"manifests": ""}, 'input "manifests": deploy needs to know which files'),
-        ({"tag": "team/app"}, 'input "tag": deploy is about one tag of each service, not team/app'),
+        (
+            {"tag": "team/app"},
+            'input "tag": deploy takes one tag without a repository, not team/app',
+        ),
         ({"manifests": "k8s/other.yaml"}, "these have nginx."),
-        ({"manifests": "compose.yaml"}, "compose.yaml, line 1: this is no object of Kubernetes."),
-        ({"manifests": "compose.yaml, k8s/shop.yaml"}, "this is no object of Kubernetes."),
+        ({"manifests": "compose.yaml"}, "compose.yaml, line 1: this is not a Kubernetes object."),
+        ({"manifests": "compose.yaml, k8s/shop.yaml"}, "this is not a Kubernetes object."),
         ({"manifests": "k8s/rollout.yaml"}, "migrate in Rollout/shop is of a kind that is"),
         ({"to": "no such image!"}, 'input "to"'),
     ],
@@ -311,7 +314,7 @@ def test_an_image_that_is_not_there_leaves_every_file_as_it_is(shop: Shop) -> No
     assert "holds no image sha256:000" in error
     shop.place.retag(dict.fromkeys(("commit-abcd111", "commit-abcd222"), image.partition("@")[2]))
     [error] = shop.refused(to="abcd")
-    assert "Give more digits: abcd111, abcd222" in error
+    assert "Give more of it: abcd111, abcd222" in error
 
 
 def test_what_a_rollback_has_marked_is_deployed_by_name_only(shop: Shop) -> None:
@@ -354,7 +357,7 @@ def test_a_kind_that_is_not_known_is_left_alone_and_named(shop: Shop) -> None:
     (shop.folder / "k8s/rollout.yaml").chmod(0o444)  # Nothing is to be written there.
     ran = shop.deploy().ended()
     assert "::notice::k8s/rollout.yaml, line 4: web in Rollout/shop is left as it is." in ran.log
-    assert "::notice::k8s/values.yaml, line 1: this is no object of Kubernetes." in ran.log
+    assert "::notice::k8s/values.yaml, line 1: this is not a Kubernetes object." in ran.log
     assert ran.outputs["changed-files"].split("\n") == list(FILES)
 
 

@@ -125,7 +125,7 @@ def test_an_api_that_is_not_there_is_advice(machine: Machine, place: LocalRegist
     environ = {**machine.runner(command="doctor"), "FEASTFLOW_HUB_URL": "http://127.0.0.1:1"}
     ran = machine.run(environ).ended()
     said, fix = finding(ran, f"visibility of {place.repository}")
-    assert said.endswith("nothing listens at 127.0.0.1:1.")
+    assert said.endswith("no server listens at 127.0.0.1:1.")
     assert fix.startswith("    ! ") is False
 
 
@@ -165,8 +165,8 @@ def test_a_registry_that_is_not_there_fails_soon(machine: Machine, place: LocalR
     place.proxy.stop()
     ran = machine.call(environ).ended(5)
     said, fix = finding(ran, "registry")
-    assert said == f"✗ registry: nothing listens at {host}."
-    assert fix == "    Start what should be there, or check the port, then run again."
+    assert said == f"✗ registry: no server listens at {host}."
+    assert fix == "    Start the server, or correct the port, then run again."
     assert ran.slept < 2
     assert ran.errors == ["a publish would fail: registry.\nMend what is marked ✗ above."]
     assert ran.sent == 3, "GitHub apart, nothing more is asked of it"
@@ -179,7 +179,7 @@ def test_what_is_no_registry_is_said_once(
     place.proxy.add(Fault("status", method="GET", path="/v2/", status=status))
     ran = examine(machine).ended(5)
     said, fix = finding(ran, "registry")
-    assert said == f"✗ registry: {place.host} answers {status} at /v2/, as no registry does."
+    assert said == f"✗ registry: {place.host} answers {status} at /v2/, so it is not a registry."
     assert fix == '    Check the input "registry", and the proxy before it, if there is one.'
     assert len(place.requests()) == 1
 
@@ -190,7 +190,7 @@ def test_every_command_fails_soon_where_nothing_listens(
     environ = machine.runner()
     place.proxy.stop()
     ran = machine.call(environ).ended(5)
-    assert "nothing listens at localhost:" in ran.errors[0]
+    assert "no server listens at localhost:" in ran.errors[0]
     assert ran.sent == 2, "one bad moment is survived"
     assert ran.slept < 1
 

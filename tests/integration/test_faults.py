@@ -115,7 +115,7 @@ def test_an_image_is_believed_by_its_bytes_alone(prepare: Prepare) -> None:
             prepared.check_done(ran)
             continue
         ran.ended(7)
-        assert "do not hash to its digest" in ran.errors[0]
+        assert "do not have that digest" in ran.errors[0]
         assert {prepared.place.tags()[tag] for tag in prepared.shared} == {prepared.old["latest"]}
     assert codes.count(7) >= 2
 
@@ -266,6 +266,6 @@ def test_a_github_that_is_down_ends_in_5_and_nothing_is_guessed(
         prepared.reset()
         github.add(Fault(times=None, **fault))
         ran = prepared.run(timeout=0.3 if fault["kind"] == "stall" else 300.0).ended(5)
-        assert "the order of commits is not guessed" in ran.errors[0]
+        assert "the order of commits is not known" in ran.errors[0]
         prepared.check_truth(ran)
         github.clear()

@@ -286,7 +286,7 @@ def test_an_answer_of_another_shape_is_never_a_no(
     with pytest.raises(Failure) as failure:
         asked[question]()
     assert failure.value.kind is Kind.UNREACHABLE
-    assert "sends damaged answers, and the order of commits is not guessed" in str(failure.value)
+    assert "sends damaged answers, so the order of commits is not known" in str(failure.value)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_a_comparison_that_contradicts_itself_is_no_proof(
         body = {"status": "ahead", "total_commits": 130, "commits": listed}
     nth = 1 if how == "cut off" else 2
     github.add(Fault("status", status=200, body=json.dumps(body).encode(), nth=nth))
-    with pytest.raises(Failure, match="the order of commits is not guessed") as failure:
+    with pytest.raises(Failure, match="the order of commits is not known") as failure:
         history.newer(one, "main")
     assert failure.value.kind is Kind.UNREACHABLE
 

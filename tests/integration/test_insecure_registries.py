@@ -66,7 +66,7 @@ def test_else_the_input_is_named(machine: Machine, place: LocalRegistry, host: s
         ran = machine.call(environ).ended(5)
         [error] = ran.errors
         assert f"https://{host}/v2/" in error
-        assert "speaks plain HTTP, where TLS is due" in error
+        assert "speaks plain HTTP instead of HTTPS" in error
         assert 'name it in the input "insecure-registries"' in error
     assert place.requests() == [], "nothing was sent but a handshake"
 

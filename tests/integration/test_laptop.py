@@ -223,7 +223,7 @@ def test_what_is_in_no_commit_is_told_where_it_may_get_into_an_image(
     machine.project.commit({".gitignore": "ignored.txt\n"})
     for name in ("notes.txt", "ignored.txt"):
         (machine.project.folder / name).write_text("mine")
-    said = "what is in no commit may get into the images: notes.txt."
+    said = "files that are in no commit may get into the images: notes.txt."
     for command in ("doctor", "publish"):
         ran = _ended(_by_hand(machine, command))
         assert said in ran.log

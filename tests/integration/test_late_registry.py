@@ -87,5 +87,5 @@ def test_another_runs_write_is_still_found(scenes: Scenes, seconds: float) -> No
     scene.place.proxy.habits.insert(0, Overwritten(scene, "production", other))
     ran = scene.run()
     ran.ended(7)
-    assert "production was moved, but reads back as" in ran.errors[0]
+    assert "production was moved, but holds" in ran.errors[0]
     assert scene.place.tags()["production"] == other

@@ -18,7 +18,7 @@ from support.soak import chosen, one_in
 from integration.conftest import Builder
 
 FULL = "/dev/full"
-ROOM = "See that this machine's disk has room, and that the folder is there and can be written."
+ROOM = "Check that the disk has room, and that the folder exists and can be written."
 
 
 @pytest.fixture

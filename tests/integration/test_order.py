@@ -53,7 +53,7 @@ def test_a_git_tag_sets_the_milestone_and_freezes_it(
     project.tag("sprint3", force=True)
     before = place.tags()
     ran = _publish(machine, ref="refs/tags/sprint3", milestone="sprint3").ended(6)
-    assert ":sprint3 is for commit" in ran.errors[0]
+    assert ":sprint3 belongs to commit" in ran.errors[0]
     assert "never moved" in ran.errors[0]
     assert place.tags()["sprint3"] == before["sprint3"]
 

@@ -55,7 +55,7 @@ def engine(environ: dict[str, str]) -> Engine:
 def test_podman_behind_the_engine_s_address(api: EngineApi) -> None:
     found = engine({"DOCKER_HOST": api.url.replace("http", "tcp")})
     api.parts = PODMAN
-    with fails("docker is Podman here, which has no BuildKit", kind=Kind.BUILD):
+    with fails("the command docker is Podman here, and Podman has no BuildKit", kind=Kind.BUILD):
         _ = found.client
 
 
@@ -69,7 +69,7 @@ def test_podman_under_the_name_of_docker(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "docker").write_text(SHIM)
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with fails("docker is Podman here, which has no BuildKit", kind=Kind.BUILD):
+    with fails("the command docker is Podman here, and Podman has no BuildKit", kind=Kind.BUILD):
         engine({**os.environ, "HOME": str(tmp_path)}).check_ready([])
 
 

@@ -378,7 +378,7 @@ class TestInUse:
         names = {"old": old, "whole": whole, "digest": digest, "host": shop.host}
         ran = shop.prune(keep=keep.format(**names), keep_last="1").ended()
         assert shop.place.tags()[f"commit-{old}"] == digest
-        assert f"commit-{old}: keep names it" in ran.log
+        assert f'commit-{old}: the input "keep" names it' in ran.log
         assert "names nothing" not in ran.log
 
     def test_what_keep_names_in_vain(self, shops: Callable[[str], Shop]) -> None:

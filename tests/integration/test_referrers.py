@@ -186,7 +186,7 @@ def test_a_tag_that_is_not_written_is_told(signed: Signed, tag: str) -> None:
     lists(scene.place)
     other.proxy.add(Fault("status", method="PUT", path=f"/{tag}", status=201, times=None))
     ran = scene.run().ended(7)
-    assert "was written, but does not read back" in ran.errors[0]
+    assert "was written, but does not hold" in ran.errors[0]
     assert "production" not in other.tags(MIRROR)
 
 

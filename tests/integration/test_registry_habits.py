@@ -75,7 +75,7 @@ def test_a_tag_that_is_immutable_keeps_no_other_from_moving(
     scene.place.proxy.habits = [Immutable(lambda: {"1": ""}, 403, "DENIED", message)]
     ran = scene.run().ended(6)
     assert len(ran.errors) == 1
-    assert f"{scene.place.repository}:1, for a rule makes it immutable" in ran.errors[0]
+    assert f"{scene.place.repository}:1: a rule makes it immutable" in ran.errors[0]
     tags = scene.place.tags()
     assert tags["latest"] == tags["stable"] != scene.start.get("latest")
     scene.place.proxy.habits = []

@@ -355,7 +355,10 @@ def test_a_file_of_the_checkout_does_not_choose_who_gets_the_token(
     assert ran.code in (0, 2, 3), ran.shown
     assert {each.auth for each in place.requests()} <= {""}
     assert place.requests() or command == "doctor", "it was asked"
-    assert f"names the registry {place.host}, and no input lets this run push" in ran.log
+    assert (
+        f"names the registry {place.host}, and the inputs of the workflow do not let this run push"
+        in ran.log
+    )
     machine.call(machine.runner(event=event, **inputs | {"registry": place.host}))
     assert "Basic" in {each.auth for each in place.requests()}
 

@@ -234,7 +234,7 @@ def test_a_variable_of_the_images_that_is_not_set(program: Source) -> None:
         """
     causes = [each.cause for each in refused(program, "compose.yaml", text).problems]
     assert causes == [
-        f"compose.yaml: the variable {name} is not set, as the environment is not read."
+        f"compose.yaml: the variable {name} has no value: the environment is not read."
         for name in ("FOLDER", "ONE", "TWO")
     ]
 
@@ -308,7 +308,7 @@ def test_a_file_that_prints_too_much(program: Source) -> None:
 
 
 @pytest.mark.parametrize(
-    ("does", "word"), [("sleep 60", "takes too long"), ("yes", "prints more than 1 MiB")]
+    ("does", "word"), [("sleep 60", "takes buildx too long"), ("yes", "prints more than 1 MiB")]
 )
 def test_a_program_that_does_not_end(program: Source, does: str, word: str) -> None:
     plugin = program.workspace / "plugin"
@@ -445,7 +445,7 @@ def test_variables_of_included_and_extended_files(program: Source) -> None:
     assert (found["one"].context, found["two"].context) == ("one", ".")
     for path, line in {"one/.env": "STAGE=b", ".env": "VERSION=2"}.items():
         write(program, path, line)
-        with pytest.raises(Failure, match=f"takes variables from {path}, which is not tracked"):
+        with pytest.raises(Failure, match=f"takes variables from {path}, which git does not track"):
             read(replace(program, untracked=[path]), "compose.yaml", text)
         assert services(program, text) != found
         (program.workspace / path).unlink()
@@ -491,7 +491,7 @@ def test_the_platform_of_a_service(program: Source, text: str, platforms: Sequen
         3,
         [
             ("platform: linux/arm46, build: .", "'linux/arm46' is not a platform"),
-            ("platform: linux/arm64, build: {platforms: [linux/amd64]}", "not among those of its"),
+            ("platform: linux/arm64, build: {platforms: [linux/amd64]}", "not in platforms of its"),
             ("build: {privileged: true}", "services.web: privileged is not supported"),
             ("build: {isolation: hyperv}", "services.web: isolation is not supported"),
             ("build: {entitlements: [insecure]}", "services.web.entitlements.item 1: 'insecure'"),

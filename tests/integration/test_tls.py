@@ -130,7 +130,7 @@ def test_a_certificate_that_is_not_trusted_is_final(
 def test_plain_http_is_told_from_a_certificate() -> None:
     with Greeter(None) as server:
         url = server.url.replace("http:", "https:")
-        assert "speaks plain HTTP, where TLS is due" in refusal(url)
+        assert "speaks plain HTTP instead of HTTPS" in refusal(url)
         assert server.connections == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
 from support.messages import PAGE, ROOT, Message, listing, literals, messages, rows
@@ -34,7 +35,12 @@ def test_the_address_is_that_of_the_page() -> None:
 @pytest.mark.parametrize("place", sorted(rows()))
 def test_what_the_page_shows_is_what_is_said(place: str) -> None:
     """What stands between backquotes is in a message of that place, whatever stands for `…`."""
-    said = [f"{each.cause} {each.fix}" for each in DOCUMENTED if each.see == place]
+    said = [
+        f"{cause} {fix}"
+        for each in DOCUMENTED
+        if each.see == place
+        for cause, fix in product(each.causes, each.fixes)
+    ]
     assert said or place in NOTES
     for shown in re.findall(r"`([^`]+)`", rows()[place]):
         parts = [re.escape(each) for each in re.split(r" ?… ?", shown) if each]
@@ -45,15 +51,17 @@ def test_what_the_page_shows_is_what_is_said(place: str) -> None:
 def test_an_input_is_named_in_the_one_form_that_is_spelled_for_its_reader() -> None:
     """`config/input_names.py` knows `input "to"` and `input "latest: force"`, and no other."""
     names = "|".join(option(name) for name in INPUTS)
-    bare = re.compile(rf"\binput (?:{names})(?![\w-])|(?<!\")\b(?:tag|latest|dry-run): [a-z]")
+    bare = re.compile(
+        rf"\binput (?:{names})(?![\w-])|(?<!\")\b(?:tag|latest|dry-run): [a-z](?!his)"
+    )
     for message in ALL:
-        for text in (message.cause, message.fix):
+        for text in message.texts:
             assert not bare.search(text), text
 
 
 @pytest.mark.parametrize("message", ALL, ids=str)
 def test_a_message_is_one_sentence_of_cause_and_one_of_fix(message: Message) -> None:
-    for text in (message.cause, message.fix):
+    for text in message.texts:
         assert not text or text[-1] in '.…"' or text.startswith("is ") or "://" in text, text
         assert "\n" not in text
         assert "  " not in text

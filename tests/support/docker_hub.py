@@ -14,7 +14,7 @@ from conftest import Stack
 from feastflow_registry.model.credentials import Credential
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.references import Digest, RegistryHost, Repository, Tag
-from feastflow_registry.registry.docker_hub import DEADLINE, HubClient
+from feastflow_registry.registry.docker_hub import HubClient
 from feastflow_registry.transport.http import Client
 from support.registries import find_registry
 from support.servers.docker_hub import Account, DockerHub, Scope
@@ -88,7 +88,6 @@ class Hub:
             wall=self.time.wall,
             sleep=self.time.sleep,
             jitter=lambda: 0.5,
-            deadline=DEADLINE,
             timeout=(timeout, timeout),
         )
         credential = None if anonymous else Credential(USER, SECRET)

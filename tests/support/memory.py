@@ -508,8 +508,10 @@ class FakeWorktree:
 
     head: Commit
     others: Sequence[str] = ()
+    by_content: list[bool] = field(default_factory=list)
 
     def ensure(self, commit: Commit, *, by_content: bool = False) -> None:
+        self.by_content.append(by_content)
         if commit != self.head:
             raise Failure(Kind.INPUT, f"HEAD is {self.head.short}.", "Check it out.")
 

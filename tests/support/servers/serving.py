@@ -151,7 +151,7 @@ class Call(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"):
     setattr(Call, f"do_{_method}", Call.dispatch)
 
 

@@ -38,7 +38,8 @@ def target(image: BuildImage) -> Any:
 
 
 def unescape(text: str) -> str:
-    """As HCL reads a template: https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md#template-expressions."""
+    """As HCL reads a template: "
+    "https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md#template-expressions."""
     assert not re.search(r"(?<!\$)\$\{|(?<!%)%\{", text)
     return text.replace("$${", "${").replace("%%{", "%{")
 

@@ -95,7 +95,7 @@ def test_a_program_named_docker_that_lists_no_plugins() -> None:
     ("version", "driver", "words"),
     [
         ("v0.12.1", "docker", "too old: it does not report its steps"),
-        ("0.24.0+ds1", "docker-container", "too old: it takes no credential without a file"),
+        ("0.24.0+ds1", "docker-container", "too old: it cannot take the credential from memory"),
         ("0.24.0+ds1", "docker", ""),
         ("0.25.0", "remote", ""),
         ("v1.0.0", "remote", ""),

@@ -66,12 +66,12 @@ def test_what_a_build_asks_for(asks: BuildImage, features: list[Feature]) -> Non
 def test_each_problem_names_its_services_and_what_would_do_it() -> None:
     images = [image("a", **ALL), image("b"), image("c", attest=("type=sbom",))]
     found = list(capabilities.check(images, BuilderKind.CLASSIC))
-    assert [each.cause.rpartition(": ")[2] for each in found] == ["a.", "a, c.", "a.", "a."]
+    assert [each.cause.rpartition(" by ")[2] for each in found] == ["a.", "a, c.", "a.", "a."]
     assert all("docker/setup-buildx-action" in each.fix for each in found)
     assert ["containerd" in each.fix for each in found] == [True, True, True, False]
     assert all(each.fix[0].isupper() for each in found)
     [only] = capabilities.check(images, BuilderKind.CONTAINERD)
-    assert only.cause.endswith("so that no build is reproducible: a.")
+    assert only.cause.endswith("as a reproducible build needs; needed by a.")
     assert list(capabilities.check(images, BuilderKind.OTHER)) == []
     assert list(capabilities.check([image()], BuilderKind.CLASSIC)) == []
 

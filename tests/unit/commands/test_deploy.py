@@ -161,9 +161,9 @@ class TestServicesAndFiles:
         app = prepare(world, tmp_path)
         deploy.plan(app)
         assert app.log.lines == [
-            ("notice", "values.yaml, line 1: this is no object of Kubernetes.")
+            ("notice", "values.yaml, line 1: this is not a Kubernetes object.")
         ]
-        with fails("values.yaml, line 1: this is no object of Kubernetes"):
+        with fails("values.yaml, line 1: this is not a Kubernetes object"):
             deploy.plan(prepare(world, tmp_path, manifests="*.yaml, values.yaml"))
 
 

@@ -225,7 +225,9 @@ class TestExamination:
     def test_what_is_in_no_commit_is_advice(self) -> None:
         app = prepare()
         app.checkout.others = ["notes.txt"]
-        assert "! git: what is in no commit may get into the images: notes.txt." in found(app)
+        assert "! git: files that are in no commit may get into the images: notes.txt." in found(
+            app
+        )
 
     def test_a_registry_that_deletes(self) -> None:
         app = prepare(registry="reg.example.com")

@@ -72,7 +72,7 @@ def test_lost_outputs_fail_the_step(place: Path) -> None:
     end, stream = ending(GITHUB_OUTPUT=place)
     assert not end.end(REPORT)
     assert "✗  the step has no outputs: " in stream.getvalue()
-    assert "See that this machine's disk has room" in stream.getvalue()
+    assert "Check that the disk has room" in stream.getvalue()
 
 
 @pytest.mark.parametrize("place", [FULL, Path("/nowhere/summary")])

@@ -246,7 +246,7 @@ class TestCache:
 
     def test_a_file_names_none_that_takes_a_credential_elsewhere(self, folder: Path) -> None:
         (folder / "feastflow.yml").write_text("cache-from: 'type=gha,url=https://x'\n")
-        with fails('feastflow.yml, line 1: "cache-from": no file may choose url of a cache'):
+        with fails('feastflow.yml, line 1: "cache-from": a file may not choose url for a cache'):
             load(folder)
         assert load(folder, cache_from="type=gha,url=https://x").settings
         assert not load(folder, cache_from="type=gha", command="tags").warnings
@@ -310,7 +310,7 @@ class TestServices:
         self, folder: Path, command: str
     ) -> None:
         (folder / "feastflow.yml").write_text("services: {web: {platforms: [linux/amd64]}}")
-        with fails(f'input "part": {command} knows no parts of images'):
+        with fails(f'input "part": {command} does not build images in parts'):
             load(folder, part="linux/arm64", command=command)
 
     @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ class TestServices:
         ]
         (folder / "compose.yaml").write_text("services: {web: {build: $FOLDER}}")
         (folder / ".env").write_text("FOLDER=.")
-        with fails("takes variables from .env, which is not tracked"):
+        with fails("takes variables from .env, which git does not track"):
             load(folder, services_from="compose.yaml")
 
 
@@ -460,7 +460,7 @@ class TestSecrets:
     def test_the_registrys_own_token_is_never_one(self, folder: Path) -> None:
         (folder / "secret").write_text(f"password: {TOKEN}")
         for secret in ("id=x,src=secret", "id=x,env=DOCKERHUB_TOKEN", "id=x,env=OTHER"):
-            with fails("is this program's own token, which no build may have"):
+            with fails("is the token of this program, which no build may have"):
                 load(folder, hidden={"OTHER": TOKEN}, secrets=secret)
 
     def test_the_token_is_refused_anywhere_else_and_alone(self, folder: Path) -> None:
@@ -537,7 +537,7 @@ class TestARegistryThatAFileNames:
         assert found.credential is None
         assert found.settings.registry == RegistryHost("evil.example"), "reading goes on"
         [warning] = found.warnings
-        assert "names the registry evil.example, and no input lets this run push" in warning
+        assert "names the registry evil.example, and the inputs of the workflow do not" in warning
         assert 'Name the registry in the input "registry"' in warning
 
     @pytest.mark.parametrize("event", NOT_PUSHING)
@@ -558,7 +558,7 @@ class TestARegistryThatAFileNames:
         assert found.credential is None
         [warning] = found.warnings
         assert "Give --registry evil.example, or unset the variable" in warning
-        with fails("where the token of a variable is not sent", "docker login evil.example"):
+        with fails("a token from a variable is sent only", "docker login evil.example"):
             load(file, {})
         assert load(file, {}, command="tags", registry="evil.example").credential
 
@@ -594,7 +594,7 @@ class TestARegistryThatAFileNames:
         (file / "feastflow.yml").write_text(text)
         topic = {**RUNNER, "GITHUB_REF": "refs/heads/topic"}
         assert load(file, topic, command="tags").credential is None
-        with fails("evil.example", "no input lets this run push"):
+        with fails("evil.example", "the inputs of the workflow do not let this run push"):
             load(file, topic)
         assert load(file, topic, command="tags", branches="topic").credential
         (file / "event.json").write_text('{"repository": {"default_branch": "topic"}}')
@@ -611,7 +611,10 @@ class TestVariablesThatAFileNames:
         return folder
 
     def test_the_workflow_offers_them(self, file: Path) -> None:
-        with fails("names the variable NPM, which the workflow does not offer", "secret-variables"):
+        with fails(
+            "names the variable NPM, which this workflow does not give to builds",
+            "secret-variables",
+        ):
             load(file, {**RUNNER, "NPM": "word"})
         found = load(file, {**RUNNER, "NPM": "word"}, secret_variables="OTHER,NPM")
         assert found.variables == {"NPM": "word"}
@@ -722,7 +725,7 @@ class TestVariablesThatAFileNames:
     def test_the_runners_own_are_nobodys(self, folder: Path, name: str) -> None:
         with fails(f"the secret x is {name}, the runner's own"):
             load(folder, {**RUNNER, name: "word"}, secrets=f"id=x,env={name}")
-        with fails(f"'{name}' is the runner's own"):
+        with fails(f"'{name}' is a variable of the runner itself"):
             load(folder, RUNNER, secret_variables=name)
 
     def test_what_an_input_names_is_offered(self, folder: Path) -> None:
@@ -868,7 +871,7 @@ class TestOtherRegistries:
             load(folder, others="ghcr.io octocat team01234", also="ghcr.io/team01234/{service}")
 
     def test_nor_a_build(self, folder: Path) -> None:
-        with fails("is this program's own token, which no build may have"):
+        with fails("is the token of this program, which no build may have"):
             load(
                 folder,
                 {"MINE": "ghp_0123456789"},

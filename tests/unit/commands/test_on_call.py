@@ -71,9 +71,10 @@ class TestFrom:
     def test_what_holds_it_goes_back(self, how: str) -> None:
         world = published(A, B, C)
         named = {"commit": C.sha, "digits": C.short, "tag": f"commit-{C.short}"}
-        press(world, bad=named.get(how, str(world.own(C))))
+        run = press(world, bad=named.get(how, str(world.own(C))))
         assert world.commit_at("latest") == B
         assert marked(world) == {C}
+        assert [each for each, _ in run.actions] == ["reused", "marked", "moved"]
 
     def test_a_second_time_it_says_that_it_was_done(self) -> None:
         world = published(A, B, C)
@@ -131,6 +132,12 @@ class TestFrom:
         run = press(world, bad=C.sha)
         assert notes(run) == {"latest": f"it is at {B.short}, which is older than {C.short}"}
         world.publish(C)
+        assert world.commit_at("latest") == B
+
+    def test_one_that_is_kept_back_does_not_come_where_another_is_bad(self) -> None:
+        world = published(A, B)
+        world.publish(C, latest="never")
+        press(world, bad=A.sha)
         assert world.commit_at("latest") == B
 
     def test_with_to_it_goes_there_and_only_what_holds_the_bad_one(self) -> None:
@@ -196,7 +203,7 @@ class TestFrom:
     def test_that_the_tag_never_held_is_refused(self) -> None:
         world = published(A, B)
         world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}")
-        said = f"it is at {B.short}, and nothing tells that it ever was at {ELSEWHERE.short}"
+        said = f"it is at {B.short}, and there is no sign that it ever was at {ELSEWHERE.short}"
         with fails(f"ada/shop:latest is not taken back: {said}", "Name what it holds"):
             press(world, bad=ELSEWHERE.sha)
         assert not marked(world)
@@ -204,7 +211,7 @@ class TestFrom:
     def test_that_a_tag_without_a_way_never_held_is_refused(self) -> None:
         world = published(A, B, C)
         give(world, B, "production")
-        with fails("nothing tells that it ever was"):
+        with fails("there is no sign that it ever was"):
             press(world, bad=C.sha, tag="production")
         press(world)
         run = press(world, bad=C.sha, tag="production")
@@ -213,9 +220,11 @@ class TestFrom:
     def test_an_image_without_a_commit_is_left_by_its_digest(self) -> None:
         world = published(A)
         digest = world.put(image(None, salt="x", source="https://github.com/else/where"), "latest")
+        with fails(f"it is at latest, and there is no sign that it ever was at {A.short}"):
+            press(world, bad=A.sha)
         press(world, bad=str(digest), to=A.sha)
         assert world.commit_at("latest") == A
-        with fails("nothing tells that it ever was"):
+        with fails(f"there is no sign that it ever was at {digest.short}"):
             press(world, bad=str(digest))
 
     def test_of_a_service_that_never_had_it_the_tag_stays(self) -> None:
@@ -265,6 +274,9 @@ class TestCarried:
         assert world.store.tagged == after
         assert again.plan
         assert again.plan.kubectl == first.plan.kubectl
+        assert [each.note for each in again.outcomes if each.service.name == "cart"] == [
+            f"{C.short} did not change it"
+        ]
         assert "kubectl set image deployment/shop" in again.plan.kubectl[1]
         assert len(again.plan.kubectl) == 3, "the other service has nothing to be told"
         press(world, bad=C.sha, tag="latest,production")
@@ -355,16 +367,24 @@ class TestCarried:
 class TestMeanwhile:
     """A tag that is left where it is comes to the bad image while that is marked."""
 
-    def test_it_is_taken_back(self) -> None:
-        length = len(press(published(A, B, C), bad=B.sha).registry.calls)
+    @pytest.mark.parametrize("latest", ["forward", "release"])
+    def test_it_is_taken_back(self, latest: str) -> None:
+        def prepare() -> tuple[World, Run]:
+            """The releases are of A, C and D; or else what is published is."""
+            world = published(A, B, C, D) if latest == "release" else published(A, C, D)
+            for name, at in (("v1.0.0", A), ("v2.0.0", C), ("v3.0.0", D)):
+                world.history.git_tags[name] = at
+                give(world, at, name)
+            return world, start(world, bad=C.sha, latest=latest)
+
+        length = len(prepare()[1].go().registry.calls)
         for number in range(length + 1):
-            world = published(A, B, C)
-            run = start(world, bad=B.sha)
-            other = world.start("rollback")
+            world, run = prepare()
+            other = world.start("rollback", latest=latest)
             run.registry.before = at_call(number, other.failure)
             run.go()
             assert world.commit_at("latest") == A or number == length, number
-            assert marked(world) == {B, C} or number == length
+            assert marked(world) == {C, D} or number == length
 
     def test_who_else_moves_it_is_told(self) -> None:
         world = published(A, B, C)
@@ -417,7 +437,7 @@ class TestSeveralTags:
         run = press(world, bad=C.sha, tag="latest,production,staging")
         assert world.commit_at("production") == world.commit_at("latest") == B
         assert world.commit_at("staging") == A
-        assert "nothing tells" in notes(run)["staging"]
+        assert "no sign" in notes(run)["staging"]
 
     @pytest.mark.parametrize(
         ("wrong", "words", "kind"),
@@ -576,6 +596,16 @@ class TestUnmark:
         assert world.commit_at("latest") == C
         assert world.app({}).surveyor.offered(SHOP.repository) == [each.short for each in (A, B, C)]
 
+    def test_none_is_taken_off_once_the_run_was_interrupted(self) -> None:
+        world = published(A, B, C)
+        press(world)
+        app = self.app(world, by_tag=False, to=C.sha)
+        plan = rollback.plan(app)
+        app.state.stopped = True
+        with pytest.raises(SystemExit):
+            list(rollback.carry_out(app, plan))
+        assert marked(world) == {C}
+
     def test_it_can_be_marked_again(self) -> None:
         world = published(A, B, C)
         press(world)
@@ -613,7 +643,7 @@ class TestUnmark:
             )
 
     def test_of_what_nobody_names_is_refused(self) -> None:
-        with fails("which image is good after all is not said", 'Name it in the input "to"'):
+        with fails("it needs the image that is good after all", 'Name it in the input "to"'):
             press(published(A, B), unmark="true")
 
     def test_somebody_who_marks_it_meanwhile_has_the_last_word(self) -> None:

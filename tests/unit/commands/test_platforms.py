@@ -101,6 +101,18 @@ class TestAPlatformsJob:
         assert (build.service.platforms, build.is_part) == ((ARM,), False)
         assert workflow.left == []
 
+    def test_one_that_is_gone_and_in_no_image_is_told(self) -> None:
+        workflow = Workflow()
+        run = workflow.job(("shop", AMD))
+
+        def remove(call: Call) -> None:
+            if call.method == "set_tag":
+                workflow.world.store.tagged.clear()
+
+        run.registry.after = remove
+        with fails(f"ada/shop:{PART} was pushed, but is not on", kind=Kind.UNVERIFIED):
+            run.go()
+
     def test_another_run_may_have_put_the_image_together_meanwhile(self) -> None:
         """At any moment; then the part that this job brings is taken away by its own last job."""
         count = len(Workflow().job(("shop", ARM)).go().registry.calls)
@@ -131,7 +143,7 @@ class TestAServiceOfOnePlatform:
         assert run.actions == [("built", OWN), ("pushed", OWN)]
         assert not run.plan.builds[0].is_part  # type: ignore[union-attr]
         last = world.run(B, matrix="platforms").go()
-        assert last.actions == [("reused", OWN), ("moved", "latest")]
+        assert last.actions == [("reused", OWN), ("created", "latest")]
 
 
 class TestWhatTheRegistryShowsLate:
@@ -185,7 +197,7 @@ class TestWhatTheRegistryShowsLate:
             world.run(B, shared_tags="false").go()
             world.store.late = {OWN}
             run = world.run(B, built=due, matrix=each).go()
-            assert run.actions == [("reused", OWN), ("moved", "latest")]
+            assert run.actions == [("reused", OWN), ("created", "latest")]
 
 
 def matrix(run: Run) -> str:
@@ -252,6 +264,17 @@ class TestTheLastJob:
         assert annotations["org.opencontainers.image.revision"] == B.sha
         assert annotations["org.opencontainers.image.title"] == "shop"
         assert not [each for each in annotations if not each.startswith("org.opencontainers.")]
+
+    def test_nothing_is_put_together_once_the_run_was_interrupted(self) -> None:
+        run = built(Workflow()).last()
+
+        def stop(_: Call) -> None:
+            run.app.state.stopped = True
+
+        run.registry.before = stop
+        with pytest.raises(SystemExit):
+            run.go()
+        assert "put_index" not in run.registry.counts
 
     def test_what_moved_while_it_was_put_together_is_looked_at_again(self) -> None:
         workflow = built(Workflow())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.failures import fails
 from support.memory import FakeDeletion, FakeHub, digest_of
-from support.runs import MOMENT, SHOP, SOURCE, A, B, C, FakeApp, World, context, image
+from support.runs import MOMENT, SHOP, SOURCE, A, B, C, FakeApp, World, context, image, service
 
 from feastflow_registry.commands import prune
 from feastflow_registry.model.errors import Failure, Kind
@@ -55,6 +55,66 @@ def test_what_is_planned_goes_and_nothing_else(world: World) -> None:
     assert app.deletes.asked == [f"ada/shop:{tag}" for tag in own(A, B)]
     assert (world.own(A), world.own(B)) == (None, None)
     assert world.own(C) == world.at("latest")
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_a_repository_that_refuses_keeps_no_other_from_being_pruned(*, by_tag: bool) -> None:
+    """And what was to stay is looked for in each, however far that came."""
+    world = World(names=("frontend", "pricing"))
+    for each in (A, B, C):
+        world.publish(each)
+    app = prepare(world)
+    app.deletes.by_tag = by_tag
+    kept = world.own(C, "frontend")
+    assert kept
+
+    def refuse(_: str) -> None:
+        if "frontend" in app.deletes.asked[-1]:
+            world.store.images.pop((service("frontend").repository, kept), None)
+            raise Failure(Kind.REFUSED, "denied.", "Give it the right to delete.")
+
+    app.deletes.before = refuse
+    plan = prune.plan(app)
+    with pytest.raises(Failure) as failure:
+        list(prune.carry_out(app, plan))
+    assert failure.value.kind is Kind.UNVERIFIED
+    causes = [each.cause for each in failure.value.problems]
+    assert causes[0] == "denied."
+    assert "is not on the registry any more" in causes[1]
+    assert (world.own(A, "pricing"), world.own(B, "pricing")) == (None, None)
+    assert world.own(A, "frontend")
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_what_is_about_itself_goes_with_itself(world: World, others: int, *, by_tag: bool) -> None:
+    """As a tag of its own digest has it, or several images about each other in a circle."""
+    old = world.own(A)
+    assert old
+    circle = [old, *(digest_of(f"about {number}") for number in range(others))]
+    for number, digest in enumerate(circle):
+        held = Published(digest, A if digest == old else None, SOURCE)
+        world.store.add(SHOP.repository, held, about(circle[number - 1]))
+    app = prepare(world)
+    app.deletes.by_tag = by_tag
+    list(prune.carry_out(app, prune.plan(app)))
+    assert {tag for _, tag in world.store.tagged} == {Tag(own(C)[0]), Tag("latest")}
+
+
+def test_what_is_about_itself_stays_if_another_run_moves_it_there(world: World) -> None:
+    """So that the tag is not lost with the image: it was not planned to hold it."""
+    old = world.own(A)
+    assert old
+    tag = about(old)
+    world.store.add(SHOP.repository, Published(digest_of("a signature"), None, ""), tag)
+    app = prepare(world)
+    app.deletes.by_tag = False
+    plan = prune.plan(app)
+    world.store.tagged[SHOP.repository, tag] = old
+    with pytest.raises(Failure) as failure:
+        list(prune.carry_out(app, plan))
+    assert failure.value.kind is Kind.CONFLICT
+    assert world.at(tag.value) == world.own(A) == old
 
 
 def test_parts_go_and_those_that_a_file_names_stay(world: World, tmp_path: Path) -> None:

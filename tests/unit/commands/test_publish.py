@@ -31,7 +31,7 @@ def test_what_was_built_is_pushed() -> None:
     push = world.app({"command": "push"}, run=context(A), builder=build.engine)
     push.remembered = build.remembered
     build.engine.registry = push.client
-    assert go(push) == ["pushed", "moved"]
+    assert go(push) == ["pushed", "created"]
     assert world.own(A) == world.at("latest")
 
 
@@ -115,7 +115,7 @@ class TestStatuses:
     def test_one_that_cannot_be_left_fails_nothing(self) -> None:
         app = World().app({}, run=context(A))
         app.told = FakeStatuses(failing=True)
-        assert go(app)[-1] == "moved"
+        assert go(app)[-1] == "created"
         [(how, notice)] = app.log.lines
         assert how == "notice"
         assert "No commit status says what is published: GitHub answered 403." in notice

@@ -33,7 +33,7 @@ from support.runs_after_push import roll_back, shapes
 from feastflow_registry.commands import rollback
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.plan import EditFile, KeepTag
-from feastflow_registry.model.references import Commit, Tag
+from feastflow_registry.model.references import Commit, Digest, Tag
 from feastflow_registry.model.run import LAPTOP
 from unit.commands.test_deploy import DEPLOYMENT, write
 
@@ -110,7 +110,7 @@ def test_what_was_published_since_can_be_taken_back() -> None:
 
 def test_the_first_commit_has_nothing_before_it() -> None:
     with fails(
-        f"git knows no commit before {A.short}, which the image of shop comes from",
+        f"this clone has no commit before {A.short}, from which the image of shop was built",
         'name the commit to go to in the input "to"',
     ):
         roll_back(published(A))
@@ -119,15 +119,13 @@ def test_the_first_commit_has_nothing_before_it() -> None:
 def test_a_commit_that_the_clone_does_not_have_is_to_be_fetched() -> None:
     world = published(A, B)
     del world.history.parents[B]
-    with fails(f"git does not have commit {B.short}", "Fetch the history (`git fetch`"):
+    with fails(f"this clone has no commit {B.short}", "Fetch the history (`git fetch`"):
         roll_back(world)
 
 
 def test_nothing_good_before_lists_what_there_is() -> None:
     world = published(B)
-    with fails(
-        f"no good image of shop is left from before {B.short}", "Publish a commit that mends it."
-    ):
+    with fails(f"no good image of shop from before {B.short}", "Publish a commit that mends it."):
         roll_back(world)
     world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", f"withdrawn-{A.short}")
     with fails(f'name one in the input "to": {ELSEWHERE.short}.'):
@@ -186,7 +184,9 @@ def test_forward_again_marks_nothing() -> None:
 
 
 def test_to_where_it_is_does_nothing() -> None:
-    assert shapes(roll_back(published(A, B), to=B.short)) == ["KeepTag latest"]
+    (step,) = roll_back(published(A, B), to=B.short)
+    assert isinstance(step, KeepTag)
+    assert step.reason == "it is there already"
 
 
 def test_another_tag_goes_back_by_itself() -> None:
@@ -253,6 +253,11 @@ class TestSeveralServices:
         assert world.at("latest") == world.own(B)
         assert world.at("latest", "cart") == world.own(B, "cart")
         assert world.at(f"withdrawn-{C.short}", "cart") is None
+        again = [step.reason for step in roll_back(world, self.NAMES) if isinstance(step, KeepTag)]
+        assert again == [
+            f"{C.short} is marked already, and it is at {B.short}",
+            f"it is at {B.short}, and not marked",
+        ]
 
     def test_one_that_is_new_stays(self) -> None:
         world = published(A, names=("shop",))
@@ -271,7 +276,7 @@ class TestSeveralServices:
         cart.publish(C)
         carried(both, C, "shop")
         with fails(
-            f"no good image of cart is left from before {C.short}",
+            f"no good image of cart from before {C.short}",
             'name them in the input "services": shop.',
         ):
             roll_back(both, self.NAMES)
@@ -298,13 +303,20 @@ class TestSeveralServices:
 
     def test_to_names_all_that_have_it_not(self) -> None:
         world = published(A, B, names=self.NAMES)
-        with fails("ada/shop has no image", "ada/cart has no image"):
+        with fails("ada/shop has no image", "ada/cart has no image", "Publish it, or choose"):
             roll_back(world, self.NAMES, to=D.short)
+
+    def test_to_what_one_cannot_be_read_of_is_no_lack(self) -> None:
+        world = published(A, B, names=self.NAMES)
+        world.store.corrupt.add(world.own(A, "cart") or Digest(""))
+        with fails("is not its bytes' digest", kind=Kind.UNVERIFIED):
+            roll_back(world, self.NAMES, to=A.short)
 
     def test_services_of_two_histories_go_one_by_one(self) -> None:
         world = published(A, B, names=self.NAMES)
         world.put(image(ELSEWHERE), "latest", f"commit-{ELSEWHERE.short}", name="cart")
-        with fails("has diverged from", "one by one", kind=Kind.CONFLICT):
+        said = f"the services hold {ELSEWHERE.short}, which has diverged from {B.short}."
+        with fails(said, "one by one", kind=Kind.CONFLICT):
             roll_back(world, self.NAMES)
 
     def test_one_that_holds_no_bad_commit_does_not_say_where_to_go(self) -> None:
@@ -504,13 +516,16 @@ class TestMeanwhile:
             carry_out(world, steps, before=publish)
             assert world.commit_at(tag) == wanted
 
+    @pytest.mark.parametrize("named", [{}, {"from": D.sha}])
     @pytest.mark.parametrize("others", [(B,), (C,), (B, C)])
-    def test_what_is_published_in_between_is_gone_back_to(self, others: tuple[Commit, ...]) -> None:
+    def test_what_is_published_in_between_is_gone_back_to(
+        self, others: tuple[Commit, ...], named: dict[str, str]
+    ) -> None:
         """An older commit, whose own run has left the tag to the one that goes."""
         world = World()
         for each in (A, D):
             world.publish(each)
-        run = world.start("rollback")
+        run = world.start("rollback", D, **named)
 
         def publish(call: Call) -> None:
             if (call.method, call.subject) == ("set_tag", "ada/shop:latest"):
@@ -582,7 +597,9 @@ def test_a_tag_that_is_listed_and_not_there_is_asked_for_again(comes_back: bool)
     if comes_back:
         assert shapes(rollback.plan(app).steps)[0] == f"ReuseImage {tag}"
         return
-    with fails(f"{tag} is listed, and is not there", "say where to go", kind=Kind.UNREACHABLE):
+    with fails(
+        f"{tag} is in the list of tags, but is not there", "say where to go", kind=Kind.UNREACHABLE
+    ):
         rollback.plan(app)
 
 
@@ -661,7 +678,7 @@ class TestReleases:
     @pytest.mark.parametrize(("held", "tag"), [(C, "1.0.0"), (B, "1.0")])
     def test_below_the_first_release_there_is_nothing(self, held: Commit, tag: str) -> None:
         world = self.world(v1_0_0=held)
-        with fails("no good image of shop is left"):
+        with fails("no good image of shop from before v1.0.0"):
             self.roll_back(world, held, tag)
         assert world.commit_at(tag) == held
 

@@ -95,6 +95,7 @@ class TestPublish:
         assert run.builder.sessions == [("shop", "menu")]
         assert sorted(run.builder.pushed) == [f"ada/menu:{OWN}", f"ada/shop:{OWN}"]
         assert len(run.app.copies.copied) == 4
+        assert {each.seconds for each in run.outcomes if each.action is Action.COPIED} == {1}
 
     def test_every_commit_tag_comes_before_every_shared_one(self) -> None:
         world = World(names=("shop", "menu"))
@@ -480,10 +481,28 @@ class TestARegistryThatRefuses:
         with fails(f"{strict} denied it", kind=Kind.REFUSED):
             run.go()
         assert len(run.builder.sessions) == 1
+        assert run.outcomes[0].reference == Reference(
+            place(alive if strict == HUB else HUB), Tag(OWN)
+        )
         assert holds(world, B, [alive, QUAY])
         assert at(world, strict, OWN) is None
         start(world, B, **THREE).go()
         assert holds(world, B, [HUB, GHCR, QUAY])
+
+    def test_what_has_arrived_there_is_copied_though_it_gets_no_tag(self) -> None:
+        def hook(call: Call) -> None:
+            if call.method == "set_tag":
+                refusing(HUB)(call)
+
+        world = World()
+        with fails("ada denied it", kind=Kind.REFUSED):
+            start(world, B, before=hook, by_digest=True, **TWO).go()
+        assert holds(world, B, [GHCR])
+
+    def test_nobody_asks_for_a_right_where_nothing_is_written(self) -> None:
+        world = World()
+        start(world, B, **TWO).go()
+        start(world, B, before=refusing(GHCR), reuse="never", **TWO).go()
 
     def test_what_is_carried_forward_goes_to_the_others(self) -> None:
         world = World(inputs={(A, "shop"): "same", (B, "shop"): "same"})
@@ -651,6 +670,10 @@ def test_two_commits_end_at_the_newer_one_everywhere(number: int) -> None:
     assert holds(world, C)
 
 
+def killed() -> None:
+    raise KeyboardInterrupt
+
+
 class TestRollback:
     @pytest.fixture
     def world(self) -> World:
@@ -689,6 +712,30 @@ class TestRollback:
                 found = [commit_at(place, each, "latest") for each in (HUB, GHCR)]
                 assert found == [B, B], (host, number)
 
+    @pytest.mark.no_cover
+    @pytest.mark.parametrize("wanted", [{}, {"from": C.sha}, {"to": A.sha}])
+    @pytest.mark.parametrize("missing", [GHCR, HUB])
+    def test_killed_anywhere_and_pressed_again(self, missing: str, wanted: dict[str, str]) -> None:
+        """One registry has missed the last commit, so that another image is bad on each."""
+        world = World()
+        for each in (A, B):
+            world.publish(each, **TWO)
+        start(world, C, before=down(missing), **TWO).failure()
+
+        def press(place: World) -> Run:
+            return place.start("rollback", D, **TWO, **wanted)
+
+        whole = world.copy()
+        requests = len(press(whole).go().registry.calls)
+        for number in range(requests):
+            place = world.copy()
+            run = press(place)
+            run.registry.before = at_call(number, killed)
+            with pytest.raises(KeyboardInterrupt):
+                run.go()
+            press(place).go()
+            assert place.store.tagged == whole.store.tagged, number
+
     def test_from_what_one_has_missed(self, world: World) -> None:
         start(world, D, before=down(GHCR), **TWO).failure()
         world.start("rollback", D, **{"from": D.sha, **TWO}).go()
@@ -700,6 +747,14 @@ class TestRollback:
             "ghcr.io/team/shop has no image", 'name them in the input "registries": docker.io'
         ):
             world.start("rollback", C, to=A.sha, **TWO).go()
+
+    def test_to_nothing_on_one_that_has_the_bad_one_alone(self, world: World) -> None:
+        for each in (A, B):
+            world.store.tagged.pop((place(GHCR), Tag(f"commit-{each.short}")))
+        with fails("ghcr.io/team/shop:latest still holds a bad image", kind=Kind.CONFLICT):
+            world.start("rollback", C, **TWO).go()
+        assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [B, C]
+        assert at(world, GHCR, f"withdrawn-{C.short}")
 
     def test_names_one(self, world: World) -> None:
         world.start("rollback", C, registries="ghcr.io", **TWO).go()

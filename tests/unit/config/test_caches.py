@@ -161,7 +161,7 @@ class TestWhatIsWrong:
         given = {other: "a/b:buildcache"}
         word = other.replace("_", "-")
         (problem,) = self.problems(cache="registry", **given)
-        assert problem.startswith('input "cache": it says where layers are kept, and so does')
+        assert problem.startswith('input "cache": it says where the cache is, and so does')
         assert f'so does the input "{word}"' in problem
         (problem,) = self.problems(cache="registry", of_files={"cache": "f, line 1"}, **given)
         assert problem.startswith("f, line 1: it says")
@@ -213,7 +213,7 @@ class TestWhatIsWrong:
         if not word:
             assert of_compose == of_policy == []
             return
-        said = f'no file may choose {word} of a cache. Name this cache in the input "cache-to".'
+        said = f'a file may not choose {word} for a cache. Name this cache in the input "cache-to".'
         assert of_compose == [f"shop.cache_to: {said}"]
         assert of_policy == [f"f, line 2: {said}"]
         assert self.problems(own, cache="none") == [], "nobody uses it"

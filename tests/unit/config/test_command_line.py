@@ -44,10 +44,10 @@ def test_an_option_that_is_given_twice_has_both_values() -> None:
 @pytest.mark.parametrize(
     ("words", "cause", "fix"),
     [
-        (["promote", "--to", ""], "--to is given without a value", "may have been empty"),
-        (["publish", "--build-args", " "], "--build-args is given without", "Leave it out"),
-        (["rollback", "web"], "rollback takes no further word", "--services"),
-        (["promote", "ada"], "promote takes no further word", "DOCKERHUB_USERNAME"),
+        (["promote", "--to", ""], "--to has no value", "may have been empty"),
+        (["publish", "--build-args", " "], "--build-args has no value", "leave it out"),
+        (["rollback", "web"], "rollback takes no user name", "--services"),
+        (["promote", "ada"], "promote takes no user name", "DOCKERHUB_USERNAME"),
         (["completion"], "completion needs the name of a shell", "`completion bash`"),
         (["completion", "dckr_pat_x"], "completion needs the name of a shell", "bash, zsh, fish"),
         (["completion", "bash", "--tgas"], '"--tgas" is not an option', 'meant "--tag"'),

@@ -180,7 +180,7 @@ def test_groups_hold_groups_and_themselves() -> None:
     ("target", "words"),
     [
         ({"dockerfile-inline": "FROM scratch"}, ["services.a: dockerfile-inline is not supported"]),
-        ({"call": "check"}, ["call is not supported", "another image", "Take it out"]),
+        ({"call": "check"}, ["call is not supported", "would be another", "Remove it"]),
         ({"resources": {"memory": 1}}, ["resources is not supported"]),
         ({"network": "app_default"}, ["services.a.network: 'app_default' is not a network"]),
         ({"entitlements": ["x"]}, ["services.a.entitlements.item 1: 'x' is not an entitlement"]),
@@ -202,7 +202,10 @@ def test_groups_hold_groups_and_themselves() -> None:
         ),
         ({"secret": [{"id": "x", "src": "a,b"}]}, ["is not a build secret"]),
         ({"ssh": [{"id": "x", "paths": ["a", "b"]}]}, ["'x=a,b' is not an SSH agent"]),
-        ({"labels": {"org.opencontainers.image.source": "x"}}, ["origin", "Remove it"]),
+        (
+            {"labels": {"org.opencontainers.image.source": "x"}},
+            ["where an image comes from", "Remove it"],
+        ),
         ({"tags": ["a/B:1"]}, ["services.a.image", "must be lowercase"]),
         ({"pull": 1}, ["services.a.pull is not a boolean"]),
     ],
@@ -299,11 +302,15 @@ class TestCompose:
                 {"platform": "linux/arm64"},
                 {"platforms": ["linux/amd64"]},
                 [
-                    "services.a: its platform linux/arm64 is not among those of its build",
-                    "there, too",
+                    "services.a: its platform linux/arm64 is not in platforms of its build",
+                    "Add it there",
                 ],
             ),
-            ({DEFAULT_PLATFORM: "linux/arm64"}, {"platforms": ["linux/amd64"]}, ["not among"]),
+            (
+                {DEFAULT_PLATFORM: "linux/arm64"},
+                {"platforms": ["linux/amd64"]},
+                ["not in platforms"],
+            ),
             ({"platform": "linux/arm46"}, {}, ["platforms.item 1: 'linux/arm46'", "linux/arm64"]),
             ({"platform": "linux/arm46"}, {"platforms": ["linux/arm64"]}, ["platform linux/arm46"]),
             ({"privileged": "true"}, {}, ["services.a: privileged is not supported"]),
@@ -428,7 +435,7 @@ class TestRead:
 
     @pytest.mark.parametrize("key", ["cache-from", "cache-to"])
     def test_a_cache_that_is_none(self, key: str) -> None:
-        with fails(f"compose.yaml: services.a.{key.replace('-', '_')}: 'x' is no type of a cache"):
+        with fails(f"compose.yaml: services.a.{key.replace('-', '_')}: 'x' is not a type of cache"):
             built(definition(a={key: ["type=x"]}, b={}))
 
     def test_a_required_variable_of_a_tag_does_no_harm(self) -> None:
@@ -447,7 +454,7 @@ class TestRead:
 
     def test_a_required_variable_that_stays_so_ends_it(self) -> None:
         answer = printed("", "ERROR: required variable X is missing a value: it is due", 1)
-        with fails("the variable X is not set", "required variable X") as caught:
+        with fails("the variable X has no value", "required variable X") as caught:
             compose.read("compose.yaml", repository(ONE, answer, answer))
         assert len(caught.value.problems) == 2
 
@@ -457,14 +464,14 @@ class TestRead:
         said = unset("A", "B", "PORT").replace('"B"', '\\"PASSWORD\\"')
         source = repository(ONE, printed(text, said), printed(probed))
         with fails(
-            "compose.yaml: the variable A is not set", "${A:-default}", "the variable PORT is"
+            "compose.yaml: the variable A has no value", "${A:-default}", "the variable PORT has"
         ) as caught:
             compose.read("compose.yaml", source)
         assert len(caught.value.problems) == 2
 
     def test_a_variable_whose_use_cannot_be_told_is_refused(self) -> None:
         source = repository(ONE, printed(web(target="x"), unset("A")), printed(web(target="y")))
-        with fails("the variable A is not set"):
+        with fails("the variable A has no value"):
             compose.read("compose.yaml", source)
 
     @pytest.mark.parametrize(
@@ -484,7 +491,7 @@ class TestRead:
 
     def test_what_is_not_set_is_named_beside_what_it_broke(self) -> None:
         errors = f'{unset("N")}ERROR: strconv.Atoi: parsing "": invalid syntax'
-        with fails("the variable N is not set", "strconv.Atoi") as caught:
+        with fails("the variable N has no value", "strconv.Atoi") as caught:
             compose.read("compose.yaml", repository(ONE, printed("", errors, 1)))
         assert len(caught.value.problems) == 2
 
@@ -520,7 +527,7 @@ class TestUntracked:
         ],
     )
     def test_they_are_refused_where_one_is(self, answers: tuple[Printed, ...]) -> None:
-        with fails("compose.yaml takes variables from .env, which is not tracked", "Commit it"):
+        with fails("compose.yaml takes variables from .env, which git does not track", "Commit it"):
             self.read(*answers)
 
     def test_what_they_do_not_mend_is_said_as_it_is(self) -> None:

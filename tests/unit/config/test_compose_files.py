@@ -103,7 +103,7 @@ def test_what_buildx_leaves_aside_is_carried(text: str, expected: Mapping[str, s
 
 @pytest.mark.parametrize("value", ["{}", "[{a: b}]", "[[a]]"])
 def test_a_list_that_is_none(value: str) -> None:
-    with fails("'compose.yaml' has no_cache_filter that is no list of texts"):
+    with fails("'compose.yaml' has no_cache_filter that is not a list of texts"):
         cut_service(f"{{build: {{context: ., no_cache_filter: {value}}}}}")
 
 
@@ -314,7 +314,7 @@ def test_what_leads_out_is_refused(name: str) -> None:
         ({"compose_yaml": "services: {a: {build: .}, a: {build: x}}"}, ["key 'a' is there twice"]),
         (
             {"compose_yaml": "services: {a: {build: ., x: !reset }, b: {build: !reset null}}"},
-            ["line 1: !reset is not supported there"],
+            ["line 1: !reset is not supported at this place"],
         ),
         ({"compose_yaml": "services: {a: !override {build: .}}"}, ["!override is not supported"]),
         ({"compose_yaml": "services: {a: {build: {labels: !reset {}}}}"}, ["!reset is not"]),

@@ -166,7 +166,7 @@ def test_what_names_nothing_to_keep(text: str) -> None:
 def test_one_bare_tag_or_none() -> None:
     assert single("deploy", ()) is None
     assert single("deploy", [destination("production")]) == Tag("production")
-    with fails("deploy is about one tag of each service, not 2", "Give one tag alone"):
+    with fails("deploy takes one tag, not 2", "Give one tag alone"):
         single("deploy", [destination("a"), destination("b")])
 
 
@@ -174,5 +174,5 @@ def test_several_bare_tags_each_once() -> None:
     given = [destination(each) for each in ("latest", "production", "latest")]
     assert bare("rollback", given) == (Tag("latest"), Tag("production"))
     for text in ("team/app", "team/app:production"):
-        with fails("rollback is about tags of each service", "Give the tag alone"):
+        with fails("rollback takes tags without a repository", "Give the tag alone"):
             bare("rollback", [destination("latest"), destination(text)])

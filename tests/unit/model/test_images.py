@@ -275,3 +275,11 @@ class TestImmutableTags:
 def test_when_an_image_was_made(created: object, year: int | None) -> None:
     found = read_created(json.dumps({"created": created}).encode())
     assert (found.year if found else None) == year
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "a\\uDFFF", "\\ud800x\\udc00"])
+def test_half_a_character_is_no_text(text: str) -> None:
+    """It could not be written into an index that is made of it."""
+    with fails("is no JSON object", kind=Kind.UNVERIFIED):
+        json_object(f'{{"annotations": {{"x": "{text}"}}}}'.encode())
+    assert json_object(b'{"x": "\\ud83d\\ude00"}') == {"x": "\U0001f600"}

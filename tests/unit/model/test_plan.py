@@ -27,7 +27,7 @@ from feastflow_registry.model.snapshot import Seen
 from feastflow_registry.model.source import Source
 from feastflow_registry.model.tag_names import INPUTS_LABEL
 from feastflow_registry.tags.gate import permit
-from feastflow_registry.tags.planner import labels, plan_publish
+from feastflow_registry.tags.planner import labels, plan_build, plan_publish
 from feastflow_registry.tags.rules import THERE
 
 OWN = Tag(f"commit-{B.short}")
@@ -110,6 +110,9 @@ def test_a_second_attempt_finishes_what_the_first_may_have_left() -> None:
 def test_build_builds_whatever_the_run_may(event: str) -> None:
     found = plan(None, command="build", event=event)
     assert shapes(found) == [("BuildImage", "")]
+    assert found.permission == Permission(
+        False, False, "the command build pushes nothing", fix="The command publish does."
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,16 @@ def test_a_run_that_may_not_push_builds_under_its_commit_tag_alone() -> None:
     assert shapes(found) == [("BuildImage", "")]
     assert found.builds[0].tags == (at(OWN),)
     assert not found.permission.push
+    assert plan(None, event="pull_request", command="push").steps == ()
+
+
+@pytest.mark.parametrize("matrix", ["services", "platforms"])
+def test_nor_is_the_job_that_puts_images_together_one_of_a_platform(matrix: str) -> None:
+    settings, run = parse({"matrix": matrix}), context(B, event="pull_request")
+    both = replace(SHOP, platforms=("linux/amd64", "linux/arm64"))
+    found = plan_publish(settings, run, permit(settings, run), (both,), {})
+    assert found.builds[0].tags == (at(OWN),)
+    assert bool(found.runners) == (matrix == "platforms")
 
 
 def test_push_builds_nothing() -> None:
@@ -336,3 +349,5 @@ class TestHowItIsBuilt:
     def test_base_images_are_looked_up_again_where_nothing_is_reused(self) -> None:
         assert self.build(Seen(None, {LATEST: NEW}), reuse="never").pull
         assert not self.build().pull
+        run = context(B)
+        assert plan_build(parse({}), run, replace(SHOP, pull=True), {}, write=True).pull

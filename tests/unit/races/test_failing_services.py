@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from support.memory import Call, FakeChecker
-from support.runs import A, B, C, Run, World, at_call, down, failing
+from support.runs import A, B, C, D, Run, World, at_call, down, failing, service
 
 from feastflow_registry.model.errors import Failure, Kind
+from feastflow_registry.model.services import SmokeTest
 
 NAMES = ("frontend", "pricing", "menu")
 
@@ -26,6 +30,7 @@ def world() -> World:
 
 @pytest.mark.parametrize("by_digest", [False, True])
 def test_one_that_does_not_build(world: World, by_digest: bool) -> None:
+    world.check = "true"
     run = broken(world, "pricing", by_digest=by_digest)
     failure = run.failure()
     assert failure
@@ -78,15 +83,30 @@ def test_one_that_does_not_pass_its_check(world: World) -> None:
 def test_a_check_comes_before_any_push(world: World) -> None:
     world.check = "true"
     run = checked(world)
-    run.checker.check = lambda *_, **__: run.outcomes.append(run.outcomes[-1])  # type: ignore[method-assign]
+    names: set[str] = set()
+
+    def check(*given: Any, **_: object) -> None:
+        names.add(given[2].identifier)
+        run.outcomes.append(run.outcomes[-1])
+
+    run.checker.check = check  # type: ignore[method-assign]
     run.go()
+    assert names == {f"commit-{B.short}"}
     first_push = next(n for n, each in enumerate(run.outcomes) if each.action.value == "pushed")
     assert first_push == 2 * len(NAMES)
 
 
 def test_what_asks_for_no_check_reaches_for_none(world: World) -> None:
-    run = world.run(B).go()
-    assert run.checker.checked == []
+    run = world.run(B)
+    run.app.checker = pytest.fail  # type: ignore[method-assign]
+    run.go()
+
+
+def test_what_is_to_answer_is_asked() -> None:
+    run = World().run(B)
+    services = (replace(service("shop"), smoke_test=SmokeTest(80)),)
+    run.app.inputs = replace(run.app.inputs, services=services)
+    assert [name for name, _ in run.go().checker.checked] == ["shop"]
 
 
 def test_one_whose_push_fails_hides_no_other(world: World) -> None:
@@ -146,15 +166,57 @@ def test_one_that_cannot_be_moved_on_lets_the_others_follow_a_newer_commit(world
     position = copies[0].run(B).go().number_of("set_tag", "frontend:latest")
     last = overtaken(copies[1]).go().number_of("set_tag", "frontend:latest", -1)
     run = overtaken(world)
-    meet, break_off = run.registry.before, failing(last)
+    meet = run.registry.before
 
     def hook(call: Call) -> None:
         meet(call)
-        break_off(call)
+        if call.number >= last and call.subject.endswith("frontend:latest"):
+            raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
 
     run.registry.before = hook
     assert run.failure()
     assert [world.commit_at("latest", name) for name in NAMES] == [B, C, C]
+
+
+def overtaken(command: str, position: int = 0, sick: int | None = None) -> tuple[World, Run]:
+    """A run that a newer commit overtakes at its first write to a shared tag.
+
+    ``sick``: the request from which on one of its repositories does not answer any more.
+    """
+    world = World(names=NAMES)
+    world.publish(A)
+    world.publish(B)
+    newer = world.run(D, shared_tags="false")
+    run = world.run(C)
+    if command == "rollback":
+        run = world.start(command, B)
+    if command == "promote":
+        world.run(C, shared_tags="false").go()
+        run = world.start(command, C, tag="latest", to=C.sha)
+
+    def hook(call: Call) -> None:
+        if position and call.number == position:
+            newer.go()
+        if sick is not None and call.number >= sick and "/frontend" in call.subject:
+            raise Failure(Kind.UNREACHABLE, "the connection broke.", "Run again.")
+
+    run.registry.before = hook
+    return world, run
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("command", ["publish", "rollback", "promote"])
+def test_a_repository_that_fails_keeps_no_other_from_its_end(command: str) -> None:
+    _, alone = overtaken(command)
+    position = alone.go().number_of("set_tag", "frontend:latest")
+    world, whole = overtaken(command, position)
+    last = len(whole.go().registry.calls)
+    assert [world.commit_at("latest", name) for name in NAMES] == [D, D, D]
+    for sick in range(position, last, 2):
+        world, run = overtaken(command, position, sick)
+        failure = run.failure()
+        assert [world.commit_at("latest", name) for name in NAMES[1:]] == [D, D], sick
+        assert failure or world.commit_at("latest", "frontend") == D, sick
 
 
 def test_an_interrupt_ends_what_is_checked(world: World) -> None:

@@ -72,7 +72,7 @@ def test_it_stays_final_when_its_tag_is_deleted_on_the_registry() -> None:
     held = here.at("sprint3")
     lose(here, "sprint3")
     here.history.git_tags["sprint3"] = C
-    with fails("sprint3 is for commit", "never moved", kind=Kind.CONFLICT):
+    with fails("sprint3 belongs to commit", "never moved", kind=Kind.CONFLICT):
         here.publish(C, git_tag="sprint3", milestone="sprint3")
     assert here.at("sprint3") is None
     here.publish(B, git_tag="sprint3", milestone="sprint3", reuse="unchanged")
@@ -91,7 +91,7 @@ def test_it_is_its_commit_s_though_that_was_built_anew() -> None:
 def test_a_git_tag_without_a_milestone_is_never_moved() -> None:
     here = world()
     here.publish(A, git_tag="v1")
-    with fails(f"shop:v1 is for commit {A.short}", kind=Kind.CONFLICT):
+    with fails(f"shop:v1 belongs to commit {A.short}", kind=Kind.CONFLICT):
         here.publish(B, git_tag="v1")
     assert here.commit_at("v1") == A
 

@@ -89,7 +89,7 @@ def test_a_git_tags_name_that_another_commit_took_is_a_conflict() -> None:
     world = World()
     world.publish(A)
     run = world.run(B, git_tag="v1", before=at_call(position, lambda: world.put(image(C), "v1")))
-    with fails(f"shop:v1 is for commit {C.short}", "never moved", kind=Kind.CONFLICT):
+    with fails(f"shop:v1 belongs to commit {C.short}", "never moved", kind=Kind.CONFLICT):
         run.go()
     assert world.commit_at("v1") == C
 

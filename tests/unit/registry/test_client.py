@@ -30,6 +30,9 @@ class Answers:
         self.location = location
         self.sent: list[tuple[str, str]] = []
 
+    def clock(self) -> float:
+        return 0.0
+
     def send(self, method: str, url: str, **_: Any) -> Response:
         self.sent.append((method, url))
         return Response(202, {"location": self.location}, b"", url)
@@ -143,7 +146,7 @@ PAGE = "/ada/shop/tags/list?last=a"
         (409, "Tag is Immutable", Kind.CONFLICT, MUTABLE),
         (412, "a precondition failed", Kind.CONFLICT, MUTABLE),
         (400, "manifest invalid", Kind.UNREACHABLE, "Check the registry's status"),
-        (409, "somebody else is writing", Kind.CONFLICT, "let the repository's settings"),
+        (409, "somebody else is writing", Kind.CONFLICT, "allow in the repository's settings"),
         (500, "401 Unauthorized", Kind.REFUSED, "Give the token read and write"),
         (501, "not implemented", Kind.UNREACHABLE, "Check the registry's status"),
     ],

@@ -100,7 +100,7 @@ def test_what_makes_no_sense_is_left_out(
     ],
 )
 def test_a_name_or_a_digest_that_is_none(entry: object) -> None:
-    with fails("Docker Hub's API lists a tag that is none", kind=Kind.UNREACHABLE) as caught:
+    with fails("Docker Hub's API lists a tag that cannot be one", kind=Kind.UNREACHABLE) as caught:
         TagPage.read({"results": [entry]})
     assert str(caught.value).isprintable()
 

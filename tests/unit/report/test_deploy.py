@@ -62,7 +62,7 @@ def test_what_was_done_is_counted(edits: list[EditFile], dry_run: bool, said: st
     assert ("| file |" in found.markdown) == bool(edits)
     files = "" if dry_run else "\n".join(dict.fromkeys(edit.file for edit in edits))
     assert found.outputs["changed-files"] == files
-    assert found.outputs["digest"] == str(DIGEST)
+    assert (found.outputs["pushed"], found.outputs["digest"]) == ("false", str(DIGEST))
 
 
 def test_each_image_has_its_place_and_both_its_names() -> None:

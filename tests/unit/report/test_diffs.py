@@ -42,6 +42,33 @@ def test_changes_close_to_one_another_share_one() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("new", "hunks"),
+    [
+        (f"a\nb\n{TEN}".replace("9\n", ""), ["@@ -1,3 +1,5 @@", "@@ -6,5 +8,4 @@"]),
+        (
+            TEN.replace("1\n", "one\n", 1).replace("5", "five").replace("10", "ten"),
+            ["@@ -1,10 +1,10 @@"],
+        ),
+        (TEN.replace("3", "3\nthree").replace("6", "6\nsix"), ["@@ -1,9 +1,11 @@"]),
+    ],
+)
+def test_hunks_count_the_lines_of_both(new: str, hunks: list[str]) -> None:
+    found = unified("f", TEN.encode(), new.encode())
+    assert [line for line in found.split("\n") if line.startswith("@@")] == hunks
+
+
+@pytest.mark.parametrize(("changed", "count"), [("8", 1), ("9", 2)])
+def test_what_has_its_context_in_common_shares_one(changed: str, count: int) -> None:
+    new = TEN.replace("1\n", "one\n", 1).replace(changed, "x")
+    assert unified("f", TEN.encode(), new.encode()).count("@@ -") == count
+
+
+def test_a_line_that_is_there_often_is_a_line_all_the_same() -> None:
+    old = b"a\n" * 300
+    assert unified("f", old, b"b\n" + old).split("\n", 3)[3] == "+b\n a\n a\n a\n"
+
+
 def test_a_line_break_that_is_not_there_is_told() -> None:
     assert unified("f", b"a\nb", b"a\nc") == (
         "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n a\n"
@@ -50,11 +77,14 @@ def test_a_line_break_that_is_not_there_is_told() -> None:
 
 
 def test_nothing_in_a_file_commands_a_terminal_or_a_runner() -> None:
-    old, new = b"::error::a\x1b[31m\r\nb\tc\xe2\x80\xa8\r\n", "::stop-commands::x\r\nb\td\u202e\r\n"
+    old, new = (
+        b"::error::\xc3\xa9\x1b[31m\r\nb\tc\xe2\x80\xa8\r\n",
+        "::stop-commands::x\r\nb\td\u202e\r\n",
+    )
     found = unified("a\n::error::", old, new.encode())
     assert found == (
         "--- a/a\\n::error::\n+++ b/a\\n::error::\n@@ -1,2 +1,2 @@\n"
-        "-::error::a\\x1b[31m\n-b\tc\\u2028\n+::stop-commands::x\n+b\td\\u202e\n"
+        "-::error::é\\x1b[31m\n-b\tc\\u2028\n+::stop-commands::x\n+b\td\\u202e\n"
     )
     assert all(line[:1] in "-+ @\\" for line in found.split("\n"))
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 from support.memory import FakeLog
-from support.runs import HOST, SHOP, A, B, image
+from support.runs import HOST, SHOP, A, B, image, service
 
-from feastflow_registry.model.errors import Failure, Kind, Problem
+from feastflow_registry.model.errors import HELP, Failure, Kind, Problem
 from feastflow_registry.model.plan import (
     Action,
     Command,
@@ -25,8 +25,9 @@ from feastflow_registry.model.plan import (
     Rule,
     WithdrawImage,
 )
-from feastflow_registry.model.references import Reference, Repository, Tag
+from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
 from feastflow_registry.model.run_state import RunState
+from feastflow_registry.model.services import Service
 from feastflow_registry.report import text
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport
@@ -125,6 +126,54 @@ def test_a_dry_run_says_that_it_was_one() -> None:
         assert answer.outputs["pushed"] == "false"
 
 
+def test_what_was_done_is_told_to_other_programs() -> None:
+    journal = Journal(FakeLog(), RunState())
+    journal.begin(plan(REUSE))
+    journal.note(Outcome(SHOP, Action.BUILT, OWN, None, 5))
+    journal.note(done(Action.MOVED, LATEST, GOOD.digest, "it is newer"))
+    found = json.loads(journal.report(dry_run=False).json)
+    assert (found["dry_run"], found["outcomes"]) == (
+        False,
+        [
+            {
+                "action": "built",
+                "service": "shop",
+                "reference": str(OWN),
+                "digest": None,
+                "size": 5,
+                "note": "",
+            },
+            {
+                "action": "moved",
+                "service": "shop",
+                "reference": str(LATEST),
+                "digest": str(GOOD.digest),
+                "size": None,
+                "note": "it is newer",
+            },
+        ],
+    )
+    planned = json.loads(journal.report(dry_run=True).json)
+    assert (planned["dry_run"], planned["outcomes"]) == (True, [])
+
+
+def test_each_service_goes_to_its_own_image() -> None:
+    other = service("other")
+    bad = ReuseImage(other, Reference(other.repository, Tag("a")), BAD)
+    steps = (REUSE, bad, MOVE, replace(MOVE, service=other, expect=GOOD.digest))
+    assert text.plan_lines(plan(*steps))[-2:] == [
+        f"tag    ada/shop:latest: {B.short} → {A.short}",
+        f"tag    ada/other:latest: {A.short} → {B.short}",
+    ]
+
+
+@pytest.mark.parametrize(("host", "named"), [(HOST.name, {}), ("ghcr.io", {"registry": "ghcr.io"})])
+def test_of_several_registries_each_step_names_its_own(host: str, named: dict[str, str]) -> None:
+    there = Service("shop", Repository(RegistryHost(host), "ada/shop"))
+    steps = json.loads(text.plan_json(plan(MOVE, replace(MOVE, service=there))))["steps"]
+    assert {key: value for key, value in steps[1].items() if key == "registry"} == named
+
+
 def test_where_it_may_not_write_the_plan_says_so() -> None:
     journal = Journal(FakeLog(), RunState())
     journal.begin(plan(MOVE, may=False))
@@ -167,19 +216,25 @@ def test_a_run_that_was_broken_off_says_what_is_done_and_what_is_not() -> None:
     )
 
 
-@pytest.mark.parametrize(("code", "what"), [(1, "failed"), (130, "was cancelled")])
+@pytest.mark.parametrize(
+    ("code", "what"), [(1, "failed"), (max(Kind), "failed"), (130, "was cancelled")]
+)
 def test_a_run_without_an_end_says_so_in_every_form(code: int, what: str) -> None:
     journal = Journal(FakeLog(), RunState(), "rollback")
     journal.begin(plan(REUSE, MARKING, MOVE))
     journal.note(done(Action.MARKED, MARK, BAD.digest))
-    report = journal.broken_off([Problem("it stopped.", "Run it again.")], code)
+    problems = [Problem("it stopped.", "Run it again."), Problem("a.", "b.", see="lacks")]
+    report = journal.broken_off(problems, code)
     assert report.lines[0] == f"Written before the failure: {MARK}."
     assert report.markdown.startswith(f"### ❌ Rollback {what}: 1 tag written")
     assert (report.outputs["pushed"], report.outputs["reason"]) == ("false", "it stopped.")
     assert json.loads(report.json) == {
         "command": "rollback",
         "exit_code": code,
-        "problems": [{"cause": "it stopped.", "fix": "Run it again.", "help": None}],
+        "problems": [
+            {"cause": "it stopped.", "fix": "Run it again.", "help": None},
+            {"cause": "a.", "fix": "b.", "help": f"{HELP}#lacks"},
+        ],
         "standing": {"written": [str(MARK)], "in_doubt": [], "not_done": [str(LATEST)]},
     }
 
@@ -230,12 +285,15 @@ def test_a_rollback_tells_of_its_edits_and_of_what_is_left_to_do() -> None:
     command = "kubectl set image deployment/shop web=ada/shop:2"
     journal = Journal(FakeLog(), RunState())
     advice = ("Revert it.",)
-    journal.begin(replace(plan(REUSE, MOVE, EDIT), advice=advice, kubectl=(command,)))
+    left_out = ("It is left out.",)
+    whole = replace(plan(REUSE, MOVE, EDIT), left_out=left_out, advice=advice, kubectl=(command,))
+    journal.begin(whole)
     assert "edit   k8s/shop.yaml:7: web in Deployment/shop" in said(journal)
     journal.note(done(Action.MOVED, LATEST, GOOD.digest))
     journal.note(Outcome(SHOP, Action.EDITED, OWN, GOOD.digest, note="k8s/shop.yaml"))
     report = journal.report(dry_run=False)
-    assert report.lines[-5:] == [
+    assert report.lines[-6:] == [
+        *left_out,
         "📝 k8s/shop.yaml:7  web in Deployment/shop",
         "   ada/shop:1 → ada/shop:2",
         *advice,

@@ -12,6 +12,7 @@ from support.summaries import RUN_URL, summary
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.plan import (
     Action,
+    BuildImage,
     Command,
     CopyImage,
     DeleteTag,
@@ -23,6 +24,7 @@ from feastflow_registry.model.plan import (
     Permission,
     Plan,
     PushImage,
+    ReuseImage,
     Rule,
     UnmarkImage,
 )
@@ -162,12 +164,32 @@ class TestPublish:
         assert B.short in commits[made[0].split()[0]]
         assert "mermaid" not in summary(World().run(C))
 
-    def test_no_picture_of_too_many_images(self) -> None:
-        names = tuple(f"s{number}" for number in range(13))
-        world = World(names)
-        world.inputs = {(at, "s0"): "same" for at in (A, B)}
-        world.publish(A, reuse="unchanged")
-        assert "mermaid" not in summary(world.run(B, reuse="unchanged"))
+    @pytest.mark.parametrize(
+        ("count", "is_drawn"), [(1, False), (2, True), (12, True), (13, False)]
+    )
+    def test_no_picture_of_too_many_images(self, count: int, is_drawn: bool) -> None:
+        digests = [digest_of(f"s{number}") for number in range(count)]
+        tagged = [
+            Outcome(SHOP, Action.PUSHED, Reference(SHOP.repository, Tag(each.short)), each)
+            for each in digests
+        ]
+        nothing = Outcome(SHOP, Action.KEPT, Reference(SHOP.repository, Tag("a")), None)
+        copy = Reference(SHOP.repository, digest_of("x"))
+        copied = Outcome(SHOP, Action.COPIED, copy, digest_of("x"))
+        assert bool(markdown._life([*tagged, nothing, copied], {})) == is_drawn
+
+    def test_what_is_built_alone_has_one_name_and_no_size(self) -> None:
+        own, latest = (Reference(SHOP.repository, Tag(each)) for each in ("commit-1", "latest"))
+        plan = Plan(
+            Command.BUILD,
+            B,
+            Permission(False, False, "why"),
+            (BuildImage(SHOP, (own, latest), ()),),
+        )
+        built = [Outcome(SHOP, Action.BUILT, own, None, seconds=0.05)]
+        text = markdown.success(plan, results.results(plan, built), built)
+        assert "| service | image | tags | time |" in text
+        assert rows(text) == [["shop", "built", "<code>commit-1</code>", "0.1&nbsp;s"]]
 
 
 class TestDryRun:
@@ -194,6 +216,33 @@ class TestDryRun:
         assert "in the input <code>branches</code>.\n" in text
         assert "dry-run: true" not in text
 
+    @pytest.mark.parametrize(
+        ("command", "push", "shared", "may"),
+        [
+            (Command.PUBLISH, True, False, True),
+            (Command.PUBLISH, False, True, False),
+            (Command.ROLLBACK, True, False, False),
+            (Command.ROLLBACK, False, True, True),
+        ],
+    )
+    def test_says_how_to_do_it_where_that_is_allowed(
+        self, command: Command, push: bool, shared: bool, may: bool
+    ) -> None:
+        text = markdown.planned(
+            Plan(command, B, Permission(push, shared, "why", fix="Fix it."), ())
+        )
+        assert ("- To do it, " in text) == may
+        assert ("- Fix it." in text) != may
+
+    def test_an_image_that_no_commit_tag_names_is_called_by_its_digest(self) -> None:
+        good = image(A)
+        steps = (
+            ReuseImage(SHOP, Reference(SHOP.repository, good.digest), good),
+            MoveTag(SHOP, Tag("a"), Rule.FORCE, None),
+        )
+        text = markdown.planned(Plan(Command.PROMOTE, C, Permission(True, True, "why"), steps))
+        assert rows(text)[1][3] == f"<code>{good.digest.short}</code>"
+
     def test_with_nothing_to_do(self) -> None:
         plan = Plan(Command.PUSH, B, Permission(False, False, "why"), ())
         text = markdown.planned(plan)
@@ -204,7 +253,9 @@ class TestDryRun:
         good, bad = image(A), image(B)
         latest = Tag("latest")
         target = Repository.parse(HOST, "team/shop")
+        other = service("other")
         steps = (
+            BuildImage(other, (Reference(other.repository, Tag("b")),), (), why="a is new"),
             PushImage(SHOP, Tag("commit-1")),
             JoinParts(SHOP, Tag("commit-1"), (("linux/amd64", None), ("linux/arm64", None))),
             CopyImage(SHOP, Reference(SHOP.repository, good.digest), target),
@@ -217,6 +268,7 @@ class TestDryRun:
         plan = Plan(Command.PROMOTE, C, Permission(True, True, "why"), steps)
         page = "https://hub.docker.com/r/ada/shop/tags?name"
         assert rows(markdown.planned(plan)) == [
+            ["other", "build", "<code>b</code>", "from .; a is new"],
             ["shop", "push", "<code>commit-1</code>", "as it was built"],
             [
                 "shop",
@@ -300,18 +352,32 @@ class TestRollback:
         text = summary(world.start("rollback", to=B.sha, unmark="true"))
         assert f"<code>{B.short}</code> is not withdrawn any more." in text
 
-    def test_ways_that_are_too_many_are_counted(self) -> None:
+    @pytest.mark.parametrize("names", ["abc", "abcd"])
+    def test_ways_that_are_too_many_are_counted(self, names: str) -> None:
         steps = [
-            MoveTag(service(name), Tag("latest"), Rule.FORCE, digest_of(name)) for name in "abcd"
+            MoveTag(service(name), Tag("latest"), Rule.FORCE, digest_of(name)) for name in names
         ]
         outcomes = [
             Outcome(step.service, Action.MOVED, step.reference, digest_of("new")) for step in steps
         ]
-        known = {digest_of(name): name for name in "abcd"}
+        marks = [Reference(SHOP.repository, Tag(f"withdrawn-{each.short}")) for each in (A, B)]
+        outcomes += [Outcome(SHOP, Action.MARKED, each, None) for each in marks]
+        known = {digest_of(name): name for name in (*names, "new")}
         allowed = Permission(True, True, "why")
         plan = Plan(Command.ROLLBACK, C, allowed, tuple(steps), names=known)
         text = markdown.success(plan, results.results(plan, outcomes), outcomes)
-        assert text.startswith("### ✅ Rolled back: 4 tags of 4 services\n")
+        said = "4 tags of 4 services"
+        if names == "abc":
+            ways = (
+                f"<code>latest</code>: <code>{name}</code> → <code>new</code>" for name in names
+            )
+            said = "; ".join(ways)
+        assert text.startswith(f"### ✅ Rolled back: {said}\n")
+        bad = (
+            f"<code>{each.short}</code> is withdrawn: no publish moves a tag to it."
+            for each in (A, B)
+        )
+        assert " ".join(bad) in text
 
 
 class TestPromote:
@@ -358,6 +424,7 @@ class TestFailure:
         text = markdown.failed(plan, [Problem("it broke.", "Mend it.")], standing)
         assert text.startswith("### ❌ Publish failed: nothing was written\n")
         assert [state for _, state in rows(text)] == ["not done"]
+        assert results.standing(replace(plan, steps=()), [], ()).again == ""
 
 
 def run_to(run: Run, method: str) -> int:

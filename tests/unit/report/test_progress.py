@@ -35,6 +35,7 @@ def test_what_is_waited_for_within_it_is_shown_in_its_place() -> None:
     stream = io.StringIO()
     line = Progress(stream, 80)
     with line.working("publish"):
+        began = line._ended
         with line.working("pushing shop") as tell, line.working("pushing cart"):
             line.tick()
             assert drawn(stream) == "… pushing shop (1 s), and 1 more"
@@ -43,6 +44,19 @@ def test_what_is_waited_for_within_it_is_shown_in_its_place() -> None:
             assert drawn(stream) == "… pushing shop: half (2 s), and 1 more"
         line.tick()
         assert drawn(stream) == "… publish (3 s)"
+        assert line._ended is began, "one thread counts, as long as anything is waited for"
+
+
+def test_after_the_end_of_a_run_nothing_is_shown() -> None:
+    stream = io.StringIO()
+    line = Progress(stream, 80)
+    with line.working("a"):
+        line.tick()
+        line.cease()
+        assert line._ended is None
+        with line.working("b"):
+            line.tick()
+        assert stream.getvalue() == f"… a (1 s){WIPE}"
 
 
 def test_a_line_stands_above_it_and_none_is_wider_than_the_terminal() -> None:
@@ -53,6 +67,23 @@ def test_a_line_stands_above_it_and_none_is_wider_than_the_terminal() -> None:
         line.write("done")
         line.write("again")
         assert stream.getvalue() == f"… pushing pushing …{WIPE}done\nagain\n"
+    stream = io.StringIO()
+    line = Progress(stream, len("… a (1 s)"))
+    with line.working("a"):
+        line.tick()
+        assert drawn(stream) == "… a (1 …"
+
+
+def test_after_the_end_nothing_begins() -> None:
+    """A thread of an interrupted run may come to its next task only then."""
+    stream = io.StringIO()
+    line = Progress(stream, 80)
+    with line.working("a"):
+        line.cease()
+        with line.working("b"):
+            line.tick()
+    line.tick()
+    assert drawn(stream) == ""
 
 
 def test_seconds_pass_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,9 @@ class TestReport:
         assert [row[3] for row in rows(answer.markdown)] == ["pushed 2025-01-02", EMPTY]
 
     def test_where_nothing_goes(self) -> None:
-        answer = prune.report(plan(staying("a", ONE)), [], dry_run=False)
+        kept = plan(staying("a", ONE))
+        assert "To delete them" not in prune.report(kept, [], dry_run=True).markdown
+        answer = prune.report(kept, [], dry_run=False)
         assert answer.lines[0] == "Deleted 0 tags, kept 1."
         assert [line for line in answer.markdown.splitlines() if line.startswith("|")] == [
             "| tags | why |",
@@ -163,6 +165,12 @@ class TestRemains:
         assert text.startswith(head)
         assert [state for _, state in rows(text)] == ["deleted", *["not known to be deleted"] * 3]
         assert "- **It refuses.** Ask.\n- What is gone stays gone" in text
+
+    def test_when_nothing_is_done(self) -> None:
+        kept = Outcome(WHOLE.services[0], Action.KEPT, reference("c"), TWO, note="it has changed")
+        answer = prune.remains(WHOLE, [kept])
+        assert answer.lines[0] == "Deleted before the failure: 0 tags. Not known to be: 3 tags."
+        assert answer.outputs["pushed"] == "false"
 
     def test_when_all_is_done(self) -> None:
         assert prune.remains(WHOLE, DONE).lines == [

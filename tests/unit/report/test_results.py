@@ -178,6 +178,7 @@ def test_a_plan_that_pushes_nothing_says_so_first() -> None:
     [
         (BUILT, ["built", str(OWN), "5 B", "2.0 s"]),
         (PUSHED, ["pushed", str(OWN), DIGEST.short, "2.5 MB", "1.5 s"]),
+        (replace(MOVED, seconds=0.05), ["moved", "0.1 s"]),
         (replace(MOVED, seconds=0.04), ["moved", str(LATEST), DIGEST.short]),
         (KEPT, ["kept", str(LATEST), "(it is newer)"]),
     ],
@@ -253,11 +254,12 @@ class TestClosing:
         lines = results.closing(found, results.results(found, [outcome]))
         assert lines[1:] == ["   localhost:5000/ada/shop:a"]
 
-    def test_only_built(self) -> None:
-        found = plan(BUILD, push=False)
-        assert results.closing(found, results.results(found, [BUILT])) == [
-            "✅ shop: built, push on branch main"
-        ]
+    @pytest.mark.parametrize(
+        ("command", "why"), [(Command.PUBLISH, ", push on branch main"), (Command.BUILD, "")]
+    )
+    def test_only_built(self, command: Command, why: str) -> None:
+        found = plan(BUILD, push=False, command=command)
+        assert results.closing(found, results.results(found, [BUILT])) == [f"✅ shop: built{why}"]
 
     def test_nothing(self) -> None:
         found = plan(PUSH)
@@ -342,6 +344,9 @@ def test_several_services_are_closed_in_few_lines() -> None:
     lines = results.closing(plan(*steps), found)
     assert lines[1] == "   commit-000000b, latest"
     assert len([each for each in lines if each.startswith("✅")]) == 2
+    there = Reference(Repository(RegistryHost("localhost:5000"), "ada/shop"), OWN_TAG)
+    copied = [replace(each, tags=(there,)) for each in found]
+    assert "localhost:5000/ada/shop: commit-000000b" in results.closing(plan(*steps), copied)[1]
 
 
 def test_the_matrix_names_what_has_to_be_built() -> None:
@@ -349,6 +354,7 @@ def test_the_matrix_names_what_has_to_be_built() -> None:
     whole = plan(BUILD, replace(REUSE, service=other))
     outputs = results.outputs(whole, results.results(whole, []), pushed=False)
     assert json.loads(outputs["matrix"]) == {"service": ["shop"]}
+    assert json.loads(outputs["images"])["shop"]["digest"] == ""
 
 
 def test_what_a_failed_run_carried_and_did_not() -> None:

@@ -97,6 +97,16 @@ class TestRunnerLog:
         shown, stream = log()
         shown.mask(["a\nb", "100%"])
         assert stream.getvalue() == "::add-mask::a%0Ab\n::add-mask::100%25\n"
+        shown.quote("somebody else's")
+        shown.mask(["b"])
+        assert stream.getvalue().endswith("::w0::\n::add-mask::b\n"), "the runner obeys again"
+
+    def test_only_what_would_be_a_command_is_changed(self) -> None:
+        shown, stream = log()
+        for text in (" ::a::b", "a::b"):
+            shown.say(text)
+        shown.quote("a\tb")
+        assert stream.getvalue() == " : :a::b\na::b\n::stop-commands::w0\na\tb\n"
 
     @pytest.mark.parametrize(
         "secret", ["stop-commands", "::error::", "add-mask", "endgroup", "w0::", "unguessable"]
@@ -163,6 +173,15 @@ class TestRunnerLog:
             f"::warning::w{number}%0Amore" for number in range(9)
         ]
         assert lines[9:] == ["warning: w9", "warning: more", "warning: w10", "warning: more"]
+
+    @pytest.mark.parametrize("flood", ["notice", "warning"])
+    def test_no_kind_of_annotation_crowds_out_another(self, flood: str) -> None:
+        """GitHub counts ten of each kind."""
+        shown, stream = log()
+        for _ in range(99):
+            getattr(shown, flood)("x")
+        shown.fail("It failed.", "Mend it.")
+        assert stream.getvalue().endswith("::error::It failed.%0AMend it.\n")
 
 
 @pytest.mark.parametrize(

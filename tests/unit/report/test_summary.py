@@ -118,6 +118,7 @@ class TestTable:
             "| 1 | x |",
             f"| and 7 more, in the log | {EMPTY} |",
         ]
+        assert table.lines(3 * row - 1) == table.lines(2 * row)
         assert len(table.lines(9 * row)) == 11
 
     def test_a_hostile_cell_stays_one(self) -> None:
@@ -143,6 +144,13 @@ def test_a_summary_is_cut_to_what_github_shows() -> None:
     assert len(cut) == 2
     assert text.count("| &#124;") + sum(cut) == 18_000
     assert text.endswith("</details>\n\n")
+    noted = Summary("x", table=table, notes=("n" * 500_000,)).markdown()
+    assert 800_000 < len(noted.encode()) < 1_000_000
+
+
+def test_commands_alone_are_to_be_done_too() -> None:
+    text = Summary("x", commands=("kubectl get pods",)).markdown()
+    assert "**What to do next**\n\n```bash\nkubectl get pods\n```" in text
 
 
 @pytest.mark.parametrize(

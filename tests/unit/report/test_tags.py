@@ -12,7 +12,7 @@ from support.runs import SHOP, A, B, C, commit, service
 from feastflow_registry.model.history import Revision
 from feastflow_registry.model.images import ListedTag, Platform
 from feastflow_registry.model.marks import NOTHING
-from feastflow_registry.model.references import RegistryHost, Repository, Tag
+from feastflow_registry.model.references import Commit, RegistryHost, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import tags as report
 from feastflow_registry.report.summary import EMPTY
@@ -100,9 +100,15 @@ class TestLines:
         assert [index for index, line in enumerate(lines) if not line] == [3]
         assert len(lines) == 7
 
-    def test_a_long_subject_is_cut(self) -> None:
-        *_, line = report.lines([sized(1, subject="x" * 100)])
-        assert line.endswith(f"{'x' * 59}…")
+    @pytest.mark.parametrize(("given", "shown"), [(58, f"{'x' * 58} 0"), (59, f"{'x' * 59}…")])
+    def test_a_long_subject_is_cut(self, given: int, shown: str) -> None:
+        *_, line = report.lines([sized(1, subject="x" * given)])
+        assert line.endswith(f"  {shown}")
+
+    def test_a_part_is_no_image(self) -> None:
+        tags = listed((f"{own(A)}.linux-arm64", ONE), (own(B), TWO))
+        lines = report.lines([compile_catalog(SHOP, tags, HISTORY)])
+        assert ["part of an image" in line for line in lines[2:]] == [False, True]
 
 
 def test_rows_fit_a_terminal() -> None:
@@ -125,6 +131,12 @@ def test_what_is_worth_least_is_left_out_first() -> None:
         120: ["TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE"],
         160: ["TAG", "DIGEST", "SIZE", "PUSHED", "COMMIT", "AUTHORED", "NOTE", "SUBJECT"],
     }
+
+
+def test_where_no_digest_is_known_none_is_shown() -> None:
+    catalog = compile_catalog(SHOP, listed(("latest", None)), {})
+    assert report.lines([catalog], whole=True)[2].split() == ["latest", "?"]
+    assert json.loads(report.json([catalog]))["services"][0]["latest"] is None
 
 
 @pytest.mark.parametrize("width", [0, 30, 80, 200])
@@ -156,6 +168,12 @@ class TestChart:
         ]
         assert any("▁█" in line for line in report.lines([compile_catalog(SHOP, tags, HISTORY)]))
         assert any("█▁" in line for line in report.lines([compile_catalog(SHOP, tags, {})]))
+
+    def test_what_has_no_place_in_time_is_not_in_it(self) -> None:
+        tags = [ListedTag(Tag(own(A)), ONE, 1000), ListedTag(Tag(own(B)), TWO, 8000)]
+        assert not any(
+            "size of" in line for line in report.lines([compile_catalog(SHOP, tags, {})])
+        )
 
     def test_only_the_newest_fit(self) -> None:
         *_, line = report.lines([sized(1, *[1000] * 59, 1200)])
@@ -257,11 +275,16 @@ class TestMarkdown:
         assert 'x-axis ["0000100", "0000101"]' in found
         assert "line [0.001000, 0.002000]\n    line [0.009000, 0.005000]" in found
 
-    def test_services_without_a_commit_in_common_have_no_chart(self) -> None:
-        other = [listed((own(A), ONE), (own(B), TWO))]
-        tags = [replace(e, size=s) for e, s in zip(other[0], (1000, 5000), strict=True)]
+    @pytest.mark.parametrize("one", [A, commit(0x101)])
+    def test_services_without_two_commits_in_common_have_no_chart(self, one: Commit) -> None:
+        other = listed((own(one), ONE), (own(B), TWO), days=[0, 1])
+        tags = [replace(e, size=s) for e, s in zip(other, (1000, 5000), strict=True)]
         found = report.markdown([sized(1000, 2000), compile_catalog(service("two"), tags, HISTORY)])
         assert "mermaid" not in found
+
+    def test_where_no_push_is_told_the_date_is_its_commits(self) -> None:
+        found = report.markdown([compile_catalog(SHOP, listed((own(A), ONE)), HISTORY)])
+        assert rows(found)[0][2] == "2025-12-29 00:00"
 
     def test_several_services_have_an_overview_first(self) -> None:
         none = compile_catalog(service("none"), [], {})

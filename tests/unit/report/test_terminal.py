@@ -65,6 +65,7 @@ def test_a_line_is_broken_between_words_and_a_command_is_not() -> None:
     assert len(command) > 60
     assert all(len(line) < 60 for line in lines if line != command)
     assert {line[:3] for line in lines} == {"⚠  ", "   ", "  k", "✗  "}
+    assert not any(line.startswith("    ") for line in lines)
 
 
 def test_what_is_waited_for_is_shown_on_a_terminal_without_its_secrets() -> None:

@@ -222,7 +222,7 @@ def test_a_tag_moves_to_what_was_carried() -> None:
     publish(on, A)
     run = publish(on, B, milestone="sprint3")
     assert on.at("sprint3") == on.own(A)
-    assert run.actions[1:] == [("moved", "sprint3"), ("kept", "latest")]
+    assert run.actions[1:] == [("created", "sprint3"), ("kept", "latest")]
 
 
 def test_latest_is_not_taken_back_from_a_carried_commit() -> None:

@@ -74,7 +74,7 @@ def test_what_may_have_been_carried_forward_needs_a_history() -> None:
     world = World()
     carried = replace(image(A), inputs="sha256:1")
     world.put(carried, "commit-7777777")
-    with fails("which the history does not explain", "contents: read", kind=Kind.CONFLICT):
+    with fails("and the history does not explain it", "contents: read", kind=Kind.CONFLICT):
         choose(world, "7777777")
 
 
@@ -196,10 +196,16 @@ def test_a_digest_of_another_repository(world: World) -> None:
         choose(world, str(digest))
 
 
-def test_a_whole_name_costs_no_listing(world: World) -> None:
+def test_digits_that_the_history_does_not_know_are_the_labels(world: World) -> None:
+    del world.history.parents[C]
+    assert choose(world, C.short).commit == C
+
+
+@pytest.mark.parametrize("wanted", [B.sha, B.short])
+def test_a_whole_name_costs_no_listing(world: World, wanted: str) -> None:
     surveyor = chooser(world).surveyor
     assert isinstance(surveyor.registry, FakeRegistry)
-    Chooser(surveyor).choose(SHOP.repository, selector(B.sha))
+    Chooser(surveyor).choose(SHOP.repository, selector(wanted))
     assert surveyor.registry.counts == {"resolve": 1, "inspect": 1}
 
 

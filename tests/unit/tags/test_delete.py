@@ -191,7 +191,7 @@ class TestByTag:
         assert told(outcomes) == [("deleted", "a", ""), ("deleted", "c", "")]
         assert failure
         assert failure.kind is Kind.UNREACHABLE
-        assert "does not delete ada/shop:b, after it has deleted another" in str(failure)
+        assert "does not delete ada/shop:b, though it has deleted another" in str(failure)
         assert place.tags() == {"b": ONE}
 
 
@@ -501,7 +501,7 @@ class TestPuttingBack:
                 place.store.tagged.pop((SHOP.repository, Tag(call.subject.rpartition(":")[2])))
 
         registry.after = lose
-        with fails("ada/shop:latest was put back, but reads back as absent", kind=Kind.UNVERIFIED):
+        with fails("ada/shop:latest was put back, but holds nothing", kind=Kind.UNVERIFIED):
             list(Deleter(registry, place, place).run(plan(*self.steps)))
 
 
@@ -536,7 +536,9 @@ class TestWhatIsAboutImages:
         )
         assert failure
         assert failure.kind is Kind.CONFLICT
-        cause = f"ada/shop:{signature(ONE)} is about an image that another tag now needs."
+        cause = (
+            f"ada/shop:{signature(ONE)} stays: another tag now needs the image that it is about."
+        )
         assert failure.problems[-1].cause == cause
         assert place.tags()[signature(ONE)] == TWO
 

@@ -21,6 +21,7 @@ from feastflow_registry.tags.catalog import Catalog, compile_catalog
 from feastflow_registry.tags.retention import KEEP, UNDATED, UNDATED_MARK, Retention, judge
 from unit.tags.test_catalog import HISTORY, ONE, START, THREE, TWO, listed, own
 
+NAMED = f"{KEEP} names it"
 NOW = START + timedelta(days=1000)
 
 
@@ -49,30 +50,30 @@ OLD = stock((own(D), digest_of("new"), 1), (own(A), ONE, 400))
 class TestCommitTags:
     def test_one_that_is_old_goes(self) -> None:
         assert [(each.kept, each.reason) for each in judge(OLD, rules())] == [
-            (True, "it is among the newest 1 (keep-last)"),
+            (True, 'it is among the newest 1 (the input "keep-last")'),
             (False, "400 days old"),
         ]
 
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
-            ({"last": 2}, "it is among the newest 2 (keep-last)"),
-            ({"days": 401}, "it is younger than 401 days (keep-days)"),
+            ({"last": 2}, 'it is among the newest 2 (the input "keep-last")'),
+            ({"days": 401}, 'it is younger than 401 days (the input "keep-days")'),
             ({"days": 400}, ""),
             ({"days": 0}, ""),
-            ({"patterns": ("commit-*",)}, "keep names it"),
+            ({"patterns": ("commit-*",)}, NAMED),
             ({"patterns": ("*", f"!{own(A)}")}, ""),
             ({"named": {Tag(own(A)): "k8s/web.yaml"}}, "k8s/web.yaml names it"),
             (
                 {"named": {Tag(own(A)): "k8s/web.yaml"}, "patterns": ("commit-*",)},
                 "k8s/web.yaml names it",
             ),
-            ({"named": {Tag(f"commit-{A.sha}"): KEEP}}, "keep names it"),
-            ({"named": {Tag(f"commit-{A.sha[:4]}"): KEEP}}, "keep names it"),
+            ({"named": {Tag(f"commit-{A.sha}"): KEEP}}, NAMED),
+            ({"named": {Tag(f"commit-{A.sha[:4]}"): KEEP}}, NAMED),
             ({"named": {Tag("commit"): KEEP, Tag("commit-x"): KEEP}}, ""),
-            ({"named": {ONE: KEEP}}, "keep names it"),
+            ({"named": {ONE: KEEP}}, NAMED),
             ({"named": {TWO: KEEP, Tag(own(B)): KEEP}}, ""),
-            ({"named": {TWO: KEEP}, "parts": {ONE: frozenset({TWO})}}, "keep names it"),
+            ({"named": {TWO: KEEP}, "parts": {ONE: frozenset({TWO})}}, NAMED),
             (
                 {"immutable": ImmutableTags(enabled=True, rules=("commit-.*",))},
                 "it is immutable on Docker Hub by the rule 'commit-.*'",
@@ -96,7 +97,7 @@ class TestCommitTags:
 
     def test_one_that_shares_its_image_with_another_commit_goes(self) -> None:
         found = fates(stock((own(B), ONE, 1), (own(A), ONE, 400)), rules())
-        assert found == {own(B): "it is among the newest 1 (keep-last)", own(A): ""}
+        assert found == {own(B): 'it is among the newest 1 (the input "keep-last")', own(A): ""}
 
     def test_one_that_could_not_be_read(self) -> None:
         found = fates(stock((own(D), TWO, 1), (own(A), None, 400)), rules())
@@ -130,7 +131,7 @@ class TestParts:
         }
 
     @pytest.mark.parametrize(
-        ("age", "reason"), [(10, "it is younger than 90 days (keep-days)"), (91, "")]
+        ("age", "reason"), [(10, 'it is younger than 90 days (the input "keep-days")'), (91, "")]
     )
     def test_without_an_image_they_wait_for_it(self, age: int, reason: str) -> None:
         found = fates(stock((own(D), ONE, 1), (PART, TWO, age)), rules())
@@ -138,7 +139,7 @@ class TestParts:
 
     def test_they_are_none_of_the_newest_commits(self) -> None:
         found = fates(stock((PART, TWO, 95), (own(D), ONE, 100)), rules())
-        assert found == {PART: "", own(D): "it is among the newest 1 (keep-last)"}
+        assert found == {PART: "", own(D): 'it is among the newest 1 (the input "keep-last")'}
 
     @pytest.mark.parametrize("tags", [(PART,), (own(A), PART)])
     def test_what_is_used_stays(self, tags: tuple[str, ...]) -> None:
@@ -146,7 +147,7 @@ class TestParts:
         for named in (Tag(PART), digest_of(PART)):
             kept = fates(found, rules(last=0, named={named: "k8s/web.yaml"}))
             assert kept[PART] == "k8s/web.yaml names it"
-        assert fates(found, rules(patterns=("*.linux-amd64",)))[PART] == "keep names it"
+        assert fates(found, rules(patterns=("*.linux-amd64",)))[PART] == NAMED
 
     def test_what_names_their_commit_names_none_of_them(self) -> None:
         found = stock((own(A), ONE, 400), (PART, TWO, 400))
@@ -165,7 +166,7 @@ class TestParts:
         assert {each.entry.tag.value: each.reason for each in rulings}[PART] == "1003 days old"
         assert retention.unpushed(rulings) == {ONE}
         later = rules(created={ONE: NOW - timedelta(days=1)})
-        assert fates(found, later)[PART] == "it is younger than 90 days (keep-days)"
+        assert fates(found, later)[PART] == 'it is younger than 90 days (the input "keep-days")'
         unknown = compile_catalog(SHOP, listed((PART, ONE)), {})
         assert fates(unknown, rules())[PART] == UNDATED
 
@@ -210,7 +211,7 @@ class TestAge:
             SHOP, listed((own(A), ONE), (own(B), TWO), (own(C), THREE)), {A.short: HISTORY[A.short]}
         )
         assert fates(found, rules()) == {
-            own(A): "it is among the newest 1 (keep-last)",
+            own(A): 'it is among the newest 1 (the input "keep-last")',
             own(B): UNDATED,
             own(C): UNDATED,
         }
@@ -228,7 +229,7 @@ class TestAge:
         found = compile_catalog(SHOP, listed((own(A), ONE), (own(B), TWO)), HISTORY)
         made = {ONE: NOW - timedelta(days=200), TWO: NOW - timedelta(days=300)}
         kept = fates(found, rules(created=made))
-        assert kept == {own(A): "it is among the newest 1 (keep-last)", own(B): ""}
+        assert kept == {own(A): 'it is among the newest 1 (the input "keep-last")', own(B): ""}
 
     def test_that_of_what_goes_for_another_reason_is_not_asked(self) -> None:
         found = compile_catalog(SHOP, listed((own(A), ONE), (PART, TWO)), HISTORY)
@@ -269,8 +270,8 @@ class TestMarkers:
     def test_one_that_is_young_keeps_its_image(self) -> None:
         found = stock((own(D), TWO, 1), (own(A), ONE, 400), (self.MARKER, ONE, 3))
         assert fates(found, rules()) == {
-            own(D): "it is among the newest 1 (keep-last)",
-            self.MARKER: "it is younger than 90 days (keep-days)",
+            own(D): 'it is among the newest 1 (the input "keep-last")',
+            self.MARKER: 'it is younger than 90 days (the input "keep-days")',
             own(A): f"{self.MARKER} is kept, which marks its image",
         }
 
@@ -390,7 +391,7 @@ class TestWhatIsAboutImages:
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
-            ({"patterns": ("sha256-*",)}, "keep names it"),
+            ({"patterns": ("sha256-*",)}, NAMED),
             ({"named": {THREE: "a.yaml:1"}}, "a.yaml:1 names it"),
         ],
     )

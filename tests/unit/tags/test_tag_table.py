@@ -23,6 +23,7 @@ from feastflow_registry.tags.gate import (
     shared_tags,
 )
 
+AT_RELEASE = 'input "latest: release" moves it with the git tag of a release.'
 MAIN = (RefKind.BRANCH, "main")
 RELEASE = (RefKind.BRANCH, "release/1.0")
 LATEST_RELEASE = {"latest": Rule.RELEASE}
@@ -204,7 +205,11 @@ def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
     ("ref", "inputs", "words"),
     [
         (("tag", "v1.0"), {"extra-tags": "{version}", "latest": "release"}, []),
-        (MAIN, {"extra-tags": "{version},{branch}", "latest": "release"}, []),
+        (
+            MAIN,
+            {"extra-tags": "{version},{branch}", "latest": "release"},
+            [f"latest stays where it is: {AT_RELEASE}"],
+        ),
         (
             ("tag", "docker-v0.1.3"),
             {"extra-tags": "{version},{branch}"},
@@ -226,6 +231,8 @@ def test_a_git_tag_cannot_make_a_reserved_tag(name: str) -> None:
             ["latest stays where it is: v3.0.0-rc.1 is no release."],
         ),
         (("tag", "nightly"), {"latest": "release", "shared-tags": "false"}, []),
+        (MAIN, {"latest": "release", "shared-tags": "false"}, []),
+        (RELEASE, {"latest": "release", "branches": "main,release/**"}, []),
         (
             ("tag", "v1.0"),
             {"latest": "force"},

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from threading import Event
+from typing import Any, cast
 from urllib.parse import urljoin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from requests import Request
 from support.failures import fails
 
 from feastflow_registry.model.errors import Kind
 from feastflow_registry.transport.addresses import redact, split
 from feastflow_registry.transport.http import Client
 from feastflow_registry.transport.response import Response, address, retry_after
+from feastflow_registry.transport.session import Session
 
 WORDS = st.text(alphabet="abcXYZ019-._~%:@$+", min_size=1)
 
@@ -115,7 +119,7 @@ def test_a_redirect_never_leaves_tls(base: str, target: str, followed: bool) -> 
             assert client.follow(first, limit=9, method="HEAD", accept="x").body == b"here"
             assert sent == [("HEAD", urljoin(base, target), {"Accept": "x"})]
         else:
-            with fails("redirected to what is no https address", kind=Kind.UNREACHABLE):
+            with fails("redirected to an address without https", kind=Kind.UNREACHABLE):
                 client.follow(first, limit=9)
             assert sent == []
 
@@ -125,7 +129,7 @@ def test_redirects_end() -> None:
     around = Response(307, {"location": "/x"}, b"", "https://a.example/x")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Client, "send", lambda *_, **__: around)
-        with fails("https://a.example/x redirected without end", kind=Kind.UNREACHABLE):
+        with fails("https://a.example/x redirected again and again", kind=Kind.UNREACHABLE):
             client.follow(around, limit=9)
 
 
@@ -157,3 +161,47 @@ def test_a_refusal_behind_a_server_error_is_not_tried_again(
             with fails(f"answered {status}, 6 times", kind=Kind.UNREACHABLE):
                 client.send("DELETE", "https://a.example/x")
     assert len(asked) == tries
+
+
+def test_who_waits_says_so_once_and_until_when() -> None:
+    """Several threads are asked to wait at once, by servers whose limits are one."""
+    told: list[str] = []
+    now = [100.0]
+    client = Client(lambda: now[-1], lambda: 60.0, lambda _: None, lambda: 0, tell=told.append)
+    for seconds in [40, 41, 40, 15]:
+        client.rest("https://api.example.com/x", seconds)
+    assert told == [
+        "api.example.com asks to wait 40 seconds, and is waited for until 00:01:40 UTC."
+    ]
+    now.append(140.0)
+    client.rest("https://api.example.com/x", 40)
+    assert len(told) == 2
+
+
+class Wire:
+    """A socket that notes what is sent, once it is connected."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.sent.append(data)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
+def test_nothing_is_sent_on_a_connection_that_was_made_during_the_interrupt(method: str) -> None:
+    """Between the look at the flag and the first byte, a name is looked up and TLS is spoken."""
+    stop, wire = Event(), Wire()
+    adapter = cast("Any", Session(stop).get_adapter("http://"))
+    request = Request("GET", "http://registry.invalid").prepare()
+    pool = adapter.get_connection_with_tls_context(request, True)
+    connection = pool.ConnectionCls("registry.invalid", **pool.conn_kw)
+
+    def connect() -> None:
+        connection.sock = wire
+        stop.set()
+
+    connection.connect = connect
+    with pytest.raises(SystemExit):
+        connection.request(method, "/v2/", body=b"x")
+    assert wire.sent == []
