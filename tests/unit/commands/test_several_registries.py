@@ -713,8 +713,8 @@ class TestRollback:
                 assert found == [B, B], (host, number)
 
     @pytest.mark.no_cover
-    @pytest.mark.parametrize("wanted", [{}, {"from": C.sha}, {"to": A.sha}])
-    @pytest.mark.parametrize("missing", [GHCR, HUB])
+    @pytest.mark.parametrize("wanted", chosen([{"to": A.sha}, {"from": C.sha}, {}]))
+    @pytest.mark.parametrize("missing", [HUB, GHCR])
     def test_killed_anywhere_and_pressed_again(self, missing: str, wanted: dict[str, str]) -> None:
         """One registry has missed the last commit, so that another image is bad on each."""
         world = World()
