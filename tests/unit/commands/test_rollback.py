@@ -126,7 +126,8 @@ def test_a_commit_that_the_clone_does_not_have_is_to_be_fetched() -> None:
 def test_nothing_good_before_lists_what_there_is() -> None:
     world = published(B)
     with fails(
-        f"no good image of shop is left from before {B.short}", "Publish a commit that mends it."
+        f"no good image of shop is left from before {B.short}: they",
+        "Publish a commit that mends it.",
     ):
         roll_back(world)
     world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", f"withdrawn-{A.short}")
