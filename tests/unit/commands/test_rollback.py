@@ -528,7 +528,7 @@ class TestMeanwhile:
         world = World()
         for each in (A, D):
             world.publish(each)
-        run = world.start("rollback", **named)
+        run = world.start("rollback", D, **named)
 
         def publish(call: Call) -> None:
             if (call.method, call.subject) == ("set_tag", "ada/shop:latest"):

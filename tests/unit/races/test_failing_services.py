@@ -98,7 +98,7 @@ def test_a_check_comes_before_any_push(world: World) -> None:
 
 def test_what_asks_for_no_check_reaches_for_none(world: World) -> None:
     run = world.run(B)
-    run.app.checker = pytest.fail  # type: ignore[assignment]
+    run.app.checker = pytest.fail  # type: ignore[method-assign]
     run.go()
 
 
