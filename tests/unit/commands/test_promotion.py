@@ -180,9 +180,9 @@ def test_a_tag_that_changed_since_the_plan_is_left_alone(world: World, moved: bo
     else:
         world.store.tagged.pop((SHOP.repository, Tag("production")))
     before = world.at("production")
-    shown = before.short if before else "nothing"
+    there = before.short if before else "nothing"
     with fails(
-        f"was moved by another run since the plan was made: it holds {shown} now",
+        f"was moved by another run since the plan was made: it holds {there} now",
         "tags",
         kind=Kind.CONFLICT,
     ):

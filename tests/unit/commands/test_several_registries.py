@@ -187,7 +187,7 @@ class TestPublish:
         world.start("rollback", B).go()
         start(world, B, **TWO).go()
         assert commit_at(world, GHCR, "latest") == A
-        assert (GHCR_LATEST, at(world, HUB, OWN)) not in world.store.writes
+        assert (GHCR_LATEST, at(world, HUB, OWN)) not in world.store.writes, "not even for a moment"
         assert (
             at(world, GHCR, f"withdrawn-{B.short}") == at(world, GHCR, OWN) == at(world, HUB, OWN)
         )

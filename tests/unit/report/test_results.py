@@ -86,6 +86,18 @@ class TestResults:
         (found,) = results.results(plan(BUILD), [BUILT, PUSHED, adopted])
         assert (found.digest, found.tags) == (OLD, (OWN,))
 
+    def test_of_several_registries_the_first_one_counts_where_it_has_something(self) -> None:
+        there = Service("shop", Repository(RegistryHost("ghcr.io"), "ada/shop"))
+        own = Reference(there.repository, OWN_TAG)
+        copied = Outcome(there, Action.COPIED, own, OLD, 7, note="all of it was there")
+        both = plan(BUILD, PUSH, replace(PUSH, service=there))
+        for outcomes in ([BUILT, PUSHED, copied], [copied, BUILT, PUSHED]):
+            (found,) = results.results(both, outcomes)
+            assert (found.digest, found.size, found.note) == (DIGEST, 2_500_000, "")
+        noted = replace(BUILT, service=there, size=0, note="cache: written")
+        (found,) = results.results(both, [replace(BUILT, size=0), noted, copied])
+        assert (found.digest, found.size, found.note) == (OLD, 7, "cache: written")
+
     def test_services_are_told_apart(self) -> None:
         other = service("other")
         found = results.results(plan(BUILD, replace(BUILD, service=other)), [BUILT, PUSHED])
