@@ -45,7 +45,8 @@ _ICONS = {
     Action.EDITED: "📝",
 }
 _LONGEST_STATUS = 140
-_WRITTEN, _IN_DOUBT, _NOT_DONE = "written", "in doubt", "not done"
+IN_DOUBT = "in doubt"
+_WRITTEN, _NOT_DONE = "written", "not done"
 _MARKING = (Action.MARKED, Action.UNMARKED)
 _NOTED = (Action.BUILT, Action.CARRIED, Action.JOINED)
 _SET = (Action.CREATED, Action.MOVED)
@@ -147,7 +148,8 @@ def changed_files(outcomes: Iterable[Outcome]) -> str:
 def outcome_line(outcome: Outcome) -> str:
     """One thing that was done, as a line."""
     parts = [f"{_ICONS[outcome.action]} {outcome.action.value:7} {outcome.reference}"]
-    if outcome.digest and outcome.action not in (Action.KEPT, Action.UNMARKED):
+    is_told = outcome.action in (Action.KEPT, Action.UNMARKED)
+    if outcome.digest and not is_told and outcome.reference.target != outcome.digest:
         parts.append(outcome.digest.short)
     if outcome.size:
         unit = " unpacked" if outcome.action is Action.BUILT else ""
@@ -176,7 +178,7 @@ class Standing:
         """The same as lines of text; nothing, where nothing was to be written."""
         if not any(self.states.values()):
             return []
-        written, doubtful, due = (self.states[each] for each in (_WRITTEN, _IN_DOUBT, _NOT_DONE))
+        written, doubtful, due = (self.states[each] for each in (_WRITTEN, IN_DOUBT, _NOT_DONE))
         lines = [f"Written before the failure: {_listed(written)}."]
         if doubtful:
             lines.append(f"In doubt, for it was not read back: {_listed(doubtful)}.")
@@ -193,7 +195,7 @@ def standing(plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Refe
     reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
     planned = [reference for step in plan.steps if (reference := _written(step))]
     due = [each for each in planned if each not in reached]
-    states = {_WRITTEN: sorted(proven), _IN_DOUBT: sorted(doubtful), _NOT_DONE: due}
+    states = {_WRITTEN: sorted(proven), IN_DOUBT: sorted(doubtful), _NOT_DONE: due}
     return Standing(states, _again(plan) if any(states.values()) else "")
 
 

@@ -85,7 +85,7 @@ class TestFrom:
         assert notes(again) == {"latest": said}
         assert again.plan
         assert again.plan.advice == (
-            "Nothing to do for latest: why is said above.",
+            "Nothing to do for latest: the reason stands above.",
             f'If {B.short} is bad too: run it again with input "from: {B.short}".',
         )
         assert world.store.tagged == before
@@ -520,7 +520,7 @@ class TestWhatIsLeftBad:
         assert run.plan
         how = f'run it again with input "from: {B.short}", input "tag: production"'
         assert run.plan.advice[1:] == (
-            f"Still bad: ada/shop:production. To take them back too: {how}.",
+            f"Still bad: ada/shop:production. To take it back too: {how}.",
             "Still bad, and never moved, as they are final: ada/shop:sprint3, ada/shop:v1.3.0.",
         )
 
@@ -531,7 +531,7 @@ class TestWhatIsLeftBad:
         run.context = replace(run.context, event=LAPTOP)
         plan = rollback.plan(run.app)
         command = f"`feastflow-registry rollback --from {B.short} --tag production --services shop`"
-        assert plan.advice[1].endswith(f"To take them back too: {command}.")
+        assert plan.advice[1].endswith(f"To take it back too: {command}.")
 
     def test_where_it_cannot_be_known_the_tag_goes_back_all_the_same(
         self, monkeypatch: pytest.MonkeyPatch
