@@ -309,7 +309,7 @@ def test_the_token_in_another_form(machine: Machine) -> None:
 def test_services_that_bake_takes_for_one(machine: Machine) -> None:
     text = "services: {w.x: {build: a}, w_x: {build: a}}\n"
     (error,) = refused(machine, {"compose.yaml": text}, services_from="compose.yaml")
-    assert "Bake takes the services w.x and w_x for one." in error
+    assert "Bake reads the services w.x and w_x as one service." in error
 
 
 def test_a_template_only_ever_yields_data(machine: Machine) -> None:

@@ -273,7 +273,7 @@ def test_all_that_may_not_move_is_said_at_once() -> None:
 
 def test_where_nothing_may_be_written_nothing_is_looked_at(world: World) -> None:
     app = world.app({"command": "promote", "tag": "production"}, run=context(B, "feature"))
-    with fails("promote may not write here"):
+    with fails("this run may not write to the registry"):
         promote_command.plan(app)
     assert not app.client.calls
 

@@ -459,7 +459,10 @@ def test_latest_that_is_never_moved_does_not_go_back() -> None:
 def test_where_nothing_may_be_written_nothing_is_looked_at() -> None:
     world = published(A, B)
     app = world.app({"command": "rollback"}, run=context(B, "feature"))
-    with fails("rollback may not write here", "Run it from main or an allowed git tag"):
+    with fails(
+        "this run may not write to the registry",
+        "Run rollback from main or from an allowed git tag",
+    ):
         rollback.plan(app)
     assert not app.client.calls
     by_hand = world.app({"command": "rollback"}, run=context(B, event=LAPTOP))
