@@ -16,8 +16,9 @@ class RegistryKind:
     """A kind of registry.
 
     ``hosts``: a pattern of its hosts; ``challenge``: what its ``WWW-Authenticate`` holds, in lower
-    case and without spaces; ``namespace``: what repositories stand under; ``before_push``: what has
-    to be there before the first push, which else makes a repository (``None``: nobody knows);
+    case and without spaces; ``namespace``: what repositories stand under; ``names_alone``: whether
+    there are repositories under nothing; ``before_push``: what has to be there before the first push,
+    which else makes a repository (``None``: nobody knows);
     ``prune``: how it deletes; ``instead``: what does where the protocol of registries does not;
     ``habit``: what else there is to know.
     """
@@ -26,6 +27,7 @@ class RegistryKind:
     hosts: str = ""
     challenge: str = ""
     namespace: str = "the owner or project, such as feastflow"
+    names_alone: bool = False
     before_push: str | None = ""
     prune: str = "deletes images, where the user may"
     instead: str = ""
@@ -33,6 +35,7 @@ class RegistryKind:
 
 
 _BEFORE = "what stands before the repository's name, such as feastflow"
+_SET_UP = "the repository of its settings"
 KINDS = (
     RegistryKind(
         "Docker Hub",
@@ -52,6 +55,7 @@ KINDS = (
         "Amazon ECR",
         r"\d+\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|public\.ecr\.aws",
         namespace=_BEFORE,
+        names_alone=True,
         before_push="a repository (`aws ecr create-repository`)",
         prune="deletes by Amazon's own API alone",
         instead="Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`.",
@@ -60,6 +64,7 @@ KINDS = (
         "Azure",
         r".+\.azurecr\.io",
         namespace=_BEFORE,
+        names_alone=True,
         prune="deletes by digest, with every tag on it",
         instead="Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
     ),
@@ -82,10 +87,10 @@ KINDS = (
         "Harbor", "", "/service/token", namespace="the project", before_push="the project"
     ),
     RegistryKind("Gitea or Forgejo", "", '/v2/token",service="container_registry"'),
-    RegistryKind("Artifactory", "", "artifactory", before_push="the repository of its settings"),
-    RegistryKind("Nexus", "", "nexus", before_push="the repository of its settings"),
+    RegistryKind("Artifactory", "", "artifactory", names_alone=True, before_push=_SET_UP),
+    RegistryKind("Nexus", "", "nexus", names_alone=True, before_push=_SET_UP),
 )
-GENERIC = RegistryKind("a registry", before_push=None)
+GENERIC = RegistryKind("a registry", names_alone=True, before_push=None)
 """Any other one that speaks the distribution protocol."""
 
 
