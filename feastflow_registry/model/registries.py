@@ -17,10 +17,10 @@ class RegistryKind:
 
     ``hosts``: a pattern of its hosts; ``challenge``: what its ``WWW-Authenticate`` holds, in lower
     case and without spaces; ``namespace``: what repositories stand under; ``names_alone``: whether
-    there are repositories under nothing; ``before_push``: what has to be there before the first push,
-    which else makes a repository (``None``: nobody knows);
-    ``prune``: how it deletes; ``instead``: what does where the protocol of registries does not;
-    ``habit``: what else there is to know.
+    there are repositories under nothing; ``before_push``: what has to be there before the first
+    push, which else makes a repository (``None``: nobody knows); ``prune``: how it deletes;
+    ``instead``: what does where the protocol of registries does not; ``habit``: what else there is
+    to know.
     """
 
     name: str

@@ -219,8 +219,8 @@ class Client:
         """Send once, and tell a transient failure from one that a retry cannot mend."""
         try:
             response = exchange()
-        except (requests.exceptions.InvalidURL, LocationValueError) as error:
-            raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
+        except (requests.exceptions.InvalidURL, LocationValueError):
+            raise _unreachable(url, "names no server that can be asked") from None
         except requests.exceptions.RequestException as error:
             _refuse_for_good(url, error)
             raise Transient(url, _reason(error), unserved=_is_unserved(url, error)) from None
@@ -340,7 +340,7 @@ def _reason(error: Exception) -> str:
         "ConnectTimeout": "did not accept a connection in time",
         "ReadTimeout": "did not answer in time",
         "ReadTimeoutError": "did not answer in time",
-        "ProxyError": "the proxy did not connect",
+        "ProxyError": "could not be reached through the proxy",
     }
     return names.get(type(error).__name__, "broke the connection or could not be reached")
 

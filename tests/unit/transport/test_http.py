@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from requests import Request
+from requests import exceptions as broken
 from support.failures import fails
 
 from feastflow_registry.model.errors import Kind
@@ -161,6 +162,34 @@ def test_a_refusal_behind_a_server_error_is_not_tried_again(
             with fails(f"answered {status}, 6 times", kind=Kind.UNREACHABLE):
                 client.send("DELETE", "https://a.example/x")
     assert len(asked) == tries
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            broken.ProxyError(),
+            "https://a.example/x could not be reached through the proxy, 6 times.",
+        ),
+        (
+            broken.ConnectTimeout(),
+            "https://a.example/x did not accept a connection in time, 6 times.",
+        ),
+        (broken.ReadTimeout(), "https://a.example/x did not answer in time, 6 times."),
+        (broken.ConnectionError(), "x broke the connection or could not be reached, 6 times."),
+        (broken.InvalidURL(), "https://a.example/x names no server that can be asked."),
+    ],
+)
+def test_a_failure_is_told_in_one_sentence(error: Exception, said: str) -> None:
+    client = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
+
+    def exchange(*_: object) -> Response:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "_exchange", exchange)
+        with fails(said, kind=Kind.UNREACHABLE):
+            client.send("GET", "https://a.example/x")
 
 
 def test_who_waits_says_so_once_and_until_when() -> None:
