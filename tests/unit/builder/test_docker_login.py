@@ -46,7 +46,7 @@ def kept(folder: Path, config: object, host: RegistryHost = R, user: str = "") -
         ({**ENTRY, "identitytoken": 7}, ADA),
         ({"auth": base64.b64encode(b"ada:").decode()}, None),
         ({"auth": base64.b64encode(b"\xff:\xff").decode()}, None),
-        ({"auth": PAIR[:-1] + "%"}, None),
+        ({"auth": f"%{PAIR}"}, None),
         ({"username": 7, "password": "s3cret:word"}, None),
         ({"username": "ada"}, None),
         ({}, None),
