@@ -260,7 +260,7 @@ def _run(
     http.secrets.learn(given)
     for notice in checked.notices:
         log.notice(notice)
-    for warning in checked.warnings:
+    for warning in (*checked.doubts, *checked.warnings):
         log.warning(warning)
     for host, credential in checked.credentials.items():
         http.secrets.learn_header(credential.basic)

@@ -274,7 +274,7 @@ class TestExamination:
         app.inputs = replace(app.inputs, run=replace(app.run, source=Source.behind(["gh:a/b"])))
         with fails("a publish would fail: repository"):
             found(app)
-        assert "✗ repository: the git remote origin is 'https://gh/a/b'" in str(app.log.lines)
+        assert "✗ repository: the git remote origin is 'gh:a/b'" in str(app.log.lines)
 
     def test_docker_hub_tells_more(self) -> None:
         app = prepare(milestone="sprint3")
