@@ -207,6 +207,29 @@ def test_who_waits_says_so_once_and_until_when() -> None:
     assert len(told) == 2
 
 
+def test_a_server_that_is_silent_for_long_is_named_once() -> None:
+    told: list[str] = []
+    now = [0.0]
+    client = Client(lambda: now[0], lambda: 0, lambda _: None, lambda: 0, tell=told.append)
+    silent = {"https://a.example/x", "https://b.example/x"}
+
+    def exchange(_: Client, __: str, url: str, *___: object) -> Response:
+        if url in silent:
+            now[0] += 3.0
+            raise broken.ReadTimeout
+        return Response(503, {}, b"", url)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "_exchange", exchange)
+        for url in (*sorted(silent), *sorted(silent), "https://quick.example/x"):
+            with fails("6 times", kind=Kind.UNREACHABLE):
+                client.send("GET", url)
+    assert told == [
+        "a.example did not answer in time, and is asked again: waiting for it.",
+        "b.example did not answer in time, and is asked again: waiting for it.",
+    ]
+
+
 class Wire:
     """A socket that notes what is sent, once it is connected."""
 
