@@ -42,13 +42,16 @@ KINDS = (
         r"docker\.io",
         namespace="the user or organisation",
         prune="deletes tags by Hub's own API",
+        habit="at times shows a tag late, which is waited for",
     ),
     RegistryKind(
         "GitHub",
         r"ghcr\.io",
         namespace="the owner",
         prune="deletes packages by GitHub's own API alone",
-        instead="Use actions/delete-package-versions, which asks GitHub's own API.",
+        # https://github.com/dataaxiom/ghcr-cleanup-action#readme
+        instead="Use actions/delete-package-versions, which asks GitHub's own API, and leave "
+        "untagged versions alone: they may be platforms or signatures of images that are kept.",
         habit="shows a tag up to 5 s late, which is waited for",
     ),
     RegistryKind(
@@ -67,12 +70,15 @@ KINDS = (
         names_alone=True,
         prune="deletes by digest, with every tag on it",
         instead="Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
+        habit="with geo-replication, at times shows a tag late, which is waited for",
     ),
     RegistryKind(
         "Google",
         r".+\.pkg\.dev|(?:.+\.)?gcr\.io",
         namespace="PROJECT/REPOSITORY",
         before_push="an Artifact Registry repository (`gcloud artifacts repositories create`)",
+        # https://cloud.google.com/artifact-registry/docs/docker/manage-images
+        prune="deletes tags, where the user may, and no image that has one",
         instead="Use a cleanup policy of the repository.",
     ),
     RegistryKind(
@@ -80,6 +86,8 @@ KINDS = (
         r"registry\.gitlab\.com",
         "/jwt/auth",
         namespace="the project's path",
+        # https://gitlab.com/gitlab-org/container-registry/-/blob/master/docs/spec/docker/v2/api.md
+        prune="deletes tags, where the user may",
         instead="Use a cleanup policy of the project.",
     ),
     RegistryKind("Quay", r"quay\.io", "/v2/auth", namespace="the organisation"),
