@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
@@ -13,6 +15,7 @@ import pytest
 
 from feastflow_registry import cli
 from feastflow_registry.commands.request import Request
+from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.secrets import Secrets
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport
@@ -66,6 +69,39 @@ def test_a_defect_of_what_sums_up_is_one_too(
     monkeypatch.setattr(Journal, "broken_off", Mock(side_effect=ZeroDivisionError))
     assert end(ValueError(), {}, monkeypatch) == 1
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "unread", "code"),
+    [
+        (["tags", "--help"], "stdout", 141),
+        (["--version"], "stdout", 141),
+        (["completion", "bash"], "stdout", 141),
+        (["publish", "--no-option"], "stderr", 141),
+        (["publish", "--json"], "stdout", Kind.INPUT),
+        (["publish", "--json"], "stderr", Kind.INPUT),
+        (["publish"], "stdout", Kind.INPUT),
+    ],
+)
+def test_what_nobody_reads_ends_quietly(
+    argv: list[str], unread: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_run", Mock(side_effect=Failure(Kind.INPUT, "It is so.", "Mend.")))
+    assert end_unread(argv, unread, monkeypatch) == code
+
+
+def end_unread(argv: list[str], name: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How the program ends where one of its streams is a pipe that nobody reads."""
+    monkeypatch.setattr(cli, "_obey_signals", Mock())
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path(os.devnull).open("w") as nothing, open(writer, "w") as unread:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", nothing)
+        monkeypatch.setattr(sys, "stderr", nothing)
+        monkeypatch.setattr(sys, name, unread)
+        code = cli.main(argv)
+        unread.flush()  # As Python does at its end.
+    return code
 
 
 def test_what_was_printed_is_not_printed_again(

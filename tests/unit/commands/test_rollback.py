@@ -218,7 +218,7 @@ def test_a_git_tag_named_latest_stops_nothing() -> None:
 def test_a_tag_that_no_service_has() -> None:
     with fails("there is no ada/shop:production"):
         roll_back(published(A, B), tag="production")
-    with fails("no service has the tag production"):
+    with fails("no tag production in ada/shop, ada/cart.", 'correct the input "namespace"'):
         roll_back(published(A, B, names=("shop", "cart")), ("shop", "cart"), "production")
 
 
