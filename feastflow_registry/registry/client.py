@@ -46,6 +46,7 @@ _MOST_REDIRECTS = 5
 _MOST_PLATFORMS = 64
 _MOST_DESCENDANTS = 1000
 _DEEPEST = 4
+_CANCELLING = 5.0
 _ACCEPT = ", ".join(INDEXES + IMAGES)
 
 
@@ -239,11 +240,11 @@ class RegistryClient:
         if response.status not in (201, 202):
             raise self.unexpected(response, f"pushing to {repository}", write=True)
         if upload := upload_address(response):
-            # Some let only those cancel it who may delete. It expires anyway.
+            # Some let only those cancel it who may delete. It expires anyway: nobody waits for it.
             header = self.auth.header(repository.path)
             headers = {"Authorization": header} if header else {}
             with suppress(Failure):
-                self.http.send("DELETE", upload, headers=headers)
+                self.http.send("DELETE", upload, headers=headers, deadline=_CANCELLING, tries=1)
 
     def pull_limit(self, reference: Reference) -> PullLimit | None:
         """Ask how many pulls are left; nothing, where they are not limited."""

@@ -65,6 +65,31 @@ def test_an_upload_is_cancelled_at_the_registry_alone(location: str, cancelled: 
     assert answers.sent == expected
 
 
+@pytest.mark.parametrize("wait", ["", "0", "60"])
+@pytest.mark.parametrize("status", [202, 401, 404, 429, 503])
+def test_how_an_upload_is_cancelled_is_nobodys_concern(status: int, wait: str) -> None:
+    """It expires anyway: it is tried once, and uses up none of the run's patience."""
+    sent: list[str] = []
+    slept: list[float] = []
+    http = Client(lambda: sum(slept), lambda: 0, slept.append, lambda: 0)
+
+    def exchange(_: Client, method: str, url: str, *rest: Any) -> Response:
+        sent.append(method)
+        if method == "DELETE":
+            *_, expires, timeouts = rest
+            assert max(expires, *timeouts) < 10
+            return Response(status, {"retry-after": wait} if wait else {}, b"", url)
+        return Response(202, {"location": f"{UPLOAD}1"}, b"", url)
+
+    client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "_exchange", exchange)
+        client.check_push(SHOP)
+    assert sent == ["POST", "DELETE"]
+    assert slept == []
+    assert http._patient_until is None
+
+
 @pytest.mark.parametrize("name", ["..", "a/b", "", "-x", [], "a b", None, 7, float("nan"), True])
 def test_a_name_that_is_no_tag_becomes_no_part_of_an_address(name: object) -> None:
     class Listing(Answers):
