@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, cast
 
@@ -278,16 +277,53 @@ def test_an_index_has_from_one_to_64_platforms(count: int) -> None:
     assert len(holding({1: [*listed, (999, note)]}).platforms(SHOP, number(1))) == 64
 
 
+BODY = json.dumps({"mediaType": INDEXES[0], "schemaVersion": 2, "manifests": []}).encode()
+OTHER = Digest.of(b"other")
+THERE = "/v2/ada/shop/manifests/"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "is_right"),
+    [
+        *((each, {}, True) for each in (200, 201, 202, 204)),
+        (201, {"docker-content-digest": f"{Digest.of(BODY)}"}, True),
+        (201, {"location": f"{THERE}{Digest.of(BODY)}"}, True),
+        (201, {"location": f"{THERE}latest"}, True),
+        (201, {"docker-content-digest": "none", "location": "http://["}, True),
+        (201, {"docker-content-digest": f"sha512:{'0' * 128}"}, True),
+        (201, {"docker-content-digest": f"{OTHER}"}, False),
+        (202, {"location": f"https://reg.example.com{THERE}{OTHER}"}, False),
+        (201, {"docker-content-digest": "", "location": f"{THERE}{OTHER}"}, False),
+    ],
+)
+def test_a_write_is_answered_with_the_digest_that_was_written(
+    status: int, headers: dict[str, str], is_right: bool
+) -> None:
+    class Writing(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            self.sent.append((method, url))
+            return Response(status, headers, b"", url)
+
+    http = cast("Client", answers := Writing(""))
+    client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
+    client.manifests[SHOP, Digest.of(BODY)] = Manifest.parse(BODY, INDEXES[0])
+    if is_right:
+        client.set_tag(Reference(SHOP, Tag("latest")), Digest.of(BODY))
+    else:
+        with fails(f"says that it has stored {OTHER.short}", kind=Kind.UNVERIFIED):
+            client.set_tag(Reference(SHOP, Tag("latest")), Digest.of(BODY))
+    assert len(answers.sent) == 1
+
+
 @pytest.mark.parametrize(("pushed", "asked"), [(True, 3), (False, 1)])
 def test_a_manifest_that_was_just_pushed_may_be_late(pushed: bool, asked: int) -> None:
     """As by BuildKit: what nobody has pushed is asked for once."""
-    body = json.dumps({"mediaType": INDEXES[0], "schemaVersion": 2, "manifests": []}).encode()
-    digest = Digest(f"sha256:{hashlib.sha256(body).hexdigest()}")
+    digest = Digest.of(BODY)
 
     class Late(Answers):
         def send(self, method: str, url: str, **_: Any) -> Response:
             self.sent.append((method, url))
-            return Response(200 if len(self.sent) == 3 else 404, {}, body, url)
+            return Response(200 if len(self.sent) == 3 else 404, {}, BODY, url)
 
         def clock(self) -> float:
             return 0.0
@@ -300,7 +336,7 @@ def test_a_manifest_that_was_just_pushed_may_be_late(pushed: bool, asked: int) -
     client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
     if pushed:
         client.expect(Reference(SHOP, digest), digest)
-        assert client.manifest(SHOP, digest).data == body
+        assert client.manifest(SHOP, digest).data == BODY
     else:
         with fails("is not on the registry", kind=Kind.UNVERIFIED):
             client.manifest(SHOP, digest)
