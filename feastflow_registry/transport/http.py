@@ -135,10 +135,10 @@ class Client:
         """Send one request, again after a transient failure. ``limit``: most bytes of the answer.
 
         ``deadline``: seconds that it is worth at most, whatever the server asks for; ``tries``: how
-        often it is sent. ``sink``: takes the body of a 200, without that limit. A ``Stream`` is sent only once: its
-        transient failure is raised, so that the request that it is read from begins again. Raises
-        an unreachable failure when tries or time run out, and a refused one at once when a quota
-        is used up. The caller judges any other status.
+        often it is sent. ``sink``: takes the body of a 200, without that limit. A ``Stream`` is
+        sent only once: its transient failure is raised, so that the request that it is read from
+        begins again. Raises an unreachable failure when tries or time run out, and a refused one at
+        once when a quota is used up. The caller judges any other status.
         """
         if isinstance(body, Stream) and body.begun:
             raise Transient(url, "asked for a new token")
