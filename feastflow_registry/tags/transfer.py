@@ -103,7 +103,10 @@ class Transfer:
         return Mirror(self.tagger(step.service), self.copier).copy(step)
 
     def _withdraw(self, step: WithdrawImage) -> Outcome | None:
-        """Mark what is bad, unless it is not there; nothing yet, where the mark shows late."""
+        """Mark what is bad, unless it is not there.
+
+        Nothing yet, where the registry has taken the mark and shows it late: no tag waits for it.
+        """
         tagger = self.tagger(step.service)
         registry = self.surveyor.registry
         before = registry.resolve(step.reference)
@@ -115,38 +118,7 @@ class Transfer:
                 if not registry.resolve(Reference(step.service.repository, step.digest)):
                     return Outcome(step.service, Action.KEPT, step.reference, note=_NOT_THERE)
                 tagger.write(step.reference, step.digest)  # Or it was copied just then.
-        return self._read_back(partial(self._marked, step, before))
-
-    def _marked(self, step: WithdrawImage, before: Digest | None) -> Outcome:
-        read = self.surveyor.registry.resolve(step.reference)
-        if read != step.digest:
-            raise not_seen(step.reference, read, before)
-        return Outcome(step.service, Action.MARKED, step.reference, step.digest)
-
-    def _unmark(self, step: UnmarkImage) -> Outcome | None:
-        """Take a mark off: it holds nothing from then on, and is deleted where a tag can be.
-
-        In this order it is safe where a registry deletes the image that a tag holds.
-        """
-        repository = step.service.repository
-        with self.tagger(step.service).writing(step.reference):
-            self.copier(repository, repository).clear(step.reference)
-        deleted = Deleted.UNSUPPORTED
-        with suppress(Failure):  # Not every credential may delete, and none has to.
-            deleted = self.untagging(repository).delete_tag(repository, step.tag)
-        if deleted is not Deleted.UNSUPPORTED:
-            self.surveyor.registry.expect(step.reference, None)
-        return self._read_back(partial(self._unmarked, step))
-
-    def _unmarked(self, step: UnmarkImage) -> Outcome:
-        read = self.surveyor.registry.resolve(step.reference)
-        if is_in_force(read):
-            raise not_seen(step.reference, read, read)
-        note = "the mark holds nothing now" if read else "the mark is deleted"
-        return Outcome(step.service, Action.UNMARKED, step.reference, step.digest, note=note)
-
-    def _read_back(self, look: Callable[[], Outcome]) -> Outcome | None:
-        """Look at a mark that the registry has taken: where it shows late, no tag waits for it."""
+        look = partial(self._marked, step, before)
         try:
             return look()
         except Failure as failure:
@@ -154,6 +126,34 @@ class Transfer:
                 raise
             self.late.append(look)
             return None
+
+    def _marked(self, step: WithdrawImage, before: Digest | None) -> Outcome:
+        """Read a mark back."""
+        read = self.surveyor.registry.resolve(step.reference)
+        if read != step.digest:
+            raise not_seen(step.reference, read, before)
+        return Outcome(step.service, Action.MARKED, step.reference, step.digest)
+
+    def _unmark(self, step: UnmarkImage) -> Outcome:
+        """Take a mark off: it holds nothing from then on, and is deleted where a tag can be.
+
+        In this order it is safe where a registry deletes the image that a tag holds. As long as
+        it is seen, whoever looks again in the end takes the tags back.
+        """
+        repository = step.service.repository
+        registry = self.surveyor.registry
+        with self.tagger(step.service).writing(step.reference):
+            self.copier(repository, repository).clear(step.reference)
+        deleted = Deleted.UNSUPPORTED
+        with suppress(Failure):  # Not every credential may delete, and none has to.
+            deleted = self.untagging(repository).delete_tag(repository, step.tag)
+        if deleted is not Deleted.UNSUPPORTED:
+            registry.expect(step.reference, None)
+        read = registry.resolve(step.reference)
+        if is_in_force(read):
+            raise not_seen(step.reference, read, read)
+        note = "the mark holds nothing now" if read else "the mark is deleted"
+        return Outcome(step.service, Action.UNMARKED, step.reference, step.digest, note=note)
 
     def _keep(self, step: KeepTag) -> Outcome:
         return Outcome(step.service, Action.KEPT, step.reference, step.current, note=step.reason)
