@@ -105,7 +105,7 @@ class Transfer:
     def _withdraw(self, step: WithdrawImage) -> Outcome | None:
         """Mark what is bad, unless it is not there.
 
-        Nothing yet, where the registry has taken the mark and shows it late: no tag waits for it.
+        Nothing yet, where the registry has taken the mark and does not show it: no tag waits.
         """
         tagger = self.tagger(step.service)
         registry = self.surveyor.registry
@@ -121,9 +121,7 @@ class Transfer:
         look = partial(self._marked, step, before)
         try:
             return look()
-        except Failure as failure:
-            if failure.kind is not Kind.UNVERIFIED:
-                raise
+        except Failure:
             self.late.append(look)
             return None
 
