@@ -104,4 +104,4 @@ class Journal:
         assert self.plan
         if self.plan.command is Command.PRUNE:
             return prune.standing(self.plan, self.outcomes)
-        return results.standing(self.plan, self.outcomes, self.state.attempted)
+        return results.standing(self.plan, self.outcomes, self.state)

@@ -133,24 +133,27 @@ class Client:
         limit: int = _BODY_LIMIT,
         sink: Sink | None = None,
         deadline: float | None = None,
+        tries: int = _MOST_TRIES,
     ) -> Response:
         """Send one request, again after a transient failure. ``limit``: most bytes of the answer.
 
-        ``deadline``: seconds that it is worth at most, whatever the server asks for. ``sink``:
-        takes the body of a 200, without that limit. A ``Stream`` is sent only once: its
-        transient failure is raised, so that the request that it is read from begins again. Raises
-        an unreachable failure when tries or time run out, and a refused one at once when a quota
-        is used up. The caller judges any other status.
+        ``deadline``: seconds that it is worth at most, whatever the server asks for; ``tries``: how
+        often it is sent. ``sink``: takes the body of a 200, without that limit. A ``Stream`` is
+        sent only once: its transient failure is raised, so that the request that it is read from
+        begins again. Raises an unreachable failure when tries or time run out, and a refused one at
+        once when a quota is used up. The caller judges any other status.
         """
         if isinstance(body, Stream) and body.begun:
             raise Transient(url, "asked for a new token")
         begun = self.clock()
         expires = begun + (self.deadline if deadline is None else deadline)
+        connect, read = self.timeout
+        timeout = (min(connect, deadline or connect), min(read, deadline or read))
 
         def exchange() -> Response:
-            return self._exchange(method, url, headers or {}, body, limit, sink, expires)
+            return self._exchange(method, url, headers or {}, body, limit, sink, expires, timeout)
 
-        for attempt in range(_MOST_TRIES):
+        for attempt in range(tries):
             try:
                 return self._attempt(url, exchange)
             except Transient as error:
@@ -164,7 +167,7 @@ class Client:
             pause = self._pause(attempt, failure)
             due = self.clock() + pause
             hopeless = due >= expires and (deadline is not None or not self._is_patient(failure))
-            if attempt == _MOST_TRIES - 1 or hopeless:
+            if attempt == tries - 1 or hopeless:
                 break
             expires = max(expires, due + self.deadline * (due >= expires))
             if self.clock() - begun > _SILENCE:
@@ -253,12 +256,13 @@ class Client:
         limit: int,
         sink: Sink | None,
         expires: float,
+        timeout: tuple[float, float],
     ) -> Response:
         if self.stop.is_set():
             raise SystemExit
         self.sent += 1
         self.secrets.learn_header((headers or {}).get("Authorization", ""))
-        connect, read = self.timeout
+        connect, read = timeout
         with self._session.request(
             method,
             url,

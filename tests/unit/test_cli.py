@@ -112,3 +112,41 @@ def test_what_was_printed_is_not_printed_again(
     http = Mock(spec=Client, secrets=Secrets(), stop=Event())
     assert cli.run(Request({}, {}, Path()), http, io.StringIO(), as_json=True) == 130
     assert capsys.readouterr().out == "{}\n"
+
+
+@pytest.mark.parametrize(
+    ("token", "masked"),
+    [
+        ("dckr_pat_1234", ["dckr_pat_1234"]),
+        ("short", ["short"]),
+        # A runner looks at one line at a time; a short one of several is part of others.
+        ("{\n  private: MIIEvQIBADAN\n}\n", ["  private: MIIEvQIBADAN"]),
+        ("first-line-1234\r\nsecond-line-56", ["first-line-1234", "second-line-56"]),
+    ],
+)
+def test_a_password_of_several_lines_is_masked_line_by_line(
+    token: str, masked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_run", Mock(return_value=RunReport()))
+    http = Mock(spec=Client, secrets=Secrets(), stop=Event())
+    stream = io.StringIO()
+    request = Request({"GITHUB_ACTIONS": "true"}, {}, Path(), token=token)
+    assert cli.run(request, http, stream) == 0
+    assert stream.getvalue().splitlines() == [f"::add-mask::{each}" for each in masked]
+
+
+@pytest.mark.parametrize("environ", [{}, {"GITHUB_ACTIONS": "true"}])
+def test_who_waits_for_a_server_says_so_in_the_log(
+    environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
+
+    def read(*_: object) -> None:
+        http.rest("https://api.example.com/x", 60)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_find_checkout", lambda request, _: request.folder)
+    monkeypatch.setattr("feastflow_registry.commands.inputs.read", read)
+    stream = io.StringIO()
+    assert cli.run(Request(environ, {}, Path()), http, stream) == 130
+    assert "api.example.com asks to wait 60 seconds" in stream.getvalue()

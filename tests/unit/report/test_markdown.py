@@ -422,11 +422,11 @@ class TestFailure:
     def test_what_is_not_done_is_no_change(self) -> None:
         steps = (PushImage(SHOP, Tag("commit-1")),)
         plan = Plan(Command.PUBLISH, B, Permission(True, True, "why"), steps)
-        standing = results.standing(plan, [], ())
+        standing = results.standing(plan, [], RunState())
         text = markdown.failed(plan, [Problem("it broke.", "Mend it.")], standing)
         assert text.startswith("### ❌ Publish failed: nothing was written\n")
         assert [state for _, state in rows(text)] == ["not done"]
-        assert results.standing(replace(plan, steps=()), [], ()).again == ""
+        assert results.standing(replace(plan, steps=()), [], RunState()).again == ""
 
 
 def run_to(run: Run, method: str) -> int:

@@ -24,6 +24,7 @@ from feastflow_registry.model.plan import (
     Step,
 )
 from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import results, text
 from feastflow_registry.tags.rules import THERE
@@ -202,8 +203,14 @@ def test_an_outcome_as_a_line(outcome: Outcome, words: list[str]) -> None:
     assert (" s" in line) == (outcome.seconds >= 0.05)
 
 
-def standing(of: Plan, outcomes: list[Outcome], attempted: Collection[Reference]) -> list[str]:
-    return results.standing(of, outcomes, attempted).lines
+def standing(
+    of: Plan,
+    outcomes: list[Outcome],
+    attempted: Collection[Reference] = (),
+    answered: Collection[Reference] = (),
+) -> list[str]:
+    state = RunState(attempted={*attempted}, answered={*answered})
+    return results.standing(of, outcomes, state).lines
 
 
 class TestStanding:
@@ -227,6 +234,15 @@ class TestStanding:
         ]
         # Also what was in no plan: a tag that another run of this commit had moved.
         assert str(LATEST) in " ".join(standing(plan(REUSE), [], {LATEST}))
+
+    def test_what_the_registry_has_taken_is_not_in_doubt(self) -> None:
+        assert standing(plan(PUSH, MOVE), [], {OWN, LATEST}, {OWN}) == [
+            "Written before the failure: nothing.",
+            f"Written, not yet visible: {OWN}.",
+            f"In doubt, for it was not read back: {LATEST}.",
+            "What is published stays; the next run does the rest.",
+        ]
+        assert not standing(plan(PUSH), [PUSHED], {OWN}, {OWN})[1].startswith("Written")
 
     def test_a_copy_is_named_by_its_digest_beside_the_tags(self) -> None:
         copied = replace(
