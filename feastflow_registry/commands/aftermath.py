@@ -109,7 +109,7 @@ def advice(
     marked = {withdrawn_digits(step.tag) for step in steps if isinstance(step, WithdrawImage)}
     if not moves and not marked and not any(isinstance(step, UnmarkImage) for step in steps):
         tags = selectors.bare(app.settings.command, app.settings.tag) or (LATEST,)
-        yield f"Nothing to do for {', '.join(map(str, tags))}: why is said above."
+        yield f"Nothing to do for {', '.join(map(str, tags))}: the reason stands above."
         kept = [e for e in returns if (e.bad or not from_) and not e.is_newer and not e.is_marked]
         held = sorted({called(each.held) for each in kept})
         if not to and len(held) == 1:
@@ -155,7 +155,8 @@ def _still_bad(app: App, holders: Sequence[Holder]) -> Iterator[str]:
             tags = ",".join(sorted({str(each.tag) for each in found}))
             listed = some(sorted({str(each.reference) for each in found}))
             how = again(app, {"from": bad, "tag": tags})
-            yield f"Still bad: {listed}. To take them back too: {how}."
+            them = "it" if len(found) == 1 else "them"
+            yield f"Still bad: {listed}. To take {them} back too: {how}."
     final = sorted({str(each.step.reference) for each in holders if each.is_final})
     if final:
         yield f"Still bad, and never moved, as they are final: {some(final)}."

@@ -68,8 +68,8 @@ class Settings(BaseModel):
     )
     registry: Annotated[RegistryHost, Parsed(RegistryHost.parse)] = Field(
         HUB,
-        description="The registry, as host[:port]. Over TLS, but on this machine and where "
-        "insecure-registries says otherwise. "
+        description="The registry, as host[:port]. It is reached over TLS, except on this machine "
+        "and as insecure-registries says. "
         "Default: docker.io.",
         examples=["docker.io", "ghcr.io"],
     )
@@ -108,7 +108,7 @@ class Settings(BaseModel):
     also_known_as: Annotated[Words, Parsed(grammar.list_of(grammar.other_name))] = Field(
         (),
         description="Other names of this repository, owner/name or addresses, whose images are its "
-        "own. Only where GitHub cannot be asked for its former names.",
+        "own. Needed only where GitHub cannot be asked for its former names.",
         examples=[["old-owner/old-name"]],
     )
     services: Annotated[Words, Parsed(grammar.list_of(grammar.service_name))] = Field(
@@ -167,8 +167,8 @@ class Settings(BaseModel):
     )
     annotations: Annotated[tuple[Annotation, ...], Parsed(image_annotations.parse)] = Field(
         (),
-        description="More annotations, beside those of the labels, one key=value a line; manifest: "
-        "or index: before it means one of both.",
+        description="More annotations, beside those of the labels, one key=value a line; with "
+        "manifest: or index: before it, for that alone.",
     )
     outputs: Annotated[
         Words, Parsed(grammar.list_of(build_options.output, grammar.split_lines))
@@ -179,20 +179,20 @@ class Settings(BaseModel):
     )
     secret_variables: Annotated[Words, Parsed(grammar.list_of(grammar.offered))] = Field(
         (),
-        description="The step's variables that build secrets of a file may name. In a run that may "
-        "not push, no build is given a variable.",
+        description="Variables of the step that build secrets of a file may name. A run that may "
+        "not push gives them to no build.",
         examples=[["NPM_TOKEN"]],
     )
     branches: Annotated[Words, Parsed(grammar.branches)] = Field(
         ("main",),
         description="Branches that may push, the main one first; patterns as in on.push.branches. "
-        "Unless set, the repository's default branch, if that is known. Default: main.",
+        "If not given, it is the repository's default branch, where that is known. Default: main.",
         examples=[["main", "release/**"]],
     )
     git_tags: Annotated[Words, Parsed(grammar.patterns)] = Field(
         ("**",),
         description="Git tags that may push; patterns as in on.push.tags. A prefix that "
-        "a pattern begins with, such as frontend/ in frontend/v*, is no part of the version. "
+        "a pattern begins with, such as frontend/ in frontend/v*, is not part of the version. "
         "Default: **.",
         examples=[["v*"], ["frontend/v*"]],
     )
@@ -203,8 +203,9 @@ class Settings(BaseModel):
     )
     latest: Annotated[Latest, Parsed(grammar.choice(Latest), Latest)] = Field(
         Latest.FORWARD,
-        description="How latest moves: forward and force, with the main branch; release, to the "
-        "highest version among the git tags; never. Default: forward.",
+        description="How latest moves. forward: to newer commits of the main branch; force: to "
+        "this one, whatever it holds; release: to the highest version among the git tags; never: "
+        "not at all. Default: forward.",
     )
     extra_tags: Annotated[Words, Parsed(grammar.list_of(grammar.tag_template))] = Field(
         (),
@@ -216,17 +217,16 @@ class Settings(BaseModel):
         True, description="Whether tags other than the commit tag move at all. Default: true."
     )
     sha_length: Annotated[int, number(7, 40)] = Field(
-        7, description="How many digits of the commit its tag has. Default: 7."
+        7, description="How many digits of the commit are in its tag. Default: 7."
     )
     matrix: Annotated[Matrix, Parsed(grammar.choice(Matrix), Matrix)] = Field(
         Matrix.SERVICES,
-        description="What has a runner of its own: services, or platforms, each of a service; then "
-        "the last job puts the images together from what the others pushed. Default: services.",
+        description="What gets a runner of its own: services, or the platforms of each service; of "
+        "platforms, the last job puts the images together. Default: services.",
     )
     part: Annotated[str, Parsed(parse_platform)] = Field(
         "",
-        description="The one platform that this job builds, of those of a service; another job "
-        "puts the image together.",
+        description="The one platform that this job builds; another job puts the image together.",
         examples=["linux/arm64"],
     )
     runners: Annotated[tuple[tuple[str, Words], ...], Parsed(parse_runners)] = Field(
@@ -242,8 +242,8 @@ class Settings(BaseModel):
     )
     reuse: Annotated[Reuse, Parsed(grammar.choice(Reuse), Reuse)] = Field(
         Reuse.COMMIT,
-        description="commit: build nothing that this commit published; unchanged: nor what an "
-        "ancestor published from the same inputs; never: always build. Default: commit.",
+        description="commit: build nothing that this commit has published; unchanged: nor what an "
+        "ancestor has published from the same inputs; never: always build. Default: commit.",
     )
     builder: Annotated[str, Parsed(grammar.builder)] = Field(
         "",
@@ -284,12 +284,12 @@ class Settings(BaseModel):
     )
     reproducible: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether no file and layer is to be newer than the commit, so that a build can "
-        "be repeated. Default: false.",
+        description="Whether files and layers that are newer than the commit get its time, so that "
+        "a build can be repeated. Default: false.",
     )
     smoke_test: Annotated[SmokeTest | None, Parsed(grammar.smoke_test)] = Field(
         None,
-        description="A port and a path that must answer below 500, such as 3000/.",
+        description="A port and a path, such as 3000/, that must answer with a status below 500.",
         examples=["3000/"],
     )
     check: Annotated[str, Parsed(str)] = Field(
@@ -311,8 +311,8 @@ class Settings(BaseModel):
     )
     unmark: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether rollback takes off the mark that says that the image of to is bad; "
-        "with from and no to, of from, and no tag moves. Default: false.",
+        description="Whether rollback takes the mark off that calls the image of to bad; with from "
+        "alone, that of from, and no tag moves. Default: false.",
     )
     manifests: Annotated[Words, Parsed(grammar.list_of(grammar.relative_path))] = Field(
         (),
@@ -321,20 +321,25 @@ class Settings(BaseModel):
         examples=[["k8s/**"]],
     )
     keep_days: Annotated[int, number(0, 99_999)] = Field(
-        90, description="Days for which prune keeps every commit tag; 0 to try it. Default: 90."
+        90,
+        description="Days for which prune keeps every commit tag; 0 leaves it to keep-last. "
+        "Default: 90.",
     )
     keep_last: Annotated[int, number(1, 99_999)] = Field(
-        10, description="How many commit tags prune keeps anyway, per service. Default: 10."
+        10,
+        description="How many of the newest commit tags of each service prune keeps, however "
+        "old. Default: 10.",
     )
     keep: Annotated[tuple[selectors.KeepItem, ...], Parsed(grammar.list_of(selectors.kept))] = (
         Field(
-            (), description="Tags (patterns as in on.push.tags), digests or references prune keeps."
+            (),
+            description="Tags (patterns as in on.push.tags), digests or references that prune "
+            "keeps.",
         )
     )
     dry_run: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Stop after printing the plan, as prune does unless it is false. "
-        "Default: false.",
+        description="Print the plan and stop; prune does so unless this is false. Default: false.",
     )
 
     @field_validator("registry")
