@@ -240,7 +240,7 @@ class Examination:
         if reached.insecure:
             way += ", which an engine that pushes has to allow in its daemon.json too"
         facts = [f"{host} is {kind.name}, {way}", kind.habit]
-        facts += [f"wants {kind.before_push} before the first push"] if kind.before_push else []
+        facts += [f"needs {kind.before_push} before the first push"] if kind.before_push else []
         facts += [kind.prune] if kind is not GENERIC else []
         return "; ".join(filter(None, facts))
 

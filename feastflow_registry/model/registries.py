@@ -27,12 +27,12 @@ class RegistryKind:
     challenge: str = ""
     namespace: str = "the owner or project, such as feastflow"
     before_push: str | None = ""
-    prune: str = "deletes images, where the user may"
+    prune: str = "deletes images if the user has that right"
     instead: str = ""
     habit: str = ""
 
 
-_BEFORE = "what stands before the repository's name, such as feastflow"
+_BEFORE = "the part before the repository's name, such as feastflow"
 KINDS = (
     RegistryKind(
         "Docker Hub",
@@ -44,23 +44,23 @@ KINDS = (
         "GitHub",
         r"ghcr\.io",
         namespace="the owner",
-        prune="deletes packages by GitHub's own API alone",
-        instead="Use actions/delete-package-versions, which asks GitHub's own API.",
-        habit="shows a tag up to 5 s late, which is waited for",
+        prune="deletes packages only by GitHub's own API",
+        instead="Use actions/delete-package-versions.",
+        habit="shows a new tag up to 5 s late: the program waits",
     ),
     RegistryKind(
         "Amazon ECR",
         r"\d+\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|public\.ecr\.aws",
         namespace=_BEFORE,
         before_push="a repository (`aws ecr create-repository`)",
-        prune="deletes by Amazon's own API alone",
+        prune="deletes only by Amazon's own API",
         instead="Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`.",
     ),
     RegistryKind(
         "Azure",
         r".+\.azurecr\.io",
         namespace=_BEFORE,
-        prune="deletes by digest, with every tag on it",
+        prune="deletes by digest, with all tags of the image",
         instead="Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
     ),
     RegistryKind(
@@ -82,8 +82,8 @@ KINDS = (
         "Harbor", "", "/service/token", namespace="the project", before_push="the project"
     ),
     RegistryKind("Gitea or Forgejo", "", '/v2/token",service="container_registry"'),
-    RegistryKind("Artifactory", "", "artifactory", before_push="the repository of its settings"),
-    RegistryKind("Nexus", "", "nexus", before_push="the repository of its settings"),
+    RegistryKind("Artifactory", "", "artifactory", before_push="the repository in its settings"),
+    RegistryKind("Nexus", "", "nexus", before_push="the repository in its settings"),
 )
 GENERIC = RegistryKind("a registry", before_push=None)
 """Any other one that speaks the distribution protocol."""

@@ -394,9 +394,9 @@ class TestExamination:
         app.certificates = "/etc/company.pem"
         [line] = [each for each in found(app) if "registry: " in each]
         assert line == (
-            f"✓ registry: {ECR} is Amazon ECR, over TLS, checked against /etc/company.pem; wants a "
-            "repository (`aws ecr create-repository`) before the first push; deletes by Amazon's "
-            "own API alone"
+            f"✓ registry: {ECR} is Amazon ECR, over TLS, checked against /etc/company.pem; needs a "
+            "repository (`aws ecr create-repository`) before the first push; deletes only by "
+            "Amazon's own API"
         )
         app = prepare(registry="registry:5000", insecure_registries="registry:5000")
         app.challenges["registry:5000"] = 'Bearer realm="http://registry/service/token"'
@@ -404,7 +404,7 @@ class TestExamination:
         assert line.startswith(
             "✓ registry: registry:5000 is Harbor, over plain HTTP, which an engine"
         )
-        assert "daemon.json too; wants the project before the first push; deletes" in line
+        assert "daemon.json too; needs the project before the first push; deletes" in line
         app = prepare(registry="localhost:5000")
         assert "✓ registry: localhost:5000 is a registry, over plain HTTP" in found(app)
 
