@@ -216,7 +216,7 @@ def _again(plan: Plan) -> str:
     """What finishes a run that was broken off."""
     if plan.command is Command.ROLLBACK:
         return "Run the same again: what is done stays done."
-    return "What is published stays; the next run does the rest."
+    return "Remove the cause, then run again: the next run does the rest."
 
 
 def _listed(references: Sequence[Reference]) -> str:

@@ -415,7 +415,7 @@ class TestFailure:
         assert text.startswith("### ❌ Publish failed: 1 tag written, 1 tag in doubt\n")
         assert [state for _, state in rows(text)] == ["written", "in doubt"]
         assert "ada/shop:latest" in rows(text)[1][0]
-        assert text.index("**The connection broke.** Run again.") < text.index("What is published")
+        assert text.index("**The connection broke.** Run again.") < text.index("Remove the cause")
 
     def test_what_is_not_done_is_no_change(self) -> None:
         steps = (PushImage(SHOP, Tag("commit-1")),)

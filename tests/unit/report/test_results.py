@@ -199,7 +199,7 @@ class TestStanding:
         assert standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED], {OWN}) == [
             f"Written before the failure: {OWN}.",
             f"Not done: {LATEST}.",
-            "What is published stays; the next run does the rest.",
+            "Remove the cause, then run again: the next run does the rest.",
         ]
 
     def test_what_was_built_only_is_not_written(self) -> None:
@@ -211,7 +211,7 @@ class TestStanding:
         assert standing(plan(PUSH, MOVE), [PUSHED], {OWN, LATEST}) == [
             f"Written before the failure: {OWN}.",
             f"In doubt, for it was not read back: {LATEST}.",
-            "What is published stays; the next run does the rest.",
+            "Remove the cause, then run again: the next run does the rest.",
         ]
         # Also what was in no plan: a tag that another run of this commit had moved.
         assert str(LATEST) in " ".join(standing(plan(REUSE), [], {LATEST}))
@@ -234,7 +234,7 @@ class TestStanding:
     def test_a_failure_at_the_very_end(self) -> None:
         done, again = standing(plan(PUSH, MOVE), [PUSHED, MOVED], {OWN, LATEST})
         assert str(LATEST) in done
-        assert again.startswith("What is published stays")
+        assert again.startswith("Remove the cause")
 
 
 class TestClosing:
