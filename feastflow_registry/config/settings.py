@@ -340,8 +340,8 @@ class Settings(BaseModel):
     )
     dry_run: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether the run stops after the plan. Only an explicit false lets prune delete. "
-        "Default: false.",
+        description="Whether the run stops after the plan. Only an explicit false lets "
+        "prune delete. Default: false.",
     )
 
     @field_validator("registry")

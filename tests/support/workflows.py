@@ -29,7 +29,7 @@ LATER_JOB = """
 
 
 def caller(registry: str, **inputs: str) -> str:
-    """The shipped workflow, with its milestone, a registry and perhaps more inputs under `with:`."""
+    """The shipped workflow with its milestone, a registry and perhaps more inputs."""
     text = SHIPPED.read_text()
     assert text.count(COMMENTED) == 1, "registry-ci.yml has changed its inputs"
     lines = {"registry": registry, **{name.replace("_", "-"): v for name, v in inputs.items()}}

@@ -86,8 +86,14 @@ def test_refuses_what_is_no_repository(text: str) -> None:
     [
         ("ada/{service}", "ada/shop is the repository of shop already."),
         ("docker.io/ada/{service}", "ada/shop is the repository of shop already."),
-        ("ghcr.io/t/{service}, ghcr.io/t/{service}", "ghcr.io/t/shop is the repository of shop already."),
-        ("ghcr.io/t/{service}, ghcr.io/t/shop", "ghcr.io/t/shop is the repository of shop already."),
+        (
+            "ghcr.io/t/{service}, ghcr.io/t/{service}",
+            "ghcr.io/t/shop is the repository of shop already.",
+        ),
+        (
+            "ghcr.io/t/{service}, ghcr.io/t/shop",
+            "ghcr.io/t/shop is the repository of shop already.",
+        ),
     ],
 )
 def test_refuses_the_same_place_twice(also: str, cause: str) -> None:
