@@ -187,7 +187,7 @@ class Examination:
         names = some([str(each.repository) for each in self.app.services], _MOST)
         user = settings.username or (credential.username if credential else "")
         whose = f"the user {user}" if user else "the owner of the repository"
-        said = f"{names}, " + ("as namespace says" if settings.namespace else f"after {whose}")
+        said = f"{names}, below " + ("the given namespace" if settings.namespace else whose)
         also = some([str(each.repository) for each in self.app.inputs.also], _MOST)
         return f"{said}; also {also}" if also else said
 
@@ -213,7 +213,11 @@ class Examination:
                 f"shared tags follow {main}, and the default branch is {default}.",
                 f'If that is wrong, name {default} first in the input "branches".',
             )
-        return f"{main}, the default branch" if default else f"{main}; no default branch is known"
+        return (
+            f"{main}, the default branch"
+            if default
+            else f"{main}, not compared: the default branch is unknown"
+        )
 
     def _describe_run(self) -> str | Problem:
         permission = self.app.permission

@@ -234,10 +234,10 @@ class TestExamination:
         assert found(app) == [
             "✓ engine: Docker in memory",
             "✓ builder: buildx in memory",
-            "✓ names: reg.example.com/ada/shop, after the user ada",
+            "✓ names: reg.example.com/ada/shop, below the user ada",
             f"✓ git: commit {A.short}, nothing modified, history whole",
             f"✓ repository: {SOURCE}",
-            "✓ main branch: main; no default branch is known",
+            "✓ main branch: main, not compared: the default branch is unknown",
             "✓ this run: pushes: push on branch main",
             (
                 "✓ registry: reg.example.com is a registry, over TLS, checked against the "
@@ -367,7 +367,7 @@ class TestExamination:
         with fails("a publish would fail: registry down.example.com.", kind=Kind.UNREACHABLE):
             found(app)
         lines = [line for _, line in app.log.lines]
-        assert "✓ names: ada/shop, after the user ada; also reg.example.com/team/shop, " in lines[2]
+        assert "✓ names: ada/shop, below the user ada; also reg.example.com/team/shop, " in lines[2]
         assert "✗ registry down.example.com: nobody answers." in lines
         assert [each for each in lines if each[0] == "✓"][-8:] == [
             "✓ credentials: accepted by docker.io as ada",
@@ -433,7 +433,7 @@ class TestExamination:
         with fails("a publish would fail: git, credentials, push to ada/shop."):
             found(app)
         lines = [line for _, line in app.log.lines]
-        assert "✓ names: ada/shop, after the owner of the repository" in lines
+        assert "✓ names: ada/shop, below the owner of the repository" in lines
         assert lines[-1].startswith("✓ prune of ada/shop: not tried")
         app.checkout.head = A
         with fails("a publish would fail: credentials, push to ada/shop."):
