@@ -11,6 +11,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 STATE = PROJECT / ".dev"
 TOOLS = STATE / "tools"
 BIN = STATE / "bin"
+PROGRAM = PROJECT / ".venv/bin"
 DOCKER_CONFIG = STATE / "docker-config"
 
 # Two checkouts on one machine get engines, bridges and sockets of their own.
@@ -39,11 +40,10 @@ def is_root() -> bool:
 
 
 def search_path() -> str:
-    """PATH with the stack's own tools first, and the sbin folders that a plain user lacks."""
-    first = [str(BIN)] if BIN.is_dir() else []
+    """PATH with the stack's own tools first, then the program's folder."""
+    first = [str(folder) for folder in (BIN, PROGRAM) if folder.is_dir()]
     given = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    entries = first + [entry for entry in given if entry != str(BIN)]
-    return os.pathsep.join(entries)
+    return os.pathsep.join([*first, *(entry for entry in given if entry not in first)])
 
 
 def system_path() -> str:

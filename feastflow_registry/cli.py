@@ -76,9 +76,22 @@ _DEFECT = Problem(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; the exit code is the failure's kind."""
+    """Run the program; the exit code is the failure's kind.
+
+    It is 141 where whoever read along has gone, as a shell has it of what SIGPIPE ends. The signal
+    itself would end a run in the middle of what it writes to a registry, or when a server hangs up.
+    https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
     shield()
     _open_streams()
+    try:
+        return _main(argv)
+    except BrokenPipeError:
+        write_no_more(sys.stdout, sys.stderr)
+        return 141
+
+
+def _main(argv: Sequence[str] | None) -> int:
     http = Client(clock=time.monotonic, wall=time.time, sleep=time.sleep, jitter=random.random)
     _obey_signals(http.stop)
     words = command_line.read(sys.argv[1:] if argv is None else argv, _version)
@@ -114,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     stream = sys.stderr if words.json else sys.stdout
     if words.shell and not problem:
-        print(_completion(words.shell))
+        print(_completion(words.shell), flush=True)
         return 0
     if problem:
         names = InputNames(request.in_runner)
@@ -177,7 +190,7 @@ def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False
             if not ending.is_printed:
                 ending.end(journal.broken_off([_CANCELLED], code))
         except OSError:  # Whoever read along was interrupted, too.
-            write_no_more()
+            write_no_more(sys.stdout, sys.stderr)
         return code
 
 
@@ -191,9 +204,8 @@ def _run_and_tell(
         report = _run(request, http, log, journal, names)
         handed_over = ending.end(report)
         _end(report)
-    except BrokenPipeError:
-        write_no_more()  # Whoever read along has gone.
-        return 141
+    except BrokenPipeError:  # Whoever read along has gone: this is no defect.
+        raise
     except Exception as error:  # noqa: BLE001  What is no failure is a defect of ours: say so.
         failure = _failure(error)
         try:
@@ -206,7 +218,7 @@ def _run_and_tell(
             with suppress(OSError):
                 told = ending.finish(str(failure or _DEFECT.cause))
                 print(f"feastflow-registry: {told}", file=sys.stderr, flush=True)
-            write_no_more()
+            write_no_more(sys.stdout, sys.stderr)
         return failure.kind if failure else 1
     return 0 if handed_over else Kind.BUILD
 
@@ -248,7 +260,7 @@ def _run(
     http.secrets.learn(given)
     for notice in checked.notices:
         log.notice(notice)
-    for warning in checked.warnings:
+    for warning in (*checked.doubts, *checked.warnings):
         log.warning(warning)
     for host, credential in checked.credentials.items():
         http.secrets.learn_header(credential.basic)

@@ -198,6 +198,12 @@ class Buildx:
         log.begin(targets, alone=alone)
         code = self._session(command, definition, log)
         log.end()
+        if code < 0:
+            raise Failure(
+                Kind.BUILD,
+                f"the program buildx was ended by the signal {-code}.",
+                "See whether this machine has run out of memory (`dmesg` tells), then run again.",
+            )
         if code:
             return Ended(fault=log.fault, suspects=log.suspects)
         return Ended(json.loads(metadata.read_text()))

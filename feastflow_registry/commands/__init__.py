@@ -44,7 +44,8 @@ def run(command: Command, app: App, journal: Journal) -> RunReport:
         # Threads of an interrupted run go on until they ask.
         app.state.stopped = True
     journal.pushed = app.publishes and not app.settings.dry_run
-    return journal.report(dry_run=app.settings.dry_run)
+    is_doubted = app.publishes and bool(app.inputs.doubts)
+    return journal.report(dry_run=app.settings.dry_run, is_doubted=is_doubted)
 
 
 def carry_out(command: Command, app: App, plan: Plan) -> Iterator[Outcome]:

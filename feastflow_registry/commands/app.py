@@ -153,7 +153,7 @@ class App:
         """Refuse a command that would end without doing what it is there for."""
         if not self.permission.shared and not self.settings.dry_run:
             main = self.settings.main
-            fix = f"Run it from {main} or an allowed git tag"
+            fix = f"Run {self.settings.command} from {main} or from an allowed git tag"
             if self.run.event == LAPTOP:
                 fix = (
                     f"Push the commit to {main} first (`git push origin {main}`), or change to the "
@@ -161,7 +161,7 @@ class App:
                 fix += f"one that is there (`git switch --detach origin/{main}`)"
             raise Failure(
                 Kind.INPUT,
-                f"{self.settings.command} may not write here: {self.permission.reason}.",
+                f"this run may not write to the registry: {self.permission.reason}.",
                 f"{fix}; a dry run shows the plan.",
                 see="may-not-write",
             )

@@ -110,7 +110,8 @@ def document(findings: Sequence[Finding]) -> str:
 class Examination:
     """The checks of one run. ``repositories``: what Docker Hub has said of each.
 
-    ``reached``: the registries that have answered; of the others nothing more is asked.
+    ``reached``: the registries that have answered; of the others nothing more is asked. If none
+    has, there may be no network: no remote is asked either, and nothing is said of its branches.
     """
 
     app: App
@@ -124,17 +125,17 @@ class Examination:
         yield [Check("builder", self._describe_builder)]
         yield [Check("names", self._name_repositories)]
         yield [Check("git", self._check_git)]
-        yield [Check("repository", self._check_source)]
-        yield [Check("main branch", self._check_branch, needed=False)]
-        yield [Check("this run", self._describe_run)]
         several = len(app.by_registry) > 1
         yield [
             Check("registry", partial(self._check_registry, each), str(each) if several else "")
             for each in app.by_registry
         ]
+        yield [Check("repository", self._check_source)]
+        yield [Check("main branch", self._check_branch, needed=False)]
         reached = [host for host in app.by_registry if host in self.reached]
         if not reached:
             return
+        yield [Check("this run", self._describe_run)]
         yield [Check("clock", self._check_clock, needed=False)]
         yield [Check("credentials", partial(self._check_credentials, each)) for each in reached]
         hubs = {host: hub for host in reached if (hub := app.hub(host))}
@@ -202,7 +203,8 @@ class Examination:
     def _check_source(self) -> str:
         run = self.app.run
         gate.check_source(run)
-        self.app.history.newer(run.commit, self.app.settings.main)
+        if self.reached:
+            self.app.history.newer(run.commit, self.app.settings.main)
         others = some(self.app.settings.also_known_as, _MOST)
         return run.source.url + (f", also known as {others}" if others else "")
 

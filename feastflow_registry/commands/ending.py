@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from feastflow_registry.commands.request import Request
 from feastflow_registry.model.errors import Failure, Kind
@@ -94,10 +95,11 @@ def write(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError:  # Or Python would try once more at its end.
-        write_no_more()
+        write_no_more(sys.stdout)
         raise
 
 
-def write_no_more() -> None:
+def write_no_more(*streams: TextIO) -> None:
     """Have what Python would still flush at its end go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for each in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), each.fileno())

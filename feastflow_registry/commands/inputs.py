@@ -40,7 +40,8 @@ class Inputs:
     ``also_credentials``: what these know us by; ``all_services``: also those that services may be
     built from; ``variables`` and ``file_secrets``: the values of the build secrets;
     ``cache_service``: how builds reach GitHub's cache; ``github_api``: the address of GitHub's REST
-    API; ``notices`` and ``warnings``: what has to be said aloud.
+    API; ``notices`` and ``warnings``: what has to be said aloud; ``doubts``: that, too, and why
+    the run would be refused where it may push and is no dry run.
     """
 
     settings: Settings
@@ -52,6 +53,7 @@ class Inputs:
     variables: Mapping[str, str] = field(repr=False)
     github_api: str
     notices: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     file_secrets: tuple[str, ...] = field(default=(), repr=False)
     cache_service: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -151,12 +153,8 @@ def read(request: Request, workspace: Workspace, names: InputNames) -> Inputs:
         variables=described.variables,
         github_api=github_api(request.environ),
         notices=notices,
-        warnings=(
-            *unread,
-            *_doubts(options, current),
-            *([str(withheld)] if withheld else []),
-            *described.warnings,
-        ),
+        doubts=(*_doubts(options, current), *([str(withheld)] if withheld else [])),
+        warnings=(*unread, *described.warnings),
         file_secrets=described.file_secrets,
         cache_service=described.cache_service,
         also=also,

@@ -94,7 +94,7 @@ def write(app: App, plan: Plan) -> Iterator[Outcome]:
         raise Failure(
             Kind.CONFLICT,
             "the manifests were changed by someone else while this ran; nothing was written.",
-            "Run this again.",
+            "Run the same command again.",
         )
     manifest_files.replace([(file, edit.after) for file, edit in edits if edit.changes])
     for step in plan.every(EditFile):

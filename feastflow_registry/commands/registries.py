@@ -70,7 +70,7 @@ def carry_out(
 
     def move(transfer: Transfer) -> Iterator[Outcome]:
         convergence = TransferConvergence(transfer, app.settings.main, releases)
-        return one_after_another(transfer.move(), convergence.run())
+        return one_after_another(transfer.move(), convergence.run(), transfer.look_again())
 
     def move_all() -> Iterator[Outcome]:
         yield from one_after_another(*map(move, ready))

@@ -366,7 +366,7 @@ def _advice(
     moves = any(each.moves for each in returns)
     marked = {withdrawn_digits(step.tag) for step in steps if isinstance(step, WithdrawImage)}
     if not moves and not marked and not any(isinstance(step, UnmarkImage) for step in steps):
-        yield f"Nothing to do for {', '.join(map(str, tags))}: why is said above."
+        yield f"Nothing to do for {', '.join(map(str, tags))}: the reason stands above."
         held = sorted({called(each.held) for each in returns if each.bad or not from_})
         if not to and len(held) == 1:
             yield f"If {held[0]} is bad too: {_again(app, {'from': held[0]})}."
@@ -389,7 +389,8 @@ def _still_bad(app: App, holders: Sequence[_Holder]) -> Iterator[str]:
             tags = ",".join(sorted({str(each.tag) for each in found}))
             names = some(sorted({str(each.reference) for each in found}))
             how = _again(app, {"from": bad, "tag": tags})
-            yield f"Still bad: {names}. To take them back too: {how}."
+            them = "it" if len(found) == 1 else "them"
+            yield f"Still bad: {names}. To take {them} back too: {how}."
     final = sorted({str(each.step.reference) for each in holders if each.is_final})
     if final:
         yield f"Still bad, and never moved, as they are final: {some(final)}."

@@ -66,12 +66,12 @@ def read(argv: Sequence[str], version: Callable[[], str]) -> Arguments:
     """Read the arguments. An option that is given twice has both values, one a line."""
     if not argv:
         return Arguments()
-    options, unknown = _parser().parse_known_args(argv)
+    options, unknown = _parser().parse_known_intermixed_args(argv)
     values = vars(options)
     asked = {name: values.pop(name) for name in ("version", "help", *SWITCHES)}
     command, word = values["command"], values["username"]
     if asked["version"] or asked["help"]:
-        print(version() if asked["version"] else _help(command))
+        print(version() if asked["version"] else _help(command), flush=True)
         raise SystemExit(0)
     if command == "completion":
         known = word in SHELLS

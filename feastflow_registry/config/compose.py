@@ -125,7 +125,7 @@ def _refuse_alike(name: str, services: Iterable[str]) -> None:
         targets.setdefault(_target_name(service), []).append(service[:60])
     problems = [
         Problem(
-            f"{name}: Bake takes the services {' and '.join(alike)} for one.",
+            f"{name}: Bake reads the services {' and '.join(alike)} as one service.",
             "Give one of them another name.",
         )
         for alike in targets.values()

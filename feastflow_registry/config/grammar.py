@@ -301,7 +301,9 @@ def secret(text: str) -> Secret:
         fix = "Write id=NAME,src=FILE or id=NAME,env=VARIABLE; the value itself is never an input."
         raise refusal(text, "is not a build secret.", fix)
     if variable and not KEY.fullmatch(variable):
-        raise refusal(variable, "is not the name of a variable.", "Write it without a $.")
+        raise refusal(
+            variable, "is not the name of a variable.", "Write the name alone, without a $."
+        )
     return Secret(name, relative_path(file) if file else "", variable)
 
 
@@ -311,7 +313,7 @@ def offered(text: str) -> str:
     https://docs.github.com/en/actions/reference/workflows-and-actions/variables
     """
     if not KEY.fullmatch(text):
-        raise refusal(text, "is not the name of a variable.", "Write it without a $.")
+        raise refusal(text, "is not the name of a variable.", "Write the name alone, without a $.")
     if is_runners(text):
         fix = f"Set another one in the step's env: MY_TOKEN: ${{{{ env.{text} }}}}, say."
         raise refusal(text, "is a variable of the runner itself, which no build may have.", fix)

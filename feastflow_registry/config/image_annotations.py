@@ -41,7 +41,7 @@ def parse(given: object) -> tuple[Annotation, ...]:
             raise refusal(key, cause, "Remove it.")
         if not isinstance(value, str) or value.splitlines() not in ([], [value]):
             cause = "has a value that is no text, or holds a line break."
-            raise refusal(key, cause, "Write one line of text, in quotes.")
+            raise refusal(key, cause, "Give it one line of text, in quotes.")
         if grammar.CONTROL.search(value):
             raise refusal(key, "has a value with a control character.", "Remove it.")
         for level in map(_level, levels.split(",")):

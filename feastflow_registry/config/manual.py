@@ -7,7 +7,7 @@ what the command has no use for; an option of another command is read all the sa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from feastflow_registry.config.settings import INPUTS, option
@@ -61,13 +61,17 @@ _PUBLISH = ("the run", *_AFTER, *_BUILD)
 
 @dataclass(frozen=True, slots=True)
 class Manual:
-    """One command. ``word``: what else it takes, and what that is; ``left_out``: of its groups."""
+    """One command. ``word``: what else it takes, and what that is; ``left_out``: of its groups.
+
+    ``here``: what an option is for this command, where its setting tells of several commands.
+    """
 
     meaning: str
     example: str
     groups: Sequence[str]
     word: tuple[str, str] = ("", "")
     left_out: Sequence[str] = ()
+    here: Mapping[str, str] = field(default_factory=dict)
 
     def options(self) -> dict[str, list[str]]:
         """The inputs that the command uses, by group."""
@@ -78,48 +82,74 @@ class Manual:
         }
 
 
+_OF_PUBLISHING = ("branches", "git_tags", "milestone", "latest", "extra_tags", "shared_tags")
 _USER = ("USER", "the registry's user; default: DOCKERHUB_USERNAME, or who `docker login` knows")
 _IMAGE = ("IMAGE", "only what holds this image: a commit, a tag or a digest")
 MANUALS: Mapping[Command, Manual] = {
     Command.PUBLISH: Manual(
-        "build, push and prove; also without any word",
+        "build, push and prove; the command if none is given",
         "publish feastflow --milestone sprint3",
         _PUBLISH,
         _USER,
-        ("outputs",),
+        ("outputs", "registries"),
     ),
     Command.BUILD: Manual(
-        "build and tag here, push nothing", "build --smoke-test 3000/", _PUBLISH, _USER
+        "build and tag here, push nothing",
+        "build --smoke-test 3000/",
+        _PUBLISH,
+        _USER,
+        ("registries", "part", "built"),
     ),
-    Command.PUSH: Manual("push what build made", "push feastflow", ("the run", *_AFTER), _USER),
+    Command.PUSH: Manual(
+        "push what build made", "push feastflow", ("the run", *_AFTER), _USER, ("registries",)
+    ),
     Command.TAGS: Manual(
         "list what is published, or whose image one is",
         "tags latest --digest",
         (*_ALL, "the tags"),
         _IMAGE,
-        ("branches", "git_tags", "milestone", "latest", "extra_tags", "shared_tags"),
+        _OF_PUBLISHING,
     ),
     Command.PROMOTE: Manual(
         "give a published image another tag, repository or registry",
         "promote --to 90c7fc9 --tag production",
         ("which image", "the run", *_AFTER),
         left_out=("from", "unmark"),
+        here={"tag": "The tags to give the image: each is TAG or [HOST/]REPOSITORY[:TAG]."},
     ),
     Command.ROLLBACK: Manual(
         "take a tag back to the image before",
         "rollback --from 90c7fc9 --dry-run",
         ("which image", "files", "the run", *_AFTER),
+        here={
+            "to": "The image to go to: a commit, a tag or a digest. Default: the good one before.",
+            "from": "The bad image that tags are taken back from: a commit, a digest or a git tag. "
+            "A tag that holds another image stays.",
+            "tag": "The tags that are taken back. Default: latest.",
+            "unmark": "The image of --to is good after all: take off its mark.",
+            "manifests": "Kubernetes manifests to edit as well: files, patterns, folders.",
+        },
     ),
     Command.DEPLOY: Manual(
         "point Kubernetes manifests at a published image",
         "deploy --to 90c7fc9 --manifests k8s",
         ("which image", "files", "the run", *_AFTER),
-        left_out=("from", "unmark"),
+        left_out=("from", "unmark", *_OF_PUBLISHING),
+        here={
+            "to": "The image to deploy: a commit, a tag or a digest. Default: this commit's.",
+            "tag": "The tag whose image to deploy, instead of --to.",
+            "manifests": "Kubernetes manifests to edit: files, patterns, folders.",
+        },
     ),
     Command.PRUNE: Manual(
         "delete old commit tags; a dry run unless --dry-run=false",
         "prune --keep-days 30 --keep-last 5",
         ("what stays", "files", "the run", *_AFTER),
+        left_out=("milestone", "latest", "extra_tags"),
+        here={
+            "manifests": "Files of any kind whose images stay: files, patterns, folders.",
+            "dry_run": "Print the plan and delete nothing. Default: true.",
+        },
     ),
     Command.INIT: Manual("write a first feastflow.yml", "init", ()),
     Command.DOCTOR: Manual(
@@ -127,7 +157,7 @@ MANUALS: Mapping[Command, Manual] = {
         "doctor feastflow --registry ghcr.io",
         _PUBLISH,
         _USER,
-        ("outputs", "dry_run"),
+        ("outputs", "dry_run", "part", "built"),
     ),
 }
 
@@ -135,7 +165,7 @@ MANUALS: Mapping[Command, Manual] = {
 def overview() -> str:
     """The help of the program: its commands. Each one's help has the options."""
     meanings = {each.value: MANUALS[each].meaning for each in Command}
-    meanings["completion"] = f"print what completes words in a shell: {', '.join(SHELLS)}"
+    meanings["completion"] = f"print a script that completes words in a shell: {', '.join(SHELLS)}"
     width = max(map(len, meanings))
     return "\n".join(
         [
@@ -174,7 +204,7 @@ def parser_of(command: Command) -> ArgumentParser:
     for title, names in manual.options().items():
         group = parser.add_argument_group(title)
         for each in names:
-            add(group, each)
+            add(group, each, manual.here.get(each, ""))
     shown = parser.add_argument_group("what is shown")
     for switch, text in SWITCHES.items():
         if switch != "digest" or command is Command.TAGS:
@@ -183,10 +213,10 @@ def parser_of(command: Command) -> ArgumentParser:
     return parser
 
 
-def add(parser: _ActionsContainer, name: str) -> None:
-    """Add one input as an option."""
+def add(parser: _ActionsContainer, name: str, meaning: str = "") -> None:
+    """Add one input as an option. ``meaning``: other than its setting's."""
     setting = INPUTS[name]
-    flag, text = f"--{option(name)}", (setting.description or "").replace("%", "%%")
+    flag, text = f"--{option(name)}", (meaning or setting.description or "").replace("%", "%%")
     if setting.annotation is bool:
         parser.add_argument(flag, metavar="BOOL", help=text, nargs="?", const="true")
     else:

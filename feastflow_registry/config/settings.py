@@ -203,8 +203,9 @@ class Settings(BaseModel):
     )
     latest: Annotated[Latest, Parsed(grammar.choice(Latest), Latest)] = Field(
         Latest.FORWARD,
-        description="How latest moves: forward or force, with the main branch; release, to "
-        "the highest version of the git tags; or never. Default: forward.",
+        description="How latest moves. forward: to newer commits of the main branch; force: "
+        "to this commit in any case; release: to the highest version of the git "
+        "tags; never: not at all. Default: forward.",
     )
     extra_tags: Annotated[Words, Parsed(grammar.list_of(grammar.tag_template))] = Field(
         (),
@@ -216,7 +217,7 @@ class Settings(BaseModel):
         True, description="Whether tags other than the commit tag move. Default: true."
     )
     sha_length: Annotated[int, number(7, 40)] = Field(
-        7, description="The number of digits in a commit tag. Default: 7."
+        7, description="How many digits of the commit are in its tag. Default: 7."
     )
     matrix: Annotated[Matrix, Parsed(grammar.choice(Matrix), Matrix)] = Field(
         Matrix.SERVICES,
@@ -241,9 +242,8 @@ class Settings(BaseModel):
     )
     reuse: Annotated[Reuse, Parsed(grammar.choice(Reuse), Reuse)] = Field(
         Reuse.COMMIT,
-        description="commit: build nothing that this commit published. unchanged: also use an"
-        " ancestor's image with the same inputs. never: always build. Default: "
-        "commit.",
+        description="commit: build nothing that this commit has published; unchanged: nor what an "
+        "ancestor has published from the same inputs; never: always build. Default: commit.",
     )
     builder: Annotated[str, Parsed(grammar.builder)] = Field(
         "",
@@ -284,12 +284,12 @@ class Settings(BaseModel):
     )
     reproducible: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether all files and layers get the commit's date, to make the build "
-        "repeatable. Default: false.",
+        description="Whether files and layers newer than the commit get its time, to make the"
+        " build repeatable. Default: false.",
     )
     smoke_test: Annotated[SmokeTest | None, Parsed(grammar.smoke_test)] = Field(
         None,
-        description="A port and a path that must answer below 500, such as 3000/.",
+        description="A port and a path, such as 3000/, that must answer with a status below 500.",
         examples=["3000/"],
     )
     check: Annotated[str, Parsed(str)] = Field(
@@ -324,24 +324,25 @@ class Settings(BaseModel):
         examples=[["k8s/**"]],
     )
     keep_days: Annotated[int, number(0, 99_999)] = Field(
-        90, description="Days for which prune keeps each commit tag; 0 to try it. Default: 90."
+        90,
+        description="Days for which prune keeps every commit tag; 0 leaves it to keep-last. "
+        "Default: 90.",
     )
     keep_last: Annotated[int, number(1, 99_999)] = Field(
         10,
-        description="The number of commit tags of each service that prune always keeps. "
-        "Default: 10.",
+        description="How many of the newest commit tags of each service prune keeps, however "
+        "old. Default: 10.",
     )
     keep: Annotated[tuple[selectors.KeepItem, ...], Parsed(grammar.list_of(selectors.kept))] = (
         Field(
             (),
-            description="Tags (patterns as in on.push.tags), digests or references for prune to "
-            "keep.",
+            description="Tags (patterns as in on.push.tags), digests or references that prune "
+            "keeps.",
         )
     )
     dry_run: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether the run stops after the plan. Only an explicit false lets "
-        "prune delete. Default: false.",
+        description="Print the plan and stop; prune does so unless this is false. Default: false.",
     )
 
     @field_validator("registry")

@@ -33,7 +33,7 @@ def _followed(written: str, environ: Mapping[str, str]) -> Iterator[str]:
     address = Address.read(written)
     if address and _PLAIN.fullmatch(address.ssh) and address.host not in FORGES:
         host = _host_name(address.ssh, environ)
-        if host:
+        if host not in ("", address.host):
             yield f"ssh://{host}/{address.path}"
     yield written
 

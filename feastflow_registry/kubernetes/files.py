@@ -155,7 +155,7 @@ def _check_unchanged(file: ManifestFile) -> None:
         same = file.path.resolve() == file.path and file.path.read_bytes() == file.content
     if not same:
         cause = f"{file.name} was changed by someone else while this ran; nothing was written."
-        raise Failure(Kind.CONFLICT, cause, "Run this again.")
+        raise Failure(Kind.CONFLICT, cause, "Run the same command again.")
 
 
 def _check_writable(file: ManifestFile) -> None:
@@ -187,7 +187,7 @@ def _explained(name: str, kind: Kind = Kind.INPUT, more: str = "") -> Iterator[N
         yield
     except FileNotFoundError:
         cause = f"{name} was removed by someone else while this ran{more}."
-        raise Failure(Kind.CONFLICT, cause, "Run this again.") from None
+        raise Failure(Kind.CONFLICT, cause, "Run the same command again.") from None
     except OSError as error:
         cause = f'input "manifests": {name!r}: {error.strerror or error}{more}.'
         fix = "Check its permissions and the space on its disk, then run this again."

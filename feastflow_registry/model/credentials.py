@@ -15,20 +15,34 @@ from enum import Enum
 
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.references import RegistryHost
-from feastflow_registry.model.registries import kind_of
+from feastflow_registry.model.registries import GENERIC, kind_of
 from feastflow_registry.model.secrets import SHORTEST
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*")
-_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_GUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENTRY = re.compile(r"(\S+)[ \t]+(\S+)[ \t]+(?=\S)")
 _FIRST = 'input "token"'
-_NO_NAMES = frozenset(
-    {
-        "AWS",  # https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
-        "oauth2accesstoken",  # https://cloud.google.com/artifact-registry/docs/docker/authentication
-        "x-access-token",
-    }
-)
+_OF_IBM = "a namespace that `ibmcloud cr namespace-list` shows"
+_NO_NAMES = {
+    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
+    "AWS": "",
+    # https://docs.gitlab.com/user/packages/container_registry/authenticate_with_container_registry/
+    "gitlab-ci-token": "the project's path",
+    # https://cloud.ibm.com/docs/Registry?topic=Registry-registry_access
+    "iamapikey": _OF_IBM,
+    "iambearer": _OF_IBM,
+    "token": "",
+    # https://www.scaleway.com/en/docs/container-registry/quickstart/
+    "nologin": "the namespace of Scaleway's registry",
+    # https://cloud.google.com/artifact-registry/docs/docker/authentication
+    "oauth2accesstoken": "",
+    # https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
+    "x-access-token": "",
+}
+"""Users that stand for a token alone: by their names, what comes before a repository's name there.
+
+Empty where the host tells, or where nobody knows.
+"""
 
 
 class Access(Enum):
@@ -64,8 +78,8 @@ class Credential:
         if len(token) < SHORTEST:
             raise _wrong(
                 where,
-                f"has less than {SHORTEST} characters: hiding it would hide other words, too",
-                "Create an access token, which is longer",
+                f"is too short to be a token, which has at least {SHORTEST} characters",
+                "Create an access token, and give the whole of it",
             )
         if "::" in token:
             raise _wrong(
@@ -155,11 +169,13 @@ def is_name(username: str) -> bool:
 
 def no_namespace(host: RegistryHost, username: str) -> Failure:
     """Repositories would be named after a user who is none."""
+    kind = kind_of(host)
+    wanted = _NO_NAMES.get(username) if kind is GENERIC else ""
+    or_none = ", or to / where repositories have a name alone" if kind.names_alone else ""
     return Failure(
         Kind.INPUT,
         f"the user name {username[:60]!r} cannot be the namespace of the images.",
-        f'Set the input "namespace" to {kind_of(host).namespace}, '
-        "or to / where repositories have a name alone.",
+        f'Set the input "namespace" to {wanted or kind.namespace}{or_none}.',
     )
 
 

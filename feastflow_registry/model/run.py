@@ -115,6 +115,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
     default = _within(body, "repository", "default_branch")
     if event == "schedule":  # It runs on that branch alone, and may come without a payload.
         default = default or ref.name
+    default = default if isinstance(default, str) and default else checkout.default_branch
     run = environ.get("GITHUB_RUN_ID", "")
     attempt = environ.get("GITHUB_RUN_ATTEMPT", "")[:9]
     number = environ.get("GITHUB_RUN_NUMBER", "")[:9]
@@ -133,7 +134,7 @@ def from_runner(environ: Mapping[str, str], payload: str, checkout: Checkout) ->
         deleted=body.get("deleted") is True,
         run_url=f"{server}/{repository}/actions/runs/{run}" if run.isdecimal() else "",
         attempt=int(attempt) if attempt.isdecimal() else 1,
-        default_branch=default if isinstance(default, str) else "",
+        default_branch=default,
         number=number if number.isdecimal() else "",
     )
 

@@ -14,6 +14,7 @@ class RunState:
     """What one run has done so far, for whoever has to say where it stands.
 
     ``attempted``: the tags that were written, whether or not the answer arrived;
+    ``answered``: those of them whose write the registry has taken;
     ``proven``: the image of each service, which is on the registry;
     ``current``: what each shared tag held when this run looked last;
     ``given``: tags, each with an image that this run wrote;
@@ -25,6 +26,7 @@ class RunState:
     """
 
     attempted: set[Reference] = field(default_factory=set)
+    answered: set[Reference] = field(default_factory=set)
     proven: dict[Service, Digest] = field(default_factory=dict)
     current: dict[Reference, Digest] = field(default_factory=dict)
     given: set[tuple[Reference, Digest]] = field(default_factory=set)

@@ -88,12 +88,14 @@ class Source:
     """One repository of source code. ``url``: its page, as labels name it.
 
     ``names``: every spelling that is it; ``is_known``: whether images may be published under it;
-    ``is_former``: whether the host says that ``owner/name`` was this repository's, which may raise.
+    ``written``: the remote's address as it was given, without a credential; ``is_former``: whether
+    the host says that ``owner/name`` was this repository's, which may raise.
     """
 
     url: str
     names: frozenset[str] = frozenset()
     is_known: bool = True
+    written: str = field(default="", compare=False)
     is_former: Callable[[str], bool] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -109,15 +111,25 @@ class Source:
         addresses = [each for each in map(Address.read, remotes) if each]
         known = [each for each in addresses if each.is_known]
         names = frozenset(each.name for each in known)
-        if addresses:
-            return cls((known or addresses)[0].url, names, is_known=bool(known))
         bare = re.sub(r"://[^/]*@", "://", next(iter(remotes), ""))
-        return cls(bare.removesuffix("/").removesuffix(".git"), is_known=False)
+        url = bare.removesuffix("/").removesuffix(".git")
+        if addresses:
+            url = (known or addresses)[0].url
+        return cls(url, names, is_known=bool(known), written=bare)
 
     @property
     def address(self) -> Address | None:
         """Where its page is; nothing for a path on this machine."""
         return Address.read(self.url)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the remote is a path on this machine.
+
+        https://git-scm.com/docs/git-clone#_git_urls
+        """
+        is_path = "://" not in self.written or self.written.startswith("file://")
+        return bool(self.written) and self.address is None and is_path
 
     @property
     def repository(self) -> str:

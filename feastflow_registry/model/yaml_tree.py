@@ -125,7 +125,7 @@ def parse(name: str, content: bytes, limits: Limits) -> YamlFile:
     if match := _UNPRINTABLE.search(text):
         line = text.count("\n", 0, match.start()) + 1
         cause = f"{name}, line {line}: the character U+{ord(match[0]):04X} is not allowed."
-        raise Failure(Kind.INPUT, cause, "Remove it; YAML is printable text.")
+        raise Failure(Kind.INPUT, cause, "Remove this control character.")
     documents = tuple(_Composer(name, text, limits, enumerate(events(text))).documents())
     return YamlFile(name, decoded[: len(decoded) - len(text)], text, documents)
 

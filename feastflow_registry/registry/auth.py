@@ -197,7 +197,7 @@ class Authenticator:
         if self.credential is None:
             return Failure(
                 Kind.REFUSED,
-                f"{self.host} does not let anyone in without credentials.",
+                f"nobody is logged in to {self.host}, which asks for that.",
                 'Set the input "username" and the input "token", or run '
                 f"`docker login {self.host}`.",
                 see="credentials",

@@ -46,6 +46,7 @@ _MOST_REDIRECTS = 5
 _MOST_PLATFORMS = 64
 _MOST_DESCENDANTS = 1000
 _DEEPEST = 4
+_CANCELLING = 5.0
 _ACCEPT = ", ".join(INDEXES + IMAGES)
 
 
@@ -190,7 +191,11 @@ class RegistryClient:
         self.set_tag(reference, index.image.digest)
 
     def set_tag(self, reference: Reference, digest: Digest) -> None:
-        """Write the manifest's own bytes under a tag: no layer is sent, the digest stays."""
+        """Write the manifest's own bytes under a tag: no layer is sent, the digest stays.
+
+        Raises an unverified failure if the registry answers that it has stored something else.
+        https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests
+        """
         manifest = self.manifest(reference.repository, digest)
         path = f"manifests/{reference.identifier}"
         response = self.send(
@@ -202,6 +207,14 @@ class RegistryClient:
         )
         if response.status not in WRITTEN:
             raise self.unexpected(response, f"writing {reference}", write=True)
+        stored = _stored(response, digest)
+        if stored != digest:
+            raise Failure(
+                Kind.UNVERIFIED,
+                f"{reference} was given {digest.short}, but {reference.repository.host} says that "
+                f"it has stored {stored.short}.",
+                "Look at the registry, and at what stands before it, then run again.",
+            )
         self.visible.expect(reference, digest)
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
@@ -239,11 +252,11 @@ class RegistryClient:
         if response.status not in (201, 202):
             raise self.unexpected(response, f"pushing to {repository}", write=True)
         if upload := upload_address(response):
-            # Some let only those cancel it who may delete. It expires anyway.
+            # Some let only those cancel it who may delete. It expires anyway: nobody waits for it.
             header = self.auth.header(repository.path)
             headers = {"Authorization": header} if header else {}
             with suppress(Failure):
-                self.http.send("DELETE", upload, headers=headers)
+                self.http.send("DELETE", upload, headers=headers, deadline=_CANCELLING, tries=1)
 
     def pull_limit(self, reference: Reference) -> PullLimit | None:
         """Ask how many pulls are left; nothing, where they are not limited."""
@@ -395,6 +408,21 @@ class RegistryClient:
 def upload_address(response: Response) -> str:
     """The address of a begun upload; empty if it is elsewhere, where no credential may go."""
     return same_origin(response.url, address(response, "location"))
+
+
+def _stored(response: Response, digest: Digest) -> Digest:
+    """The digest that a write was answered with, or else the one that was written.
+
+    It may be in a header of its own or end the address; what is named by another hash, or not at
+    all, tells nothing.
+    """
+    place = address(response, "location").rpartition("/")[2]
+    for text in (response.headers.get("docker-content-digest", ""), place):
+        with suppress(Failure):
+            found = Digest.parse(text)
+            if found.algorithm == digest.algorithm:
+                return found
+    return digest
 
 
 def _tag(name: object) -> Tag | None:

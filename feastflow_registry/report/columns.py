@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 INDENT = "    "
 _NARROWEST = 40
 _GAP = "  "
-_COMMAND = re.compile(r"`[^`]+`")
+_TOGETHER = re.compile(r"`[^`]+`|[\d.]+ (?:[kMGT]?B|s)\b")
+"""A command to copy, and a number with its unit."""
 _NO_BREAK = "\0"
 """Stands for a space where no line ends; no line of ours holds one."""
 
@@ -20,13 +21,14 @@ _NO_BREAK = "\0"
 def wrap(line: str, width: int, *, indent: str = INDENT, anyway: bool = False) -> list[str]:
     """Break a line before the edge of a terminal, and indent what follows.
 
-    No word is broken, and no command between backticks, so that each can be copied whole. A line
-    that is indented is a command or somebody else's text, and stays whole unless ``anyway``.
+    No word is broken, and no command between backticks, so that each can be copied whole; and a
+    number stays with its unit. A line that is indented is a command or somebody else's text, and
+    stays whole unless ``anyway``.
     """
     if len(line) < width or not width or (line.startswith(" ") and not anyway):
         return [line]
     parts = textwrap.wrap(
-        _COMMAND.sub(lambda match: match[0].replace(" ", _NO_BREAK), line),
+        _TOGETHER.sub(lambda match: match[0].replace(" ", _NO_BREAK), line),
         max(width - 1, _NARROWEST),
         subsequent_indent=indent,
         break_long_words=False,

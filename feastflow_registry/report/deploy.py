@@ -90,7 +90,7 @@ def table(plan: Plan) -> Table:
 
 def _headline(edits: Sequence[EditFile], sentence: str, *, dry_run: bool) -> str:
     if edits and dry_run:
-        return f"{DRY_RUN}: {_counted(edits)} would be"
+        return f"{DRY_RUN}: {_counted(edits)} would change"
     return f"{sentence.removesuffix('.')}; no cluster was touched"
 
 

@@ -41,8 +41,11 @@ class Journal:
         if outcome.note != THERE and self.plan and self.plan.command is not Command.DEPLOY:
             self.log.say(results.outcome_line(outcome))
 
-    def report(self, *, dry_run: bool) -> RunReport:
-        """Sum up a run that has done what it was to do."""
+    def report(self, *, dry_run: bool, is_doubted: bool = False) -> RunReport:
+        """Sum up a run that has done what it was to do.
+
+        ``is_doubted``: a warning has said why the same would fail without ``dry_run``.
+        """
         if self.plan is None:
             return RunReport()
         if self.plan.command is Command.PRUNE:
@@ -56,7 +59,8 @@ class Journal:
         if dry_run:
             outputs["reason"] = "a dry run pushes nothing"
             done = "built or pushed" if self.plan.command.builds else "written"
-            lines.append(f"This was a dry run: nothing was {done}.")
+            fails = f" {self.plan.command} would fail: see the warning above."
+            lines.append(f"This was a dry run: nothing was {done}.{fails if is_doubted else ''}")
         lines += self.plan.left_out
         lines += deploy.edit_lines(self.plan)
         if not dry_run:
@@ -100,4 +104,4 @@ class Journal:
         assert self.plan
         if self.plan.command is Command.PRUNE:
             return prune.standing(self.plan, self.outcomes)
-        return results.standing(self.plan, self.outcomes, self.state.attempted)
+        return results.standing(self.plan, self.outcomes, self.state)

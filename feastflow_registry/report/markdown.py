@@ -32,7 +32,7 @@ from feastflow_registry.model.references import Digest, Reference, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import commit_digits, withdrawn_digits
 from feastflow_registry.report import deploy, text
-from feastflow_registry.report.results import Result, Standing
+from feastflow_registry.report.results import IN_DOUBT, Result, Standing
 from feastflow_registry.report.summary import (
     DRY_RUN,
     NOT_DRY,
@@ -60,6 +60,9 @@ CLUSTER = (
 )
 """What is said above the commands for a cluster: where a manifest tells its names, and if not."""
 
+_OBJECTS = dict.fromkeys(("create", "move", "keep", "delete"), "tag")
+"""What the steps of a plan are about that are not about an image, by their verbs."""
+
 Names = Mapping[Digest, str]
 """What people call images: by the digits of their commits."""
 
@@ -85,7 +88,10 @@ def planned(plan: Plan) -> str:
     """The summary of a dry run: what a run would do, step by step."""
     rows = list(_steps(plan))
     counts = Counter(verb for _, verb, *_ in rows)
-    doing = ", ".join(f"{verb} {count}" for verb, count in counts.items()) or "nothing to do"
+    does = (
+        f"{verb} {counted(count, _OBJECTS.get(verb, 'image'))}" for verb, count in counts.items()
+    )
+    doing = ", ".join(does) or "nothing to do"
     may = plan.permission.push if plan.command.builds else plan.permission.shared
     todo = NOT_DRY if may else plan.permission.fix
     return Summary(
@@ -101,7 +107,10 @@ def failed(
 ) -> str:
     """The summary of a run that failed: where that leaves the registry, what is wrong, the fix."""
     rows = [
-        [_linked(each, str(each)), state]
+        [
+            _linked(each, str(each)),
+            f"{state}: sent, but not read back" if state == IN_DOUBT else state,
+        ]
         for state, references in standing.states.items()
         for each in references
     ]
@@ -194,7 +203,7 @@ def _moved(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> 
             _linked(each.reference, str(each.reference)),
             code(each.was) or "new",
             code(each.now),
-            each.why,
+            each.why or (_became(each, done) if any(other.why for other in fates) else ""),
         )
         for each in sorted(fates, key=lambda each: each.was == each.now)
     ]
@@ -202,7 +211,7 @@ def _moved(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> 
     return Summary(
         head,
         facts=[*_facts(plan), join(*said, by=" ")],
-        table=Table(("service", "tag", "was", "is", "why"), rows),
+        table=Table(("service", "tag", "was", "is", "result"), rows),
         todo=[*plan.advice, *([f"{CLUSTER[plan.guessed]}:"] if plan.kubectl else [])],
         commands=plan.kubectl,
         details={
@@ -212,6 +221,10 @@ def _moved(plan: Plan, found: Sequence[Result], outcomes: Sequence[Outcome]) -> 
         },
         warns=plan.is_left_bad,
     )
+
+
+def _became(fate: _Fate, done: str) -> str:
+    return done.lower() if fate.was != fate.now else THERE
 
 
 def _facts(plan: Plan) -> list[str]:
@@ -371,7 +384,7 @@ def _step_of_tag(
             way = join(code(_called(names, step.expect)), " → ", code(goal))
             return "move", _linked(step.reference), way
         case MoveTag():
-            return "set", _linked(step.reference), code(goal)
+            return "create", _linked(step.reference), code(goal)
         case KeepTag():
             return "keep", _linked(step.reference), step.reason
         case DeleteTag():

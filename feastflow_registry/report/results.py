@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feastflow_registry.model.errors import Failure
@@ -24,6 +24,7 @@ from feastflow_registry.model.plan import (
 )
 from feastflow_registry.model.ports import Status
 from feastflow_registry.model.references import Digest, Reference, Repository, Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.wording import size, some
 from feastflow_registry.report import text
@@ -45,7 +46,8 @@ _ICONS = {
     Action.EDITED: "📝",
 }
 _LONGEST_STATUS = 140
-_WRITTEN, _IN_DOUBT, _NOT_DONE = "written", "in doubt", "not done"
+_WRITTEN, _NOT_VISIBLE, IN_DOUBT = "written", "not yet visible", "in doubt"
+_NOT_DONE = "not done"
 _MARKING = (Action.MARKED, Action.UNMARKED)
 _NOTED = (Action.BUILT, Action.CARRIED, Action.JOINED)
 _SET = (Action.CREATED, Action.MOVED)
@@ -147,7 +149,8 @@ def changed_files(outcomes: Iterable[Outcome]) -> str:
 def outcome_line(outcome: Outcome) -> str:
     """One thing that was done, as a line."""
     parts = [f"{_ICONS[outcome.action]} {outcome.action.value:7} {outcome.reference}"]
-    if outcome.digest and outcome.action not in (Action.KEPT, Action.UNMARKED):
+    is_told = outcome.action in (Action.KEPT, Action.UNMARKED)
+    if outcome.digest and not is_told and outcome.reference.target != outcome.digest:
         parts.append(outcome.digest.short)
     if outcome.size:
         unit = " unpacked" if outcome.action is Action.BUILT else ""
@@ -176,24 +179,31 @@ class Standing:
         """The same as lines of text; nothing, where nothing was to be written."""
         if not any(self.states.values()):
             return []
-        written, doubtful, due = (self.states[each] for each in (_WRITTEN, _IN_DOUBT, _NOT_DONE))
-        lines = [f"Written before the failure: {_listed(written)}."]
-        if doubtful:
-            lines.append(f"In doubt, for it was not read back: {_listed(doubtful)}.")
-        if due:
-            lines.append(f"Not done: {_listed(due)}.")
+        heads = {
+            _NOT_VISIBLE: "Written, not yet visible",
+            IN_DOUBT: "In doubt, for it was not read back",
+            _NOT_DONE: "Not done",
+        }
+        lines = [f"Written before the failure: {_listed(self.states[_WRITTEN]) or 'nothing'}."]
+        told = ((head, self.states[state]) for state, head in heads.items())
+        lines += [f"{head}: {_listed(references)}." for head, references in told if references]
         return [*lines, self.again]
 
 
-def standing(plan: Plan, outcomes: Sequence[Outcome], attempted: Collection[Reference]) -> Standing:
-    """Where a failed run leaves the registry: proven, in doubt, not done."""
+def standing(plan: Plan, outcomes: Sequence[Outcome], state: RunState) -> Standing:
+    """Where a failed run leaves the registry: proven, not yet visible, in doubt, not done."""
     writing = (Action.PUSHED, Action.JOINED, Action.CARRIED, *_SET, Action.COPIED, *_MARKING)
     proven = {each.reference for each in outcomes if each.action in writing}
-    doubtful = set(attempted) - proven
-    reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | doubtful
+    unproven = state.attempted - proven
+    reached = {each.reference for each in outcomes if each.action is not Action.BUILT} | unproven
     planned = [reference for step in plan.steps if (reference := _written(step))]
     due = [each for each in planned if each not in reached]
-    states = {_WRITTEN: sorted(proven), _IN_DOUBT: sorted(doubtful), _NOT_DONE: due}
+    states = {
+        _WRITTEN: sorted(proven),
+        _NOT_VISIBLE: sorted(unproven & state.answered),
+        IN_DOUBT: sorted(unproven - state.answered),
+        _NOT_DONE: due,
+    }
     return Standing(states, _again(plan) if any(states.values()) else "")
 
 
@@ -216,11 +226,11 @@ def _again(plan: Plan) -> str:
     """What finishes a run that was broken off."""
     if plan.command is Command.ROLLBACK:
         return "Run the same again: what is done stays done."
-    return "Remove the cause, then run again: the next run does the rest."
+    return "What is published stays; once the cause is mended, a run does the rest."
 
 
 def _listed(references: Sequence[Reference]) -> str:
-    return ", ".join(str(each) for each in references) or "nothing"
+    return ", ".join(map(str, references))
 
 
 def closing(plan: Plan, found: Sequence[Result]) -> list[str]:

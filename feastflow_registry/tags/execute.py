@@ -256,8 +256,8 @@ class Execution:
             self._registry.expect(Reference(step.service.repository, image.digest), image.digest)
             self.tagger.write(step.reference, image.digest)
             return _Written(image.digest, Action.PUSHED)
-        self.tagger.begin(step.reference)
-        digest = self.builder().push(image, step.reference)
+        with self.tagger.writing(step.reference):
+            digest = self.builder().push(image, step.reference)
         self._registry.expect(step.reference, digest)
         return _Written(digest, Action.PUSHED)
 
@@ -271,8 +271,8 @@ class Execution:
     def _join(self, step: JoinParts) -> _Written:
         """Put an image together from its parts."""
         index = put_together(self._whole(step), step.annotations)
-        self.tagger.begin(step.reference)
-        self._registry.put_index(step.reference, index)
+        with self.tagger.writing(step.reference):
+            self._registry.put_index(step.reference, index)
         note = f"of {', '.join(step.service.platforms)}"
         return _Written(index.image.digest, Action.JOINED, note)
 

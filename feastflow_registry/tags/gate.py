@@ -35,6 +35,7 @@ UNPRIVILEGED = frozenset({"pull_request"})
 https://docs.github.com/en/actions/reference/security/secure-use
 """
 _LONGEST_SHOWN = 100
+_EXAMPLE = "https://github.com/you/shop"
 _ON_MAIN = (Latest.FORWARD, Latest.FORCE)
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _OF_RELEASES = frozenset({"version", "major", "minor"})
@@ -99,10 +100,17 @@ def check_source(run: Run) -> None:
     """Refuse to have an image labelled as a repository's that nobody else knows by this name."""
     if run.source.is_known:
         return
-    origin = printable(run.source.url, _LONGEST_SHOWN)
+    origin = printable(run.source.written, _LONGEST_SHOWN)
     where = "there is no git remote origin"
     fix = "Give it the repository's address: `git remote add origin ADDRESS`."
-    if origin:
+    if run.source.is_folder:
+        where = f"the git remote origin is {origin!r}, a folder of this machine"
+        fix = (
+            f"Set its address at the git host with `git remote set-url origin {_EXAMPLE}`; to try "
+            "without a host, have that lead to the folder: "
+            f"`git config url.FOLDER.insteadOf {_EXAMPLE}`."
+        )
+    elif origin:
         where = f"the git remote origin is {origin!r}, which names no host that others know"
         fix = (
             "Set its whole address with `git remote set-url origin ADDRESS`, or give the SSH "

@@ -5,7 +5,8 @@ A tag that changed since the plan was made is decided afresh by the same pure ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from feastflow_registry.model.errors import Failure, Kind
@@ -50,16 +51,19 @@ class Tagger:
         """The commit's own tag."""
         return self.surveyor.commit_tags.of(self.commit)
 
-    def begin(self, reference: Reference) -> None:
-        """Take note of a write that begins now; none begins once the run was interrupted."""
+    @contextmanager
+    def writing(self, reference: Reference) -> Iterator[None]:
+        """Take note of a write, and of its answer; none begins once the run was interrupted."""
         if self.state.stopped:
             raise SystemExit
         self.state.attempted.add(reference)
+        yield
+        self.state.answered.add(reference)
 
     def write(self, reference: Reference, digest: Digest) -> None:
         """Point a tag at a digest."""
-        self.begin(reference)
-        self.surveyor.registry.set_tag(reference, digest)
+        with self.writing(reference):
+            self.surveyor.registry.set_tag(reference, digest)
 
     def prove(self, service: Service, reference: Reference) -> tuple[Digest, int]:
         """Read a commit tag back: some run of this very commit must have written it."""
@@ -178,6 +182,8 @@ class Tagger:
             return self.advance(step, self.commit, digest, note)
         swallowed = read == current and not self._is_shared(step)
         if read is None or swallowed or (read != digest and not self._may_differ(step, read)):
+            if read not in (None, current):
+                self.state.answered.discard(step.reference)
             raise not_seen(step.reference, read, current)
         self.state.current[step.reference] = read
         seconds = self.clock() - started

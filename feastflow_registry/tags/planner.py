@@ -227,10 +227,8 @@ def _plan_tags(service: Service, shared: tuple[SharedTag, ...], seen: Seen, run:
             commit=run.commit,
         )
         current = facts.current.digest if facts.current else None
-        keep = "" if decision.move else decision.reason
-        steps.append(
-            MoveTag(service, each.tag, each.rule, current, keep, decision.conflict, line=facts.line)
-        )
+        why, conflict = decision.reason, decision.conflict
+        steps.append(MoveTag(service, each.tag, each.rule, current, why, conflict, line=facts.line))
         stays = facts.frozen or facts.withdrawn or decision.conflict
         if each.rule is Rule.FINAL and not stays:
             steps.append(MoveTag(service, frozen_marker(each.tag), Rule.FORCE, None))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.images import Deleted
@@ -24,7 +25,7 @@ from feastflow_registry.model.plan import (
     WithdrawImage,
 )
 from feastflow_registry.model.ports import Copier, Deletion, Listing
-from feastflow_registry.model.references import Reference, Repository
+from feastflow_registry.model.references import Digest, Reference, Repository
 from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
 from feastflow_registry.tags.mirror import Mirror
@@ -40,7 +41,8 @@ class Transfer:
 
     A tag that no longer holds what the plan saw is left alone, as is every step that would follow.
     ``copier``: what brings images from one repository to another, asked for only where something is
-    copied; ``untagging``: what deletes a tag alone, where a repository's registry does that.
+    copied; ``untagging``: what deletes a tag alone, where a repository's registry does that;
+    ``late``: what looks at marks that the registry has taken and does not show yet.
     """
 
     plan: Plan
@@ -49,6 +51,7 @@ class Transfer:
     state: RunState
     copier: Callable[[Repository, Repository], Copier]
     untagging: Callable[[Repository], Listing | Deletion]
+    late: list[Callable[[], Outcome]] = field(default_factory=list)
 
     def prepare(self) -> Iterator[Outcome]:
         """Copy and mark; raises what failed, after yielding what was done."""
@@ -64,10 +67,16 @@ class Transfer:
         """Move the tags, likewise."""
         return self._carry_out((KeepTag, self._keep), (MoveTag, self._move))
 
-    def _carry_out(self, *phases: tuple[type[Step], Callable[..., Outcome]]) -> Iterator[Outcome]:
+    def look_again(self) -> Iterator[Outcome]:
+        """Look for the marks that were not visible before the tags moved, likewise."""
+        yield from results(attempt(lambda look: look(), self.late))
+
+    def _carry_out(
+        self, *phases: tuple[type[Step], Callable[..., Outcome | None]]
+    ) -> Iterator[Outcome]:
         for kind, work in phases:
             steps = [step for step in self.plan.steps if isinstance(step, kind)]
-            yield from results(attempt(work, steps))
+            yield from filter(None, results(attempt(work, steps)))
 
     def tagger(self, service: Service) -> Tagger:
         """What gives a service's tags the image that was chosen, which is some commit's."""
@@ -93,10 +102,15 @@ class Transfer:
         self.state.origins[step.service.name] = step.source
         return Mirror(self.tagger(step.service), self.copier).copy(step)
 
-    def _withdraw(self, step: WithdrawImage) -> Outcome:
+    def _withdraw(self, step: WithdrawImage) -> Outcome | None:
+        """Mark what is bad, unless it is not there.
+
+        Nothing yet, where the registry has taken the mark and does not show it: no tag waits.
+        """
         tagger = self.tagger(step.service)
-        registry = tagger.surveyor.registry
-        if registry.resolve(step.reference) != step.digest:
+        registry = self.surveyor.registry
+        before = registry.resolve(step.reference)
+        if before != step.digest:
             try:
                 tagger.write(step.reference, step.digest)
             except Failure:
@@ -104,20 +118,30 @@ class Transfer:
                 if not registry.resolve(Reference(step.service.repository, step.digest)):
                     return Outcome(step.service, Action.KEPT, step.reference, note=_NOT_THERE)
                 tagger.write(step.reference, step.digest)  # Or it was copied just then.
-            read = registry.resolve(step.reference)
-            if read != step.digest:
-                raise not_seen(step.reference, read, None)
+        look = partial(self._marked, step, before)
+        try:
+            return look()
+        except Failure:
+            self.late.append(look)
+            return None
+
+    def _marked(self, step: WithdrawImage, before: Digest | None) -> Outcome:
+        """Read a mark back."""
+        read = self.surveyor.registry.resolve(step.reference)
+        if read != step.digest:
+            raise not_seen(step.reference, read, before)
         return Outcome(step.service, Action.MARKED, step.reference, step.digest)
 
     def _unmark(self, step: UnmarkImage) -> Outcome:
         """Take a mark off: it holds nothing from then on, and is deleted where a tag can be.
 
-        In this order it is safe where a registry deletes the image that a tag holds.
+        In this order it is safe where a registry deletes the image that a tag holds. As long as
+        it is seen, whoever looks again in the end takes the tags back.
         """
         repository = step.service.repository
         registry = self.surveyor.registry
-        self.tagger(step.service).begin(step.reference)
-        self.copier(repository, repository).clear(step.reference)
+        with self.tagger(step.service).writing(step.reference):
+            self.copier(repository, repository).clear(step.reference)
         deleted = Deleted.UNSUPPORTED
         with suppress(Failure):  # Not every credential may delete, and none has to.
             deleted = self.untagging(repository).delete_tag(repository, step.tag)

@@ -103,10 +103,12 @@ class WayBack:
         looked = zip(services, spread(look, services), strict=True)
         held = {service: chosen for service, chosen in looked if chosen}
         if not held:
+            looked_into = some([str(each.repository) for each in services])
             raise Failure(
                 Kind.INPUT,
-                f"no service has the tag {self.tag}.",
-                'Name the tag that is to go back in the input "tag".',
+                f"there is no tag {self.tag} in {looked_into}.",
+                "If these are the right repositories, name the tag that is to go back in the input "
+                '"tag"; else correct the input "namespace".',
             )
         return held
 

@@ -8,15 +8,21 @@ from urllib.parse import SplitResult, urlsplit
 
 from feastflow_registry.model.references import is_loopback
 
+_NOTHING = SplitResult("", "", "", "", "")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
 
 def split(url: str) -> SplitResult:
-    """The parts of an address that a server sent; all of them empty, if it is none."""
+    """The parts of an address that a server sent; all of them empty, if it is none.
+
+    Nor is one whose host ends elsewhere for others: for urllib3 at a backslash.
+    """
     try:
         parts = urlsplit(url)
         _ = parts.port  # A port that is none raises only when it is asked for.
     except ValueError:
-        return SplitResult("", "", "", "", "")
-    return parts
+        return _NOTHING
+    return _NOTHING if "\\" in parts.netloc else parts
 
 
 def same_origin(base: str, target: str) -> str:
@@ -39,10 +45,12 @@ def same_origin(base: str, target: str) -> str:
 def is_inside(name: str) -> bool:
     """Whether a host is given as an address of this machine or of a private network.
 
-    Resolvers take ``127.1``, ``0x7f000001`` and the like for addresses. What a name leads to is not
-    asked.
+    Resolvers take ``127.1``, ``0x7f000001`` and the like for addresses, and an address of IPv6 may
+    hold one of IPv4. What any other name leads to is not asked.
+    https://datatracker.ietf.org/doc/html/rfc6761#section-6.3
     """
-    if is_loopback(name):
+    name = name.removesuffix(".")
+    if is_loopback(name) or name.endswith(".localhost"):
         return True
     try:
         return not ipaddress.ip_address(socket.inet_aton(name)).is_global
@@ -52,7 +60,8 @@ def is_inside(name: str) -> bool:
         address = ipaddress.IPv6Address(name)
     except ValueError:
         return False
-    return not (address.ipv4_mapped or address).is_global
+    last = ipaddress.IPv4Address(int(address) % 2**32) if address in _NAT64 else None
+    return not (address.ipv4_mapped or address.sixtofour or last or address).is_global
 
 
 def redact(url: str) -> str:

@@ -32,6 +32,8 @@ _MOST_TRIES = 6
 _MOST_REDIRECTS = 5
 _LONGEST_PAUSE = 15.0
 _PATIENCE = 300.0
+_SILENCE = 5.0
+"""Seconds that a person waits without being told for what."""
 _TIMEOUT = (10.0, 20.0)
 _UPLOAD_FACTOR = 5  # Times the timeout, for a server that stores a whole layer.
 _LEAST_SPEED = 10_000  # Bytes a second: a large layer may take longer than the deadline.
@@ -84,8 +86,8 @@ class Client:
     ``clock`` is monotonic and ``wall`` is unix time, both in seconds; ``jitter`` is in [0, 1).
     ``secrets`` learns every credential that is sent, for a server may echo it; once ``stop`` is
     set, no request begins: the run was interrupted. ``tell``: says that a server is waited for that
-    asks for it. From the first wait on that is longer than the deadline, a run has five minutes for
-    them.
+    asks for it, or that does not answer. From the first wait on that is longer than the deadline, a
+    run has five minutes for them.
     """
 
     clock: Callable[[], float]
@@ -101,6 +103,7 @@ class Client:
     tell: Callable[[str], None] = lambda _: None
     _patient_until: float | None = None
     _told: float = 0.0
+    _waited: set[str] = field(default_factory=set)
     _skews: list[float] = field(default_factory=list)
     _session: Session = field(init=False)
 
@@ -130,23 +133,27 @@ class Client:
         limit: int = _BODY_LIMIT,
         sink: Sink | None = None,
         deadline: float | None = None,
+        tries: int = _MOST_TRIES,
     ) -> Response:
         """Send one request, again after a transient failure. ``limit``: most bytes of the answer.
 
-        ``deadline``: seconds that it is worth at most, whatever the server asks for. ``sink``:
-        takes the body of a 200, without that limit. A ``Stream`` is sent only once: its
-        transient failure is raised, so that the request that it is read from begins again. Raises
-        an unreachable failure when tries or time run out, and a refused one at once when a quota
-        is used up. The caller judges any other status.
+        ``deadline``: seconds that it is worth at most, whatever the server asks for; ``tries``: how
+        often it is sent. ``sink``: takes the body of a 200, without that limit. A ``Stream`` is
+        sent only once: its transient failure is raised, so that the request that it is read from
+        begins again. Raises an unreachable failure when tries or time run out, and a refused one at
+        once when a quota is used up. The caller judges any other status.
         """
         if isinstance(body, Stream) and body.begun:
             raise Transient(url, "asked for a new token")
-        expires = self.clock() + (self.deadline if deadline is None else deadline)
+        begun = self.clock()
+        expires = begun + (self.deadline if deadline is None else deadline)
+        connect, read = self.timeout
+        timeout = (min(connect, deadline or connect), min(read, deadline or read))
 
         def exchange() -> Response:
-            return self._exchange(method, url, headers or {}, body, limit, sink, expires)
+            return self._exchange(method, url, headers or {}, body, limit, sink, expires, timeout)
 
-        for attempt in range(_MOST_TRIES):
+        for attempt in range(tries):
             try:
                 return self._attempt(url, exchange)
             except Transient as error:
@@ -160,14 +167,23 @@ class Client:
             pause = self._pause(attempt, failure)
             due = self.clock() + pause
             hopeless = due >= expires and (deadline is not None or not self._is_patient(failure))
-            if attempt == _MOST_TRIES - 1 or hopeless:
+            if attempt == tries - 1 or hopeless:
                 break
             expires = max(expires, due + self.deadline * (due >= expires))
+            if self.clock() - begun > _SILENCE:
+                self._say_waiting(failure)
             self.rest(failure.url, pause)
         times = f", {attempt + 1} times" if attempt else ""
         asked = f", and asks to wait {failure.wait:.0f} seconds" if failure.wait else ""
         fix = "Run again after that: what is done stays done." if failure.wait else ""
         raise _unreachable(failure.url, f"{failure.cause}{times}{asked}", fix)
+
+    def _say_waiting(self, failure: Transient) -> None:
+        """Say, once for each server, why nothing else is said for so long."""
+        host = urlsplit(failure.url).hostname or ""
+        if host not in self._waited:
+            self._waited.add(host)
+            self.tell(f"{host} {failure.cause}, and is asked again: waiting for it.")
 
     def _pause(self, attempt: int, failure: Transient) -> float:
         """Seconds before the next try: those that the server asks for, or more each time."""
@@ -219,8 +235,8 @@ class Client:
         """Send once, and tell a transient failure from one that a retry cannot mend."""
         try:
             response = exchange()
-        except (requests.exceptions.InvalidURL, LocationValueError) as error:
-            raise _unreachable(url, f"refused the connection: {_reason(error)}") from None
+        except (requests.exceptions.InvalidURL, LocationValueError):
+            raise _unreachable(url, "names no server that can be asked") from None
         except requests.exceptions.RequestException as error:
             _refuse_for_good(url, error)
             raise Transient(url, _reason(error), unserved=_is_unserved(url, error)) from None
@@ -240,12 +256,13 @@ class Client:
         limit: int,
         sink: Sink | None,
         expires: float,
+        timeout: tuple[float, float],
     ) -> Response:
         if self.stop.is_set():
             raise SystemExit
         self.sent += 1
         self.secrets.learn_header((headers or {}).get("Authorization", ""))
-        connect, read = self.timeout
+        connect, read = timeout
         with self._session.request(
             method,
             url,
@@ -340,7 +357,7 @@ def _reason(error: Exception) -> str:
         "ConnectTimeout": "did not accept a connection in time",
         "ReadTimeout": "did not answer in time",
         "ReadTimeoutError": "did not answer in time",
-        "ProxyError": "the proxy did not connect",
+        "ProxyError": "could not be reached through the proxy",
     }
     return names.get(type(error).__name__, "broke the connection or could not be reached")
 

@@ -62,7 +62,7 @@ def test_all_that_is_wrong_with_the_services_at_once(machine: Machine) -> None:
         "line 5: services.three.context: '../x' lies outside the repository.",
         "line 8: services.six.dockerfile: there is no file 'a/None'.",
         "line 8: services.six.secrets: the secret t is the token of this program",
-        "line 9: services.seven.secrets: the secret u names the variable UNSET, which the workflow",
+        "line 9: services.seven.secrets: the secret u names the variable UNSET, which this",
         "line 9: services.seven.secrets: '../secret' lies outside the repository.",
         "line 9: services.seven.secrets: there is no 'none'.",
         "line 10: services.eight.context: there is no folder 'none'.",
@@ -186,7 +186,7 @@ def test_an_argument_that_provenance_would_publish(machine: Machine) -> None:
             (
                 "compose.yaml",
                 'services:\n  web: {build: {context: a, args: {V: "${VERSION}"}}}\n',
-                "the variable VERSION is not set",
+                "the variable VERSION has no value",
             ),
             (
                 "docker-bake.hcl",
@@ -309,7 +309,7 @@ def test_the_token_in_another_form(machine: Machine) -> None:
 def test_services_that_bake_takes_for_one(machine: Machine) -> None:
     text = "services: {w.x: {build: a}, w_x: {build: a}}\n"
     (error,) = refused(machine, {"compose.yaml": text}, services_from="compose.yaml")
-    assert "Bake takes the services w.x and w_x for one." in error
+    assert "Bake reads the services w.x and w_x as one service." in error
 
 
 def test_a_template_only_ever_yields_data(machine: Machine) -> None:

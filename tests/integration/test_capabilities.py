@@ -83,7 +83,7 @@ def test_what_is_refused_is_impossible(
         shop.engine().check_ready([other, image])
     [problem] = caught.value.problems
     assert caught.value.kind is Kind.BUILD
-    assert problem.cause == f"{KINDS[name]} {feature.value}: app."
+    assert problem.cause == f"{KINDS[name]} {feature.value}; needed by app."
     assert "docker/setup-buildx-action" in problem.fix
     by_another_only = feature in (Feature.REPRODUCIBLE, Feature.BY_DIGEST)
     assert ("image store" in problem.fix) != by_another_only
@@ -235,7 +235,9 @@ def test_everything_that_is_missing_is_told_at_once(
     }
     with pytest.raises(Failure) as caught:
         shop.engine().check_ready([shop.image("app", **asked), shop.image("shop", **asked)])
-    assert [each.cause.rpartition(": ")[2] for each in caught.value.problems] == ["app, shop."] * 4
+    assert [each.cause.rpartition("needed by ")[2] for each in caught.value.problems] == [
+        "app, shop."
+    ] * 4
 
 
 @pytest.mark.parametrize("name", chosen(BUILDERS))

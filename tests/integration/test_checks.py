@@ -170,7 +170,7 @@ def test_a_check_fails_with_its_own_code(engineless: Images, command: str, code:
 def test_a_program_that_is_missing(engineless: Images) -> None:
     failure = run(engineless, "no-such-scanner $IMAGE")
     assert failure
-    assert "exited with 127, which says that a program was not found" in str(failure)
+    assert "exited with 127: a program was not found" in str(failure)
     assert failure.problems[0].fix == "Install it in a step before this one."
 
 

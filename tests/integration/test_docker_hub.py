@@ -127,7 +127,7 @@ class TestDelete:
         hub.fill("one")
         with fails(Kind.REFUSED, "insufficient scope", "Read, Write & Delete", "feastflow/app:one"):
             hub.client(scope="repo:write").delete_tag(APP, ONE)
-        with fails(Kind.REFUSED, "without credentials"):
+        with fails(Kind.REFUSED, "answers only with credentials"):
             hub.client(anonymous=True).delete_tag(APP, ONE)
         assert hub.left() == {"one"}
 

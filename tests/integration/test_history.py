@@ -310,7 +310,7 @@ def test_a_limit_of_requests_is_told_at_once_and_as_what_it_is(
     fault = Fault("status", status=status, headers=headers, body=body, times=None)
     github.add(fault)
     cause = (
-        rf"^GitHub's API answered {status}, and asks to wait \d+ seconds, and the order of commits"
+        rf"^GitHub's API answered {status}, and asks to wait \d+ seconds, so the order of commits"
     )
     with pytest.raises(Failure, match=cause) as failure:
         history.relation(tree.one, tree.four)

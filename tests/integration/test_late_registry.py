@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,12 +54,16 @@ def test_a_late_registry_changes_neither_the_end_nor_the_writes(
 
 @pytest.mark.parametrize("command", ["promote", "rollback"])
 def test_a_write_that_stays_invisible_is_red(scenes: Scenes, command: str) -> None:
+    """It is made all the same: a rollback's tag goes back, though its mark is not seen."""
     scene = scenes(command)
+    begin(scene)
+    whole = scene.state(scene.run().ended())
     begin(scene)
     late(scene, 600)
     ran = scene.run()
-    ran.ended(7)
+    assert scene.state(ran.ended(7)) == whole
     assert "was written, and is not visible yet" in ran.errors[0]
+    assert re.search(r"^Written, not yet visible: .*:(production|latest)\b", ran.log, re.MULTILINE)
 
 
 @dataclass

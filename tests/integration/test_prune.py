@@ -586,7 +586,7 @@ class TestRefused:
             [
                 ({"event": "pull_request"}, "the event pull_request never pushes"),
                 ({"ref": "refs/heads/feature"}, "not among the branches that may push"),
-                ({"shared_tags": "false"}, "prune may not write here"),
+                ({"shared_tags": "false"}, "this run may not write to the registry"),
                 ({"username": "", "token": "", "namespace": USER}, "there are no credentials"),
             ]
         ),

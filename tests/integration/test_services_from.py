@@ -254,7 +254,11 @@ def test_a_variable_of_the_images_that_is_not_set(program: Source) -> None:
             ),
             ("compose.yaml", "services: {a: {image: redis}}", ["describes nothing to build"]),
             ("compose.yaml", "services: {a: {build: {bogus: 1}}}", ["'bogus' not allowed"]),
-            ("compose.yaml", "services: {a: {build: '${X?it is due}'}}", ["variable X is not"]),
+            (
+                "compose.yaml",
+                "services: {a: {build: '${X?it is due}'}}",
+                ["variable X has no value"],
+            ),
             ("compose.yaml", "services: {a: {build: /etc}}", ["'/etc' is not a relative path"]),
             (
                 "compose.yaml",

@@ -177,15 +177,17 @@ class PreparedRun:
         """
         assert ran.errors, ran.shown
         tags = self.place.tags()
-        said = {part: _references(ran.shown, part) for part in ("Written", "Not done", "In doubt")}
-        for tag in said["Written"]:
+        parts = ("Written before", "Written, not", "Not done", "In doubt")
+        said = {part: _references(ran.shown, part) for part in parts}
+        written = said["Written before"] + said["Written, not"]
+        for tag in written:
             assert tags.get(tag) == self.new, f"{tag} is not written:\n{ran.shown}"
         for tag in said["Not done"][in_doubt:]:
             assert tags.get(tag) == self.old.get(tag), f"{tag} was written:\n{ran.shown}"
         ours = [self.own, *self.shared] if self.name == "first" else self.shared
         for tag in ours:
             if tags.get(tag) != self.old.get(tag) and self.name != "rerun":
-                told = said["Written"] + said["In doubt"] + said["Not done"][:in_doubt]
+                told = written + said["In doubt"] + said["Not done"][:in_doubt]
                 assert tag in told, f"{tag} moved in silence:\n{ran.shown}"
         for tag in (self.own, *self.shared):
             assert tags.get(tag) in (None, self.new, self.old.get(tag))

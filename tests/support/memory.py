@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
+from typing import cast
 
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.history import Relation
@@ -23,6 +25,8 @@ from feastflow_registry.model.ports import Built, BuiltImage, Status
 from feastflow_registry.model.references import Commit, Digest, Reference, Repository, Tag
 from feastflow_registry.model.services import Service
 from feastflow_registry.model.tag_names import INPUTS_LABEL
+from feastflow_registry.registry.visible import Visibility
+from feastflow_registry.transport.http import Client
 
 REVISION = "org.opencontainers.image.revision"
 SOURCE = "org.opencontainers.image.source"
@@ -45,6 +49,10 @@ class Call:
 Hook = Callable[[Call], None]
 
 
+Image = tuple[Repository, Digest]
+Tagged = dict[tuple[Repository, Tag], Digest]
+
+
 @dataclass
 class Store:
     """What a registry holds.
@@ -52,6 +60,9 @@ class Store:
     `corrupt`: the digests whose bytes no longer hash to them; `unlisted`: tags that are there, but
     in no list yet; `late`: tags that are shown to those alone who wait for them; `ghosts`: tags
     that are listed, but not there; `platforms`: what the parts of images are for.
+
+    `lag`: for how many seconds reads by tag, lists and reads of new images show what was there
+    before, but for the tags in `prompt`; time passes while somebody sleeps.
     """
 
     images: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
@@ -64,6 +75,37 @@ class Store:
     ghosts: set[Tag] = field(default_factory=set)
     readonly: bool = False
     platforms: dict[Digest, str] = field(default_factory=dict)
+    lag: float = 0.0
+    prompt: set[str] = field(default_factory=set)
+    now: float = 0.0
+    _states: list[tuple[float, Tagged, set[Image]]] = field(default_factory=list, init=False)
+
+    def clock(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self._remember()
+        self.now += seconds
+
+    def shown(self) -> tuple[Tagged, set[Image] | dict[Image, Published]]:
+        """What tags hold and which images there are, as far as one sees."""
+        if not self.lag:
+            return self.tagged, self.images
+        self._remember()
+        past = [each for each in self._states if each[0] <= self.now - self.lag]
+        _, tagged, images = past[-1]
+        old = {key: each for key, each in tagged.items() if key[1].value not in self.prompt}
+        new = {key: each for key, each in self.tagged.items() if key[1].value in self.prompt}
+        return old | new, images & self.images.keys()
+
+    def _remember(self) -> None:
+        tagged, images = dict(self.tagged), {*self.images}
+        if not self._states:
+            self._states.append((float("-inf"), tagged, images))
+        elif self._states[-1][1:] != (tagged, images):
+            self._states.append((self.now, tagged, images))
 
     def copy(self) -> Store:
         """A registry that holds the same."""
@@ -102,30 +144,40 @@ class FakeRegistry:
     after: Hook = _nothing
     calls: list[Call] = field(default_factory=list)
     announced: set[Reference] = field(default_factory=set)
+    visible: Visibility = field(init=False)
     _read: dict[tuple[Repository, Digest], Published] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.visible = Visibility(cast("Client", self.store))
+
     def resolve(self, reference: Reference) -> Digest | None:
+        if self.store.lag:
+            return self.visible.read(reference, lambda: self._resolve(reference))
+        return self._resolve(reference)
+
+    def _resolve(self, reference: Reference) -> Digest | None:
         with self.request("resolve", reference):
+            tagged, images = self.store.shown()
             if isinstance(reference.target, Tag):
                 if reference.identifier in self.store.late and reference not in self.announced:
                     return None
-                return self.store.tagged.get((reference.repository, reference.target))
-            known = (reference.repository, reference.target) in self.store.images
-            return reference.target if known else None
+                return tagged.get((reference.repository, reference.target))
+            return reference.target if (reference.repository, reference.target) in images else None
 
     def expect(self, reference: Reference, digest: Digest | None) -> None:
-        """A write is visible at once in memory."""
+        self.visible.expect(reference, digest)
 
     def announce(self, reference: Reference) -> None:
         self.announced.add(reference)
+        self.visible.announce(reference)
 
     def catch_up(self) -> None:
-        """So there is nothing to wait for."""
+        self.visible.catch_up()
 
     def confirm(self, reference: Reference, digest: Digest) -> None:
         with self.request("confirm", reference):
             assert isinstance(reference.target, Tag)
-            if self.store.tagged.get((reference.repository, reference.target)) != digest:
+            if self.store.shown()[0].get((reference.repository, reference.target)) != digest:
                 raise Failure(Kind.UNVERIFIED, f"{reference} holds another image.", "Run again.")
 
     def inspect(self, repository: Repository, digest: Digest) -> Published:
@@ -149,6 +201,7 @@ class FakeRegistry:
             self.store.images[reference.repository, index.image.digest] = index.image
             self._read[reference.repository, index.image.digest] = index.image
             self.store.write(reference, index.image.digest)
+            self.expect(reference, index.image.digest)
 
     def size(self, repository: Repository, digest: Digest) -> int:
         with self.request("size", Reference(repository, digest)):
@@ -170,10 +223,11 @@ class FakeRegistry:
             else:
                 image = self._read[reference.repository, digest]
                 self.store.images[reference.repository, digest] = image
+            self.expect(reference, digest)
 
     def tags(self, repository: Repository) -> tuple[Tag, ...]:
         with self.request("tags", repository):
-            held = {tag for each, tag in self.store.tagged if each == repository}
+            held = {tag for each, tag in self.store.shown()[0] if each == repository}
             tags = sorted(held | self.store.ghosts)
             return tuple(tag for tag in tags if tag.value not in self.store.unlisted)
 
@@ -216,12 +270,15 @@ class FakeRegistry:
         self.after(call)
 
     def _published(self, repository: Repository, digest: Digest) -> Published:
-        image = self.store.images.get((repository, digest))
-        if image is None:
+        key = repository, digest
+        for _ in chain([None], self.visible.pauses(Reference(repository, digest))):
+            if key in self.store.shown()[1]:
+                break
+        else:
             raise Failure(Kind.UNVERIFIED, f"{digest} is not on the registry.", "Run again.")
         if digest in self.store.corrupt:
             raise Failure(Kind.UNVERIFIED, f"{digest} is not its bytes' digest.", "Look at it.")
-        return image
+        return self.store.images[key]
 
     def check_writable(self, repository: Repository) -> None:
         if self.store.readonly:
@@ -328,6 +385,7 @@ class FakeCopier:
     def clear(self, mark: Reference) -> None:
         self.store.images[mark.repository, NOTHING] = Published(NOTHING, None, "")
         self.store.write(mark, NOTHING)
+        self.client.expect(mark, NOTHING)
 
     def copy(self, source: Repository, digest: Digest, target: Repository) -> int:
         self.copied.append(f"{source} {target}")

@@ -129,7 +129,7 @@ class FakeApp(App):
     def __post_init__(self) -> None:
         self.copies = FakeCopier(self.client)
         self.checkout = FakeWorktree(self.run.commit)
-        self._ticks = map(float, itertools.count())
+        self._ticks = map(float, itertools.count(1))
 
     def clock(self) -> float:
         return next(self._ticks)

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from unittest.mock import patch
 
@@ -18,6 +18,7 @@ from feastflow_registry.config.input_names import InputNames
 from feastflow_registry.model import parallel
 from feastflow_registry.model.errors import Failure
 from feastflow_registry.model.plan import Command
+from feastflow_registry.model.run import LAPTOP
 from feastflow_registry.report.journal import Journal
 from feastflow_registry.report.results import RunReport
 from feastflow_registry.report.terminal import TerminalLog
@@ -64,7 +65,8 @@ class _Screen:
 
 
 def show(run: Run, width: int) -> Shown:
-    """Run a command as the program does, whether it ends well or not."""
+    """Run a command by hand as the program does, whether it ends well or not."""
+    run.context = replace(run.context, event=LAPTOP, on_remote_main=True)
     screen = _Screen(run.app, width)
     journal = Journal(run.app.log, run.app.state, run.app.settings.command)
     try:

@@ -7,16 +7,16 @@
 
 _shtab_feastflow_registry_subparsers=(publish build push tags promote rollback deploy prune init doctor completion)
 
-_shtab_feastflow_registry_publish_option_strings=(--dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --context --dockerfile --target --build-args --platforms --labels --annotations --secrets --secret-variables --attest --reproducible --reuse --network --add-hosts --ulimits --shm-size --allow --builder --buildkit-image --cache --cache-from --cache-to --no-cache-filters --matrix --part --runners --built --smoke-test --check --json --help -h)
-_shtab_feastflow_registry_build_option_strings=(--dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --context --dockerfile --target --build-args --platforms --labels --annotations --secrets --secret-variables --outputs --attest --reproducible --reuse --network --add-hosts --ulimits --shm-size --allow --builder --buildkit-image --cache --cache-from --cache-to --no-cache-filters --matrix --part --runners --built --smoke-test --check --json --help -h)
-_shtab_feastflow_registry_push_option_strings=(--dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --json --help -h)
+_shtab_feastflow_registry_publish_option_strings=(--dry-run --registry --namespace --also --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --context --dockerfile --target --build-args --platforms --labels --annotations --secrets --secret-variables --attest --reproducible --reuse --network --add-hosts --ulimits --shm-size --allow --builder --buildkit-image --cache --cache-from --cache-to --no-cache-filters --matrix --part --runners --built --smoke-test --check --json --help -h)
+_shtab_feastflow_registry_build_option_strings=(--dry-run --registry --namespace --also --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --context --dockerfile --target --build-args --platforms --labels --annotations --secrets --secret-variables --outputs --attest --reproducible --reuse --network --add-hosts --ulimits --shm-size --allow --builder --buildkit-image --cache --cache-from --cache-to --no-cache-filters --matrix --runners --smoke-test --check --json --help -h)
+_shtab_feastflow_registry_push_option_strings=(--dry-run --registry --namespace --also --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --json --help -h)
 _shtab_feastflow_registry_tags_option_strings=(--registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --sha-length --json --digest --help -h)
 _shtab_feastflow_registry_promote_option_strings=(--to --tag --dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --json --help -h)
 _shtab_feastflow_registry_rollback_option_strings=(--to --from --tag --unmark --manifests --dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --json --help -h)
-_shtab_feastflow_registry_deploy_option_strings=(--to --tag --manifests --dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --json --help -h)
-_shtab_feastflow_registry_prune_option_strings=(--keep-days --keep-last --keep --manifests --dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --json --help -h)
+_shtab_feastflow_registry_deploy_option_strings=(--to --tag --manifests --dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --sha-length --json --help -h)
+_shtab_feastflow_registry_prune_option_strings=(--keep-days --keep-last --keep --manifests --dry-run --registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --shared-tags --sha-length --json --help -h)
 _shtab_feastflow_registry_init_option_strings=(--json --help -h)
-_shtab_feastflow_registry_doctor_option_strings=(--registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --context --dockerfile --target --build-args --platforms --labels --annotations --secrets --secret-variables --attest --reproducible --reuse --network --add-hosts --ulimits --shm-size --allow --builder --buildkit-image --cache --cache-from --cache-to --no-cache-filters --matrix --part --runners --built --smoke-test --check --json --help -h)
+_shtab_feastflow_registry_doctor_option_strings=(--registry --namespace --also --registries --insecure-registries --working-directory --config --services --services-from --image --also-known-as --branches --git-tags --milestone --latest --extra-tags --shared-tags --sha-length --context --dockerfile --target --build-args --platforms --labels --annotations --secrets --secret-variables --attest --reproducible --reuse --network --add-hosts --ulimits --shm-size --allow --builder --buildkit-image --cache --cache-from --cache-to --no-cache-filters --matrix --runners --smoke-test --check --json --help -h)
 _shtab_feastflow_registry_completion_option_strings=()
 _shtab_feastflow_registry_option_strings=(--help --version)
 
@@ -78,10 +78,7 @@ _shtab_feastflow_registry_rollback___dry_run_choices=(true false)
 _shtab_feastflow_registry_rollback___latest_choices=(forward force release never)
 _shtab_feastflow_registry_rollback___shared_tags_choices=(true false)
 _shtab_feastflow_registry_deploy___dry_run_choices=(true false)
-_shtab_feastflow_registry_deploy___latest_choices=(forward force release never)
-_shtab_feastflow_registry_deploy___shared_tags_choices=(true false)
 _shtab_feastflow_registry_prune___dry_run_choices=(true false)
-_shtab_feastflow_registry_prune___latest_choices=(forward force release never)
 _shtab_feastflow_registry_prune___shared_tags_choices=(true false)
 _shtab_feastflow_registry_doctor___latest_choices=(forward force release never)
 _shtab_feastflow_registry_doctor___shared_tags_choices=(true false)
@@ -123,7 +120,6 @@ _shtab_feastflow_registry_rollback___json_nargs=0
 _shtab_feastflow_registry_rollback___help_nargs=0
 _shtab_feastflow_registry_rollback__h_nargs=0
 _shtab_feastflow_registry_deploy___dry_run_nargs='?'
-_shtab_feastflow_registry_deploy___shared_tags_nargs='?'
 _shtab_feastflow_registry_deploy___json_nargs=0
 _shtab_feastflow_registry_deploy___help_nargs=0
 _shtab_feastflow_registry_deploy__h_nargs=0

@@ -203,6 +203,9 @@ def test_a_session_ends_with_what_is_built_or_with_a_fault(
     assert ended.fault == Fault("failed to x: no")
     assert set(ended.suspects) == {"app"}
     assert Child.started["command"][-3:] == ["-", "app", "menu"]
+    monkeypatch.setattr(Child, "returncode", -9)
+    with fails("the program buildx was ended by the signal 9", kind=Kind.BUILD):
+        bake(buildx, tmp_path, "app")
 
 
 def test_only_the_session_sees_secrets_and_they_replace_nothing(

@@ -13,6 +13,7 @@ from feastflow_registry.commands import doctor
 from feastflow_registry.commands.doctor import Check, Finding, examine
 from feastflow_registry.model.errors import Failure, Kind, Problem
 from feastflow_registry.model.images import HubRepository, ImmutableTags, PullLimit
+from feastflow_registry.model.plan import Permission
 from feastflow_registry.model.references import Tag
 from feastflow_registry.model.run import LAPTOP
 from feastflow_registry.model.source import Source
@@ -236,19 +237,20 @@ class TestExamination:
             "✓ builder: buildx in memory",
             "✓ names: reg.example.com/ada/shop, below the user ada",
             f"✓ git: commit {A.short}, nothing modified, history whole",
-            f"✓ repository: {SOURCE}",
-            "✓ main branch: main, not compared: the default branch is unknown",
-            "✓ this run: pushes: push on branch main",
             (
                 "✓ registry: reg.example.com is a registry, over TLS, checked against the "
                 "certificates of certifi"
             ),
+            f"✓ repository: {SOURCE}",
+            "✓ main branch: main, not compared: the default branch is unknown",
+            "✓ this run: pushes: push on branch main",
             "✓ clock: within 1 s of the registry's",
             "✓ credentials: accepted by reg.example.com as ada",
             "✓ push to reg.example.com/ada/shop: granted",
             "✓ prune of reg.example.com/ada/shop: the registry deletes by tag",
         ]
         assert app.client.counts == {"resolve": 1, "check_push": 1}
+        assert app.world.history.asked == [("newer", A.sha, "main")]
         findings = json.loads(doctor.run(app).json)["findings"]
         assert findings[-2] == {
             "name": "push to",
@@ -272,7 +274,7 @@ class TestExamination:
         app.inputs = replace(app.inputs, run=replace(app.run, source=Source.behind(["gh:a/b"])))
         with fails("a publish would fail: repository"):
             found(app)
-        assert "✗ repository: the git remote origin is 'https://gh/a/b'" in str(app.log.lines)
+        assert "✗ repository: the git remote origin is 'gh:a/b'" in str(app.log.lines)
 
     def test_docker_hub_tells_more(self) -> None:
         app = prepare(milestone="sprint3")
@@ -415,15 +417,25 @@ class TestExamination:
         assert lines[-3].startswith("✓ promotion to ghcr.io: ghcr.io is GitHub, over TLS")
         assert lines[-2:] == ["! promotion to quay.io: nobody answers.", "    Look at the network."]
 
-    def test_where_there_is_no_network_it_is_said_once(self) -> None:
+    @pytest.mark.parametrize("event", ["push", LAPTOP])
+    def test_where_there_is_no_network_it_is_said_once(self, event: str) -> None:
         app = prepare()
+        run = replace(app.run, event=event)
+        left = Permission(True, False, "by hand, from a commit that is not there")
+        app.inputs = replace(app.inputs, run=run, permission=left)
         app.docker_hub = FakeHub(None)
         app.challenges["docker.io"] = REFUSED
         with fails("a publish would fail: registry.", kind=Kind.UNREACHABLE):
             found(app)
         lines = [line for _, line in app.log.lines]
-        assert lines[-2:] == ["✗ registry: nobody answers.", "    Look at the network."]
-        assert app.client.counts == {}
+        assert lines[-4:] == [
+            *("✗ registry: nobody answers.", "    Look at the network."),
+            *(
+                f"✓ repository: {SOURCE}",
+                "✓ main branch: main, not compared: the default branch is unknown",
+            ),
+        ]
+        assert (app.client.counts, app.world.history.asked) == ({}, [])
 
     def test_everything_is_asked_before_the_run_fails(self) -> None:
         app = prepare()

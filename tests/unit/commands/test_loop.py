@@ -71,6 +71,25 @@ def test_a_dry_run_ends_with_the_plan() -> None:
     assert spy.asked == ["plan"]
     assert found.outputs["reason"] == "a dry run pushes nothing"
     assert not app.world.store.writes
+    assert "This was a dry run: nothing was built or pushed." in found.lines
+
+
+@pytest.mark.parametrize(
+    ("command", "event", "ends"),
+    [
+        ("publish", "push", " publish would fail: see the warning above."),
+        ("push", "push", " push would fail: see the warning above."),
+        ("publish", "pull_request", ""),
+        ("build", "push", ""),
+    ],
+)
+def test_a_dry_run_says_in_the_end_that_the_run_would_fail(
+    command: str, event: str, ends: str
+) -> None:
+    app = World().app({"command": command, "dry_run": "true"}, run=context(A, event=event))
+    app.inputs = replace(app.inputs, doubts=("Origin names nobody.",))
+    found = commands.run(Spy(), app, Journal(app.log, app.state))
+    assert found.lines[-1] == f"This was a dry run: nothing was built or pushed.{ends}"
 
 
 @pytest.mark.parametrize("inputs", [{"command": "build"}, {}], ids=["build", "no right"])

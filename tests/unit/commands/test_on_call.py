@@ -15,7 +15,7 @@ from feastflow_registry.commands import rollback
 from feastflow_registry.model import marks
 from feastflow_registry.model.errors import Failure, Kind
 from feastflow_registry.model.marks import NOTHING
-from feastflow_registry.model.plan import Action, KeepTag
+from feastflow_registry.model.plan import Action, KeepTag, WithdrawImage
 from feastflow_registry.model.references import Commit, Digest, Repository, Tag
 from feastflow_registry.model.run import LAPTOP
 from feastflow_registry.report import text
@@ -85,7 +85,7 @@ class TestFrom:
         assert notes(again) == {"latest": said}
         assert again.plan
         assert again.plan.advice == (
-            "Nothing to do for latest: why is said above.",
+            "Nothing to do for latest: the reason stands above.",
             f'If {B.short} is bad too: run it again with input "from: {B.short}".',
         )
         assert world.store.tagged == before
@@ -520,7 +520,7 @@ class TestWhatIsLeftBad:
         assert run.plan
         how = f'run it again with input "from: {B.short}", input "tag: production"'
         assert run.plan.advice[1:] == (
-            f"Still bad: ada/shop:production. To take them back too: {how}.",
+            f"Still bad: ada/shop:production. To take it back too: {how}.",
             "Still bad, and never moved, as they are final: ada/shop:sprint3, ada/shop:v1.3.0.",
         )
 
@@ -531,7 +531,7 @@ class TestWhatIsLeftBad:
         run.context = replace(run.context, event=LAPTOP)
         plan = rollback.plan(run.app)
         command = f"`feastflow-registry rollback --from {B.short} --tag production --services shop`"
-        assert plan.advice[1].endswith(f"To take them back too: {command}.")
+        assert plan.advice[1].endswith(f"To take it back too: {command}.")
 
     def test_where_it_cannot_be_known_the_tag_goes_back_all_the_same(
         self, monkeypatch: pytest.MonkeyPatch
@@ -759,11 +759,15 @@ class TestReleasesMeanwhile:
     def test_a_lower_one_stays_lower(self) -> None:
         assert self.race("v1.5.0", D) == B
 
+    @pytest.mark.parametrize("is_known", [False, True])
     @pytest.mark.parametrize(("name", "wanted"), [("v4.0.0", D), ("v2.5.0", A)])
     def test_only_what_is_higher_than_the_bad_one_goes_before_to(
-        self, name: str, wanted: Commit
+        self, name: str, wanted: Commit, is_known: bool
     ) -> None:
+        """Its git tag may be there before its image is."""
         world = self.world()
+        if is_known:
+            world.history.git_tags[name] = D
         run = start(world, latest="release", to=A.sha)
         plan = rollback.plan(run.app)
         world.history.git_tags[name] = D
@@ -780,6 +784,26 @@ class TestReleasesMeanwhile:
         said = f"{C.short} is marked already, and it is at {A.short}"
         assert notes(again)["latest"] == said
         assert marked(world) == {B, C}
+
+    def test_the_nearest_that_was_taken_back_is_named(self) -> None:
+        world = self.world()
+        press(world, latest="release")
+        press(world, latest="release", bad="v2.0.0")
+        again = press(world, latest="release")
+        assert notes(again)["latest"] == f"{B.short} is marked already, and it is at {A.short}"
+
+    def test_what_came_with_a_release_is_bad_whatever_its_commit(self) -> None:
+        """The cart's image is of the newest commit, and was in the release before, too."""
+        world = published(A, B, C, names=NAMES)
+        for name, tag, at in (
+            *(("shop", "v1.0.0", B), ("shop", "v2.0.0", A), ("shop", "latest", A)),
+            *(("cart", "v1.0.0", C), ("cart", "v2.0.0", C), ("cart", "latest", C)),
+        ):
+            give(replace(world, names=(name,)), at, tag)
+        world.history.git_tags |= {"v1.0.0": C, "v2.0.0": A}
+        plan = rollback.plan(start(world, latest="release", bad="v2.0.0").app)
+        bad = [(each.service.name, each.digest) for each in plan.every(WithdrawImage)]
+        assert bad == [("shop", world.own(A))]
 
     def test_one_that_was_kept_back_before_stays_so(self) -> None:
         world = self.world()

@@ -386,7 +386,7 @@ class TestWhatIsRefused:
         assert {*run.actions[1:]} <= {*parts}
         assert {each.service.name for each in run.outcomes} == {"menu"}
         assert run.plan
-        left = results.standing(run.plan, run.outcomes, run.attempted)
+        left = results.standing(run.plan, run.outcomes, run.app.state)
         assert f"ada/shop:{OWN}" in left.lines[1]
         assert (workflow.images[0], workflow.latest) == (None, before)
         assert workflow.images[1]

@@ -180,9 +180,9 @@ def test_a_tag_that_changed_since_the_plan_is_left_alone(world: World, moved: bo
     else:
         world.store.tagged.pop((SHOP.repository, Tag("production")))
     before = world.at("production")
-    shown = before.short if before else "nothing"
+    there = before.short if before else "nothing"
     with fails(
-        f"was moved by another run since the plan was made: it holds {shown} now",
+        f"was moved by another run since the plan was made: it holds {there} now",
         "tags",
         kind=Kind.CONFLICT,
     ):
@@ -273,7 +273,7 @@ def test_all_that_may_not_move_is_said_at_once() -> None:
 
 def test_where_nothing_may_be_written_nothing_is_looked_at(world: World) -> None:
     app = world.app({"command": "promote", "tag": "production"}, run=context(B, "feature"))
-    with fails("promote may not write here"):
+    with fails("this run may not write to the registry"):
         promote_command.plan(app)
     assert not app.client.calls
 

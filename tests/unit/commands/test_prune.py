@@ -133,7 +133,7 @@ def test_parts_go_and_those_that_a_file_names_stay(world: World, tmp_path: Path)
 
 def test_where_nothing_may_be_written_nothing_is_listed(world: World) -> None:
     app = world.app({"command": "prune", "dry_run": "false"}, run=context(C, "feature"))
-    with fails("prune may not write here"):
+    with fails("this run may not write to the registry"):
         prune.plan(app)
     assert not app.client.calls
 

@@ -187,6 +187,7 @@ class TestPublish:
         world.start("rollback", B).go()
         start(world, B, **TWO).go()
         assert commit_at(world, GHCR, "latest") == A
+        assert (GHCR_LATEST, at(world, HUB, OWN)) not in world.store.writes, "not even for a moment"
         assert (
             at(world, GHCR, f"withdrawn-{B.short}") == at(world, GHCR, OWN) == at(world, HUB, OWN)
         )
@@ -712,8 +713,8 @@ class TestRollback:
                 assert found == [B, B], (host, number)
 
     @pytest.mark.no_cover
-    @pytest.mark.parametrize("wanted", [{}, {"from": C.sha}, {"to": A.sha}])
-    @pytest.mark.parametrize("missing", [GHCR, HUB])
+    @pytest.mark.parametrize("wanted", chosen([{"to": A.sha}, {"from": C.sha}, {}]))
+    @pytest.mark.parametrize("missing", [HUB, GHCR])
     def test_killed_anywhere_and_pressed_again(self, missing: str, wanted: dict[str, str]) -> None:
         """One registry has missed the last commit, so that another image is bad on each."""
         world = World()
@@ -764,6 +765,18 @@ class TestRollback:
         run = world.start("rollback", D, **TWO).go()
         assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [C, C]
         assert run.app.log.lines == []
+
+    def test_a_mark_that_one_refuses_is_told_and_its_tag_stays(self, world: World) -> None:
+        run = world.start("rollback", C, **TWO)
+
+        def hook(call: Call) -> None:
+            if "withdrawn" in call.subject:
+                refusing(GHCR)(call)
+
+        run.registry.before = hook
+        with fails("ghcr.io denied it", kind=Kind.REFUSED):
+            run.go()
+        assert [commit_at(world, host, "latest") for host in (HUB, GHCR)] == [B, C]
 
     def test_a_tag_that_one_lacks(self, world: World) -> None:
         world.store.tagged.pop((place(GHCR), Tag("latest")))

@@ -70,6 +70,10 @@ def test_the_word_of_tags_is_an_image() -> None:
     found = read(["tags", "--to", "latest", "--digest"], str)
     assert (found.given, found.digest) == ({"command": "tags", "to": "latest"}, True)
     assert read(["tags"], str).given == {"command": "tags"}
+    found = read(["tags", "--image", "shop", "--digest", "a1b2c3d"], str)
+    assert found.given == {"command": "tags", "image": "shop", "to": "a1b2c3d"}
+    given = read(["--image", "shop", "build", "--latest", "never", "ada"], str).given
+    assert (given["command"], given["username"]) == ("build", "ada")
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -497,7 +497,7 @@ class TestRead:
 
     def test_names_that_bake_takes_for_one(self) -> None:
         text = "services: {w.x: {build: a}, w_x: {build: b}, v: {build: c}, v_1: {image: d}, v.1: }"
-        with fails("Bake takes the services w.x and w_x for one.", "another name") as caught:
+        with fails("Bake reads the services w.x and w_x as one service.", "another name") as caught:
             compose.read("compose.yaml", repository(text))
         assert len(caught.value.problems) == 1
 

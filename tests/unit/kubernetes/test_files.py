@@ -230,7 +230,9 @@ def test_a_file_that_someone_else_changed_is_not_overwritten(workspace: Path) ->
     wanted = changed(workspace, "top.yaml", "k8s/a.yaml")
     (workspace / "k8s/a.yaml").write_text("theirs\n")
     before = contents(workspace)
-    with fails("k8s/a.yaml was changed by someone else", "Run this again", kind=Kind.CONFLICT):
+    with fails(
+        "k8s/a.yaml was changed by someone else", "Run the same command again", kind=Kind.CONFLICT
+    ):
         replace(wanted)
     assert contents(workspace) == before
 

@@ -12,6 +12,7 @@ from feastflow_registry.model.credentials import (
     holds,
     is_name,
     missing,
+    no_namespace,
     read_several,
     secrets_of,
     unnamed,
@@ -37,8 +38,8 @@ def test_both() -> None:
     ("username", "token", "words"),
     [
         ("", TOKEN, ["without a user name", '"username" too']),
-        ("ada", "latest", ["less than 8 characters", "access token"]),
-        ("ada", "a1b2c3d", ["less than 8 characters"]),
+        ("ada", "latest", ["too short", "at least 8 characters", "access token"]),
+        ("ada", "a1b2c3d", ["too short to be a token"]),
         ("ada", "::add-mask::x", ['holds "::"', "access token"]),
         ("ada", "abcdef::b", ['holds "::"']),
         ("ada", TOKEN + "\n", ["a line break", "pasted with it"]),
@@ -154,10 +155,29 @@ def test_what_looks_like_a_key_and_is_none_is_refused(token: str) -> None:
         *((each, True) for each in ("ada", "FeastFlow", "a1", "a-b", "aws", "ci_bot.1")),
         *((each, False) for each in ("AWS", "_json_key", "robot$x", "a@b.example", "", "-a")),
         *((each, False) for each in ("oauth2accesstoken", "12345678-1234-1234-1234-123456789abc")),
+        *((each, False) for each in ("gitlab-ci-token", "iamapikey", "token", "nologin")),
+        ("12345678-1234-1234-1234-123456789ABC", False),
     ],
 )
 def test_a_user_is_a_name_or_none(username: str, answer: bool) -> None:
     assert is_name(username) is answer
+
+
+@pytest.mark.parametrize(
+    ("host", "username", "fix"),
+    [
+        ("ghcr.io", "x-access-token", "to the owner."),
+        ("europe-docker.pkg.dev", "_json_key", "to PROJECT/REPOSITORY."),
+        ("quay.io", "team+ci", "to the organisation."),
+        ("git.example.com", "gitlab-ci-token", "to the project's path, or to / where"),
+        ("icr.io", "iamapikey", "to a namespace that `ibmcloud cr namespace-list` shows, or"),
+        ("shop.azurecr.io", "token", "to what stands before the repository's name, such as"),
+        ("r.example.com", "robot$x", "to the owner or project, such as feastflow, or to / where"),
+    ],
+)
+def test_what_to_say_instead_of_such_a_user(host: str, username: str, fix: str) -> None:
+    [problem] = no_namespace(RegistryHost.parse(host), username).problems
+    assert f'Set the input "namespace" {fix}' in problem.fix
 
 
 class TestSeveral:
@@ -192,7 +212,7 @@ class TestSeveral:
             (f"ghcr.io octocat {TOKEN}\nquay.io {TOKEN}", "entry 2 is no registry"),
             (f"gcr.io _json_key {KEY} {TOKEN}", "entry 2 is no registry"),
             (f"ghcr.io octocat {TOKEN} x", "entry 1 holds a space"),
-            ("ghcr.io octocat short", "entry 1 has less than 8 characters"),
+            ("ghcr.io octocat tiny", "entry 1 is too short to be a token"),
             (f"ghcr.io octocat {TOKEN}::x", 'entry 1 holds "::"'),
             (f"ghcr.io octocat {TOKEN}\nghcr.io eve {TOKEN}", "entry 2 is the second one"),
         ],
@@ -200,7 +220,7 @@ class TestSeveral:
     def test_refuses_an_entry_without_showing_it(self, text: str, words: str) -> None:
         with fails(f'input "also-credentials": {words}') as caught:
             read_several(text)
-        for shown in (TOKEN, "octocat", "_json_key", "short", "https"):
+        for shown in (TOKEN, "octocat", "_json_key", "tiny", "https"):
             assert shown not in caught.value.problems[0].cause
 
     def test_what_is_secret_of_them(self) -> None:

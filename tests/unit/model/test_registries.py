@@ -57,8 +57,9 @@ def row(kind: RegistryKind) -> str:
 @pytest.mark.parametrize("kind", registries.KINDS, ids=lambda each: each.name)
 def test_the_page_says_the_same(kind: RegistryKind) -> None:
     said = row(kind)
-    for words in (kind.habit, kind.namespace, kind.prune):
+    for words in (kind.habit, kind.namespace, kind.prune, kind.instead):
         assert words in said
+    assert ("or `/` |" in said) is kind.names_alone
     assert ("before the first push" in said) is bool(kind.before_push)
     assert kind.before_push is not None
     assert kind.before_push in said

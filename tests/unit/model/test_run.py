@@ -67,8 +67,11 @@ def test_a_push() -> None:
     ],
 )
 def test_the_default_branch(event: str, payload: str, branch: str) -> None:
-    found = read(payload, GITHUB_EVENT_NAME=event, GITHUB_REF="refs/heads/develop")
-    assert found.default_branch == branch
+    more = {"GITHUB_EVENT_NAME": event, "GITHUB_REF": "refs/heads/develop"}
+    assert read(payload, **more).default_branch == branch
+    cloned = replace(CHECKOUT, default_branch="of-the-clone")
+    found = from_runner({**ENVIRON, **more}, payload, cloned)
+    assert found.default_branch == (branch or "of-the-clone")
 
 
 @pytest.mark.parametrize(

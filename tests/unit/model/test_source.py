@@ -64,6 +64,25 @@ def test_what_is_no_known_hosts(remote: str, url: str) -> None:
     assert (found.url, found.is_known) == (url, False)
 
 
+@pytest.mark.parametrize(
+    ("remote", "written", "is_folder"),
+    [
+        ("../origin/shop", "../origin/shop", True),
+        ("/srv/git/b.git", "/srv/git/b.git", True),
+        ("file:///srv/git/b.git", "file:///srv/git/b.git", True),
+        ("git@github-work:a/b.git", "git@github-work:a/b.git", False),
+        ("http://me:secret@localhost:3000/a/b.git", "http://localhost:3000/a/b.git", False),
+        ("ftp://me:secret@git.example/b", "ftp://git.example/b", False),
+        ("", "", False),
+    ],
+)
+def test_an_unknown_one_is_told_as_it_was_written(
+    remote: str, written: str, is_folder: bool
+) -> None:
+    found = Source.behind([remote] if remote else [])
+    assert (found.written, found.is_folder) == (written, is_folder)
+
+
 def test_the_first_known_address_is_the_page_and_the_others_are_names() -> None:
     mirror = "https://mirror.example/feastflow/shop.git"
     found = Source.behind(["git@alias:feastflow/shop", f"{SHOP}.git", mirror, "/srv/shop"])

@@ -90,7 +90,9 @@ def test_what_is_no_text_is_refused() -> None:
     for content in ("kind: Pod\n".encode("utf-16"), b"a: \xff\n"):
         with fails("f.yaml is not text in UTF-8", "Save it as UTF-8"):
             parse("f.yaml", content, LIMITS)
-    with fails("f.yaml, line 3: the character U+001B is not allowed", "Remove it"):
+    with fails(
+        "f.yaml, line 3: the character U+001B is not allowed", "Remove this control character"
+    ):
         read("a: b\n\nc: \x1b[31m\n")
 
 

@@ -331,6 +331,8 @@ INSIDE: tuple[str, ...] = (
     "127.1",
 )
 INSIDE += ("0x7f000001", "[::1]", "[fd00::1]", "[::ffff:10.0.0.1]", "0.0.0.0")
+INSIDE += ("localhost.", "127.0.0.1.", "a.localhost", "[64:ff9b::7f00:1]", "[2002:7f00:1::]")
+INSIDE += (r"127.0.0.1\\.example.com",)  # As a header quotes it: for urllib3, the host ends there.
 PRIVATE = ("10.0.0.1:5000", "192.168.1.1", "[fd00::1]:5000", "localhost:5000")
 LOCAL, HUB = RegistryHost("localhost:5000"), RegistryHost("docker.io")
 PLAIN = RegistryHost("registry.lan:5000", insecure=True)
@@ -435,7 +437,7 @@ def test_a_wrong_password_is_tried_once() -> None:
 
 
 def test_who_has_no_credential_is_told_how_to_give_one() -> None:
-    with fails("reg.example.com does not let anyone in", "docker login", kind=Kind.REFUSED):
+    with fails("nobody is logged in to reg.example.com", "docker login", kind=Kind.REFUSED):
         ask(Asked(403), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, cast
 
@@ -63,6 +62,31 @@ def test_an_upload_is_cancelled_at_the_registry_alone(location: str, cancelled: 
     RegistryClient(cast("Client", answers), auth).check_push(SHOP)
     expected = [("POST", UPLOAD)] + ([("DELETE", f"{UPLOAD}1")] if cancelled else [])
     assert answers.sent == expected
+
+
+@pytest.mark.parametrize("wait", ["", "0", "60"])
+@pytest.mark.parametrize("status", [202, 401, 404, 429, 503])
+def test_how_an_upload_is_cancelled_is_nobodys_concern(status: int, wait: str) -> None:
+    """It expires anyway: it is tried once, and uses up none of the run's patience."""
+    sent: list[str] = []
+    slept: list[float] = []
+    http = Client(lambda: sum(slept), lambda: 0, slept.append, lambda: 0)
+
+    def exchange(_: Client, method: str, url: str, *rest: Any) -> Response:
+        sent.append(method)
+        if method == "DELETE":
+            expires, timeouts = rest[-2:]
+            assert max(expires, *timeouts) < 10
+            return Response(status, {"retry-after": wait} if wait else {}, b"", url)
+        return Response(202, {"location": f"{UPLOAD}1"}, b"", url)
+
+    client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "_exchange", exchange)
+        client.check_push(SHOP)
+    assert sent == ["POST", "DELETE"]
+    assert slept == []
+    assert http._patient_until is None
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "", "-x", [], "a b", None, 7, float("nan"), True])
@@ -253,16 +277,53 @@ def test_an_index_has_from_one_to_64_platforms(count: int) -> None:
     assert len(holding({1: [*listed, (999, note)]}).platforms(SHOP, number(1))) == 64
 
 
+BODY = json.dumps({"mediaType": INDEXES[0], "schemaVersion": 2, "manifests": []}).encode()
+OTHER = Digest.of(b"other")
+THERE = "/v2/ada/shop/manifests/"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "is_right"),
+    [
+        *((each, {}, True) for each in (200, 201, 202, 204)),
+        (201, {"docker-content-digest": f"{Digest.of(BODY)}"}, True),
+        (201, {"location": f"{THERE}{Digest.of(BODY)}"}, True),
+        (201, {"location": f"{THERE}latest"}, True),
+        (201, {"docker-content-digest": "none", "location": "http://["}, True),
+        (201, {"docker-content-digest": f"sha512:{'0' * 128}"}, True),
+        (201, {"docker-content-digest": f"{OTHER}"}, False),
+        (202, {"location": f"https://reg.example.com{THERE}{OTHER}"}, False),
+        (201, {"docker-content-digest": "", "location": f"{THERE}{OTHER}"}, False),
+    ],
+)
+def test_a_write_is_answered_with_the_digest_that_was_written(
+    status: int, headers: dict[str, str], is_right: bool
+) -> None:
+    class Writing(Answers):
+        def send(self, method: str, url: str, **_: Any) -> Response:
+            self.sent.append((method, url))
+            return Response(status, headers, b"", url)
+
+    http = cast("Client", answers := Writing(""))
+    client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
+    client.manifests[SHOP, Digest.of(BODY)] = Manifest.parse(BODY, INDEXES[0])
+    if is_right:
+        client.set_tag(Reference(SHOP, Tag("latest")), Digest.of(BODY))
+    else:
+        with fails(f"says that it has stored {OTHER.short}", kind=Kind.UNVERIFIED):
+            client.set_tag(Reference(SHOP, Tag("latest")), Digest.of(BODY))
+    assert len(answers.sent) == 1
+
+
 @pytest.mark.parametrize(("pushed", "asked"), [(True, 3), (False, 1)])
 def test_a_manifest_that_was_just_pushed_may_be_late(pushed: bool, asked: int) -> None:
     """As by BuildKit: what nobody has pushed is asked for once."""
-    body = json.dumps({"mediaType": INDEXES[0], "schemaVersion": 2, "manifests": []}).encode()
-    digest = Digest(f"sha256:{hashlib.sha256(body).hexdigest()}")
+    digest = Digest.of(BODY)
 
     class Late(Answers):
         def send(self, method: str, url: str, **_: Any) -> Response:
             self.sent.append((method, url))
-            return Response(200 if len(self.sent) == 3 else 404, {}, body, url)
+            return Response(200 if len(self.sent) == 3 else 404, {}, BODY, url)
 
         def clock(self) -> float:
             return 0.0
@@ -275,7 +336,7 @@ def test_a_manifest_that_was_just_pushed_may_be_late(pushed: bool, asked: int) -
     client = RegistryClient(http, Authenticator(http, HOST, None, [SHOP], False))
     if pushed:
         client.expect(Reference(SHOP, digest), digest)
-        assert client.manifest(SHOP, digest).data == body
+        assert client.manifest(SHOP, digest).data == BODY
     else:
         with fails("is not on the registry", kind=Kind.UNVERIFIED):
             client.manifest(SHOP, digest)

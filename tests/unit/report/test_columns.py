@@ -27,6 +27,12 @@ def test_a_command_is_copied_whole(width: int) -> None:
     assert not any("\0" in part for part in parts)
 
 
+@pytest.mark.parametrize("length", range(60, 80))
+def test_a_number_stays_with_its_unit(length: int) -> None:
+    parts = wrap(f"{'x' * length}  1.0 kB  12.5 s and more words", 80)
+    assert all(any(each in part for part in parts) for each in ("1.0 kB", "12.5 s"))
+
+
 def test_an_indented_line_stays_whole_unless_it_is_ours() -> None:
     line = f"  {'word ' * 30}"
     assert wrap(line, 60) == [line]

@@ -53,7 +53,7 @@ def test_what_was_done_is_counted(edits: list[EditFile], dry_run: bool, said: st
     assert found.lines[-1] == said
     head = found.markdown.splitlines()[0]
     if edits and dry_run:
-        assert head == "### ✅ Dry run, nothing is changed: 2 images in 1 file would be"
+        assert head == "### ✅ Dry run, nothing is changed: 2 images in 1 file would change"
     else:
         assert head == f"### ✅ {said.removesuffix('.')}; no cluster was touched"
     assert ("Commit the files" in found.markdown) == bool(edits and not dry_run)

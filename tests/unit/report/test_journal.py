@@ -235,7 +235,12 @@ def test_a_run_without_an_end_says_so_in_every_form(code: int, what: str) -> Non
             {"cause": "it stopped.", "fix": "Run it again.", "help": None},
             {"cause": "a.", "fix": "b.", "help": f"{HELP}#lacks"},
         ],
-        "standing": {"written": [str(MARK)], "in_doubt": [], "not_done": [str(LATEST)]},
+        "standing": {
+            "written": [str(MARK)],
+            "not_yet_visible": [],
+            "in_doubt": [],
+            "not_done": [str(LATEST)],
+        },
     }
 
 

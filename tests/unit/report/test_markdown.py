@@ -33,7 +33,6 @@ from feastflow_registry.model.run import RefKind
 from feastflow_registry.model.run_state import RunState
 from feastflow_registry.report import markdown, results
 from feastflow_registry.report.journal import Journal
-from feastflow_registry.report.summary import EMPTY
 from unit.report.test_summary import HOSTILE, rows
 
 
@@ -196,14 +195,14 @@ class TestDryRun:
     def test_shows_the_plan_with_verbs(self) -> None:
         world = published(A, names=("one", "two"))
         text = summary(world.run(B, milestone="sprint3", dry_run="true"))
-        head = "### ✅ Dry run, nothing is changed: build and push 2, set 2, move 2\n"
-        assert text.startswith(head)
+        steps = "build and push 2 images, create 2 tags, move 2 tags"
+        assert text.startswith(f"### ✅ Dry run, nothing is changed: {steps}\n")
         found = rows(text)
         own = f"<code>commit-{B.short}</code>"
         assert found[0] == ["one", "build and push", own, "from ."]
         way = f"<code>{A.short}</code> → <code>{B.short}</code>"
         assert [row[1:2] + row[3:] for row in found[2:4]] == [
-            ["set", f"<code>{B.short}</code>"],
+            ["create", f"<code>{B.short}</code>"],
             ["move", way],
         ]
         assert "- To do it, run this without <code>dry-run: true</code>.\n" in text
@@ -327,7 +326,7 @@ class TestRollback:
         summary(world.start("promote", tag="production,a", to=B.sha))
         text = summary(world.start("rollback"))
         assert [row[2:] for row in rows(text)] == [
-            [f"<code>{B.short}</code>", f"<code>{A.short}</code>", EMPTY],
+            [f"<code>{B.short}</code>", f"<code>{A.short}</code>", "rolled back"],
             *[
                 [
                     *(f"<code>{B.short}</code>", f"<code>{B.short}</code>"),
@@ -413,18 +412,21 @@ class TestFailure:
         run.registry.after = failing(run_to(run, "set_tag"))
         text = summary(run)
         assert text.startswith("### ❌ Publish failed: 1 tag written, 1 tag in doubt\n")
-        assert [state for _, state in rows(text)] == ["written", "in doubt"]
+        assert [state for _, state in rows(text)] == [
+            "written",
+            "in doubt: sent, but not read back",
+        ]
         assert "ada/shop:latest" in rows(text)[1][0]
-        assert text.index("**The connection broke.** Run again.") < text.index("Remove the cause")
+        assert text.index("**The connection broke.** Run again.") < text.index("What is published")
 
     def test_what_is_not_done_is_no_change(self) -> None:
         steps = (PushImage(SHOP, Tag("commit-1")),)
         plan = Plan(Command.PUBLISH, B, Permission(True, True, "why"), steps)
-        standing = results.standing(plan, [], ())
+        standing = results.standing(plan, [], RunState())
         text = markdown.failed(plan, [Problem("it broke.", "Mend it.")], standing)
         assert text.startswith("### ❌ Publish failed: nothing was written\n")
         assert [state for _, state in rows(text)] == ["not done"]
-        assert results.standing(replace(plan, steps=()), [], ()).again == ""
+        assert results.standing(replace(plan, steps=()), [], RunState()).again == ""
 
 
 def run_to(run: Run, method: str) -> int:

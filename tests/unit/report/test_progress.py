@@ -45,6 +45,8 @@ def test_what_is_waited_for_within_it_is_shown_in_its_place() -> None:
         line.tick()
         assert drawn(stream) == "… publish (3 s)"
         assert line._ended is began, "one thread counts, as long as anything is waited for"
+    assert began
+    assert began.is_set()
 
 
 def test_after_the_end_of_a_run_nothing_is_shown() -> None:

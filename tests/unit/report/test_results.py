@@ -24,6 +24,7 @@ from feastflow_registry.model.plan import (
     Step,
 )
 from feastflow_registry.model.references import Reference, RegistryHost, Repository, Tag
+from feastflow_registry.model.run_state import RunState
 from feastflow_registry.model.services import Service
 from feastflow_registry.report import results, text
 from feastflow_registry.tags.rules import THERE
@@ -85,6 +86,18 @@ class TestResults:
         adopted = replace(PUSHED, action=Action.ADOPTED, digest=OLD)
         (found,) = results.results(plan(BUILD), [BUILT, PUSHED, adopted])
         assert (found.digest, found.tags) == (OLD, (OWN,))
+
+    def test_of_several_registries_the_first_one_counts_where_it_has_something(self) -> None:
+        there = Service("shop", Repository(RegistryHost("ghcr.io"), "ada/shop"))
+        own = Reference(there.repository, OWN_TAG)
+        copied = Outcome(there, Action.COPIED, own, OLD, 7, note="all of it was there")
+        both = plan(BUILD, PUSH, replace(PUSH, service=there))
+        for outcomes in ([BUILT, PUSHED, copied], [copied, BUILT, PUSHED]):
+            (found,) = results.results(both, outcomes)
+            assert (found.digest, found.size, found.note) == (DIGEST, 2_500_000, "")
+        noted = replace(BUILT, service=there, size=0, note="cache: written")
+        (found,) = results.results(both, [replace(BUILT, size=0), noted, copied])
+        assert (found.digest, found.size, found.note) == (OLD, 7, "cache: written")
 
     def test_services_are_told_apart(self) -> None:
         other = service("other")
@@ -190,8 +203,14 @@ def test_an_outcome_as_a_line(outcome: Outcome, words: list[str]) -> None:
     assert (" s" in line) == (outcome.seconds >= 0.05)
 
 
-def standing(of: Plan, outcomes: list[Outcome], attempted: Collection[Reference]) -> list[str]:
-    return results.standing(of, outcomes, attempted).lines
+def standing(
+    of: Plan,
+    outcomes: list[Outcome],
+    attempted: Collection[Reference] = (),
+    answered: Collection[Reference] = (),
+) -> list[str]:
+    state = RunState(attempted={*attempted}, answered={*answered})
+    return results.standing(of, outcomes, state).lines
 
 
 class TestStanding:
@@ -199,7 +218,7 @@ class TestStanding:
         assert standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED], {OWN}) == [
             f"Written before the failure: {OWN}.",
             f"Not done: {LATEST}.",
-            "Remove the cause, then run again: the next run does the rest.",
+            "What is published stays; once the cause is mended, a run does the rest.",
         ]
 
     def test_what_was_built_only_is_not_written(self) -> None:
@@ -211,10 +230,19 @@ class TestStanding:
         assert standing(plan(PUSH, MOVE), [PUSHED], {OWN, LATEST}) == [
             f"Written before the failure: {OWN}.",
             f"In doubt, for it was not read back: {LATEST}.",
-            "Remove the cause, then run again: the next run does the rest.",
+            "What is published stays; once the cause is mended, a run does the rest.",
         ]
         # Also what was in no plan: a tag that another run of this commit had moved.
         assert str(LATEST) in " ".join(standing(plan(REUSE), [], {LATEST}))
+
+    def test_what_the_registry_has_taken_is_not_in_doubt(self) -> None:
+        assert standing(plan(PUSH, MOVE), [], {OWN, LATEST}, {OWN}) == [
+            "Written before the failure: nothing.",
+            f"Written, not yet visible: {OWN}.",
+            f"In doubt, for it was not read back: {LATEST}.",
+            "What is published stays; the next run does the rest.",
+        ]
+        assert not standing(plan(PUSH), [PUSHED], {OWN}, {OWN})[1].startswith("Written")
 
     def test_a_copy_is_named_by_its_digest_beside_the_tags(self) -> None:
         copied = replace(
@@ -234,7 +262,7 @@ class TestStanding:
     def test_a_failure_at_the_very_end(self) -> None:
         done, again = standing(plan(PUSH, MOVE), [PUSHED, MOVED], {OWN, LATEST})
         assert str(LATEST) in done
-        assert again.startswith("Remove the cause")
+        assert again.startswith("What is published stays")
 
 
 class TestClosing:

@@ -285,6 +285,8 @@ class TestMarkdown:
     def test_where_no_push_is_told_the_date_is_its_commits(self) -> None:
         found = report.markdown([compile_catalog(SHOP, listed((own(A), ONE)), HISTORY)])
         assert rows(found)[0][2] == "2025-12-29 00:00"
+        pushed = compile_catalog(SHOP, listed((own(A), ONE), days=[9]), HISTORY)
+        assert rows(report.markdown([pushed]))[0][2] == "2026-01-10 00:00"
 
     def test_several_services_have_an_overview_first(self) -> None:
         none = compile_catalog(service("none"), [], {})

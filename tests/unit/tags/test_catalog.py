@@ -60,6 +60,21 @@ class TestOrder:
         found = compile_catalog(SHOP, tags, HISTORY)
         assert names(found) == ["latest", own(A), own(C)]
 
+    def test_by_the_last_push_where_no_commit_is_known(self) -> None:
+        tags = listed(("a", ONE), ("b", TWO), ("c", ONE), days=[2, 1, 3])
+        assert names(compile_catalog(SHOP, [*tags, *listed(("d", ONE))], {})) == [
+            "c",
+            "a",
+            "b",
+            "d",
+        ]
+
+    def test_of_two_tags_of_one_commit(self) -> None:
+        longer = f"commit-{A.sha[:12]}"
+        known = {**HISTORY, A.sha[:12]: HISTORY[A.short]}
+        found = compile_catalog(SHOP, listed((own(A), ONE), (longer, ONE)), known)
+        assert len(catalog.in_order(found.commits)) == 2
+
     def test_a_tag_that_is_listed_twice_is_one(self) -> None:
         found = compile_catalog(SHOP, listed((own(A), ONE), (own(A), TWO)), HISTORY)
         assert [each.digest for each in found.entries] == [TWO]
@@ -139,6 +154,12 @@ class TestCommits:
         found = compile_catalog(SHOP, tags, {})
         assert [each.tag.value for each in found.entries if each.frozen] == ["sprint3"]
 
+    def test_what_is_not_withdrawn_with_it(self) -> None:
+        part = f"{own(A)}.linux-arm64"
+        tags = listed((own(A), ONE), (part, TWO), (f"withdrawn-{A.short}", None), ("odd", None))
+        found = compile_catalog(SHOP, tags, HISTORY)
+        assert [each.tag.value for each in found.entries if each.withdrawn] == [own(A)]
+
 
 class TestSizes:
     def test_only_those_of_the_newest_images_are_missed(self) -> None:
@@ -147,6 +168,9 @@ class TestSizes:
         assert found.unsized(2) == (TWO, THREE)
         sized = found.sized({TWO: 7, THREE: 0})
         assert [each.size for each in sized.entries] == [7, 0, 7, 0, 0]
+        latest = compile_catalog(SHOP, listed(("latest", ONE)), {}).sized({ONE: 7}).latest
+        assert latest
+        assert latest.size == 7
         assert sized.unsized(9) == (THREE, ONE)
         assert sized.sharing == found.sharing
 

@@ -52,6 +52,10 @@ def digest(service: Service = APP, tree: Tree = TREE, **options: str) -> str:
     return found.digest
 
 
+def test_the_order_in_which_options_are_told_counts_not() -> None:
+    assert digest(a="1", b="2") == digest(b="2", a="1")
+
+
 def changed(name: str, tree: Tree = TREE, *, mode: str = FILE, text: str = "new") -> Tree:
     """A tree where a file has another content."""
     files = {**tree.files, name: mode}

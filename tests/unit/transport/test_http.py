@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from requests import Request
+from requests import exceptions as broken
 from support.failures import fails
 
 from feastflow_registry.model.errors import Kind
@@ -163,6 +164,34 @@ def test_a_refusal_behind_a_server_error_is_not_tried_again(
     assert len(asked) == tries
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            broken.ProxyError(),
+            "x could not be reached through the proxy, 6 times.",
+        ),
+        (
+            broken.ConnectTimeout(),
+            "x did not accept a connection in time, 6 times.",
+        ),
+        (broken.ReadTimeout(), "https://a.example/x did not answer in time, 6 times."),
+        (broken.ConnectionError(), "x broke the connection or could not be reached, 6 times."),
+        (broken.InvalidURL(), "https://a.example/x names no server that can be asked."),
+    ],
+)
+def test_a_failure_is_told_in_one_sentence(error: Exception, said: str) -> None:
+    client = Client(lambda: 0, lambda: 0, lambda _: None, lambda: 0)
+
+    def exchange(*_: object) -> Response:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "_exchange", exchange)
+        with fails(said, kind=Kind.UNREACHABLE):
+            client.send("GET", "https://a.example/x")
+
+
 def test_who_waits_says_so_once_and_until_when() -> None:
     """Several threads are asked to wait at once, by servers whose limits are one."""
     told: list[str] = []
@@ -176,6 +205,29 @@ def test_who_waits_says_so_once_and_until_when() -> None:
     now.append(140.0)
     client.rest("https://api.example.com/x", 40)
     assert len(told) == 2
+
+
+def test_a_server_that_is_silent_for_long_is_named_once() -> None:
+    told: list[str] = []
+    now = [0.0]
+    client = Client(lambda: now[0], lambda: 0, lambda _: None, lambda: 0, tell=told.append)
+    silent = {"https://a.example/x", "https://b.example/x"}
+
+    def exchange(_: Client, __: str, url: str, *___: object) -> Response:
+        if url in silent:
+            now[0] += 3.0
+            raise broken.ReadTimeout
+        return Response(503, {}, b"", url)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "_exchange", exchange)
+        for url in (*sorted(silent), *sorted(silent), "https://quick.example/x"):
+            with fails("6 times", kind=Kind.UNREACHABLE):
+                client.send("GET", url)
+    assert told == [
+        "a.example did not answer in time, and is asked again: waiting for it.",
+        "b.example did not answer in time, and is asked again: waiting for it.",
+    ]
 
 
 class Wire:
