@@ -50,8 +50,8 @@ KINDS = (
         namespace="the owner",
         prune="deletes packages only by GitHub's own API",
         # https://github.com/dataaxiom/ghcr-cleanup-action#readme
-        instead="Use actions/delete-package-versions, and do not delete untagged versions: they may "
-        "be platforms or signatures of images that you keep.",
+        instead="Use actions/delete-package-versions, and do not delete untagged versions: they "
+        "may be platforms or signatures of images that you keep.",
         habit="shows a new tag up to 5 s late: the program waits",
     ),
     RegistryKind(

@@ -240,7 +240,7 @@ class TestStanding:
             "Written before the failure: nothing.",
             f"Written, not yet visible: {OWN}.",
             f"In doubt, for it was not read back: {LATEST}.",
-            "What is published stays; the next run does the rest.",
+            "What is published stays; once the cause is mended, a run does the rest.",
         ]
         assert not standing(plan(PUSH), [PUSHED], {OWN}, {OWN})[1].startswith("Written")
 
