@@ -170,12 +170,14 @@ def is_name(username: str) -> bool:
 def no_namespace(host: RegistryHost, username: str) -> Failure:
     """Repositories would be named after a user who is none."""
     kind = kind_of(host)
-    wanted = _NO_NAMES.get(username) if kind is GENERIC else ""
+    wanted = kind.namespace
+    if kind is GENERIC:
+        wanted = _NO_NAMES.get(username) or wanted
     or_none = ", or to / where repositories have a name alone" if kind.names_alone else ""
     return Failure(
         Kind.INPUT,
         f"the user name {username[:60]!r} cannot be the namespace of the images.",
-        f'Set the input "namespace" to {wanted or kind.namespace}{or_none}.',
+        f'Set the input "namespace" to {wanted}{or_none}.',
     )
 
 
