@@ -234,6 +234,6 @@ def _platform(client: docker.DockerClient, service: Service) -> str | None:
 
 
 def _failed(
-    service: Service, cause: str, fix: str = "The log above says what it found; run it by hand."
+    service: Service, cause: str, fix: str = "Read the log above, or run the check by hand."
 ) -> Failure:
     return Failure(Kind.BUILD, f"the check of {service.name} {cause}", fix)

@@ -188,7 +188,7 @@ class Examination:
         names = some([str(each.repository) for each in self.app.services], _MOST)
         user = settings.username or (credential.username if credential else "")
         whose = f"the user {user}" if user else "the owner of the repository"
-        said = f"{names}, " + ("as namespace says" if settings.namespace else f"after {whose}")
+        said = f"{names}, below " + ("the given namespace" if settings.namespace else whose)
         also = some([str(each.repository) for each in self.app.inputs.also], _MOST)
         return f"{said}; also {also}" if also else said
 
@@ -215,7 +215,11 @@ class Examination:
                 f"shared tags follow {main}, and the default branch is {default}.",
                 f'If that is wrong, name {default} first in the input "branches".',
             )
-        return f"{main}, the default branch" if default else f"{main}; no default branch is known"
+        return (
+            f"{main}, the default branch"
+            if default
+            else f"{main}, not compared: the default branch is unknown"
+        )
 
     def _describe_run(self) -> str | Problem:
         permission = self.app.permission
@@ -242,7 +246,7 @@ class Examination:
         if reached.insecure:
             way += ", which an engine that pushes has to allow in its daemon.json too"
         facts = [f"{host} is {kind.name}, {way}", kind.habit]
-        facts += [f"wants {kind.before_push} before the first push"] if kind.before_push else []
+        facts += [f"needs {kind.before_push} before the first push"] if kind.before_push else []
         facts += [kind.prune] if kind is not GENERIC else []
         return "; ".join(filter(None, facts))
 

@@ -333,9 +333,8 @@ def _left_out(name: str, target: str, chosen: Mapping[str, Any]) -> Iterable[Pro
     for key in chosen[target]:
         if key not in _KEYS and key not in _OURS and key != "platform":
             yield Problem(
-                f"{where}: {_clean(key)} is not supported, and the image would be another without "
-                "it.",
-                "Remove it, or write it into the Dockerfile.",
+                f"{where}: {_clean(key)} is not supported, and it would change the image.",
+                "Remove it, or write what it does into the Dockerfile.",
             )
     yield from _platforms(where, chosen[target])
     for context in chosen[target].get("contexts", {}).values():

@@ -43,7 +43,9 @@ def check(services: Sequence[Service], settings: Settings) -> Iterator[Problem]:
         for service in services:
             repository = place.repository(service)
             if repository in owners:
-                cause = f'input "also": {repository} is where {owners[repository]} goes already.'
+                cause = (
+                    f'input "also": {repository} is the repository of {owners[repository]} already.'
+                )
                 yield Problem(cause, "Name another registry or repository, or leave it out.")
             owners[repository] = service.name
     yield from _check_chosen({each.host for each in owners}, settings)

@@ -201,19 +201,19 @@ class ServiceModel(_Strict):
         examples=[{"base": "service:base"}],
     )
     pull: StrictBool = Field(
-        False, description="Whether base images are always looked up again. Default: false."
+        False, description="Whether base images are always fetched again. Default: false."
     )
     no_cache: StrictBool = Field(
         False, description="Whether the build uses no cache. Default: false."
     )
     no_cache_filter: Annotated[
         tuple[Annotated[str, _text(grammar.target, _NAME)], ...], _or_text(grammar.split_items)
-    ] = Field((), description="Stages that are always built anew.")
+    ] = Field((), description="Stages that are always built again.")
     network: Annotated[str, _text(build_options.network, Literal["default", "none", "host"])] = (
         Field(
             "",
-            description="The network of the build's steps: default, none, or host, which needs the "
-            "entitlement network.host.",
+            description="The network of the build's steps: default, none, or host (with the "
+            "entitlement network.host).",
         )
     )
     extra_hosts: Annotated[
@@ -221,7 +221,7 @@ class ServiceModel(_Strict):
         Parsed(build_options.extra_hosts, dict[str, str | list[str]] | list[str]),
     ] = Field(
         (),
-        description="Hosts that the build's steps know, with their addresses.",
+        description="More hosts for the build's steps, with their addresses.",
         examples=[{"cache.internal": "10.0.0.7"}],
     )
     ulimits: Annotated[
@@ -229,40 +229,37 @@ class ServiceModel(_Strict):
         Parsed(build_options.ulimits, dict[str, int | str | dict[str, int]] | list[str]),
     ] = Field(
         (),
-        description="Limits of the build's processes: one number, or a soft and a hard one.",
+        description="Limits of the build's processes: a number, or a soft and a hard number.",
         examples=[{"nproc": 65535, "nofile": {"soft": 20000, "hard": 40000}}],
     )
     shm_size: Annotated[int, Parsed(build_options.shm_size, int | str)] = Field(
-        0, description="The size of /dev/shm: bytes, or 64m, 2gb and the like.", examples=["2gb"]
+        0, description="The size of /dev/shm: in bytes, or such as 64m or 2gb.", examples=["2gb"]
     )
     entitlements: Annotated[
         tuple[Annotated[str, _text(build_options.entitlement)], ...],
         _or_text(grammar.split_items),
     ] = Field(
         (),
-        description="What the builder grants the build beyond the usual: network.host, "
-        "security.insecure, device.",
+        description="Additional rights of the build: network.host, security.insecure, device.",
     )
     annotations: Annotated[
         tuple[Annotation, ...], Parsed(image_annotations.parse, dict[str, str] | list[str])
     ] = Field(
         (),
-        description="More annotations, beside those of the labels; manifest: or index: before a "
-        "key means one of both.",
+        description="More annotations than those of the labels. A prefix manifest: or index: "
+        "limits one to that.",
         examples=[{"index:org.opencontainers.image.description": "The shop"}],
     )
     outputs: Annotated[
         tuple[Annotated[str, _text(build_options.output)], ...], _or_text(grammar.split_lines)
     ] = Field(
         (),
-        description="Where the command build leaves its result besides the engine, as buildx "
-        "takes it.",
+        description="More places for the result of the command build, as buildx specs.",
         examples=[["type=local,dest=out"]],
     )
     watch: Annotated[tuple[FilePath, ...], _or_text(grammar.split_items)] = Field(
         (),
-        description="Paths of the repository whose change makes another image, beyond those that "
-        "the build names.",
+        description="More paths of the repository that are inputs of the image.",
     )
     smoke_test: Annotated[
         SmokeTest | None, _text(grammar.smoke_test, _matching(r"^[0-9]{1,5}(/.*)?$"))
@@ -274,8 +271,8 @@ class ServiceModel(_Strict):
     )
     check: Text = Field(
         "",
-        description="A command that judges the image, named by IMAGE, before it is pushed. "
-        "Default: that of all services.",
+        description="A command that checks the image before the push. The variable IMAGE has "
+        "its name. Default: that of all services.",
     )
 
 

@@ -62,44 +62,43 @@ class Settings(BaseModel):
         tuple[RegistryHost, ...], Parsed(grammar.list_of(grammar.insecure_registry))
     ] = Field(
         (),
-        description="Registries, as host[:port], that are spoken with over plain HTTP. Whoever is "
-        "on the way can read the token and change what is pushed.",
+        description="Registries, as host[:port], for plain HTTP. Everybody on the way can "
+        "read the token and change what you push.",
         examples=["registry:5000"],
     )
     registry: Annotated[RegistryHost, Parsed(RegistryHost.parse)] = Field(
         HUB,
-        description="The registry, as host[:port]. It is reached over TLS, except on this machine "
-        "and as insecure-registries says. "
-        "Default: docker.io.",
+        description="The registry, as host[:port]. TLS is used, except on this machine and "
+        "for insecure-registries. Default: docker.io.",
         examples=["docker.io", "ghcr.io"],
     )
     also: Annotated[tuple[Destination, ...], Parsed(grammar.list_of(selectors.place))] = Field(
         (),
-        description="More registries that each image goes to, as the same bytes: repositories, "
-        "with {service} in them where there are several services.",
+        description="More registries for each image: repositories, with {service} in them if "
+        "there are several services.",
         examples=[["ghcr.io/feastflow/{service}"]],
     )
     registries: Annotated[tuple[RegistryHost, ...], Parsed(grammar.list_of(RegistryHost.parse))] = (
         Field(
             (),
-            description="The registries that tags, promote, rollback, deploy and prune work on, of "
+            description="The registries for tags, promote, rollback, deploy and prune, from "
             "registry and also. Default: all.",
             examples=[["ghcr.io"]],
         )
     )
     namespace: Annotated[str, Parsed(grammar.namespace)] = Field(
         "",
-        description="The owner of the repositories; / where the registry has none. "
-        "Default: username.",
+        description="The owner of the repositories; / if the registry has no owners. Default:"
+        " username.",
         examples=["feastflow"],
     )
     username: Annotated[str, Parsed(grammar.username)] = Field(
-        "", description="The registry's user. Empty where nothing is pushed."
+        "", description="The registry's user. Empty if nothing is pushed."
     )
     working_directory: Annotated[str, Parsed(grammar.folder_below)] = Field(
         "",
-        description="The folder of the repository, where actions/checkout was given a path. "
-        "Default: the workspace, or what is at this commit in it.",
+        description="The folder of the repository, if actions/checkout has a path. Default: "
+        "the workspace, or its folder at this commit.",
         examples=["app"],
     )
     config: Annotated[str, Parsed(grammar.relative_path)] = Field(
@@ -107,8 +106,8 @@ class Settings(BaseModel):
     )
     also_known_as: Annotated[Words, Parsed(grammar.list_of(grammar.other_name))] = Field(
         (),
-        description="Other names of this repository, owner/name or addresses, whose images are its "
-        "own. Needed only where GitHub cannot be asked for its former names.",
+        description="Other names of this repository, owner/name or addresses. Only for names "
+        "that GitHub does not redirect.",
         examples=[["old-owner/old-name"]],
     )
     services: Annotated[Words, Parsed(grammar.list_of(grammar.service_name))] = Field(
@@ -145,11 +144,11 @@ class Settings(BaseModel):
     )
     network: Annotated[str, Parsed(build_options.network)] = Field(
         "",
-        description="The network of the build's steps: default, none, or host, which needs allow: "
-        "network.host. Default: default.",
+        description="The network of the build's steps: default, none, or host (with allow: "
+        "network.host). Default: default.",
     )
     add_hosts: Annotated[Pairs, Parsed(build_options.extra_hosts)] = Field(
-        (), description="Hosts that the build's steps know, one HOST=ADDRESS a line."
+        (), description="More hosts for the build's steps, one HOST=ADDRESS a line."
     )
     ulimits: Annotated[Words, Parsed(build_options.ulimits)] = Field(
         (), description="Limits of the build's processes, such as nofile=1024:2048, one a line."
@@ -159,53 +158,54 @@ class Settings(BaseModel):
     )
     allow: Annotated[Words, Parsed(grammar.list_of(build_options.entitlement))] = Field(
         (),
-        description="What the builder grants the build beyond the usual: network.host, "
-        "security.insecure, device.",
+        description="Additional rights of the build: network.host, security.insecure, device.",
     )
     no_cache_filters: Annotated[Words, Parsed(grammar.list_of(grammar.target))] = Field(
-        (), description="Stages that are always built anew."
+        (), description="Stages that are always built again."
     )
     annotations: Annotated[tuple[Annotation, ...], Parsed(image_annotations.parse)] = Field(
         (),
-        description="More annotations, beside those of the labels, one key=value a line; with "
-        "manifest: or index: before it, for that alone.",
+        description="More annotations than those of the labels, one key=value a line. A "
+        "prefix manifest: or index: limits one to that.",
     )
     outputs: Annotated[
         Words, Parsed(grammar.list_of(build_options.output, grammar.split_lines))
     ] = Field(
         (),
-        description="Where the command build leaves its result besides the engine, such as "
+        description="More places for the result of the command build, such as "
         "type=local,dest=out, one a line.",
     )
     secret_variables: Annotated[Words, Parsed(grammar.list_of(grammar.offered))] = Field(
         (),
-        description="Variables of the step that build secrets of a file may name. A run that may "
-        "not push gives them to no build.",
+        description="The step's variables that build secrets in a file may use. A run that "
+        "may not push gives no variable to a build.",
         examples=[["NPM_TOKEN"]],
     )
     branches: Annotated[Words, Parsed(grammar.branches)] = Field(
         ("main",),
-        description="Branches that may push, the main one first; patterns as in on.push.branches. "
-        "If not given, it is the repository's default branch, where that is known. Default: main.",
+        description="Branches that may push, the main branch first; patterns as in "
+        "on.push.branches. Empty: the repository's default branch, if known. "
+        "Default: main.",
         examples=[["main", "release/**"]],
     )
     git_tags: Annotated[Words, Parsed(grammar.patterns)] = Field(
         ("**",),
-        description="Git tags that may push; patterns as in on.push.tags. A prefix that "
-        "a pattern begins with, such as frontend/ in frontend/v*, is not part of the version. "
+        description="Git tags that may push; patterns as in on.push.tags. A prefix of a "
+        "pattern, such as frontend/ in frontend/v*, is no part of the version. "
         "Default: **.",
         examples=[["v*"], ["frontend/v*"]],
     )
     milestone: Annotated[Tag | None, Parsed(grammar.milestone)] = Field(
         None,
-        description="A tag such as sprint3 that follows the main branch until it is tagged.",
+        description="A tag, such as sprint3, that follows the main branch until you push a "
+        "git tag of that name.",
         examples=["sprint3"],
     )
     latest: Annotated[Latest, Parsed(grammar.choice(Latest), Latest)] = Field(
         Latest.FORWARD,
-        description="How latest moves. forward: to newer commits of the main branch; force: to "
-        "this one, whatever it holds; release: to the highest version among the git tags; never: "
-        "not at all. Default: forward.",
+        description="How latest moves. forward: to newer commits of the main branch; force: "
+        "to this commit in any case; release: to the highest version of the git "
+        "tags; never: not at all. Default: forward.",
     )
     extra_tags: Annotated[Words, Parsed(grammar.list_of(grammar.tag_template))] = Field(
         (),
@@ -214,31 +214,31 @@ class Settings(BaseModel):
         examples=[["{version}", "{major}.{minor}"]],
     )
     shared_tags: Annotated[bool, Parsed(grammar.flag)] = Field(
-        True, description="Whether tags other than the commit tag move at all. Default: true."
+        True, description="Whether tags other than the commit tag move. Default: true."
     )
     sha_length: Annotated[int, number(7, 40)] = Field(
         7, description="How many digits of the commit are in its tag. Default: 7."
     )
     matrix: Annotated[Matrix, Parsed(grammar.choice(Matrix), Matrix)] = Field(
         Matrix.SERVICES,
-        description="What gets a runner of its own: services, or the platforms of each service; of "
-        "platforms, the last job puts the images together. Default: services.",
+        description="One runner for each of the services, or for each of their platforms. "
+        "With platforms, a last job puts the images together. Default: services.",
     )
     part: Annotated[str, Parsed(parse_platform)] = Field(
         "",
-        description="The one platform that this job builds; another job puts the image together.",
+        description="The platform that this job builds. Another job puts the image together.",
         examples=["linux/arm64"],
     )
     runners: Annotated[tuple[tuple[str, Words], ...], Parsed(parse_runners)] = Field(
         (),
-        description="The label of the runner that builds a platform, one platform=label a line. "
-        "Known are linux/amd64=ubuntu-24.04 and linux/arm64=ubuntu-24.04-arm.",
+        description="The runner's label for a platform, one platform=label a line. Built in: "
+        "linux/amd64=ubuntu-24.04 and linux/arm64=ubuntu-24.04-arm.",
         examples=[["linux/arm64=self-hosted,arm64"]],
     )
     built: Annotated[tuple[tuple[str, str], ...], Parsed(parse_matrix)] = Field(
         (),
-        description="What the jobs before this one have all pushed: the output matrix of the one "
-        "that planned. Where the registry does not show it yet, that is waited for.",
+        description="The images that all jobs before this one pushed: the output matrix of "
+        "the planning job. This job waits until the registry shows them.",
     )
     reuse: Annotated[Reuse, Parsed(grammar.choice(Reuse), Reuse)] = Field(
         Reuse.COMMIT,
@@ -247,13 +247,13 @@ class Settings(BaseModel):
     )
     builder: Annotated[str, Parsed(grammar.builder)] = Field(
         "",
-        description="The buildx builder. Default: the current one, or one that is made where the "
-        "engine's own cannot do what is asked for.",
+        description="The buildx builder. Default: the current one, or a new one if the "
+        "engine's own cannot do what the build needs.",
     )
     buildkit_image: Annotated[str, Parsed(grammar.buildkit_image)] = Field(
         "",
-        description="The image of BuildKit that a builder is made from, such as a mirror's. "
-        "Default: the release that this version pins.",
+        description="The image of BuildKit for a new builder, such as a mirror's. Default: "
+        "the release that this version pins.",
         examples=["mirror.example.com/moby/buildkit@sha256:…"],
     )
     cache: Annotated[str, Parsed(grammar.cache)] = Field(
@@ -266,15 +266,15 @@ class Settings(BaseModel):
         Words, Parsed(grammar.list_of(grammar.cache_source, grammar.split_lines))
     ] = Field(
         (),
-        description="Instead of cache: where layers are looked for, buildx specs, one a line.",
+        description="Instead of cache: where builds read layers, buildx specs, one a line.",
         examples=[["type=registry,ref=ghcr.io/feastflow/{service}:buildcache"]],
     )
     cache_to: Annotated[
         Words, Parsed(grammar.list_of(grammar.cache_target, grammar.split_lines))
     ] = Field(
         (),
-        description="Instead of cache: where runs that may push leave layers, buildx specs, one a "
-        "line.",
+        description="Instead of cache: where runs that may push write layers, buildx specs, "
+        "one a line.",
         examples=[["type=registry,ref=ghcr.io/feastflow/{service}:buildcache,mode=max"]],
     )
     attest: Annotated[Words, Parsed(grammar.attest)] = Field(
@@ -284,8 +284,8 @@ class Settings(BaseModel):
     )
     reproducible: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether files and layers that are newer than the commit get its time, so that "
-        "a build can be repeated. Default: false.",
+        description="Whether files and layers newer than the commit get its time, to make the"
+        " build repeatable. Default: false.",
     )
     smoke_test: Annotated[SmokeTest | None, Parsed(grammar.smoke_test)] = Field(
         None,
@@ -293,31 +293,35 @@ class Settings(BaseModel):
         examples=["3000/"],
     )
     check: Annotated[str, Parsed(str)] = Field(
-        "", description="A command that judges the image, named by IMAGE, before it is pushed."
+        "",
+        description="A command that checks the image before the push. The variable IMAGE has "
+        "its name.",
     )
     tag: Annotated[tuple[Destination, ...], Parsed(grammar.list_of(selectors.destination))] = Field(
         (),
-        description="The tags that rollback takes back (default: latest), the one that deploy "
-        "looks at, or those that promote gives, which may be [host/]repository[:tag].",
+        description="For rollback, the tags to take back (default: latest). For deploy, the "
+        "tag to read. For promote, the tags to give, also as "
+        "[host/]repository[:tag].",
     )
     to: Annotated[Selector | None, Parsed(selectors.selector)] = Field(
-        None, description="The image that is meant: a commit, a tag or a digest."
+        None, description="The image to use: a commit, a tag or a digest."
     )
     from_: Annotated[Selector | None, Parsed(selectors.selector)] = Field(
         None,
         alias="from",
-        description="The bad image that rollback takes tags back from: a commit, a digest or a "
-        "git tag. A tag that holds another one stays.",
+        description="The bad image for rollback: a commit, a digest or a git tag. Tags with "
+        "another image stay.",
     )
     unmark: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether rollback takes the mark off that calls the image of to bad; with from "
-        "alone, that of from, and no tag moves. Default: false.",
+        description="Whether rollback removes the mark of a bad image from the image in to. With "
+        "from and without to, it removes the mark of that image, and no tag moves. "
+        "Default: false.",
     )
     manifests: Annotated[Words, Parsed(grammar.list_of(grammar.relative_path))] = Field(
         (),
-        description="Kubernetes manifests that deploy and rollback edit, and files of any kind "
-        "whose images prune keeps: names, patterns, folders.",
+        description="Kubernetes manifests for deploy and rollback to edit; files of any kind "
+        "with images for prune to keep. Names, patterns, folders.",
         examples=[["k8s/**"]],
     )
     keep_days: Annotated[int, number(0, 99_999)] = Field(

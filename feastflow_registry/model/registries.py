@@ -29,30 +29,30 @@ class RegistryKind:
     namespace: str = "the owner or project, such as feastflow"
     names_alone: bool = False
     before_push: str | None = ""
-    prune: str = "deletes images, where the user may"
+    prune: str = "deletes images if the user has that right"
     instead: str = ""
     habit: str = ""
 
 
-_BEFORE = "what stands before the repository's name, such as feastflow"
-_SET_UP = "the repository of its settings"
+_BEFORE = "the part before the repository's name, such as feastflow"
+_SET_UP = "the repository in its settings"
 KINDS = (
     RegistryKind(
         "Docker Hub",
         r"docker\.io",
         namespace="the user or organisation",
         prune="deletes tags by Hub's own API",
-        habit="at times shows a tag late, which is waited for",
+        habit="sometimes shows a new tag late: the program waits",
     ),
     RegistryKind(
         "GitHub",
         r"ghcr\.io",
         namespace="the owner",
-        prune="deletes packages by GitHub's own API alone",
+        prune="deletes packages only by GitHub's own API",
         # https://github.com/dataaxiom/ghcr-cleanup-action#readme
-        instead="Use actions/delete-package-versions, which asks GitHub's own API, and leave "
-        "untagged versions alone: they may be platforms or signatures of images that are kept.",
-        habit="shows a tag up to 5 s late, which is waited for",
+        instead="Use actions/delete-package-versions, and do not delete untagged versions: they "
+        "may be platforms or signatures of images that you keep.",
+        habit="shows a new tag up to 5 s late: the program waits",
     ),
     RegistryKind(
         "Amazon ECR",
@@ -60,7 +60,7 @@ KINDS = (
         namespace=_BEFORE,
         names_alone=True,
         before_push="a repository (`aws ecr create-repository`)",
-        prune="deletes by Amazon's own API alone",
+        prune="deletes only by Amazon's own API",
         instead="Use a lifecycle policy of the repository, or `aws ecr batch-delete-image`.",
     ),
     RegistryKind(
@@ -68,9 +68,9 @@ KINDS = (
         r".+\.azurecr\.io",
         namespace=_BEFORE,
         names_alone=True,
-        prune="deletes by digest, with every tag on it",
+        prune="deletes by digest, with all tags of the image",
         instead="Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
-        habit="with geo-replication, at times shows a tag late, which is waited for",
+        habit="with geo-replication, sometimes shows a new tag late: the program waits",
     ),
     RegistryKind(
         "Google",
@@ -78,7 +78,7 @@ KINDS = (
         namespace="PROJECT/REPOSITORY",
         before_push="an Artifact Registry repository (`gcloud artifacts repositories create`)",
         # https://cloud.google.com/artifact-registry/docs/docker/manage-images
-        prune="deletes tags, where the user may, and no image that has one",
+        prune="deletes tags if the user has that right, and no image with a tag",
         instead="Use a cleanup policy of the repository.",
     ),
     RegistryKind(
@@ -87,7 +87,7 @@ KINDS = (
         "/jwt/auth",
         namespace="the project's path",
         # https://gitlab.com/gitlab-org/container-registry/-/blob/master/docs/spec/docker/v2/api.md
-        prune="deletes tags, where the user may",
+        prune="deletes tags if the user has that right",
         instead="Use a cleanup policy of the project.",
     ),
     RegistryKind("Quay", r"quay\.io", "/v2/auth", namespace="the organisation"),

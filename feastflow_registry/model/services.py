@@ -159,7 +159,7 @@ def check_together(services: Sequence[Service], where: Where) -> Iterator[Proble
         other = owners.setdefault(service.repository, service.name)
         if other != service.name:
             place = where(service.name, "image")
-            cause = f"{place}: {service.repository} is where the service {other} goes, too."
+            cause = f"{place}: {service.repository} is the image of the service {other}, too."
             yield Problem(cause, "Give one of them another image.")
         for link in service.links:
             if link not in known:

@@ -84,9 +84,17 @@ def test_a_tag_that_is_immutable_keeps_no_other_from_moving(
 
 
 BUILT = [
-    *("uploads are not cancelled", "late by 10 s", "nobody is asked, and all are let in"),
-    *("content is kept elsewhere", "headers of 8 KB at most", "a token by its name of OAuth 2"),
-    *("immutable tags answer 400", "repositories have to be made first"),
+    *(
+        "uploads are not cancelled",
+        "new tags appear 10 s late",
+        "no login is asked for, and all may write",
+    ),
+    *(
+        "content is redirected to another host",
+        "headers of 8 KB at most",
+        "the token is called access_token",
+    ),
+    *("immutable tags answer 400", "a repository must exist before a push"),
 ]
 """Habits that BuildKit meets, too, where it pushes."""
 
@@ -106,7 +114,7 @@ def test_what_buildkit_builds_and_pushes(
     with ExitStack() as open_:
         row.switch_on(Place(machine, place, REPOSITORY, None, open_))
         ran = machine.call(machine.runner(**remote.inputs))
-        if habit == "repositories have to be made first":
+        if habit == "a repository must exist before a push":
             ran.ended(3)
             assert "Create the repository first" in ran.errors[0]
             return

@@ -88,26 +88,28 @@ UNMADE: Ends = {
 CANNOT: Ends = {"prune": (3, "does not delete images")}
 
 TABLE: Mapping[str, Row] = {
-    "late by 1 s": Row("GHCR", lambda at: habits.Late(1, at.tags, at.waited)),
-    "late by 10 s": Row(
+    "new tags appear 1 s late": Row("GHCR", lambda at: habits.Late(1, at.tags, at.waited)),
+    "new tags appear 10 s late": Row(
         "GHCR, at times Docker Hub and geo-replicated ACR",
         lambda at: habits.Late(10, at.tags, at.waited),
     ),
-    "asks to wait a minute": Row("Docker Hub, GHCR", lambda _: habits.Busy()),
+    "the registry asks to wait a minute": Row("Docker Hub, GHCR", lambda _: habits.Busy()),
     "uploads are not cancelled": Row("Harbor's robots", lambda _: habits.NoCancelling()),
     "writes answer 200": Row("gateways", lambda at: habits.WritesAnswer(at.registry.proxy, 200)),
     "writes answer 202": Row("gateways", lambda at: habits.WritesAnswer(at.registry.proxy, 202)),
-    "no header names a digest": Row("gateways", lambda at: habits.NoDigests(at.registry.proxy)),
-    "other scheme and default port": Row(
-        "what stands behind a load balancer", lambda at: habits.OtherAddresses(at.registry.proxy)
+    "no header has the digest": Row("gateways", lambda at: habits.NoDigests(at.registry.proxy)),
+    "addresses have the other scheme and a port": Row(
+        "registries behind a load balancer", lambda at: habits.OtherAddresses(at.registry.proxy)
     ),
     "manifests are redirected": Row("gateways, load balancers", lambda _: habits.Redirecting()),
-    "content is kept elsewhere": Row(
+    "content is redirected to another host": Row(
         "ECR, ACR, Google, gateways", lambda at: habits.KeptElsewhere(at.tags, at.storage())
     ),
-    "pages elsewhere": Row("Artifactory, Nexus", lambda at: habits.PagesElsewhere(at.tags)),
-    "lists more than tags": Row("Google", lambda at: habits.ListingMore(at.tags)),
-    "lists shrink while they are read": Row(
+    "pages of lists have other paths": Row(
+        "Artifactory, Nexus", lambda at: habits.PagesElsewhere(at.tags)
+    ),
+    "lists have more than tags": Row("Google", lambda at: habits.ListingMore(at.tags)),
+    "lists shrink during the reading": Row(
         "all, while others prune", lambda at: habits.ShrinkingLists(at.tags)
     ),
     "several challenges": Row("Gitea, Forgejo", lambda _: habits.TwoChallenges()),
@@ -121,31 +123,33 @@ TABLE: Mapping[str, Row] = {
         lambda at: habits.SideBySide(at.registry.proxy, joined=False),
         auth="token",
     ),
-    "nobody is asked, and 404 is told instead": Row("zot", lambda _: habits.Unprompted()),
-    "nobody is asked, and all are let in": Row(
+    "without a login, all answers are 404": Row("zot", lambda _: habits.Unprompted()),
+    "no login is asked for, and all may write": Row(
         "distribution without auth", lambda at: habits.Open(f"Basic {at.registry.login['auth']}")
     ),
-    "tokens expire, and the challenge is Basic then": Row(
+    "after a token expires, the challenge is Basic": Row(
         "Harbor",
         lambda at: habits.ExpiringToBasic(at.registry.sign),
         auth="token",
     ),
     "headers of 8 KB at most": Row(
-        "nginx before any", lambda _: habits.ShortHeaders(), auth="token"
+        "nginx in front of any", lambda _: habits.ShortHeaders(), auth="token"
     ),
-    "no token for delete, but for *": Row(
+    "the scope delete is refused, * is granted": Row(
         "Quay", tokens=lambda _: token_habits.NoDelete(), auth="token"
     ),
-    "a token for the first scope": Row(
+    "of several scopes, the first is granted": Row(
         "some token servers", tokens=lambda _: token_habits.FirstScope(), auth="token"
     ),
-    "no token for two scopes": Row(
+    "several scopes at once are refused": Row(
         "some token servers", tokens=lambda _: token_habits.OneScope(), auth="token"
     ),
-    "a token by its name of OAuth 2": Row(
+    "the token is called access_token": Row(
         "ACR", tokens=lambda at: token_habits.AccessToken(at.registry.realm), auth="token"
     ),
-    "identity tokens": Row("ACR, after `az acr login`", identity=True, auth="token"),
+    "the login keeps an identity token": Row(
+        "ACR, after `az acr login`", identity=True, auth="token"
+    ),
     "immutable tags answer 400": Row(
         "ECR",
         lambda at: habits.Immutable(
@@ -171,7 +175,7 @@ TABLE: Mapping[str, Row] = {
         ),
         ends=IMMUTABLE,
     ),
-    "repositories have to be made first": Row(
+    "a repository must exist before a push": Row(
         "ECR", lambda _: habits.NoRepositories(), ends=UNMADE, target_only=True
     ),
     "nothing is deleted: 405": Row(

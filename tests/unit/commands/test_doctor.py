@@ -235,14 +235,14 @@ class TestExamination:
         assert found(app) == [
             "✓ engine: Docker in memory",
             "✓ builder: buildx in memory",
-            "✓ names: reg.example.com/ada/shop, after the user ada",
+            "✓ names: reg.example.com/ada/shop, below the user ada",
             f"✓ git: commit {A.short}, nothing modified, history whole",
             (
                 "✓ registry: reg.example.com is a registry, over TLS, checked against the "
                 "certificates of certifi"
             ),
             f"✓ repository: {SOURCE}",
-            "✓ main branch: main; no default branch is known",
+            "✓ main branch: main, not compared: the default branch is unknown",
             "✓ this run: pushes: push on branch main",
             "✓ clock: within 1 s of the registry's",
             "✓ credentials: accepted by reg.example.com as ada",
@@ -369,7 +369,7 @@ class TestExamination:
         with fails("a publish would fail: registry down.example.com.", kind=Kind.UNREACHABLE):
             found(app)
         lines = [line for _, line in app.log.lines]
-        assert "✓ names: ada/shop, after the user ada; also reg.example.com/team/shop, " in lines[2]
+        assert "✓ names: ada/shop, below the user ada; also reg.example.com/team/shop, " in lines[2]
         assert "✗ registry down.example.com: nobody answers." in lines
         assert [each for each in lines if each[0] == "✓"][-8:] == [
             "✓ credentials: accepted by docker.io as ada",
@@ -396,9 +396,9 @@ class TestExamination:
         app.certificates = "/etc/company.pem"
         [line] = [each for each in found(app) if "registry: " in each]
         assert line == (
-            f"✓ registry: {ECR} is Amazon ECR, over TLS, checked against /etc/company.pem; wants a "
-            "repository (`aws ecr create-repository`) before the first push; deletes by Amazon's "
-            "own API alone"
+            f"✓ registry: {ECR} is Amazon ECR, over TLS, checked against /etc/company.pem; needs a "
+            "repository (`aws ecr create-repository`) before the first push; deletes only by "
+            "Amazon's own API"
         )
         app = prepare(registry="registry:5000", insecure_registries="registry:5000")
         app.challenges["registry:5000"] = 'Bearer realm="http://registry/service/token"'
@@ -406,7 +406,7 @@ class TestExamination:
         assert line.startswith(
             "✓ registry: registry:5000 is Harbor, over plain HTTP, which an engine"
         )
-        assert "daemon.json too; wants the project before the first push; deletes" in line
+        assert "daemon.json too; needs the project before the first push; deletes" in line
         app = prepare(registry="localhost:5000")
         assert "✓ registry: localhost:5000 is a registry, over plain HTTP" in found(app)
 
@@ -430,7 +430,10 @@ class TestExamination:
         lines = [line for _, line in app.log.lines]
         assert lines[-4:] == [
             *("✗ registry: nobody answers.", "    Look at the network."),
-            *(f"✓ repository: {SOURCE}", "✓ main branch: main; no default branch is known"),
+            *(
+                f"✓ repository: {SOURCE}",
+                "✓ main branch: main, not compared: the default branch is unknown",
+            ),
         ]
         assert (app.client.counts, app.world.history.asked) == ({}, [])
 
@@ -442,7 +445,7 @@ class TestExamination:
         with fails("a publish would fail: git, credentials, push to ada/shop."):
             found(app)
         lines = [line for _, line in app.log.lines]
-        assert "✓ names: ada/shop, after the owner of the repository" in lines
+        assert "✓ names: ada/shop, below the owner of the repository" in lines
         assert lines[-1].startswith("✓ prune of ada/shop: not tried")
         app.checkout.head = A
         with fails("a publish would fail: credentials, push to ada/shop."):

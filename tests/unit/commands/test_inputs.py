@@ -884,7 +884,9 @@ class TestOtherRegistries:
             load(folder, RUNNER, others=f"docker.io ada {TOKEN}", also="team/{service}")
 
     def test_what_is_wrong_is_said_together(self, folder: Path) -> None:
-        with fails('input "also": ada/shop is where shop goes already', "entry 1 is no registry"):
+        with fails(
+            'input "also": ada/shop is the repository of shop already', "entry 1 is no registry"
+        ):
             load(folder, RUNNER, others="ghp_0123456789", also="ada/{service}")
         with fails('input "reuse"', "entry 1 is no registry"):
             load(folder, RUNNER, others="ghp_0123456789", reuse="x", also="ada/{service}")

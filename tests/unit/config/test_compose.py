@@ -180,7 +180,7 @@ def test_groups_hold_groups_and_themselves() -> None:
     ("target", "words"),
     [
         ({"dockerfile-inline": "FROM scratch"}, ["services.a: dockerfile-inline is not supported"]),
-        ({"call": "check"}, ["call is not supported", "would be another", "Remove it"]),
+        ({"call": "check"}, ["call is not supported", "would change the image", "Remove it"]),
         ({"resources": {"memory": 1}}, ["resources is not supported"]),
         ({"network": "app_default"}, ["services.a.network: 'app_default' is not a network"]),
         ({"entitlements": ["x"]}, ["services.a.entitlements.item 1: 'x' is not an entitlement"]),

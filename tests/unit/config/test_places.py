@@ -84,10 +84,16 @@ def test_refuses_what_is_no_repository(text: str) -> None:
 @pytest.mark.parametrize(
     ("also", "cause"),
     [
-        ("ada/{service}", "ada/shop is where shop goes already."),
-        ("docker.io/ada/{service}", "ada/shop is where shop goes already."),
-        ("ghcr.io/t/{service}, ghcr.io/t/{service}", "ghcr.io/t/shop is where shop goes already."),
-        ("ghcr.io/t/{service}, ghcr.io/t/shop", "ghcr.io/t/shop is where shop goes already."),
+        ("ada/{service}", "ada/shop is the repository of shop already."),
+        ("docker.io/ada/{service}", "ada/shop is the repository of shop already."),
+        (
+            "ghcr.io/t/{service}, ghcr.io/t/{service}",
+            "ghcr.io/t/shop is the repository of shop already.",
+        ),
+        (
+            "ghcr.io/t/{service}, ghcr.io/t/shop",
+            "ghcr.io/t/shop is the repository of shop already.",
+        ),
     ],
 )
 def test_refuses_the_same_place_twice(also: str, cause: str) -> None:
@@ -97,7 +103,7 @@ def test_refuses_the_same_place_twice(also: str, cause: str) -> None:
 def test_refuses_the_place_of_another_service() -> None:
     others = (service("shop"), service("x-shop"))
     [cause] = problems(others, also="ada/x-{service}")
-    assert cause == 'input "also": ada/x-shop is where x-shop goes already.'
+    assert cause == 'input "also": ada/x-shop is the repository of x-shop already.'
 
 
 def test_refuses_one_repository_for_several_services() -> None:

@@ -171,7 +171,7 @@ def test_a_user_is_a_name_or_none(username: str, answer: bool) -> None:
         ("quay.io", "team+ci", "to the organisation."),
         ("git.example.com", "gitlab-ci-token", "to the project's path, or to / where"),
         ("icr.io", "iamapikey", "to a namespace that `ibmcloud cr namespace-list` shows, or"),
-        ("shop.azurecr.io", "token", "to what stands before the repository's name, such as"),
+        ("shop.azurecr.io", "token", "to the part before the repository's name, such as"),
         ("r.example.com", "robot$x", "to the owner or project, such as feastflow, or to / where"),
     ],
 )

@@ -55,7 +55,7 @@ def test_what_a_service_is_built_from_comes_once() -> None:
         ([built_from("a", "b"), built_from("b", "c"), service("c")], []),
         (
             [service("a"), replace(service("b"), repository=service("a").repository)],
-            ["b/image: ada/a is where the service a goes, too. Give one of them another image."],
+            ["b/image: ada/a is the image of the service a, too. Give one of them another image."],
         ),
         (
             [built_from("frontend", "pricng"), service("pricing")],
