@@ -170,7 +170,7 @@ class Client:
             if attempt == tries - 1 or hopeless:
                 break
             expires = max(expires, due + self.deadline * (due >= expires))
-            if self.clock() - begun > _SILENCE:
+            if failure.wait is None and self.clock() - begun > _SILENCE:
                 self._say_waiting(failure)
             self.rest(failure.url, pause)
         times = f", {attempt + 1} times" if attempt else ""
