@@ -130,7 +130,8 @@ class Checks:
             with self.log.working(f"Checking {service.name}"):
                 code = shell.run(service.check, variables, quote, self.limit)
         except OSError as problem:
-            raise _failed(service, f"cannot be started: {problem.strerror}.") from None
+            cause = f"cannot be started: {problem.strerror}."
+            raise _failed(service, cause, "Run the check by hand.") from None
         if code is None:
             limit = f"{self.limit / 60:.0f} minutes" if self.limit >= 60 else f"{self.limit:.1f} s"
             raise _failed(service, f"did not end within {limit}, and was stopped.")

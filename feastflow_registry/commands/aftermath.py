@@ -109,7 +109,7 @@ def advice(
     marked = {withdrawn_digits(step.tag) for step in steps if isinstance(step, WithdrawImage)}
     if not moves and not marked and not any(isinstance(step, UnmarkImage) for step in steps):
         tags = selectors.bare(app.settings.command, app.settings.tag) or (LATEST,)
-        yield f"Nothing to do for {', '.join(map(str, tags))}: the reason stands above."
+        yield f"Nothing to do for {', '.join(map(str, tags))}: see the reason above."
         kept = [e for e in returns if (e.bad or not from_) and not e.is_newer and not e.is_marked]
         held = sorted({called(each.held) for each in kept})
         if not to and len(held) == 1:
@@ -119,7 +119,7 @@ def advice(
     wanted = sorted({called(each.good) for each in returns if each.good and each.since.withdrawn})
     if marked and not wanted:
         named = ", ".join(sorted(marked))
-        yield f"Revert {named} on the branch, or what is published next has it again."
+        yield f"Revert {named} on the branch. Otherwise the next publish contains the fault again."
     for each in wanted:
         how = again(app, {"to": each, "unmark": "true"})
         yield f"{each} stays marked as bad. If it is good: {how}."

@@ -153,7 +153,7 @@ def run(workspace: LocalWorkspace, log: Log) -> RunReport:
         raise Failure(
             Kind.INPUT,
             f"there is a {NAME} already.",
-            "Edit it, or remove it to have it written anew.",
+            "Edit it; or delete it, then run init again.",
         )
     log.say(f"✅ Wrote {NAME}. Look it over, then try: feastflow-registry publish --dry-run")
     branch = checkout.default_branch or "main"

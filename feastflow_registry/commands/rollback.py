@@ -221,7 +221,7 @@ def _back(app: App, pairs: Sequence[tuple[WayBack, Held]]) -> list[Return]:
             found += way.back(held)
             follows = follows or way.trail.follows
         else:
-            why = f"it is at {called(each)}, and not at {called(newest)}"
+            why = f"the tag is at {called(each)}, and not at {called(newest)}"
             found += [Return(service, way.tag, own, own, why) for service, own in held.items()]
     done = next((each for each in found if each.bad and not each.moves), None)
     if done and not follows:

@@ -35,7 +35,7 @@ def parse(given: object) -> tuple[Annotation, ...]:
         levels, _, key = name.rpartition(":")
         if not _KEY.fullmatch(key):
             fix = "Write key=value, manifest:key=value or index:key=value."
-            raise refusal(name, "is not the key of an annotation.", fix)
+            raise refusal(name, "is not a valid annotation key.", fix)
         if key in OWNED_LABELS or key.startswith(_OF_TOOLS):
             cause = "is an annotation that this program or the builder sets."
             raise refusal(key, cause, "Remove it.")

@@ -134,8 +134,8 @@ class HubClient:
         if self.exists(repository, absent):
             raise Failure(
                 Kind.CONFLICT,
-                f"{Reference(repository, absent)} exists, but prune needs that name to test "
-                "the token.",
+                f"the tag {Reference(repository, absent)} exists. To test the token, prune needs a "
+                "tag that does not exist.",
                 "Rename or delete that tag, then run again.",
             )
         self.delete_tag(repository, absent)

@@ -59,6 +59,6 @@ def damaged(repository: Repository, digest: Digest) -> Failure:
     """The registry's bytes are not those of the digest."""
     return Failure(
         Kind.UNVERIFIED,
-        f"the bytes of {repository}@{digest.short} do not have that digest.",
+        f"what {repository.host} sent for {repository}@{digest.short} does not match that digest.",
         "Do not use this image: look at the registry, its proxy and its storage.",
     )

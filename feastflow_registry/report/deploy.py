@@ -27,9 +27,9 @@ _CONTEXT = 3
 _UNFINISHED = "\\ No newline at end of file"
 
 _NEXT = join(
-    "Commit the files. A cluster runs the images once somebody gives it the files, as ",
+    "Commit the files. Then apply them to the cluster, for example with ",
     code("kubectl apply"),
-    " does.",
+    ".",
 )
 
 _Block = tuple[int, int, int, int]

@@ -56,7 +56,10 @@ _MOST_WAYS = 3
 _MOST_DRAWN = 12
 CLUSTER = (
     "Tell the cluster",
-    "Tell the cluster; the first line shows what runs where: mend names that differ, and add -n",
+    (
+        "Tell the cluster. The first command lists what runs: if its names differ from those "
+        "below, change them, and add -n"
+    ),
 )
 """What is said above the commands for a cluster: where a manifest tells its names, and if not."""
 

@@ -154,7 +154,7 @@ def _markdown(fates: Fates, *, dry_run: bool) -> str:
     todo = join("To delete them, run this with ", code("dry-run: false"), ".")
     return Summary(
         done,
-        table=Table(("service", "tag", "why it goes", "date that decided"), rows),
+        table=Table(("service", "tag", "why", "date used"), rows),
         todo=[todo] if dry_run and rows else [],
         details={"Why the others stay": Table(("tags", "why"), kept, frozenset({"tags"}))},
     ).markdown()

@@ -232,7 +232,7 @@ def _again(plan: Plan) -> str:
     """What finishes a run that was broken off."""
     if plan.command is Command.ROLLBACK:
         return "Run the same again: what is done stays done."
-    return "What is published stays; once the cause is mended, a run does the rest."
+    return "What is published stays. Fix the cause, then run again: that does the rest."
 
 
 def _listed(references: Sequence[Reference]) -> str:

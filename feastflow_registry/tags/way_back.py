@@ -164,7 +164,7 @@ class WayBack:
         if order in (Relation.SAME, Relation.BEHIND) or self._chooser.is_withdrawn(held):
             return Return(service, self.tag, held, good, since=self.trail.since(held, held))
         stands = "is newer than" if order is Relation.AHEAD else order.value
-        why = f"it is at {called(held)}, which {stands} {called(good)}"
+        why = f"the tag is at {called(held)}, which {stands} {called(good)}"
         return Return(service, self.tag, held, held, why)
 
     def _choose(self, wanted: Selector, service: Service) -> Chosen:
@@ -202,7 +202,7 @@ class WayBack:
     def _taken(self, service: Service, held: Chosen, bad: Chosen | None) -> Return:
         """Leave what was taken back already. Manifests may be left to point at what it holds."""
         why = f"{called(bad)} is marked already, and " if bad else ""
-        why += f"it is at {called(held)}" + ("" if bad else ", and not marked")
+        why += f"the tag is at {called(held)}" + ("" if bad else ", and not marked")
         return Return(service, self.tag, held, held, why, bad)
 
     def _good_before(self, service: Service, place: Place, bad: Chosen) -> Chosen | None:
@@ -249,17 +249,17 @@ class WayBack:
         order = self.trail.order(bad, held)
         if self._chooser.is_withdrawn(bad):
             is_newer = order is Relation.AHEAD
-            why = f"{name} is marked already, and it is at {at}"
+            why = f"{name} is marked already, and the tag is at {at}"
             return stays(f"{why}, which is newer" if is_newer else why, bad, is_newer=is_newer)
         if order is Relation.UNKNOWN:
             check_known(self.surveyor, bad.commit, held.commit)
         if order is Relation.AHEAD or (order is Relation.BEHIND and self.trail.follows):
             stands = "newer" if order is Relation.AHEAD else "older"
-            why = f"it is at {at}, which is {stands} than {name}"
+            why = f"the tag is at {at}, which is {stands} than {name}"
             since = self.trail.since(held, held)
             return stays(why, bad, marks=bad.commit is not None, since=since)
         return stays(
-            f"it is at {at}, and there is no sign that it ever was at {name}", is_foreign=True
+            f"the tag is at {at}, and there is no sign that it was ever at {name}", is_foreign=True
         )
 
     def _return(

@@ -391,7 +391,7 @@ class TestTrust:
         body = {"longer": b"x" * 100_001, "shorter": b"x" * 99_999}.get(damage)
         kind: Any = "status" if body else damage
         here.place.proxy.add(Fault(kind, status=200, body=body, **blob))
-        with fails(Kind.UNVERIFIED, "do not have that digest", "team/app@"):
+        with fails(Kind.UNVERIFIED, "does not match that digest", "team/app@"):
             copy(here, digest, there, goal)
         assert layer["digest"] not in there.blobs()
         assert there.client(goal).resolve(Reference(goal, digest)) is None

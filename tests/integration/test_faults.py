@@ -115,7 +115,7 @@ def test_an_image_is_believed_by_its_bytes_alone(prepare: Prepare) -> None:
             prepared.check_done(ran)
             continue
         ran.ended(7)
-        assert "do not have that digest" in ran.errors[0]
+        assert "does not match that digest" in ran.errors[0]
         assert {prepared.place.tags()[tag] for tag in prepared.shared} == {prepared.old["latest"]}
     assert codes.count(7) >= 2
 

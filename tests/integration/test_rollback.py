@@ -273,7 +273,7 @@ def test_pressed_twice_it_goes_back_once(shop: Shop, attempt: str) -> None:
     assert after["latest"] == shop.digest(shop.good)
     again = shop.machine.runner(event="workflow_dispatch", command="rollback")
     ran = shop.machine.call({**again, "GITHUB_RUN_ATTEMPT": attempt}).ended()
-    assert f"{shop.bad[:7]} is marked already, and it is at {shop.good[:7]}" in ran.log
+    assert f"{shop.bad[:7]} is marked already, and the tag is at {shop.good[:7]}" in ran.log
     assert shop.tags == after
 
 
@@ -434,7 +434,7 @@ def test_rollback_twice(shop: Shop, third: str) -> None:
     after = shop.tags
     assert after["latest"] == shop.digest(shop.bad)
     ran = shop.run("rollback").ended()
-    said = f"{third[:7]} is marked already, and it is at {shop.bad[:7]}"
+    said = f"{third[:7]} is marked already, and the tag is at {shop.bad[:7]}"
     assert said in ran.log
     assert said in ran.summary
     assert f"If {shop.bad[:7]} is bad too: " in ran.log
@@ -467,7 +467,7 @@ def test_from_that_the_tag_never_held(shop: Shop) -> None:
     assert "has no image of commit 0123456" in ran.errors[0]
     shop.place.retag({"production": shop.digest(shop.good)})
     ran = shop.run("rollback", tag="production", **{"from": shop.bad}).ended(2)
-    assert f"there is no sign that it ever was at {shop.bad[:7]}" in ran.errors[0]
+    assert f"there is no sign that it was ever at {shop.bad[:7]}" in ran.errors[0]
     assert shop.tags == {**before, "production": shop.digest(shop.good)}
 
 

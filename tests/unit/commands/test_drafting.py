@@ -416,6 +416,6 @@ def test_the_file_is_written_once(tmp_path: Path, remote: str, name: str) -> Non
     assert log.lines[0][1].startswith("✅ Wrote feastflow.yml.")
     branch = "trunk" if remote else "main"
     assert f"push from {branch} and from git tags: `branches` names other" in log.lines[1][1]
-    with fails("there is a feastflow.yml already", "remove it"):
+    with fails("there is a feastflow.yml already", "delete it"):
         init.run(Tracked(folder, {}, remote), log)
     assert (folder / "feastflow.yml").read_text() == written

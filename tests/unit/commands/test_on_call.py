@@ -89,11 +89,11 @@ class TestFrom:
         press(world, bad=C.sha)
         before = dict(world.store.tagged)
         again = press(world, bad=C.sha)
-        said = f"{C.short} is marked already, and it is at {B.short}"
+        said = f"{C.short} is marked already, and the tag is at {B.short}"
         assert notes(again) == {"latest": said}
         assert again.plan
         assert again.plan.advice == (
-            "Nothing to do for latest: the reason stands above.",
+            "Nothing to do for latest: see the reason above.",
             f'If {B.short} is bad too: run it again with input "from: {B.short}".',
         )
         assert world.store.tagged == before
@@ -113,11 +113,12 @@ class TestFrom:
     def test_in_the_other_order_it_ends_at_the_same(self) -> None:
         world = published(A, B, C)
         first = press(world, bad=B.sha)
-        assert notes(first) == {"latest": f"it is at {C.short}, which is newer than {B.short}"}
+        assert notes(first) == {"latest": f"the tag is at {C.short}, which is newer than {B.short}"}
         [(kind, said)] = first.app.log.lines
         assert kind == "warning"
         assert said == (
-            f"ada/shop:latest stays: it is at {C.short}, which is newer than {B.short}. {B.short} "
+            f"ada/shop:latest stays: the tag is at {C.short}, which is newer than {B.short}. "
+            f"{B.short} "
             f'is marked. If {C.short} is bad too: run it again with input "from: {C.short}".'
         )
         assert world.commit_at("latest") == C
@@ -138,7 +139,7 @@ class TestFrom:
         world = published(A, B)
         world.publish(C, latest="never")
         run = press(world, bad=C.sha)
-        assert notes(run) == {"latest": f"it is at {B.short}, which is older than {C.short}"}
+        assert notes(run) == {"latest": f"the tag is at {B.short}, which is older than {C.short}"}
         world.publish(C)
         assert world.commit_at("latest") == B
 
@@ -217,7 +218,9 @@ class TestFrom:
     def test_that_the_tag_never_held_is_refused(self) -> None:
         world = published(A, B)
         world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}")
-        said = f"it is at {B.short}, and there is no sign that it ever was at {ELSEWHERE.short}"
+        said = (
+            f"the tag is at {B.short}, and there is no sign that it was ever at {ELSEWHERE.short}"
+        )
         with fails(f"ada/shop:latest is not taken back: {said}", "Name what it holds"):
             press(world, bad=ELSEWHERE.sha)
         assert not marked(world)
@@ -225,20 +228,22 @@ class TestFrom:
     def test_that_a_tag_without_a_way_never_held_is_refused(self) -> None:
         world = published(A, B, C)
         give(world, B, "production")
-        with fails("there is no sign that it ever was"):
+        with fails("there is no sign that it was ever"):
             press(world, bad=C.sha, tag="production")
         press(world)
         run = press(world, bad=C.sha, tag="production")
-        assert notes(run) == {"production": f"{C.short} is marked already, and it is at {B.short}"}
+        assert notes(run) == {
+            "production": f"{C.short} is marked already, and the tag is at {B.short}"
+        }
 
     def test_an_image_without_a_commit_is_left_by_its_digest(self) -> None:
         world = published(A)
         digest = world.put(image(None, salt="x", source="https://github.com/else/where"), "latest")
-        with fails(f"it is at latest, and there is no sign that it ever was at {A.short}"):
+        with fails(f"the tag is at latest, and there is no sign that it was ever at {A.short}"):
             press(world, bad=A.sha)
         press(world, bad=str(digest), to=A.sha)
         assert world.commit_at("latest") == A
-        with fails(f"there is no sign that it ever was at {digest.short}"):
+        with fails(f"there is no sign that it was ever at {digest.short}"):
             press(world, bad=str(digest))
 
     def test_of_a_service_that_never_had_it_the_tag_stays(self) -> None:
@@ -450,7 +455,7 @@ class TestSeveralTags:
         give(world, B, "production")
         run = press(world, tag="production,latest")
         assert world.commit_at("production") == world.commit_at("latest") == B
-        assert notes(run) == {"production": f"it is at {B.short}, and not at {C.short}"}
+        assert notes(run) == {"production": f"the tag is at {B.short}, and not at {C.short}"}
         assert marked(world) == {C}
 
     def test_one_that_is_newer_goes_alone(self) -> None:
@@ -586,7 +591,8 @@ class TestWhatIsLeftBad:
             press(world, bad=bad.sha, tag="latest")
         run = press(world, bad=B.sha, tag="latest,sprint3")
         assert notes(run)["sprint3"] == (
-            f"{B.short} is marked already, and it is at {C.short}, which is newer, and marked too"
+            f"{B.short} is marked already, and the tag is at {C.short}, which is newer, "
+            "and marked too"
         )
         assert run.plan
         assert run.plan.is_left_bad
@@ -635,10 +641,10 @@ class TestWhatIsLeftBad:
         press(world, bad=B.sha)
         world.publish(C)
         run = press(world, bad=B.sha)
-        said = f"{B.short} is marked already, and it is at {C.short}, which is newer"
+        said = f"{B.short} is marked already, and the tag is at {C.short}, which is newer"
         assert notes(run) == {"latest": said}
         assert run.plan
-        assert run.plan.advice == ("Nothing to do for latest: the reason stands above.",)
+        assert run.plan.advice == ("Nothing to do for latest: see the reason above.",)
 
     def test_where_it_cannot_be_known_the_tag_goes_back_all_the_same(
         self, monkeypatch: pytest.MonkeyPatch
@@ -711,7 +717,7 @@ class TestUnmark:
         press(world, bad=B.sha)
         world.publish(C)
         run = press(world, to=B.sha, unmark="true", tag="latest,production")
-        assert notes(run)["latest"] == f"it is at {C.short}, which is newer than {B.short}"
+        assert notes(run)["latest"] == f"the tag is at {C.short}, which is newer than {B.short}"
         for name in names:
             assert world.commit_at("latest", name) == C
             assert not marked(world, name)
@@ -731,7 +737,7 @@ class TestUnmark:
         world.put(image(ELSEWHERE), f"commit-{ELSEWHERE.short}", "strange")
         press(world, bad=B.sha)
         run = press(world, to=B.sha, unmark="true", tag="strange")
-        said = f"it is at {ELSEWHERE.short}, which has diverged from {B.short}"
+        said = f"the tag is at {ELSEWHERE.short}, which has diverged from {B.short}"
         assert notes(run) == {"strange": said}
         assert not marked(world)
 
@@ -936,10 +942,10 @@ class TestReleasesMeanwhile:
     def test_from_names_a_release(self) -> None:
         world = self.world()
         first = press(world, latest="release", bad="v2.0.0")
-        assert notes(first)["latest"] == f"it is at {C.short}, which is newer than {B.short}"
+        assert notes(first)["latest"] == f"the tag is at {C.short}, which is newer than {B.short}"
         press(world, latest="release", bad="v3.0.0")
         again = press(world, latest="release", bad="v3.0.0")
-        said = f"{C.short} is marked already, and it is at {A.short}"
+        said = f"{C.short} is marked already, and the tag is at {A.short}"
         assert notes(again)["latest"] == said
         assert marked(world) == {B, C}
 
@@ -948,7 +954,7 @@ class TestReleasesMeanwhile:
         press(world, latest="release")
         press(world, latest="release", bad="v2.0.0")
         again = press(world, latest="release")
-        assert notes(again)["latest"] == f"{B.short} is marked already, and it is at {A.short}"
+        assert notes(again)["latest"] == f"{B.short} is marked already, and the tag is at {A.short}"
 
     def test_what_came_with_a_release_is_bad_whatever_its_commit(self) -> None:
         """The cart's image is of the newest commit, and was in the release before, too."""

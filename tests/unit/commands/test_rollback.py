@@ -84,7 +84,7 @@ def test_pressed_twice_it_goes_back_once() -> None:
     carry_out(world, roll_back(world))
     (step,) = roll_back(world)
     assert isinstance(step, KeepTag)
-    assert step.reason == f"{C.short} is marked already, and it is at {B.short}"
+    assert step.reason == f"{C.short} is marked already, and the tag is at {B.short}"
     assert world.at("latest") == world.own(B)
 
 
@@ -96,7 +96,7 @@ def test_further_back_is_where_it_is_told_and_then_nothing_is_known() -> None:
     assert world.at(f"withdrawn-{B.short}") == world.own(B)
     (step,) = roll_back(world)
     assert isinstance(step, KeepTag)
-    assert step.reason == f"{B.short} is marked already, and it is at {A.short}"
+    assert step.reason == f"{B.short} is marked already, and the tag is at {A.short}"
 
 
 def test_what_was_published_since_can_be_taken_back() -> None:
@@ -288,8 +288,8 @@ class TestSeveralServices:
         assert world.at(f"withdrawn-{C.short}", "cart") is None
         again = [step.reason for step in roll_back(world, self.NAMES) if isinstance(step, KeepTag)]
         assert again == [
-            f"{C.short} is marked already, and it is at {B.short}",
-            f"it is at {B.short}, and not marked",
+            f"{C.short} is marked already, and the tag is at {B.short}",
+            f"the tag is at {B.short}, and not marked",
         ]
 
     def test_one_that_is_new_stays(self) -> None:
@@ -414,7 +414,7 @@ def test_pressed_twice_over_an_image_that_was_carried_forward(names: Sequence[st
     assert {world.at("latest", name) for name in names} == {world.own(B, name) for name in names}
     steps = roll_back(world, names)
     assert [step.reason for step in steps if isinstance(step, KeepTag)] == [
-        f"{D.short} is marked already, and it is at {B.short}"
+        f"{D.short} is marked already, and the tag is at {B.short}"
     ] * len(names)
     assert len(steps) == len(names)
 
@@ -434,7 +434,7 @@ class TestManifests:
         assert len(plan.every(EditFile)) == 2
         assert any("deployment/shop web=" in command for command in plan.kubectl)
         assert plan.advice == (
-            f"Revert {B.short} on the branch, or what is published next has it again.",
+            f"Revert {B.short} on the branch. Otherwise the next publish contains the fault again.",
         )
         assert not plan.guessed
         done = list(rollback.carry_out(app, plan))
@@ -662,7 +662,7 @@ def test_a_tag_that_follows_nothing_goes_back_once_too() -> None:
     carry_out(world, roll_back(world, tag="production"))
     assert world.at("production") == world.own(B)
     with fails(
-        f"ada/shop:production stays: {C.short} is marked already, and it is at {B.short}",
+        f"ada/shop:production stays: {C.short} is marked already, and the tag is at {B.short}",
         f'is bad: run it again with input "from: {B.short}", input "tag: production".',
         kind=Kind.CONFLICT,
     ):

@@ -72,7 +72,9 @@ class TestAFailureAtAnyRequest:
             if run.plan is None:
                 return
             done, *rest, fix = results.standing(run.plan, run.outcomes, run.app.state).lines
-            assert fix == "What is published stays; once the cause is mended, a run does the rest."
+            assert (
+                fix == "What is published stays. Fix the cause, then run again: that does the rest."
+            )
             doubt = next((each for each in rest if each.startswith("In doubt")), "")
             taken = next((each for each in rest if each.startswith("Written, not yet")), "")
             for name in NAMES:

@@ -322,7 +322,7 @@ class TestRollback:
             f"```bash\n{show} --output wide | grep -e NAMESPACE -e ada/shop\n{command}:commit-"
             in text
         )
-        assert "the first line shows what runs where: mend names that differ, and add -n" in text
+        assert "if its names differ from those below, change them, and add -n:" in text
 
     def test_other_tags_that_hold_the_bad_image_come_last(self) -> None:
         world = published(A, B)

@@ -116,7 +116,7 @@ class TestReport:
     def test_the_date_that_decided_has_a_column(self) -> None:
         dated = replace(going("a", ONE), dated="pushed 2025-01-02")
         answer = prune.report(plan(dated, going("b", ONE)), [], dry_run=True)
-        assert "| service | tag | why it goes | date that decided |" in answer.markdown
+        assert "| service | tag | why | date used |" in answer.markdown
         assert [row[3] for row in rows(answer.markdown)] == ["pushed 2025-01-02", EMPTY]
 
     def test_where_nothing_goes(self) -> None:

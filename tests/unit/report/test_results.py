@@ -218,7 +218,7 @@ class TestStanding:
         assert standing(plan(BUILD, PUSH, MOVE), [BUILT, PUSHED], {OWN}) == [
             f"Written before the failure: {OWN}.",
             f"Not done: {LATEST}.",
-            "What is published stays; once the cause is mended, a run does the rest.",
+            "What is published stays. Fix the cause, then run again: that does the rest.",
         ]
 
     def test_what_was_built_only_is_not_written(self) -> None:
@@ -230,7 +230,7 @@ class TestStanding:
         assert standing(plan(PUSH, MOVE), [PUSHED], {OWN, LATEST}) == [
             f"Written before the failure: {OWN}.",
             f"In doubt, for it was not read back: {LATEST}.",
-            "What is published stays; once the cause is mended, a run does the rest.",
+            "What is published stays. Fix the cause, then run again: that does the rest.",
         ]
         # Also what was in no plan: a tag that another run of this commit had moved.
         assert str(LATEST) in " ".join(standing(plan(REUSE), [], {LATEST}))
@@ -240,7 +240,7 @@ class TestStanding:
             "Written before the failure: nothing.",
             f"Written, not yet visible: {OWN}.",
             f"In doubt, for it was not read back: {LATEST}.",
-            "What is published stays; once the cause is mended, a run does the rest.",
+            "What is published stays. Fix the cause, then run again: that does the rest.",
         ]
         assert not standing(plan(PUSH), [PUSHED], {OWN}, {OWN})[1].startswith("Written")
 
