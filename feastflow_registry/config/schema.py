@@ -246,8 +246,8 @@ class ServiceModel(_Strict):
         tuple[Annotation, ...], Parsed(image_annotations.parse, dict[str, str] | list[str])
     ] = Field(
         (),
-        description="More annotations than those of the labels. A prefix manifest: or index: "
-        "limits one to that.",
+        description="Annotations in addition to those made from the labels. The prefix manifest: "
+        "or index: sets one only there.",
         examples=[{"index:org.opencontainers.image.description": "The shop"}],
     )
     outputs: Annotated[

@@ -68,8 +68,8 @@ class Settings(BaseModel):
     )
     registry: Annotated[RegistryHost, Parsed(RegistryHost.parse)] = Field(
         HUB,
-        description="The registry, as host[:port]. TLS is used, except on this machine and "
-        "for insecure-registries. Default: docker.io.",
+        description="The registry, as host[:port]. TLS is used, except on this machine and for "
+        'those in "insecure-registries". Default: docker.io.',
         examples=["docker.io", "ghcr.io"],
     )
     also: Annotated[tuple[Destination, ...], Parsed(grammar.list_of(selectors.place))] = Field(
@@ -81,8 +81,8 @@ class Settings(BaseModel):
     registries: Annotated[tuple[RegistryHost, ...], Parsed(grammar.list_of(RegistryHost.parse))] = (
         Field(
             (),
-            description="The registries for tags, promote, rollback, deploy and prune, from "
-            "registry and also. Default: all.",
+            description='Which of the registries in "registry" and "also" are used by tags, '
+            "promote, rollback, deploy and prune. Default: all.",
             examples=[["ghcr.io"]],
         )
     )
@@ -97,8 +97,8 @@ class Settings(BaseModel):
     )
     working_directory: Annotated[str, Parsed(grammar.folder_below)] = Field(
         "",
-        description="The folder of the repository, if actions/checkout has a path. Default: "
-        "the workspace, or its folder at this commit.",
+        description="The folder of the repository, if actions/checkout has a path. Default: the "
+        "workspace; if that is no git repository, the folder in it that is at this commit.",
         examples=["app"],
     )
     config: Annotated[str, Parsed(grammar.relative_path)] = Field(
@@ -144,8 +144,8 @@ class Settings(BaseModel):
     )
     network: Annotated[str, Parsed(build_options.network)] = Field(
         "",
-        description="The network of the build's steps: default, none, or host (with allow: "
-        "network.host). Default: default.",
+        description="The network of the build's steps: default, none, or host (with \"allow: "
+        'network.host"). Default: default.',
     )
     add_hosts: Annotated[Pairs, Parsed(build_options.extra_hosts)] = Field(
         (), description="More hosts for the build's steps, one HOST=ADDRESS a line."
@@ -165,8 +165,8 @@ class Settings(BaseModel):
     )
     annotations: Annotated[tuple[Annotation, ...], Parsed(image_annotations.parse)] = Field(
         (),
-        description="More annotations than those of the labels, one key=value a line. A "
-        "prefix manifest: or index: limits one to that.",
+        description="Annotations in addition to those made from the labels, one key=value a "
+        "line. The prefix manifest: or index: sets one only there.",
     )
     outputs: Annotated[
         Words, Parsed(grammar.list_of(build_options.output, grammar.split_lines))
@@ -177,8 +177,8 @@ class Settings(BaseModel):
     )
     secret_variables: Annotated[Words, Parsed(grammar.list_of(grammar.offered))] = Field(
         (),
-        description="The step's variables that build secrets in a file may use. A run that "
-        "may not push gives no variable to a build.",
+        description="Environment variables of the step that the secrets of a file, such as "
+        "feastflow.yml, may read. A run that may not push gives no variable to a build.",
         examples=[["NPM_TOKEN"]],
     )
     branches: Annotated[Words, Parsed(grammar.branches)] = Field(
@@ -221,8 +221,8 @@ class Settings(BaseModel):
     )
     matrix: Annotated[Matrix, Parsed(grammar.choice(Matrix), Matrix)] = Field(
         Matrix.SERVICES,
-        description="One runner for each of the services, or for each of their platforms. "
-        "With platforms, a last job puts the images together. Default: services.",
+        description="services: one runner for each service. platforms: one for each platform of "
+        "each service; a last job puts the images together. Default: services.",
     )
     part: Annotated[str, Parsed(parse_platform)] = Field(
         "",
@@ -242,13 +242,14 @@ class Settings(BaseModel):
     )
     reuse: Annotated[Reuse, Parsed(grammar.choice(Reuse), Reuse)] = Field(
         Reuse.COMMIT,
-        description="commit: build nothing that this commit has published; unchanged: nor what an "
-        "ancestor has published from the same inputs; never: always build. Default: commit.",
+        description="commit: do not build again what is published for this commit. unchanged: "
+        "also use an ancestor's image if its inputs are the same. never: always build. Default: "
+        "commit.",
     )
     builder: Annotated[str, Parsed(grammar.builder)] = Field(
         "",
-        description="The buildx builder. Default: the current one, or a new one if the "
-        "engine's own cannot do what the build needs.",
+        description="The buildx builder. Default: the current builder; a new one if the engine's "
+        "own cannot do what is needed.",
     )
     buildkit_image: Annotated[str, Parsed(grammar.buildkit_image)] = Field(
         "",
@@ -266,14 +267,14 @@ class Settings(BaseModel):
         Words, Parsed(grammar.list_of(grammar.cache_source, grammar.split_lines))
     ] = Field(
         (),
-        description="Instead of cache: where builds read layers, buildx specs, one a line.",
+        description='Instead of "cache": where builds read layers, buildx specs, one a line.',
         examples=[["type=registry,ref=ghcr.io/feastflow/{service}:buildcache"]],
     )
     cache_to: Annotated[
         Words, Parsed(grammar.list_of(grammar.cache_target, grammar.split_lines))
     ] = Field(
         (),
-        description="Instead of cache: where runs that may push write layers, buildx specs, "
+        description='Instead of "cache": where runs that may push write layers, buildx specs, '
         "one a line.",
         examples=[["type=registry,ref=ghcr.io/feastflow/{service}:buildcache,mode=max"]],
     )
@@ -284,8 +285,8 @@ class Settings(BaseModel):
     )
     reproducible: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether files and layers newer than the commit get its time, to make the"
-        " build repeatable. Default: false.",
+        description="Whether files and layers newer than the commit get the commit's time, to "
+        "make the build repeatable. Default: false.",
     )
     smoke_test: Annotated[SmokeTest | None, Parsed(grammar.smoke_test)] = Field(
         None,
@@ -299,9 +300,8 @@ class Settings(BaseModel):
     )
     tag: Annotated[tuple[Destination, ...], Parsed(grammar.list_of(selectors.destination))] = Field(
         (),
-        description="For rollback, the tags to take back (default: latest). For deploy, the "
-        "tag to read. For promote, the tags to give, also as "
-        "[host/]repository[:tag].",
+        description="For rollback, the tags to take back (default: latest). For deploy, the tag "
+        "to read. For promote, the tags to give, or [host/]repository[:tag].",
     )
     to: Annotated[Selector | None, Parsed(selectors.selector)] = Field(
         None, description="The image to use: a commit, a tag or a digest."
@@ -314,19 +314,18 @@ class Settings(BaseModel):
     )
     unmark: Annotated[bool, Parsed(grammar.flag)] = Field(
         False,
-        description="Whether rollback removes the mark of a bad image from the image in to. With "
-        "from and without to, it removes the mark of that image, and no tag moves. "
-        "Default: false.",
+        description='Whether rollback removes the mark "bad" from the image in "to". With "from" '
+        'and no "to": remove it from the image in "from"; no tag moves. Default: false.',
     )
     manifests: Annotated[Words, Parsed(grammar.list_of(grammar.relative_path))] = Field(
         (),
-        description="Kubernetes manifests for deploy and rollback to edit; files of any kind "
-        "with images for prune to keep. Names, patterns, folders.",
+        description="For deploy and rollback: Kubernetes manifests to edit. For prune: files of "
+        "any kind; the images named in them are kept. Names, patterns or folders.",
         examples=[["k8s/**"]],
     )
     keep_days: Annotated[int, number(0, 99_999)] = Field(
         90,
-        description="Days for which prune keeps every commit tag; 0 leaves it to keep-last. "
+        description='Days for which prune keeps every commit tag; 0 leaves this to "keep-last". '
         "Default: 90.",
     )
     keep_last: Annotated[int, number(1, 99_999)] = Field(

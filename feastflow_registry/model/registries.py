@@ -68,7 +68,7 @@ KINDS = (
         r".+\.azurecr\.io",
         namespace=_BEFORE,
         names_alone=True,
-        prune="deletes by digest, with all tags of the image",
+        prune="deletes whole images, with all their tags",
         instead="Use `az acr run --cmd 'acr purge …'`, or give a principal with AcrDelete.",
         habit="with geo-replication, sometimes shows a new tag late: the program waits",
     ),
@@ -78,7 +78,7 @@ KINDS = (
         namespace="PROJECT/REPOSITORY",
         before_push="an Artifact Registry repository (`gcloud artifacts repositories create`)",
         # https://cloud.google.com/artifact-registry/docs/docker/manage-images
-        prune="deletes tags if the user has that right, and no image with a tag",
+        prune="deletes tags if the user has that right, but not their images",
         instead="Use a cleanup policy of the repository.",
     ),
     RegistryKind(
