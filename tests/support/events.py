@@ -130,7 +130,10 @@ BLOCKED: dict[str, tuple[Callable[[Project], str], Callable[[str], Event], str]]
     "another git tag": (
         _main,
         partial(push_tag, "nightly"),
-        'among the git tags that may push (the input "git-tags": v*, sprint*)',
+        (
+            "git tag nightly is not among the git tags that may push "
+            '(the input "git-tags": v*, sprint*)'
+        ),
     ),
 }
 """Runs that never push: what they check out, their event, and the reason that they give."""
