@@ -154,8 +154,8 @@ class Buildx:
             if version < since and any(getattr(each.options, word) for each in services):
                 raise Failure(
                     Kind.BUILD,
-                    f"buildx {self.release} is too old for {names}: it would ignore that without a "
-                    "word.",
+                    f"buildx {self.release} is too old for {names}: buildx would ignore that "
+                    "and show no error.",
                     f"Update buildx to {since[0]}.{since[1]} or newer.",
                     see="old-buildx",
                 )

@@ -101,9 +101,10 @@ class RegistryClient:
         if held != digest:
             raise Failure(
                 Kind.UNVERIFIED,
-                f"{reference} holds {held.short}, but the registry said that it holds "
-                f"{digest.short}.",
-                "Run again; if it stays so, look at the registry and the caches before it.",
+                f"the registry says that {reference} is {digest.short}, but it sent the bytes of "
+                f"{held.short}.",
+                "Run again. If it stays so, check the registry, and any cache between it and this "
+                "machine.",
             )
 
     def inspect(self, repository: Repository, digest: Digest) -> Published:

@@ -177,7 +177,9 @@ def _parts(step: PushImage | JoinParts | MirrorImage) -> Mapping[str, object]:
 def why(step: DeleteTag | KeepTag) -> str:
     """Why a tag goes or stays, and what it hangs on that only a deletion shows."""
     needed = step.needed if isinstance(step, DeleteTag) else None
-    more = f", unless it takes its image along: {needed} needs it" if needed else ""
+    more = (
+        f", unless the registry also deletes the image: {needed} needs that image" if needed else ""
+    )
     return step.reason + more
 
 

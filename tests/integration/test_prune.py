@@ -425,7 +425,7 @@ class TestInUse:
         shop.stock.tag({f"commit-{old}": part})
         shop.stock.tag({f"commit-{new}": shop.stock.index(part, other)})
         plan = shop.prune(keep_last="1", dry_run="").ended().log
-        assert f"unless it takes its image along: commit-{new} needs it" in plan
+        assert f"unless the registry also deletes the image: commit-{new} needs that image" in plan
         shop.prune(keep_last="1").ended()
         assert set(shop.place.tags()) == {f"commit-{old}", f"commit-{new}"}
 

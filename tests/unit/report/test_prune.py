@@ -65,7 +65,10 @@ class TestPlan:
         needed = replace(going("a", ONE), needed=Tag("latest"))
         assert prune.plan_lines(plan(needed, going("b", TWO))) == [
             "prune: 2 of 2 tags go, 1 of them only where a tag can be deleted without its image",
-            "delete ada/shop: a: 400 days old, unless it takes its image along: latest needs it",
+            (
+                "delete ada/shop: a: 400 days old, unless the registry also deletes the image: "
+                "latest needs that image"
+            ),
             "delete ada/shop: b: 400 days old",
         ]
 
