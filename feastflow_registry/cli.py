@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread, get_ident
 from typing import TextIO
 
 from feastflow_registry import commands
@@ -58,6 +58,10 @@ from feastflow_registry.transport import certificates
 from feastflow_registry.transport.http import Client
 
 _PR_SET_DUMPABLE = 4
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+_WAKE = signal.SIGURG
+"""A signal that nobody else sends, and that would end nothing."""
+_WAKE_EVERY = 0.05
 _OF_THIS_MACHINE = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
@@ -157,18 +161,37 @@ def _open_streams() -> None:
 def _obey_signals(stop: Event) -> None:
     """Have SIGINT and SIGTERM stop every thread from beginning anything, then end the run.
 
-    SIGINT stays ignored where whoever started this ignores it, as a shell does for ``&``.
+    SIGINT stays ignored where whoever started this ignores it, as a shell does for ``&``. A signal
+    that comes just before the main thread waits, or to another thread, ends no wait: a thread hears
+    of it at once, and wakes the main thread, which alone runs handlers.
+    https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
+    heard, main = Event(), get_ident()
+    ears, mouth = socket.socketpair()
+    mouth.setblocking(False)
 
     def interrupt(number: int, _: object) -> None:
+        signal.set_wakeup_fd(-1)
+        heard.set()
         stop.set()
-        for each in (signal.SIGINT, signal.SIGTERM):  # What is left to say is said whole.
+        for each in _ENDS:  # What is left to say is said whole.
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
 
+    def listen() -> None:
+        with ears, mouth:
+            while ears.recv(1)[0] not in _ENDS:
+                pass
+            stop.set()
+            while not heard.wait(_WAKE_EVERY):
+                signal.pthread_kill(main, _WAKE)
+
+    signal.set_wakeup_fd(mouth.fileno())
+    signal.signal(_WAKE, lambda *_: None)
     signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupt)
+    Thread(target=listen, daemon=True).start()
 
 
 def run(request: Request, http: Client, stream: TextIO, *, as_json: bool = False) -> int:

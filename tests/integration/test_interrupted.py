@@ -70,6 +70,39 @@ def test_no_write_begins(
     assert " was cancelled: " in ran.summary
 
 
+# As the kernel may choose: a signal that another thread gets ends no wait of the main thread.
+_DEAF = """
+import signal, threading
+from feastflow_registry import cli
+stop = threading.Event()
+cli._obey_signals(stop)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+print("ready", flush=True)
+try:
+    threading.Event().wait()
+finally:
+    print(stop.is_set(), flush=True)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_another_thread_gets_is_heard(number: int, code: int) -> None:
+    # In the background, SIGINT is ignored, and so is it by whom it starts.
+    listening = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler){_DEAF}"
+    with subprocess.Popen(
+        [PROGRAM[0], "-c", listening], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(number)
+            said, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, said) == (code, "True\n")
+    assert "ignored" not in errors
+
+
 def test_whoever_reads_along_is_interrupted_too(
     machine: Machine, place: LocalRegistry, published: PublishedPair
 ) -> None:
