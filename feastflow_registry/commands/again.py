@@ -25,7 +25,7 @@ def again(app: App, wanted: Mapping[str, str], command: Command = Command.ROLLBA
     known -= {*_OF_ONE_RUN}
     typed = {} if app.run.in_runner else app.inputs.typed
     words = {
-        **wanted,
+        **wanted,  # First, and in the end not overruled.
         "tag": ",".join(tags),
         "services": ",".join(app.settings.services),
         **{name: text for name, text in typed.items() if name in known},

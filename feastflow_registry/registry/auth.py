@@ -197,7 +197,7 @@ class Authenticator:
         if self.credential is None:
             return Failure(
                 Kind.REFUSED,
-                f"nobody is logged in to {self.host}, which asks for that.",
+                f"this run is not logged in to {self.host}.",
                 'Set the input "username" and the input "token", or run '
                 f"`docker login {self.host}`.",
                 see="credentials",

@@ -76,6 +76,7 @@ class Surveyor:
         ``parts``: the platforms of a service whose parts are looked for; ``pushed``: those of them
         that another run has pushed for sure, or an empty text for the image itself.
         """
+        own_tag = self.commit_tags.of(commit)
 
         def look(service: Service) -> Seen:
             # Before the image, for whom these are taken away.
@@ -92,8 +93,6 @@ class Surveyor:
                 seen = look(service)
             found = {} if seen.image else self._parts(service.repository, commit, seen.held)
             return replace(seen, parts=found)
-
-        own_tag = self.commit_tags.of(commit)
 
         return dict(zip(services, spread(see, services), strict=True))
 

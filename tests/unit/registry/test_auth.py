@@ -437,7 +437,7 @@ def test_a_wrong_password_is_tried_once() -> None:
 
 
 def test_who_has_no_credential_is_told_how_to_give_one() -> None:
-    with fails("nobody is logged in to reg.example.com", "docker login", kind=Kind.REFUSED):
+    with fails("this run is not logged in to reg.example.com", "docker login", kind=Kind.REFUSED):
         ask(Asked(403), None)
 
 
